@@ -1,0 +1,1 @@
+"""One module per question of the papers: `run(config, run_dir)`."""

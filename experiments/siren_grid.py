@@ -1,0 +1,407 @@
+"""How well does a SIREN store a photograph, and how does that depend on its hyperparameters?
+
+Fits a grid, or a random sample, of SIRENs to photographs. Source: Vonderfecht & Liu, Predicting the
+Encoding Error of SIRENs (TMLR 2024), whose collection has the same columns.
+"""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+import jaxfleet
+import jaxinr
+from experiments import forecast, report
+from jaxfleet import executors, plan, store, trainer
+from jaxfleet import photos as sources
+from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
+from jaxfleet.progress import Progress
+from jaxfleet.trainer import Finished
+from jaxinr import buckets, siren
+from jaxinr.fit import describe
+from jaxinr.trial import CHANNELS, Trial
+
+PROGRESS_FILE = "progress.jsonl"
+# Axes of the grid: whether whole numbers, and the least value.
+AXES: dict[str, tuple[bool, float]] = {
+    "layer_size": (True, 1),
+    "num_layers": (True, 1),
+    "w0_initial": (False, 1e-3),
+    "w0": (False, 1e-3),
+    "learning_rate": (False, 1e-8),
+    "num_iters": (True, 1),
+    "seed": (True, 0),
+}
+_AXIS_HELP = "Repeat for a grid; with --sampling=random also uniform:LOW:HIGH, log:LOW:HIGH."
+
+
+@dataclasses.dataclass(frozen=True)
+class GridConfig:
+    """Flags of `launch/siren_grid.py`."""
+
+    photos: str = field(
+        default="packaged",
+        metadata={
+            "group": "Photographs",
+            "help": "packaged (colour photographs that scikit-image installs), folder:PATH, or "
+            "tfds:NAME[/CONFIG][:SPLIT].",
+        },
+    )
+    max_images: int = field(
+        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    )
+    image_size: int = field(
+        default=120,
+        metadata={
+            "help": "Side of the square picture that is fitted, in pixels; 0 keeps the full "
+            "photograph, square or not.",
+            "lower": 0,
+        },
+    )
+    image_fit: str = field(
+        default="resize",
+        metadata={
+            "help": "resize: the largest central square, shrunk; crop: a central window.",
+            "choices": sources.FITS,
+        },
+    )
+    layer_size: tuple[str, ...] = field(
+        default=("28",),
+        metadata={"group": "Networks and training", "help": f"Units of a layer. {_AXIS_HELP}"},
+    )
+    num_layers: tuple[str, ...] = field(
+        default=("10",),
+        metadata={"help": f"Sine layers; the linear output layer comes on top. {_AXIS_HELP}"},
+    )
+    w0_initial: tuple[str, ...] = field(
+        default=("30",), metadata={"help": f"Frequency factor of the first layer. {_AXIS_HELP}"}
+    )
+    w0: tuple[str, ...] = field(
+        default=("30",), metadata={"help": f"Frequency factor of the others. {_AXIS_HELP}"}
+    )
+    learning_rate: tuple[str, ...] = field(
+        default=("2e-4",), metadata={"help": f"Of Adam, constant. {_AXIS_HELP}"}
+    )
+    num_iters: tuple[str, ...] = field(
+        default=("2000",), metadata={"help": f"Adam updates, full batch. {_AXIS_HELP}"}
+    )
+    seed: tuple[str, ...] = field(
+        default=("0",), metadata={"help": f"Of the initial weights. {_AXIS_HELP}"}
+    )
+    target_psnr_db: float = field(
+        default=0.0,
+        metadata={"help": "A network that reaches this PSNR stops; 0 for never.", "lower": 0},
+    )
+    coordinates: str = field(
+        default="coin",
+        metadata={
+            "help": "coin: both axes divided by height - 1, then mapped to [-1, 1]; symmetric: "
+            "each axis mapped to [-1, 1]; centers: pixel centres of equal cells of [-1, 1].",
+            "choices": siren.COORDINATES,
+        },
+    )
+    bias_init: str = field(
+        default="coin",
+        metadata={"help": "Biases uniform like the weights, or zero.", "choices": siren.BIAS_INITS},
+    )
+    sampling: str = field(
+        default="grid",
+        metadata={
+            "group": "Plan",
+            "help": "grid: every combination on every photograph; random: --num_trials draws.",
+            "choices": ("grid", "random"),
+        },
+    )
+    num_trials: int = field(
+        default=0, metadata={"help": "Draws of --sampling=random.", "lower": 0}
+    )
+    sampling_seed: int = field(default=0, metadata={"help": "Of the random draws.", "lower": 0})
+    max_bits_per_pixel: float = field(
+        default=0.0,
+        metadata={
+            "help": "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no "
+            "limit.",
+            "lower": 0,
+        },
+    )
+    log_every: int = field(
+        default=10,
+        metadata={"group": "Run", "help": "Iterations between history entries.", "lower": 1},
+    )
+    checkpoint_minutes: float = field(
+        default=10.0,
+        metadata={"help": "Minutes of work that a kill may cost at most.", "lower": 0},
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata={"help": "Prints the plan and a time forecast from a short calibration; no fits."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what contradicts itself."""
+        self.axes()
+        if (self.sampling == "random") != (self.num_trials > 0):
+            raise InputError("--sampling=random and --num_trials=N belong together.")
+
+    def axes(self) -> list[plan.Axis]:
+        """The axes of the grid or sample."""
+        return [
+            plan.parse_axis(name, getattr(self, name), integer=integer, lower=lower)
+            for name, (integer, lower) in AXES.items()
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One network to fit: its place in the plan, its picture and hyperparameters."""
+
+    trial_id: int
+    photo: int
+    trial: Trial
+
+
+def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
+    """The plan's networks in order: photographs outermost; the same config gives the same list.
+
+    Raises:
+        InputError: if nothing is left after the filters.
+    """
+    def small(photo: int, values: Mapping[str, Any]) -> bool:
+        height, width = pictures[photo].pixels.shape[:2]
+        limit = config.max_bits_per_pixel
+        return not limit or Trial(**values).bits_per_pixel(height, width) <= limit
+
+    if config.sampling == "random":
+        places = plan.Axis("photo", values=tuple(range(len(pictures))))
+        drawn = plan.sample(
+            [places, *config.axes()],
+            config.num_trials,
+            config.sampling_seed,
+            lambda values: small(int(values["photo"]), _without(values, "photo")),
+        )
+        chosen = [(int(values["photo"]), _without(values, "photo")) for values in drawn]
+    else:
+        points = plan.grid(config.axes())
+        chosen = [
+            (photo, values)
+            for photo in range(len(pictures))
+            for values in points
+            if small(photo, values)
+        ]
+    if not chosen:
+        raise InputError("--max_bits_per_pixel leaves no network; raise it.")
+    return [Job(i, photo, Trial(**values)) for i, (photo, values) in enumerate(chosen)]
+
+
+def split_of(image_id: str) -> str:
+    """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
+    place = int(hashlib.sha256(image_id.encode()).hexdigest()[:8], 16) / 2**32
+    return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
+
+
+def schema() -> pa.Schema:
+    """Columns of the table."""
+    texts = ("image_id", "split", "status")
+    wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
+    names = (
+        "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
+        "learning_rate num_iters seed status parameters hp_bpp fp_bpp psnr_db best_psnr_db "
+        "psnr_8bit_db ssim best_iteration iteration_history psnr_history seconds weights"
+    ).split()
+    kinds: dict[str, pa.DataType] = {
+        **dict.fromkeys(texts, pa.string()),
+        **dict.fromkeys((*wholes, "trial_id", "parameters", "best_iteration"), pa.int64()),
+        "iteration_history": pa.list_(pa.int32()),
+        "psnr_history": pa.list_(pa.float32()),
+        "weights": pa.list_(pa.float32()),
+    }
+    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+
+
+def make_row(job: Job, photo: Photo, finished: Finished) -> dict[str, Any]:
+    """What the table says of one fitted network."""
+    height, width = photo.pixels.shape[:2]
+    fit = describe(finished, job.trial, photo.pixels)
+    values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
+    return {
+        "trial_id": job.trial_id,
+        "image_id": photo.image_id,
+        "split": split_of(photo.image_id),
+        "image_height": height,
+        "image_width": width,
+        **dataclasses.asdict(job.trial),
+        "parameters": job.trial.parameters,
+        "hp_bpp": job.trial.bits_per_pixel(height, width, bits=16),
+        "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
+        **values,
+        "weights": store.flatten(fit.params),
+    }
+
+
+def make_works(
+    config: GridConfig, pictures: Sequence[Photo], jobs: Sequence[Job]
+) -> list[tuple[buckets.Bucket, executors.Work]]:
+    """The plan's buckets, and how an executor runs each."""
+    trials = [job.trial for job in jobs]
+    pixels = [photo.pixels for photo in pictures]
+    picture_of = [job.photo for job in jobs]
+    target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
+    found = buckets.make_buckets(
+        trials,
+        [pixels[photo].shape[:2] for photo in picture_of],
+        shards=sum(mesh.size for mesh in trainer.lanes()),
+        platform=jax.local_devices()[0].platform,
+        coordinates=config.coordinates,
+        bias_init=config.bias_init,
+        log_every=config.log_every,
+    )
+
+    def work(number: int, bucket: buckets.Bucket) -> executors.Work:
+        own = [jobs[i] for i in bucket.jobs]
+
+        def start(skip: Sequence[int]) -> trainer.Trainer:
+            return buckets.make_trainer(
+                bucket, trials, pixels, picture_of, target_loss=[target] * len(trials), skip=skip
+            )
+
+        def row(finished: Finished) -> dict[str, Any]:
+            job = own[finished.job]
+            return make_row(job, pictures[job.photo], finished)
+
+        return executors.Work(
+            f"bucket-{number:03}", np.array([job.trial_id for job in own]), start, row
+        )
+
+    return [(bucket, work(number, bucket)) for number, bucket in enumerate(found)]
+
+
+def run(config: GridConfig, run_dir: Path) -> int:
+    """Fits what is not fitted yet, then writes the report. Returns the exit code.
+
+    Raises:
+        InputError: for photographs, plans and directories that cannot be used.
+        OSError: if the disk is full.
+    """
+    pictures = sources.load(
+        config.photos,
+        image_size=config.image_size,
+        image_fit=config.image_fit,
+        max_images=config.max_images,
+    )
+    jobs = make_jobs(config, pictures)
+    pairs = make_works(config, pictures, jobs)
+    if config.dry_run:
+        print(forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs))  # noqa: T201  a dry run's answer
+        return 0
+    results = store.Store(
+        run_dir, _facts(config, pictures), schema(), network={"inputs": 2, "outputs": CHANNELS}
+    )
+    try:
+        return _run(config, run_dir, pictures, jobs, pairs, results)
+    finally:
+        results.close()
+
+
+def _run(
+    config: GridConfig,
+    run_dir: Path,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
+    results: store.Store,
+) -> int:
+    for name in results.set_aside:
+        print(f"{name} was damaged: moved to {store.CORRUPT}/, its fits are made again.", file=sys.stderr)  # noqa: T201
+    left = [job for job in jobs if job.trial_id not in results.done]
+    pixel_steps = sum(
+        pictures[job.photo].pixels.shape[0] * pictures[job.photo].pixels.shape[1] * job.trial.num_iters
+        for job in left
+    )
+    start = time.time()
+    with (
+        Progress(len(jobs), pixel_steps, fits_done=len(jobs) - len(left)) as display,
+        (run_dir / PROGRESS_FILE).open("a", buffering=1) as log,
+    ):
+        display.on_sample = lambda sample: log.write(json.dumps(sample) + "\n")
+        executors.run_here(
+            [work for _, work in pairs],
+            results,
+            display,
+            checkpoint_minutes=config.checkpoint_minutes,
+        )
+    seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
+    results.note(wall_seconds=seconds)
+    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    page = write_report(config, run_dir, pictures)
+    (run_dir / "DONE").touch()
+    table = jaxfleet.open(run_dir)
+    best = table.to_pandas(["best_psnr_db"])["best_psnr_db"]
+    print(f"{len(table)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
+    """The page of a run, complete or not."""
+    table = jaxfleet.open(run_dir)
+
+    def render(row: Any) -> np.ndarray:
+        trial = Trial.from_row(row)
+        shape = (int(row["image_height"]), int(row["image_width"]))
+        return jaxinr.render(table.weights(row), trial, shape, coordinates=config.coordinates)
+
+    log = run_dir / PROGRESS_FILE
+    lines = log.read_text().splitlines() if log.exists() else []
+    manifest = table.manifest
+    return report.write_report(
+        run_dir,
+        table.to_pandas(),
+        {photo.image_id: photo.pixels for photo in pictures},
+        render,
+        title="SIRENs fitted to photographs",
+        settings={
+            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
+            "device": manifest["device"],
+            "git_commit": manifest["git_commit"],
+            "versions": manifest["versions"],
+            "wall_seconds": manifest.get("wall_seconds", 0.0),
+        },
+        progress=list(_samples(lines)),
+    )
+
+
+def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:  # the last line of a killed run
+            continue
+
+
+def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
+    """What defines the results: flags and pixels."""
+    neutral = ("photos", "checkpoint_minutes", "dry_run")
+    digest = hashlib.sha256()
+    for photo in pictures:
+        digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
+        digest.update(photo.pixels.tobytes())
+    flags = {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.name not in neutral
+    }
+    return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}

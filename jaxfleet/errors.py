@@ -1,0 +1,9 @@
+"""The error that a user can cause and mend."""
+
+
+class InputError(ValueError):
+    """Raised for what a user can cause and mend: a flag, a path, a file, a data set.
+
+    The message is one line. It names the thing and says what to do, so that a launch
+    script can print it alone, without a traceback, and exit non-zero.
+    """

@@ -1,0 +1,80 @@
+"""Where buckets run: this process."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxfleet.checkpoints import Checkpoints
+from jaxfleet.progress import Progress
+from jaxfleet.store import Store
+from jaxfleet.trainer import Finished, Trainer
+
+FLUSH_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One bucket, as an executor sees it.
+
+    Attributes:
+        name: unique in the run and the same each time; names its checkpoints.
+        trial_ids: [J] of its jobs.
+        make_trainer: positions of jobs that need no training -> a trainer of the others.
+        row: what the store keeps of a finished job, and its PSNR in dB for the display.
+    """
+
+    name: str
+    trial_ids: np.ndarray
+    make_trainer: Callable[[Sequence[int]], Trainer]
+    row: Callable[[Finished], Mapping[str, Any]]
+
+
+def train(trainer: Trainer) -> Iterator[list[Finished]]:
+    """What finishes in each segment, until all is done."""
+    while (finished := trainer.step()) is not None:
+        yield finished
+
+
+def run_here(
+    works: Sequence[Work],
+    store: Store,
+    display: Progress,
+    *,
+    checkpoint_minutes: float,
+) -> None:
+    """Runs buckets one after the other in this process, skipping what the store holds already.
+
+    Rows are flushed before every checkpoint, so that a network is always in a part, in the latest
+    checkpoint, or not begun.
+
+    Raises:
+        OSError: if the disk is full; finished parts and the last checkpoint stay.
+    """
+    for work in works:
+        done = np.flatnonzero(np.isin(work.trial_ids, list(store.done)))
+        if len(done) == len(work.trial_ids):
+            continue
+        checkpoints = Checkpoints(store.run_dir / "checkpoints" / work.name)
+        trainer = work.make_trainer(done)
+        snapshot = checkpoints.load()
+        if snapshot is not None and len(snapshot["job"]) == trainer.slots:
+            trainer.restore(snapshot, done)
+            display.note(f"{work.name}: {int(trainer.training.sum())} fits taken up again.")
+        flushed = saved = time.monotonic()
+        for finished in train(trainer):
+            rows = [work.row(one) for one in finished]
+            store.add(rows)
+            display.update(trainer.work_done, [row["psnr_db"] for row in rows])
+            now = time.monotonic()
+            if now - saved > 60 * checkpoint_minutes:
+                store.flush()
+                checkpoints.save(trainer.snapshot())
+                flushed = saved = time.monotonic()
+            elif now - flushed > FLUSH_SECONDS:
+                store.flush()
+                flushed = now
+        store.flush()
+        checkpoints.clear()

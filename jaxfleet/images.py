@@ -1,0 +1,215 @@
+"""Image arithmetic: PSNR, SSIM, 8-bit rounding, bicubic resampling. Pure; no disk.
+
+Letters: H height, W width, C channels. Images are `[..., H, W, C]` float with any number
+of leading axes, and every function maps over those axes.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+_SSIM_TAPS = 11
+_SSIM_SIGMA = 1.5
+_K1, _K2 = 0.01, 0.03
+
+
+def psnr_db(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
+    """Peak signal-to-noise ratio of each image, in decibels: 10 log10(peak^2 / MSE).
+
+    The mean runs over the pixels and channels of one image. Callers average over images
+    themselves: the mean PSNR and the PSNR of the mean error differ.
+
+    Args:
+        decoded: [..., H, W, C] float in [0, peak]. Not clipped here: pass it through
+            `to_8bit` first for the number that a viewer of the decoded file would measure.
+        target: [..., H, W, C] float, the same shape.
+        peak: largest representable value, never the brightest pixel of the image.
+
+    Returns:
+        [...] float, dB; inf where the two images are equal.
+
+    Raises:
+        TypeError: if an image is not float.
+        ValueError: if the shapes differ or have fewer than three axes.
+    """
+    _check_pair(decoded, target)
+    mse = jnp.mean((decoded - target) ** 2, axis=(-3, -2, -1))
+    return 10.0 * jnp.log10(peak**2 / mse)
+
+
+def to_8bit(image: Array) -> Array:
+    """The image as an 8-bit file would keep it: clipped, in steps of 1/255, still float.
+
+    Args:
+        image: [..., H, W, C] float, nominally in [0, 1].
+
+    Returns:
+        [..., H, W, C] of the same dtype, in [0, 1]. Halves round to even, as NumPy and
+        PyTorch round them.
+
+    Raises:
+        TypeError: if the image is not float.
+        ValueError: if it has fewer than three axes.
+    """
+    _check_image(image, "image")
+    return jnp.round(jnp.clip(image, 0.0, 1.0) * 255.0) / 255.0
+
+
+def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
+    """Structural similarity of each image: the mean of the SSIM map over pixels and channels.
+
+    Gaussian window of 11 x 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance.
+    The map covers the valid region only, H-10 by W-10, so no border rule enters.
+
+    Args:
+        decoded: [..., H, W, C] float in [0, peak].
+        target: [..., H, W, C] float, the same shape.
+        peak: largest representable value.
+
+    Returns:
+        [...] float in [-1, 1]; 1 where the two images are equal.
+
+    Raises:
+        TypeError: if an image is not float.
+        ValueError: if the shapes differ, have fewer than three axes, or are smaller than
+            the window.
+
+    Source: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error
+    visibility to structural similarity", 2004, equations 13 to 16.
+    """
+    _check_pair(decoded, target)
+    if min(decoded.shape[-3:-1]) < _SSIM_TAPS:
+        raise ValueError(
+            f"SSIM needs images of at least {_SSIM_TAPS} x {_SSIM_TAPS} pixels; got shape "
+            f"{decoded.shape}."
+        )
+    c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
+    # The paper's two quotients, (2 p q + c) / (p^2 + q^2 + c), written as one minus the part
+    # that differs: 1 - (p - q)^2 / (p^2 + q^2 + c). Exact, a blur less, and float32 keeps its
+    # digits where the images agree. Variances do not see an offset, so mid-grey is taken out
+    # before squaring, for the same reason.
+    x, y = decoded - 0.5 * peak, target - 0.5 * peak
+    mean_x, mean_y, mean_squares, mean_squared_difference = _gaussian_blur(
+        jnp.stack([x, y, x**2 + y**2, (x - y) ** 2])
+    )
+    squared_difference = (mean_x - mean_y) ** 2
+    variances = mean_squares - mean_x**2 - mean_y**2
+    variance_of_difference = mean_squared_difference - squared_difference
+    brightness = (mean_x + 0.5 * peak) ** 2 + (mean_y + 0.5 * peak) ** 2
+    luminance = 1.0 - squared_difference / (brightness + c1)
+    contrast_structure = 1.0 - variance_of_difference / (variances + c2)
+    return jnp.mean(luminance * contrast_structure, axis=(-3, -2, -1))
+
+
+def bicubic_resize(image: Array, height: int, width: int) -> Array:
+    """The image at another size: bicubic, a = -0.5, antialiased when it shrinks.
+
+    Two matrix products with the matrices of `bicubic_matrix`, so differentiable and cheap
+    under `jit` (sizes static). Values may overshoot [0, 1]; clip or `to_8bit` afterwards.
+
+    Args:
+        image: [..., H, W, C] float.
+        height: pixels, at least 1.
+        width: pixels, at least 1.
+
+    Returns:
+        [..., height, width, C] of the same dtype.
+
+    Raises:
+        TypeError: if the image is not float.
+        ValueError: if it has fewer than three axes, or a size is below 1.
+    """
+    _check_image(image, "image")
+    rows = jnp.asarray(bicubic_matrix(image.shape[-3], height), image.dtype)
+    columns = jnp.asarray(bicubic_matrix(image.shape[-2], width), image.dtype)
+    # HIGHEST: accelerators would otherwise round the factors to TF32 or bfloat16.
+    return jnp.einsum(
+        "ih,...hwc,jw->...ijc", rows, image, columns, precision=jax.lax.Precision.HIGHEST
+    )
+
+
+def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
+    """Weights that resample one axis: output = matrix @ input. NumPy; starts no device.
+
+    Pixel i of the output is centred at (i + 1/2) size_in / size_out - 1/2 of the input.
+    When the axis shrinks, the kernel widens by size_in / size_out (antialiasing); taps past
+    a border read the mirrored pixel; each row sums to 1. This is MATLAB's `imresize`, which on
+    uint8 images also rounds to 8 bits between rows and columns, halves up, rows first.
+
+    Args:
+        size_in: pixels, at least 1.
+        size_out: pixels, at least 1.
+
+    Returns:
+        [size_out, size_in] float64.
+
+    Raises:
+        ValueError: if a size is below 1.
+
+    Source: Keys, "Cubic convolution interpolation for digital image processing", 1981,
+    equation 15 (a = -1/2).
+    """
+    if min(size_in, size_out) < 1:
+        raise ValueError(
+            f"Cannot resample {size_in} pixels to {size_out}: both sizes must be 1 or more."
+        )
+    scale = min(1.0, size_out / size_in)
+    reach = 2.0 / scale
+    centres = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+    first = np.floor(centres - reach).astype(np.int64)
+    taps = first[:, None] + np.arange(int(np.ceil(2.0 * reach)) + 2)
+    weights = _cubic((centres[:, None] - taps) * scale)
+    weights /= weights.sum(axis=1, keepdims=True)
+    mirrored = taps % (2 * size_in)
+    mirrored = np.minimum(mirrored, 2 * size_in - 1 - mirrored)
+    matrix = np.zeros((size_out, size_in))
+    np.add.at(matrix, (np.arange(size_out)[:, None], mirrored), weights)
+    return matrix
+
+
+def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+    """Keys' cubic kernel at x, same shape; zero from |x| = 2 on."""
+    x = np.abs(x)
+    near = (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
+    far = a * x**3 - 5.0 * a * x**2 + 8.0 * a * x - 4.0 * a
+    return np.where(x <= 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+def _gaussian_blur(image: Array) -> Array:
+    """[..., H, W, C] -> [..., H-10, W-10, C]: the SSIM window, separable, valid region.
+
+    Sums of shifted slices: XLA fuses them into one pass, on every device.
+    """
+    offsets = np.arange(_SSIM_TAPS) - _SSIM_TAPS // 2
+    window = np.exp(-0.5 * (offsets / _SSIM_SIGMA) ** 2)
+    window /= window.sum()
+    for axis in (-3, -2):
+        valid = image.shape[axis] - _SSIM_TAPS + 1
+        slices = [jax.lax.slice_in_dim(image, k, k + valid, axis=axis) for k in range(_SSIM_TAPS)]
+        image = functools.reduce(
+            jnp.add, [float(weight) * part for weight, part in zip(window, slices, strict=True)]
+        )
+    return image
+
+
+def _check_image(image: Array, name: str) -> None:
+    if image.ndim < 3:
+        raise ValueError(
+            f"`{name}` must be [..., H, W, C]; got shape {image.shape}. Add the channel axis "
+            f"with {name}[..., None]."
+        )
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(f"`{name}` must be float in [0, 1]; got {image.dtype}. Divide it by 255.")
+
+
+def _check_pair(decoded: Array, target: Array) -> None:
+    _check_image(decoded, "decoded")
+    _check_image(target, "target")
+    if decoded.shape != target.shape:
+        raise ValueError(
+            f"`decoded` and `target` must have one shape; decoded is {decoded.shape} and "
+            f"target is {target.shape}."
+        )

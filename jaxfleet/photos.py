@@ -1,0 +1,331 @@
+"""Where photographs come from: installed packages, a folder, or any TFDS dataset.
+
+A source is one word, with a path or a name after a colon:
+
+    packaged                      eight colour photographs that scikit-image installs; no download
+    folder:PATH                   every .png, .jpg, .jpeg and .webp directly in PATH, sorted by name
+    tfds:NAME[/CONFIG][:SPLIT]    a TensorFlow Datasets dataset, read without TensorFlow
+
+All photographs become [H, W, 3] uint8 in the same way, whatever they were: EXIF orientation
+is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (16-bit colour
+keeps its upper 8 bits), other colour models are converted. No JAX device is started here.
+"""
+
+import difflib
+import importlib.resources
+import io
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxfleet import images
+from jaxfleet.errors import InputError
+
+KINDS = ("packaged", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+FITS = ("resize", "crop")
+
+# The colour photographs of the scikit-image wheel; its other colour pictures are drawings, and
+# motorcycle_right is the other eye of motorcycle_left.
+_PACKAGED = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+_IMAGE_FEATURES = ("image", "hr")
+_NAME_FEATURES = ("filename", "file_name", "image/filename")
+
+# What Pillow raises for damaged files, depending on format and place of the damage.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph.
+
+    image_id: names it within its source; the stem of its file where it has one.
+    pixels: [H, W, 3] uint8, RGB.
+    """
+
+    image_id: str
+    pixels: np.ndarray
+
+
+def load(
+    source: str,
+    *,
+    image_size: int = 0,
+    image_fit: str = "resize",
+    max_images: int = 0,
+    data_dir: str | None = None,
+) -> list[Photo]:
+    """The photographs of a source, in its own fixed order.
+
+    Args:
+        source: `packaged`, `folder:PATH` or `tfds:NAME[/CONFIG][:SPLIT]`; without a split,
+            the first of the dataset.
+        image_size: side of the square that each photograph becomes, pixels. 0 keeps the
+            whole photographs, whatever their sizes.
+        image_fit: how it becomes that square. `resize`: the largest central square, then
+            antialiased bicubic. `crop`: the central window of that size, pixels untouched.
+        max_images: keep the first so many. 0 keeps all.
+        data_dir: where TFDS keeps its datasets; None for its default, `$TFDS_DATA_DIR` or
+            `~/tensorflow_datasets`. A dataset that is not there yet is downloaded; without a
+            network TFDS tries for minutes before it gives up. Of no effect on other sources.
+
+    Returns:
+        The photographs, at least one, `image_id` unique among them.
+
+    Raises:
+        InputError: if the source, a name in it, or an option is not one that exists; if the
+            source is empty, cannot be read or cannot be downloaded; if a photograph is
+            smaller than `image_size`. One line that says what to do.
+    """
+    _check_options(image_size, image_fit, max_images)
+    kind, _, rest = source.partition(":")
+    if source == "packaged":
+        examples = _packaged()
+    elif kind == "folder" and rest:
+        examples = _folder(Path(rest))
+    elif kind == "tfds" and rest:
+        examples = _tfds(rest, data_dir)
+    else:
+        hint = f" For the pictures of that folder: folder:{source}." if _is_folder(source) else ""
+        raise InputError(f"Unknown source '{source}'. Use one of: {', '.join(KINDS)}.{hint}")
+    photos = []
+    for image_id, name, read in examples:
+        pixels = _decode(read, name)
+        photos.append(Photo(image_id, _fit(pixels, name, image_size, image_fit)))
+        if len(photos) == max_images:
+            break
+    if not photos:
+        raise InputError(f"'{source}' has no photographs. Choose another source or split.")
+    return photos
+
+
+# What a source yields: image_id, name for messages, function that returns the file's bytes.
+_Example = tuple[str, str, Callable[[], bytes]]
+
+
+def _packaged() -> Iterator[_Example]:
+    # By path, since skimage.data would fetch a file that it misses.
+    folder = importlib.resources.files("skimage") / "data"
+    for filename in _PACKAGED:
+        yield Path(filename).stem, f"scikit-image's {filename}", (folder / filename).read_bytes
+
+
+# ---------------------------------------------------------------------------- folder
+
+
+def _folder(folder: Path) -> Iterator[_Example]:
+    wanted = ", ".join(EXTENSIONS)
+    try:
+        entries = sorted(folder.expanduser().iterdir())
+    except (OSError, RuntimeError, ValueError) as error:  # missing, forbidden, unknown ~user
+        raise InputError(
+            f"There is no folder '{folder}' to read ({type(error).__name__}). Give one that holds "
+            f"{wanted} files."
+        ) from error
+    paths = [
+        path
+        for path in entries
+        if path.suffix.lower() in EXTENSIONS and path.is_file() and not path.name.startswith(".")
+    ]
+    if not paths:
+        raise InputError(
+            f"'{folder}' holds no {wanted} files. Give the folder that the pictures lie in "
+            "directly; subfolders are not searched."
+        )
+    first_of_stem: dict[str, Path] = {}
+    for path in paths:
+        first = first_of_stem.setdefault(path.stem, path)
+        if first is not path:
+            raise InputError(
+                f"'{first.name}' and '{path.name}' in '{folder}' would both be image_id "
+                f"'{path.stem}'. Rename or remove one."
+            )
+    for path in paths:
+        yield path.stem, f"'{path}'", path.read_bytes
+
+
+# ---------------------------------------------------------------------------- tfds
+
+
+def _tfds(spec: str, data_dir: str | None) -> Iterator[_Example]:
+    # Imported here: half a second that the other sources need not pay.
+    import tensorflow_datasets as tfds
+
+    name, _, split = spec.partition(":")
+    builder = _prepared_builder(name, data_dir)
+    splits = list(builder.info.splits)
+    split = split or splits[0]
+    features = builder.info.features
+    pictures = [f for f in features if isinstance(features[f], tfds.features.Image)]
+    feature = next((f for f in _IMAGE_FEATURES if f in pictures), None)
+    if feature is None:
+        raise InputError(
+            f"TFDS dataset '{name}' has no picture called {' or '.join(_IMAGE_FEATURES)}; its "
+            f"features are {', '.join(features)}. Choose a dataset of pictures."
+        )
+    # Pictures are left encoded, so that `_decode` treats them like any other file.
+    skip = {f: tfds.decode.SkipDecoding() for f in pictures}
+    try:
+        data = builder.as_data_source(split, decoders=skip)
+    except NotImplementedError as error:
+        raise InputError(
+            f"TFDS dataset '{name}' lies in '{builder.data_dir}' in a format that only "
+            "TensorFlow reads. Give another data_dir, or delete it to have it made anew."
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"TFDS dataset '{name}' has no split '{split}'. Use one of: {', '.join(splits)}, "
+            "or a slice such as train[:100]."
+        ) from error
+    name_feature = next((f for f in _NAME_FEATURES if f in features), None)
+    prefix = f"{name}-{split}".replace("/", "-")
+    used = set()
+    for index in range(len(data)):
+        example = data[index]
+        filename = example[name_feature].decode("utf-8", "replace") if name_feature else ""
+        image_id = re.sub(r"\.[^./]+$", "", filename).strip("/").replace("/", "-")
+        if not image_id or image_id in used:
+            image_id = f"{prefix}-{index:05d}"
+        used.add(image_id)
+        yield image_id, f"Example {index} of tfds:{spec}", _returns(example[feature])
+
+
+def _returns(data: bytes) -> Callable[[], bytes]:
+    return lambda: data
+
+
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
+    """The dataset's builder, after download and preparation if need be."""
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
+    try:
+        builder.download_and_prepare(
+            # The public bucket holds no array_record, and asking it can hang without a network.
+            download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+            file_format="array_record",
+        )
+    except Exception as error:  # network, disk, missing packages, licence steps: many kinds
+        raise InputError(
+            f"TFDS dataset '{name}' is not in '{builder.data_dir}' and could not be prepared "
+            f"({_one_line(error)}). Prepare it where that works and set TFDS_DATA_DIR to where "
+            "it lies."
+        ) from error
+    return builder
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    from jaxfleet import kodak  # noqa: F401  (registers the dataset)
+
+    if not re.fullmatch(r"\w+(/[\w.+-]+)?", name):
+        raise InputError(f"'tfds:{name}' cannot be parsed. Write {KINDS[-1]}.")
+    dataset, _, config = name.partition("/")
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        # Without the community's: to list those, TFDS asks the network and TensorFlow.
+        known = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(dataset, known, n=5)
+        hint = f"Did you mean {', '.join(near)}?" if near else "See tensorflow.org/datasets."
+        raise InputError(f"Unknown TFDS dataset '{dataset}'. {hint}") from error
+    except ImportError as error:
+        raise InputError(
+            f"TFDS dataset '{name}' cannot be opened ({_one_line(error)}). Install what it needs, "
+            "or choose another."
+        ) from error
+    except ValueError as error:
+        configs = list(tfds.builder_cls(dataset).builder_configs)
+        if not config or config in configs:
+            raise
+        near = difflib.get_close_matches(config, configs, n=5) or configs[:10]
+        hint = f"It has {len(configs)}, such as: {', '.join(near)}." if near else "Leave it out."
+        raise InputError(f"TFDS dataset '{dataset}' has no config '{config}'. {hint}") from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    text = re.sub(r'^Failed to construct dataset .*?}": ', "", text)  # our own call, repeated
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+# ---------------------------------------------------------------------------- pixels
+
+
+def _decode(read: Callable[[], bytes], name: str) -> np.ndarray:
+    """[H, W, 3] uint8 of an encoded picture."""
+    try:
+        with Image.open(io.BytesIO(read())) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I"):  # 16-bit grey; Pillow's conversion would clip it
+                grey = np.asarray(picture).astype(np.float64) * (255.0 / 65535.0)
+                return np.stack([np.clip(np.round(grey), 0, 255).astype(np.uint8)] * 3, axis=-1)
+            if picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture)
+            return np.asarray(picture.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not a picture that Pillow knows. Remove it.") from error
+    except _DECODE_ERRORS as error:
+        raise InputError(f"{name} cannot be read ({_one_line(error)}). Replace it.") from error
+
+
+def _fit(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np.ndarray:
+    """[image_size, image_size, 3] uint8, or the pixels as they are if image_size is 0."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    if side < image_size:
+        raise InputError(
+            f"{name} is {width} x {height} pixels, smaller than image_size {image_size}. Set "
+            f"image_size to {side} or less, or leave out small pictures."
+        )
+    if image_size == 0:
+        return pixels
+    window = side if image_fit == "resize" else image_size
+    top, left = (height - window) // 2, (width - window) // 2
+    square = pixels[top : top + window, left : left + window]
+    if window == image_size:
+        return square
+    matrix = images.bicubic_matrix(window, image_size).astype(np.float32)
+    resized = np.einsum("ih,hwc,jw->ijc", matrix, square, matrix, optimize=True)
+    return np.clip(np.round(resized), 0, 255).astype(np.uint8)
+
+
+def _check_options(image_size: int, image_fit: str, max_images: int) -> None:
+    for name, value in (("image_size", image_size), ("max_images", max_images)):
+        if value < 0:
+            raise InputError(f"{name} is {value}. Use 0 (no limit) or a positive number.")
+    if image_fit not in FITS:
+        raise InputError(f"Unknown image_fit '{image_fit}'. Use one of: {', '.join(FITS)}.")
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return Path(source).expanduser().is_dir() and bool(source)
+    except (OSError, RuntimeError, ValueError):  # too long, unknown ~user, null byte
+        return False

@@ -1,0 +1,9 @@
+"""SIRENs: sine networks that store a photograph in their weights, fitted hundreds at a time."""
+
+from jaxinr.fit import Fit as Fit
+from jaxinr.fit import Fits as Fits
+from jaxinr.fit import fit as fit
+from jaxinr.fit import render as render
+from jaxinr.torch_names import from_torch as from_torch
+from jaxinr.torch_names import to_torch as to_torch
+from jaxinr.trial import Trial as Trial

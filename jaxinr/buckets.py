@@ -1,0 +1,167 @@
+"""Trials that share a compiled program: which, how padded, and how to train them.
+
+What must be static is the number of layers, the padded width and the padded pixel count. All the
+rest is an array with one entry per network.
+"""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxfleet import plan, trainer
+from jaxinr import siren
+from jaxinr.program import SirenProgram, pack, padded_pixels, tile
+from jaxinr.trial import Trial, flops_per_pixel
+
+# For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
+# cores of 2024, one term for matrix products and one for what is done once per unit.
+COMPILE_SECONDS = 4.0
+SECONDS_PER_FLOP, SECONDS_PER_UNIT = 1 / 250e9, 0.35e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """Jobs for one program.
+
+    Attributes:
+        program: what is compiled.
+        jobs: [J] indices of trials, ascending.
+        slots_per_shard: networks in training at a time on each device.
+        pixel_steps: true pixels times iterations, over all jobs.
+        flops: of the matrix products at the true widths, over all jobs.
+    """
+
+    program: SirenProgram
+    jobs: np.ndarray
+    slots_per_shard: int
+    pixel_steps: float
+    flops: float
+
+
+def seconds_per_pixel(width: int, num_layers: int) -> float:
+    """Rough time of a training step per pixel at a padded width; for comparing plans."""
+    flops = flops_per_pixel(width, num_layers)
+    return flops * SECONDS_PER_FLOP + width * num_layers * SECONDS_PER_UNIT
+
+
+def make_buckets(
+    trials: Sequence[Trial],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    shards: int,
+    platform: str,
+    coordinates: str = "coin",
+    bias_init: str = "coin",
+    log_every: int = 10,
+) -> list[Bucket]:
+    """Buckets of trials, heaviest first.
+
+    Args:
+        trials: what to fit.
+        sizes: (height, width) of each trial's picture.
+        shards: devices times lanes that share a bucket.
+        platform: "cpu", "gpu" or "tpu".
+        coordinates: see `siren.points_of`.
+        bias_init: see `siren.init`.
+        log_every: iterations between the entries of a history.
+    """
+    pixels = np.array([height * width for height, width in sizes])
+    work = pixels * np.array([trial.num_iters for trial in trials], float)
+    families: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for job, trial in enumerate(trials):
+        blocks = padded_pixels(int(pixels[job]), tile(trial.layer_size, platform)[1])
+        families[trial.num_layers, blocks].append(job)
+    members: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for (num_layers, _), jobs in families.items():
+        work_at: dict[int, float] = defaultdict(float)
+        for job in jobs:
+            work_at[trials[job].layer_size] += work[job]
+        padded = plan.partition(
+            sorted(work_at),
+            lambda size, width, w=work_at, n=num_layers: w[size] * seconds_per_pixel(width, n),
+            COMPILE_SECONDS,
+        )
+        for job in jobs:
+            width = padded[trials[job].layer_size]
+            block = tile(width, platform)[1]
+            members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
+    buckets = []
+    for (num_layers, width, padded_count), jobs in members.items():
+        group, block = tile(width, platform)
+        group, slots_per_shard = trainer.layout(len(jobs), shards, group)
+        program = SirenProgram(
+            num_layers=num_layers,
+            width=width,
+            blocks=padded_count // block,
+            block=block,
+            group=group,
+            coordinates=coordinates,
+            bias_init=bias_init,
+            log_every=log_every,
+        )
+        flops = sum(work[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs)
+        buckets.append(
+            Bucket(program, np.array(jobs), slots_per_shard, float(work[jobs].sum()), float(flops))
+        )
+    return sorted(buckets, key=lambda bucket: -bucket.flops)
+
+
+def make_trainer(
+    bucket: Bucket,
+    trials: Sequence[Trial],
+    pictures: Sequence[np.ndarray],
+    picture_of: Sequence[int],
+    *,
+    target_loss: Sequence[float] | None = None,
+    initial_params: Callable[[int], Any] | None = None,
+    skip: Sequence[int] = (),
+) -> trainer.Trainer:
+    """A trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
+
+    Args:
+        bucket: from `make_buckets`.
+        trials: all trials.
+        pictures: [H, W, 3] arrays, uint8 or all float32.
+        picture_of: for each trial, the index of its picture.
+        target_loss: for each trial, the loss at which it may stop; 0 for never.
+        initial_params: index of a trial -> its initial weights at its own width.
+        skip: positions in `bucket.jobs` that need no training.
+    """
+    program, jobs = bucket.program, bucket.jobs
+    used = sorted({picture_of[job] for job in jobs})
+    place = {picture: i for i, picture in enumerate(used)}
+    own = [trials[job] for job in jobs]
+    shapes = np.array([pictures[picture_of[job]].shape[:2] for job in jobs], np.int32)
+    hyper = {
+        name: np.array([getattr(trial, name) for trial in own], kind)
+        for name, kind in (
+            ("learning_rate", np.float32),
+            ("num_iters", np.int32),
+            ("layer_size", np.int32),
+            ("w0_initial", np.float32),
+            ("w0", np.float32),
+            ("seed", np.int32),
+        )
+    }
+    hyper["target_loss"] = np.zeros(len(jobs), np.float32)
+    if target_loss is not None:
+        hyper["target_loss"] += np.asarray(target_loss, np.float32)[jobs]
+    hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
+    hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
+
+    def start(position: int) -> Any:
+        assert initial_params is not None
+        return siren.pad(initial_params(int(jobs[position])), program.width)
+
+    return trainer.Trainer(
+        program,
+        hyper,
+        pack([pictures[picture] for picture in used], program.blocks, program.block),
+        work=shapes.prod(axis=1),
+        slots_per_shard=bucket.slots_per_shard,
+        params=start if initial_params is not None else None,
+        skip=skip,
+    )

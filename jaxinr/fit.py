@@ -1,0 +1,281 @@
+"""SIRENs fitted to images: many at a time, one trial per image.
+
+PSNR is per image over pixels and channels, peak 1, on the raw output of the network (what COIN
+published); `psnr_8bit_db` and `ssim` are of the decoded 8-bit image (what a viewer sees).
+The kept weights are those of the best PSNR, and both belong to the same step (COIN's code keeps the
+weights one step after the PSNR, and only in the second half of training).
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxfleet import executors, trainer
+from jaxfleet import images as measures
+from jaxfleet.progress import Progress
+from jaxfleet.trainer import Finished
+from jaxinr import buckets, siren
+from jaxinr.siren import Params
+from jaxinr.trial import Trial
+
+
+RENDER_BLOCK = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """One fitted network. Field names are the columns of a run's table.
+
+    Attributes:
+        params: the kept weights at the network's own width; `layers {"weight", "bias"}`.
+        status: "done", "target" (reached `target_psnr_db`) or "diverged".
+        psnr_db: after the last update; NaN where diverged.
+        best_psnr_db: of the kept weights, on raw output.
+        psnr_8bit_db: of the decoded 8-bit image.
+        ssim: of the decoded 8-bit image; NaN below 11 x 11 pixels.
+        best_iteration: updates made before the kept weights.
+        iteration_history: [T] int32.
+        psnr_history: [T] float32, dB, before the update of that iteration.
+        seconds: wall time, shared evenly among the networks that trained at the same time.
+    """
+
+    params: Params
+    status: str
+    psnr_db: float
+    best_psnr_db: float
+    psnr_8bit_db: float
+    ssim: float
+    best_iteration: int
+    iteration_history: np.ndarray
+    psnr_history: np.ndarray
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Fits:
+    """N fitted networks, in the order of the trials.
+
+    Attributes:
+        fits: the single results.
+        iterations: [T] int32, every iteration at which a PSNR was noted.
+        psnr_db: [N, T] float32, dB; NaN where a network was not measured.
+    """
+
+    fits: tuple[Fit, ...]
+    iterations: np.ndarray
+    psnr_db: np.ndarray
+
+    @property
+    def best_psnr_db(self) -> np.ndarray:
+        """[N] PSNR of the kept weights, on raw output."""
+        return np.array([fit.best_psnr_db for fit in self.fits])
+
+    @property
+    def status(self) -> list[str]:
+        """[N] "done", "target" or "diverged"."""
+        return [fit.status for fit in self.fits]
+
+    def params(self, i: int) -> Params:
+        """Kept weights of network i at its own width: layers `{"weight": [out, in], "bias"}`."""
+        return self.fits[i].params
+
+
+def psnr_of_loss(loss: Any) -> np.ndarray:
+    """Decibels from mean squared errors on [0, 1]; NaN where the loss is not finite."""
+    loss = np.asarray(loss, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isfinite(loss), -10.0 * np.log10(loss), np.nan)
+
+
+def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
+    """The fit that a trainer's result stands for; `picture` is [H, W, 3] uint8 or float."""
+    height, width = picture.shape[:2]
+    decoded = finished.result[: height * width].reshape(height, width, 3)
+    target = picture if picture.dtype == np.uint8 else picture * np.float32(255)
+    error = decoded.astype(np.float64) - target
+    small = min(height, width) < 11
+    similarity = float("nan") if small else float(_ssim_8bit(decoded, np.asarray(picture)))
+    return Fit(
+        params=siren.crop(finished.params, trial.layer_size),
+        status=finished.status,
+        psnr_db=float(psnr_of_loss(finished.loss)),
+        best_psnr_db=float(psnr_of_loss(finished.best_loss)),
+        psnr_8bit_db=float(psnr_of_loss(np.mean(error**2) / 255**2)),
+        ssim=similarity,
+        best_iteration=finished.best_iteration,
+        iteration_history=finished.iterations,
+        psnr_history=psnr_of_loss(finished.losses).astype(np.float32),
+        seconds=finished.seconds,
+    )
+
+
+@jax.jit
+def _ssim_8bit(decoded: jax.Array, picture: jax.Array) -> jax.Array:
+    return measures.ssim(_as_float(decoded), _as_float(picture))
+
+
+def _as_float(image: Any) -> Any:
+    return image.astype(jnp.float32) / jnp.float32(255) if image.dtype == jnp.uint8 else image
+
+
+def fit(
+    images: Sequence[np.ndarray] | np.ndarray,
+    trials: Sequence[Trial],
+    *,
+    coordinates: str = "coin",
+    bias_init: str = "coin",
+    log_every: int = 10,
+    initial_params: Sequence[Any] | None = None,
+    target_psnr_db: float | Sequence[float] | None = None,
+    progress: bool = False,
+) -> Fits:
+    """Fits one SIREN to each image by full-batch Adam, all of them side by side.
+
+    Widths, frequencies, learning rates, seeds and iteration counts may all differ; networks that
+    can share a compiled program do. An image that stands several times in the list (the same
+    object) is sent to the device once. Uses every device; on a CPU, every core.
+
+    Args:
+        images: list of [H, W, 3] uint8, or float in [0, 1], sizes may differ; or [N, H, W, 3].
+        trials: one for each image.
+        coordinates: "coin" (both axes divided by H-1), "symmetric" or "centers".
+        bias_init: "coin" (uniform like the weights) or "zero".
+        log_every: iterations between entries of the histories.
+        initial_params: for each trial, layers `{"weight": [out, in], "bias": [out]}` to start from
+            in place of the seed.
+        target_psnr_db: a network that reaches it stops; one number, or one for each trial.
+        progress: show a progress display on standard error.
+
+    Raises:
+        ValueError: if counts, shapes, dtypes, ranges or names are not as above.
+    """
+    if len(images) != len(trials) or not len(trials):
+        raise ValueError(f"one trial per image; got {len(images)} images, {len(trials)} trials.")
+    if initial_params is not None and len(initial_params) != len(trials):
+        raise ValueError(f"one initial_params per trial; got {len(initial_params)}.")
+    if log_every < 1:
+        raise ValueError(f"log_every must be at least 1; got {log_every}.")
+    _check_choice("coordinates", coordinates, siren.COORDINATES)
+    _check_choice("bias_init", bias_init, siren.BIAS_INITS)
+    originals, picture_of = _unique(images)
+    pictures = [_checked(image, i) for i, image in enumerate(originals)]
+    if len({picture.dtype for picture in pictures}) > 1:
+        pictures = [_as_float(picture) for picture in pictures]
+    sizes = [pictures[i].shape[:2] for i in picture_of]
+    shards = sum(mesh.size for mesh in trainer.lanes())
+    plan = buckets.make_buckets(
+        trials,
+        sizes,
+        shards=shards,
+        platform=jax.local_devices()[0].platform,
+        coordinates=coordinates,
+        bias_init=bias_init,
+        log_every=log_every,
+    )
+    target_loss = None
+    if target_psnr_db is not None:
+        target_loss = np.broadcast_to(10.0 ** (-np.asarray(target_psnr_db) / 10), len(trials))
+    total = sum(bucket.pixel_steps for bucket in plan)
+    display: Any = Progress(len(trials), total) if progress else contextlib.nullcontext()
+    results: dict[int, Fit] = {}
+    with display:
+        for bucket in plan:
+            start = None if initial_params is None else initial_params.__getitem__
+            team = buckets.make_trainer(
+                bucket,
+                trials,
+                pictures,
+                picture_of,
+                target_loss=target_loss,
+                initial_params=start,
+            )
+            for finished in executors.train(team):
+                jobs = [int(bucket.jobs[one.job]) for one in finished]
+                for job, one in zip(jobs, finished, strict=True):
+                    results[job] = describe(one, trials[job], pictures[picture_of[job]])
+                if progress:
+                    display.update(team.work_done, [results[job].psnr_db for job in jobs])
+    return _stack([results[job] for job in range(len(trials))])
+
+
+def render(params: Params, trial: Trial, shape: tuple[int, int], *, coordinates: str = "coin") -> Any:
+    """The picture that a network stores, at any size: [H, W, 3] float32, not clipped.
+
+    Args:
+        params: layers `{"weight": [out, in], "bias": [out]}`.
+        trial: gives w0_initial and w0.
+        shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
+        coordinates: as in `fit`.
+    """
+    height, width = shape
+    if height < 1 or width < 1:
+        raise ValueError(f"shape must be (height, width), both at least 1; got {shape}.")
+    _check_choice("coordinates", coordinates, siren.COORDINATES)
+    w0 = np.float32(trial.w0_initial), np.float32(trial.w0)
+    index = np.arange(height * width, dtype=np.int32)
+    pieces = [
+        _render_block(
+            jax.tree.map(np.asarray, tuple(params)), *w0, part, height, width, coordinates
+        )
+        for part in np.array_split(index, -(-len(index) // RENDER_BLOCK))
+    ]
+    return np.concatenate(pieces, axis=1).T.reshape(height, width, 3)
+
+
+@functools.partial(jax.jit, static_argnames="coordinates")
+def _render_block(
+    params: Params,
+    w0_initial: jax.Array,
+    w0: jax.Array,
+    index: jax.Array,
+    height: jax.Array,
+    width: jax.Array,
+    coordinates: str,
+) -> jax.Array:
+    points = siren.points_of(index, height, width, coordinates)
+    return siren.apply(params, w0_initial, w0, points)
+
+
+def _stack(fits: Sequence[Fit]) -> Fits:
+    iterations = np.unique(np.concatenate([one.iteration_history for one in fits]))
+    table = np.full((len(fits), len(iterations)), np.nan, np.float32)
+    for row, one in zip(table, fits, strict=True):
+        row[np.searchsorted(iterations, one.iteration_history)] = one.psnr_history
+    return Fits(tuple(fits), iterations, table)
+
+
+def _checked(image: Any, i: int) -> np.ndarray:
+    """uint8 or float32 [H, W, 3]."""
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")
+    if array.shape[0] * array.shape[1] >= 2**23:
+        raise ValueError(f"images[{i}] has 2^23 pixels or more; shrink or cut it first.")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise TypeError(f"images[{i}] must be uint8 or float in [0, 1]; got {array.dtype}.")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(f"images[{i}] must be in [0, 1]; got {array.min()} to {array.max()}.")
+    return array.astype(np.float32)
+
+
+def _unique(arrays: Sequence[Any]) -> tuple[list[np.ndarray], list[int]]:
+    """The different objects among some pictures, and for each picture its place among them."""
+    first: dict[int, int] = {}
+    place = [first.setdefault(id(array), len(first)) for array in arrays]
+    unique = [np.empty(0)] * len(first)
+    for i, array in zip(place, arrays, strict=True):
+        unique[i] = array
+    return unique, place
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -1,0 +1,144 @@
+"""SIREN fitting as a program of the fleet: networks of one depth and padded width on one pixel grid.
+
+Letters: G networks in a group, B pixels in a block, K blocks, W padded units, L sine layers.
+A picture is [K, 3, B]: its pixels row by row, cut into blocks, the last one filled up.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxinr import siren
+from jaxinr.siren import Params
+
+# Group and block that keep the activations of a step in a 2 MB second-level cache, by padded
+# width: measured with launch/benchmark.py --tune on two cores.
+_TILES = {8: (4, 2048), 16: (8, 512), 32: (4, 256), 64: (2, 256), 128: (2, 256)}
+_ACCELERATOR_BLOCK = 1 << 14
+_WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)
+
+
+def padded_width(layer_size: int) -> int:
+    """The width of the arrays that hold a network of `layer_size` units."""
+    return next((w for w in _WIDTHS if w >= layer_size), -(-layer_size // 64) * 64)
+
+
+def tile(width: int, platform: str) -> tuple[int, int]:
+    """(networks in a group, pixels in a block) for networks padded to `width` units."""
+    if platform != "cpu":
+        return 64, _ACCELERATOR_BLOCK
+    return _TILES[max((w for w in _TILES if w <= width), default=8)]
+
+
+def padded_pixels(pixels: int, block: int) -> int:
+    """`pixels` rounded up to whole blocks, and blocks to numbers with three leading bits.
+
+    Pictures of similar size then share a program; at most a quarter is wasted, an eighth on
+    average.
+    """
+    blocks = -(-pixels // block)
+    step = 1 << max(blocks.bit_length() - 3, 0)
+    return -(-blocks // step) * step * block
+
+
+def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
+    """Pictures [H, W, 3], of any sizes that fit, as one array [M, K, 3, B] of their dtype."""
+    packed = np.zeros((len(images), blocks * block, 3), images[0].dtype)
+    for row, image in zip(packed, images, strict=True):
+        row[: image.shape[0] * image.shape[1]] = image.reshape(-1, 3)
+    return np.ascontiguousarray(packed.reshape(len(images), blocks, block, 3).swapaxes(2, 3))
+
+
+@dataclasses.dataclass(frozen=True)
+class SirenProgram:
+    """What one compiled program holds fixed; a `jaxfleet.fleet.Program`.
+
+    The fleet's `hyper` holds, beside its own entries: layer_size, w0_initial, w0, seed, image (an
+    index into the pictures), height, width; the `data` are pictures from `pack`, uint8 or float32.
+    """
+
+    num_layers: int
+    width: int
+    blocks: int
+    block: int
+    group: int
+    coordinates: str = "coin"
+    bias_init: str = "coin"
+    log_every: int = 10
+    max_logs: int = 64
+
+    def init(self, hyper: dict[str, Array]) -> Params:
+        """Initial networks, leaves [G, ...], padded to `width`."""
+
+        def one(seed: Array, layer_size: Array, w0: Array) -> Params:
+            return siren.init(
+                seed,
+                layer_size,
+                w0,
+                num_layers=self.num_layers,
+                padded_size=self.width,
+                bias_init=self.bias_init,
+            )
+
+        return jax.vmap(one)(hyper["seed"], hyper["layer_size"], hyper["w0"])
+
+    def prepare(self, hyper: dict[str, Array], data: Array) -> dict[str, Array]:
+        """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B]."""
+        index = jnp.arange(self.blocks * self.block, dtype=jnp.int32)
+
+        def one(height: Array, width: Array) -> tuple[Array, Array]:
+            points = siren.points_of(index, height, width, self.coordinates)
+            return points, index < height * width
+
+        points, inside = jax.vmap(one)(hyper["height"], hyper["width"])
+        shape = (self.group, -1, self.blocks, self.block)
+        return {
+            "points": points.reshape(shape).transpose(2, 0, 1, 3),
+            "inside": inside.reshape(shape).transpose(2, 0, 1, 3)[:, :, 0],
+            "target": data[hyper["image"]].swapaxes(0, 1),
+        }
+
+    def loss_and_gradient(
+        self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
+    ) -> tuple[Array, Params]:
+        """Mean squared error over pixels and channels [G], and its gradient, block by block."""
+        scale = 1.0 / (3.0 * (hyper["height"] * hyper["width"]).astype(jnp.float32))
+
+        def block_loss(params: Params, block: dict[str, Array]) -> tuple[Array, Array]:
+            def one(params, w0_initial, w0, block, scale):  # type: ignore[no-untyped-def]
+                colours = siren.apply(params, w0_initial, w0, block["points"])
+                error = jnp.where(block["inside"][None], colours - _unit(block["target"]), 0.0)
+                return jnp.sum(error * error) * scale
+
+            losses = jax.vmap(one)(params, hyper["w0_initial"], hyper["w0"], block, scale)
+            return losses.sum(), losses
+
+        def add(total: tuple, block: dict[str, Array]) -> tuple[tuple, None]:
+            (_, losses), gradient = jax.value_and_grad(block_loss, has_aux=True)(params, block)
+            return jax.tree.map(jnp.add, total, (losses, gradient)), None
+
+        nothing = (jnp.zeros_like(scale), jax.tree.map(jnp.zeros_like, params))
+        return lax.scan(add, nothing, batch)[0]
+
+    def result(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
+        """The pictures as a viewer gets them: [G, K * B, 3] uint8."""
+
+        def picture(block: dict[str, Array]) -> Array:
+            colours = jax.vmap(siren.apply)(
+                params, hyper["w0_initial"], hyper["w0"], block["points"]
+            )
+            return jnp.round(jnp.clip(colours, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+
+        blocks = lax.map(picture, batch)
+        return blocks.transpose(1, 0, 3, 2).reshape(self.group, -1, 3)
+
+
+def _unit(target: Array) -> Array:
+    """Colours in [0, 1] float32 from uint8 or float32."""
+    if target.dtype == jnp.uint8:
+        return target.astype(jnp.float32) * (1.0 / 255.0)
+    return target

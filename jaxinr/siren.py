@@ -1,0 +1,218 @@
+"""The SIREN of COIN as pure functions: initialise, evaluate, differentiate.
+
+A network is a plain tree, a tuple of num_layers + 1 layers `{"weight": [out, in], "bias": [out]}`.
+Letters: L sine layers, W units, P pixels. Activations are features first, [W, P], so that pixels
+are contiguous. A network may be padded with zero rows and columns: a padded unit stays at
+sin(0) = 0, its gradients are zero and Adam leaves them there, so padding needs no mask.
+
+Source: Dupont et al., COIN (2021), and its code; Sitzmann et al., SIREN (2020).
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from jaxinr.trial import CHANNELS
+
+Params = tuple[dict[str, Array], ...]
+
+COORDINATES = ("coin", "symmetric", "centers")
+BIAS_INITS = ("coin", "zero")
+
+# sin(r) = r + r^3 S(r^2) and cos(r) = 1 + r^2 C(r^2) on [-pi/2, pi/2]: minimax fits (Lawson's
+# iteration, float64), absolute errors 4.7e-9 and 5.3e-8. pi is split in three parts whose products
+# with integers up to 2^15 are exact or tiny, so the reduction holds with and without fused
+# multiply-adds.
+_SIN = (-1.66666571e-1, 8.33301636e-3, -1.98065471e-4, 2.59990325e-6)
+_COS = (-4.99999320e-1, 4.16639815e-2, -1.38558626e-3, 2.31928279e-5)
+_PI_PARTS = (3.140625, 0.0009670257568359375, 6.27832957178498e-07)
+_PARITY_SHIFT = 1.5 * 2.0**23  # added to an integer k, leaves k's parity in the lowest bit
+
+
+def _reduce(x: Array) -> tuple[Array, Array]:
+    """x = k pi + r: r in [-pi/2, pi/2] and the sign bit (-1)^k as uint32."""
+    k = jnp.floor(x * (1.0 / math.pi) + 0.5)
+    r = x
+    for part in _PI_PARTS:
+        r = r - k * part
+    return r, lax.bitcast_convert_type(k + _PARITY_SHIFT, jnp.uint32) << jnp.uint32(31)
+
+
+def _flip(x: Array, sign: Array) -> Array:
+    return lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.uint32) ^ sign, jnp.float32)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    value = jnp.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        value = value * x + coefficient
+    return value
+
+
+def _cosine(x: Array) -> Array:
+    r, sign = _reduce(x)
+    square = r * r
+    return _flip(1.0 + square * _polynomial(_COS, square), sign)
+
+
+@jax.custom_vjp
+def sine(x: Array) -> Array:
+    """sin(x), float32, absolute error below 3e-7 for |x| up to 1000; NaN where x is not finite.
+
+    A polynomial after range reduction in place of the library call, which is the wall of SIREN
+    training on CPUs. The derivative is the matching polynomial cosine.
+    """
+    r, sign = _reduce(x)
+    square = r * r
+    return _flip(r + r * (square * _polynomial(_SIN, square)), sign)
+
+
+def _sine_backward(x: Array, cotangent: Array) -> tuple[Array]:
+    return (cotangent * _cosine(x),)
+
+
+sine.defvjp(lambda x: (sine(x), x), _sine_backward)
+
+
+@jax.custom_vjp
+def affine(weight: Array, bias: Array, inputs: Array) -> Array:
+    """Weight @ inputs + bias: [O, I], [O], [I, P] -> [O, P].
+
+    The bias gradient is a product with ones: a sum over the contiguous axis is several times
+    slower on CPUs.
+    """
+    return weight @ inputs + bias[:, None]
+
+
+def _affine_forward(weight: Array, bias: Array, inputs: Array) -> tuple[Array, Any]:
+    return affine(weight, bias, inputs), (weight, inputs)
+
+
+def _affine_backward(saved: Any, cotangent: Array) -> tuple[Array, Array, Array]:
+    weight, inputs = saved
+    return (
+        _outer(cotangent, inputs),
+        cotangent @ jnp.ones(cotangent.shape[1], cotangent.dtype),
+        weight.T @ cotangent,
+    )
+
+
+def _outer(a: Array, b: Array) -> Array:
+    """[A, P], [B, P] -> [A, B], summed over pixels; the second factor gets repacked: the smaller."""
+    if a.shape[0] < b.shape[0]:
+        return jnp.einsum("bp,ap->ba", b, a).T
+    return jnp.einsum("ap,bp->ab", a, b)
+
+
+affine.defvjp(_affine_forward, _affine_backward)
+
+
+def apply(params: Params, w0_initial: Array | float, w0: Array | float, points: Array) -> Array:
+    """The picture's colours at some points: [2, P] (row, column) -> [3, P], not clipped."""
+    features = points
+    for depth, layer in enumerate(params[:-1]):
+        omega = w0_initial if depth == 0 else w0
+        features = sine(affine(omega * layer["weight"], omega * layer["bias"], features))
+    return affine(params[-1]["weight"], params[-1]["bias"], features)
+
+
+def init(
+    seed: Array,
+    layer_size: Array | int,
+    w0: Array | float,
+    *,
+    num_layers: int,
+    padded_size: int,
+    bias_init: str = "coin",
+) -> Params:
+    """Initial weights of one network, padded with zeros to `padded_size` units.
+
+    Weights are U(-b, b) with b = 1/2 in the first layer and sqrt(6 / fan_in) / w0 in the others;
+    biases likewise (`coin`) or zero. Every row has a key of its own, so that a network's weights
+    do not depend on the padding. As in COIN, the bound of the layers after the first uses w0.
+
+    Args:
+        seed: scalar int32.
+        layer_size: true width, at most `padded_size`; may be traced.
+        w0: hidden frequency factor.
+        num_layers: sine layers.
+        padded_size: width of the arrays that come back.
+        bias_init: "coin" or "zero".
+    """
+    with jax.threefry_partitionable(True):  # draws then depend on the position alone
+        key = jax.random.key(seed)
+        layers = []
+        for depth in range(num_layers + 1):
+            rows = padded_size if depth < num_layers else CHANNELS
+            columns = padded_size if depth > 0 else 2
+            fan_in = jnp.asarray(layer_size if depth > 0 else 2, jnp.int32)
+            fan_out = jnp.asarray(layer_size if depth < num_layers else CHANNELS, jnp.int32)
+            bound = jnp.sqrt(6.0 / fan_in.astype(jnp.float32)) / w0 if depth > 0 else 0.5
+            key_layer = jax.random.fold_in(key, depth)
+            draws = jax.vmap(
+                lambda row, k=key_layer, n=columns: jax.random.uniform(
+                    jax.random.fold_in(k, row), (n + 1,), minval=-1.0, maxval=1.0
+                )
+            )(jnp.arange(rows))
+            real = jnp.arange(rows) < fan_out
+            inside = real[:, None] & (jnp.arange(columns) < fan_in)[None, :]
+            bias = draws[:, 0] * bound * (1.0 if bias_init == "coin" else 0.0)
+            layers.append(
+                {
+                    "weight": jnp.where(inside, draws[:, 1:] * bound, 0.0).astype(jnp.float32),
+                    "bias": jnp.where(real, bias, 0.0).astype(jnp.float32),
+                }
+            )
+    return tuple(layers)
+
+
+def points_of(index: Array, height: Array | int, width: Array | int, coordinates: str) -> Array:
+    """Where the pixels of a picture lie: [...] flat index (row by row) -> [2, ...] (row, column).
+
+    `coin` divides both axes by height - 1 and maps [0, 1] to [-1, 1], so that the columns of a
+    landscape picture go past 1; `symmetric` maps each axis to [-1, 1]; `centers` puts pixels at the
+    centres of equal cells of [-1, 1]. Exact for pictures below 2^23 pixels.
+    """
+    height, width = jnp.float32(height), jnp.float32(width)
+    place = index.astype(jnp.float32)
+    row = jnp.floor((place + 0.5) / width)
+    column = place - row * width
+    if coordinates == "centers":
+        return jnp.stack([(2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0])
+    last_row = jnp.maximum(height - 1.0, 1.0)
+    last_column = last_row if coordinates == "coin" else jnp.maximum(width - 1.0, 1.0)
+    return jnp.stack([2.0 * (row / last_row - 0.5), 2.0 * (column / last_column - 0.5)])
+
+
+def pad(params: Any, padded_size: int) -> Params:
+    """A network with zero rows and columns up to `padded_size` units."""
+    padded = []
+    for depth, layer in enumerate(params):
+        out, fan_in = np.shape(layer["weight"])
+        rows = padded_size - out if depth < len(params) - 1 else 0
+        columns = padded_size - fan_in if depth > 0 else 0
+        padded.append(
+            {
+                "weight": np.pad(np.asarray(layer["weight"], np.float32), ((0, rows), (0, columns))),
+                "bias": np.pad(np.asarray(layer["bias"], np.float32), (0, rows)),
+            }
+        )
+    return tuple(padded)
+
+
+def crop(params: Any, layer_size: int) -> Params:
+    """The inverse of `pad`: the network at its own width, as numpy arrays."""
+    last = len(params) - 1
+    return tuple(
+        {
+            "weight": np.asarray(layer["weight"])[
+                : layer_size if depth < last else CHANNELS, : layer_size if depth > 0 else 2
+            ],
+            "bias": np.asarray(layer["bias"])[: layer_size if depth < last else CHANNELS],
+        }
+        for depth, layer in enumerate(params)
+    )

@@ -1,0 +1,78 @@
+"""One fit to be made: the hyperparameters of a SIREN and of its training.
+
+Field names are the columns of the published COIN collection (Vonderfecht & Liu, TMLR 2024), plus
+`w0` and `learning_rate`, which were constant there.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+CHANNELS = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Hyperparameters of one SIREN and its full-batch Adam training. Defaults are COIN's.
+
+    Attributes:
+        layer_size: units in each sine layer, at least 1.
+        num_layers: sine layers, at least 1; the linear output layer comes on top.
+        w0_initial: frequency factor of the first sine layer.
+        w0: frequency factor of the other sine layers.
+        learning_rate: of Adam, constant.
+        num_iters: Adam updates.
+        seed: of the initial weights; the same seed gives the same network on any device.
+    """
+
+    layer_size: int = 28
+    num_layers: int = 10
+    w0_initial: float = 30.0
+    w0: float = 30.0
+    learning_rate: float = 2e-4
+    num_iters: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be trained."""
+        for name in ("layer_size", "num_layers", "num_iters"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+        for name in ("w0_initial", "w0", "learning_rate"):
+            value = getattr(self, name)
+            if not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite; got {value}.")
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be in [0, 2**31); got {self.seed}.")
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Trial":
+        """The trial of a table's row."""
+        kinds = typing.get_type_hints(cls)
+        return cls(**{name: kind(row[name]) for name, kind in kinds.items()})
+
+    @property
+    def layer_shapes(self) -> list[tuple[int, int]]:
+        """(out, in) of every layer, first to last; num_layers + 1 of them."""
+        sizes = [2] + [self.layer_size] * self.num_layers + [CHANNELS]
+        return [(sizes[i + 1], sizes[i]) for i in range(self.num_layers + 1)]
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(out * (fan_in + 1) for out, fan_in in self.layer_shapes)
+
+    def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
+        """Size of the network at `bits` per parameter, over the pixels of the image."""
+        return self.parameters * bits / (height * width)
+
+
+def flops_per_pixel(layer_size: int, num_layers: int) -> int:
+    """Floating-point operations of one training step per pixel, in matrix products alone.
+
+    Forward and weight gradients take 2 each per weight, input gradients 2 for all but the first
+    layer. Sines, biases and Adam are not counted.
+    """
+    weights = (num_layers - 1) * layer_size**2 + (2 + CHANNELS) * layer_size
+    return 6 * weights - 4 * layer_size

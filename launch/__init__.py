@@ -1,0 +1,1 @@
+"""One thin script per job; flags exist only here."""

@@ -1,0 +1,336 @@
+r"""Flags of a script from its frozen dataclass, and the script's main entry.
+
+The dataclass owns names, types, defaults and help; nothing is said twice:
+
+    @dataclasses.dataclass(frozen=True)
+    class GridConfig:
+        layer_size: tuple[int, ...] = dataclasses.field(
+            default=(28,),
+            metadata={"help": "Units of each sine layer.", "lower": 1, "group": "Grid"},
+        )
+
+`metadata` holds `help` and, where they serve, `lower` and `upper` (inclusive), `choices`, and
+`group`: a heading of `--help` for this field and those after it.
+
+A tuple is a flag that may be repeated. Its values add up, those of a flagfile too; `--layer_size=`
+forgets the ones before it. A field of type `X | None` is None until its flag is given.
+
+Exit codes: 0 complete, 2 something the user can mend, 3 the system refused (disk full, no
+permission), 130 interrupted, 143 terminated. Codes 2 to 143 come with one line on stderr.
+"""
+
+import dataclasses
+import math
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
+
+import jax
+from absl import flags
+
+from jaxfleet.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+# Type of a field -> type of one value, whether the flag repeats.
+_KINDS: dict[Any, tuple[type, bool]] = {
+    bool: (bool, False),
+    int: (int, False),
+    float: (float, False),
+    str: (str, False),
+    int | None: (int, False),
+    float | None: (float, False),
+    str | None: (str, False),
+    tuple[int, ...]: (int, True),
+    tuple[float, ...]: (float, True),
+    tuple[str, ...]: (str, True),
+}
+_NOUNS = {bool: "true or false", int: "an integer", float: "a number", str: "one line of text"}
+_HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
+_FLAGS_HEADER = "# Repeats this run:"
+
+
+def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callable[[], Config]:
+    """Registers one flag per field of a frozen dataclass; returns a builder of it.
+
+    Args:
+        config_class: a dataclass whose every field has a default and `help` in its metadata.
+        flag_values: where the flags go; the builder reads them once they are parsed.
+
+    Raises:
+        TypeError: if a field has no default, no help, or a type for which there is no flag.
+    """
+    specs = _specs(config_class)
+    for spec in specs:
+        common: dict[str, Any] = {"default": spec.default, "help": spec.help}
+        if spec.kind is bool:
+            flags.DEFINE_bool(spec.name, **common, flag_values=flag_values)
+        else:
+            definer: Any = flags.DEFINE_multi if spec.repeats else flags.DEFINE
+            definer(
+                _Parser(spec), name=spec.name, **common, serializer=None, flag_values=flag_values
+            )
+
+    def build() -> Config:
+        values: dict[str, Any] = {spec.name: flag_values[spec.name].value for spec in specs}
+        for spec in specs:
+            if spec.repeats:
+                values[spec.name] = _after_last_none(values[spec.name])
+        return config_class(**values)
+
+    return build
+
+
+def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path]:
+    """Configuration and run directory from command-line arguments, the program's name excluded.
+
+    Raises:
+        InputError: for an unknown flag, a bad value, a stray argument, a flagfile that cannot be
+            read, or values that the dataclass itself refuses.
+    """
+    flag_values = flags.FlagValues()
+    build = define(config_class, flag_values)
+    flags.DEFINE_string("run_dir", _default_run_dir(), "", flag_values=flag_values)
+    if "--flagfile=" in args:  # absl would ignore it, and so a misspelt shell variable
+        raise InputError("--flagfile= names no file.")
+    try:
+        _, *stray = flag_values([sys.argv[0], *args])
+    except flags.CantOpenFlagFileError as error:
+        cause = error.__context__
+        assert isinstance(cause, OSError)
+        raise InputError(f"--flagfile={cause.filename}: {cause.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError("--flagfile: the file is not text.") from None
+    except (flags.Error, ValueError) as error:
+        raise InputError(f"{error} (--help lists the flags)") from None
+    if stray:
+        raise InputError(
+            f"{stray[0]!r} is not a flag: write --name=value, also on each line of a flagfile."
+        )
+    try:
+        return build(), Path(str(flag_values["run_dir"].value)).expanduser()
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def flags_text(config: "DataclassInstance") -> str:
+    """Lines of a flagfile that gives this configuration, every field spelled out."""
+    lines: list[str] = []
+    for spec in _specs(type(config)):
+        value = getattr(config, spec.name)
+        if spec.repeats:
+            lines += spec.as_flags(value or (None,))
+        elif value is not None:
+            lines += spec.as_flags((value,))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
+    """What `--help` prints: the script's docstring, then its flags with their defaults."""
+    paragraphs = [(doc or "").strip(), "Flags, with their defaults:"]
+    for spec in _specs(config_class):
+        if spec.group:
+            paragraphs.append(f"{spec.group}:")
+        values = spec.default if spec.repeats else (spec.default,)
+        paragraphs.append(
+            _help_entry(
+                " ".join(spec.as_flags(values or (None,))),
+                f"{spec.help} ({spec.expected}{', repeatable' if spec.repeats else ''})",
+            )
+        )
+    paragraphs += [
+        "General:",
+        _help_entry(
+            f"--run_dir={_default_run_dir()}",
+            "Folder of the run. The same command on the same folder resumes an unfinished run.",
+        ),
+        _help_entry(
+            "--flagfile=FILE",
+            "Reads flags from a file, one --name=value a line, # for comments. What comes later "
+            "wins, so put changes after it; repeatable flags add up, and --name= forgets the "
+            "values before it.",
+        ),
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def run(
+    config_class: type[Config], fn: Callable[[Config, Path], object], *, save_flags: bool = True
+) -> NoReturn:
+    """Main entry of a script: reads the flags, calls `fn(config, run_dir)`, exits.
+
+    On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise.
+
+    Args:
+        config_class: the frozen dataclass that owns the flags.
+        fn: does the work. An int that it returns is the exit code (1: finished, but incomplete).
+        save_flags: whether the run directory keeps `flags.txt`; False for a script that only reads
+            the directory or has none. A configuration with `dry_run` set keeps nothing either.
+    """
+    if _HELP_FLAGS & set(sys.argv[1:]):
+        print(help_text(config_class, sys.modules["__main__"].__doc__))
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        config, run_dir = parse(config_class, sys.argv[1:])
+        _use_every_core()
+        if save_flags and not getattr(config, "dry_run", False):
+            _save_flags(run_dir, flags_text(config))
+        result = fn(config, run_dir)
+    except InputError as error:
+        _fail(2, str(error))
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _fail(3, f"{reason}. Put that right, then repeat the command to go on.")
+    except KeyboardInterrupt:
+        _fail(128 + signal.SIGINT, "interrupted; repeat the command to go on.")
+    except _Terminated:
+        _fail(128 + signal.SIGTERM, "terminated; repeat the command to go on.")
+    sys.exit(result if type(result) is int else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Spec:
+    """What a field says of its flag. `kind` is the type of one value."""
+
+    name: str
+    kind: type
+    repeats: bool
+    default: Any
+    help: str
+    lower: float | None = None
+    upper: float | None = None
+    choices: tuple[Any, ...] | None = None
+    group: str | None = None
+
+    @property
+    def expected(self) -> str:
+        """What the flag takes, in words."""
+        if self.choices is not None:
+            return f"one of {', '.join(str(choice) for choice in self.choices)}"
+        noun = _NOUNS[self.kind]
+        if self.lower is not None and self.upper is not None:
+            return f"{noun} from {self.lower} to {self.upper}"
+        if self.lower is not None:
+            return f"{noun} of at least {self.lower}"
+        return noun if self.upper is None else f"{noun} of at most {self.upper}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the right kind is within the choices and bounds; NaN never is."""
+        if self.choices is not None:
+            return value in self.choices
+        if isinstance(value, str):
+            return len(value.splitlines()) < 2
+        lower = -math.inf if self.lower is None else self.lower
+        return lower <= value <= (math.inf if self.upper is None else self.upper)
+
+    def as_flags(self, values: Sequence[Any]) -> list[str]:
+        """`--name=value` for each value; None stands for nothing after the sign."""
+        texts = ("" if value is None else str(value) for value in values)
+        if self.kind is bool:
+            texts = (text.lower() for text in texts)
+        return [f"--{self.name}={text}" for text in texts]
+
+
+class _Parser(flags.ArgumentParser):
+    """Text of one flag to one value of its field."""
+
+    def __init__(self, spec: _Spec) -> None:
+        self.spec = spec
+
+    def parse(self, argument: Any) -> Any:
+        """Value of a flag, or of a default; None where a repeatable flag starts afresh."""
+        if self.spec.repeats and argument == "":
+            return None
+        try:
+            value = self.spec.kind(argument)
+        except ValueError:
+            value = math.nan
+        if isinstance(value, str):
+            value = value.strip()  # as a flagfile does, so that flags.txt repeats the run
+        if not self.spec.allows(value):
+            raise ValueError(f"expected {self.spec.expected}")
+        return value
+
+
+class _Terminated(SystemExit):
+    """SIGTERM, as an exception, so that `finally` blocks run."""
+
+
+def _terminate(signum: int, frame: object) -> NoReturn:
+    raise _Terminated(128 + signum)
+
+
+def _specs(config_class: type["DataclassInstance"]) -> list[_Spec]:
+    types = get_type_hints(config_class)
+    specs = []
+    for field in dataclasses.fields(config_class):
+        label = f"{config_class.__name__}.{field.name}"
+        if types[field.name] not in _KINDS:
+            raise TypeError(
+                f"{label} has type {types[field.name]}, for which there is no flag; use one of "
+                f"{', '.join(getattr(kind, '__name__', str(kind)) for kind in _KINDS)}."
+            )
+        if field.default is dataclasses.MISSING or "help" not in field.metadata:
+            raise TypeError(f'{label} needs field(default=..., metadata={{"help": ...}}).')
+        kind, repeats = _KINDS[types[field.name]]
+        specs.append(_Spec(field.name, kind, repeats, field.default, **field.metadata))
+    return specs
+
+
+def _after_last_none(values: Sequence[Any]) -> tuple[Any, ...]:
+    """The values after the last `--name=`, which stands as None among them."""
+    kept: list[Any] = []
+    for value in values:
+        kept = [] if value is None else [*kept, value]
+    return tuple(kept)
+
+
+def _help_entry(flag: str, text: str) -> str:
+    return f"  {flag}\n" + textwrap.indent(textwrap.fill(text, 92), " " * 6)
+
+
+def _script() -> str:
+    return Path(sys.argv[0]).stem
+
+
+def _default_run_dir() -> str:
+    """`runs/<script>`: the same each time, so that repeating a command resumes it."""
+    return f"runs/{_script()}"
+
+
+def _save_flags(run_dir: Path, text: str) -> None:
+    """Leaves `flags.txt` in a run directory.
+
+    A file that is there stays, except our own in a run that never got as far as leaving
+    anything else: its flags were most likely mended since.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    path = run_dir / "flags.txt"
+    if path.exists():
+        alone = all(entry == path for entry in run_dir.iterdir())
+        if not (alone and path.read_bytes().startswith(_FLAGS_HEADER.encode())):
+            return
+    path.write_text(f"{_FLAGS_HEADER} python launch/{_script()}.py --flagfile={path}\n{text}")
+
+
+def _use_every_core() -> None:
+    """One CPU device per core that this process may use, unless that was chosen already."""
+    by_xla = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    chosen: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
+    if chosen < 0 and not by_xla:
+        affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _fail(code: int, message: str) -> NoReturn:
+    print(f"{_script()}: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(code)

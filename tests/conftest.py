@@ -1,0 +1,34 @@
+"""A strict session: two CPU devices, no silent promotion of dtype or rank."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402  (reads JAX_PLATFORMS when imported)
+import pytest  # noqa: E402
+
+jax.config.update("jax_num_cpu_devices", 2)  # so that shard_map has something to shard over
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The same examples each time, and no deadline: the first call of a jitted function compiles.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of reference data beside the checkout; with REQUIRE_SHARED=1 it may not be missing."""
+    if not SHARED_DATA.is_dir():
+        missing = pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip
+        missing("the shared data is missing: ../shared/data beside the checkout")
+    return SHARED_DATA

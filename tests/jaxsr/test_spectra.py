@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.fft
+
+import jaxsr
+
+
+def wave(height, width, rows, columns):
+    """[H, W, 1]: 0.5 + 0.25 cos, with that many periods down and across."""
+    y, x = np.mgrid[:height, :width]
+    phase = 2 * np.pi * (rows * y / height + columns * x / width)
+    return jnp.asarray(0.5 + 0.25 * np.cos(phase), jnp.float32)[..., None]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40), (31, 25)])
+def test_a_wave_has_two_peaks_and_the_mean(height, width):
+    spectrum = np.exp(jaxsr.log_power_spectrum(wave(height, width, 5, 3)))[..., 0]
+    centre = (height // 2, width // 2)
+    np.testing.assert_allclose(spectrum[centre], 0.25, rtol=1e-5)  # mean^2
+    for sign in (1, -1):  # (amplitude / 2)^2 on either side
+        peak = spectrum[centre[0] + sign * 5, centre[1] + sign * 3]
+        np.testing.assert_allclose(peak, 0.125**2, rtol=1e-4)
+    assert np.sum(spectrum > 1e-6) == 3
+
+
+def test_log_power_spectrum_is_that_of_numpy(key):
+    images = jax.random.uniform(key, (2, 12, 10, 3))
+    power = np.abs(np.fft.fft2(np.asarray(images, np.float64), axes=(1, 2)) / 120) ** 2
+    expected = np.log(np.fft.fftshift(power, axes=(1, 2)) + 1e-12)
+    spectrum = jax.jit(jaxsr.log_power_spectrum)(images)
+    assert spectrum.dtype == jnp.float32
+    np.testing.assert_allclose(spectrum, expected, atol=2e-3)
+
+
+def test_a_black_image_is_at_the_floor():
+    spectrum = jaxsr.log_power_spectrum(jnp.zeros((8, 8, 1)), floor=1e-6)
+    np.testing.assert_allclose(spectrum, np.log(1e-6), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns", "expected_bin"), [(0, 7, 7), (7, 0, 7), (6, 8, 10)])
+def test_azimuthal_average_puts_a_wave_in_the_bin_of_its_radius(rows, columns, expected_bin):
+    power = jnp.exp(jaxsr.log_power_spectrum(wave(32, 32, rows, columns)))
+    average = jaxsr.azimuthal_average(power)
+    assert average.shape == (17, 1)
+    assert np.argmax(average[1:, 0]) + 1 == expected_bin
+
+
+def test_azimuthal_average_scales_the_longer_side():
+    power = jnp.exp(jaxsr.log_power_spectrum(wave(32, 64, 0, 14)))  # 14 / 64 = 7 / 32
+    assert np.argmax(jaxsr.azimuthal_average(power)[1:, 0]) + 1 == 7
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (16, 24), (30, 11), (1, 5)])
+def test_azimuthal_average_is_the_mean_over_each_ring(key, height, width):
+    spectrum = jax.random.normal(key, (2, 2, height, width, 3))
+    short = min(height, width)
+    y = (np.arange(height) - height // 2) * short / height
+    x = (np.arange(width) - width // 2) * short / width
+    ring = np.round(np.sqrt(y[:, None] ** 2 + x[None, :] ** 2))
+    expected = np.stack(
+        [np.asarray(spectrum)[:, :, ring == b].mean(axis=2) for b in range(short // 2 + 1)], axis=2
+    )
+    average = jax.jit(jaxsr.azimuthal_average)(spectrum)
+    np.testing.assert_allclose(average, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (128, 96), (7, 30), (1, 3)])
+def test_dct2_is_that_of_scipy(key, height, width):
+    images = jax.random.uniform(key, (2, height, width, 3))
+    expected = scipy.fft.dctn(np.asarray(images, np.float64), axes=(1, 2), norm="ortho")
+    transformed = jax.jit(jaxsr.dct2)(images)
+    assert transformed.dtype == jnp.float32
+    np.testing.assert_allclose(transformed, expected, atol=1e-4)
+
+
+def test_dct2_keeps_energy_and_maps_over_leading_axes(key):
+    images = jax.random.normal(key, (2, 3, 8, 10, 1))
+    transformed = jaxsr.dct2(images)
+    np.testing.assert_allclose(jnp.sum(transformed**2), jnp.sum(images**2), rtol=1e-5)
+    np.testing.assert_allclose(transformed[1, 2], jaxsr.dct2(images[1, 2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", jaxsr.__all__)
+def test_shapes_and_dtypes_are_checked(name):
+    transform = getattr(jaxsr, name)
+    with pytest.raises(ValueError, match=r"\[\.\.\., H, W, C\].*\(8, 8\)"):
+        transform(jnp.zeros((8, 8)))
+    with pytest.raises(TypeError, match="uint8.*255"):
+        transform(jnp.zeros((8, 8, 3), jnp.uint8))

@@ -1,0 +1,42 @@
+"""Every flagfile that ships belongs to a script, says what it is for, and parses."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from launch import flagdefs
+
+LAUNCH = Path(flagdefs.__file__).parent
+SCRIPTS = sorted(path.stem for path in LAUNCH.glob("[!_]*.py") if path.stem != "flagdefs")
+FILES = sorted(path for path in LAUNCH.glob("flagfiles/**/*") if path.is_file())
+
+
+def config_class(script):
+    module = importlib.import_module(f"launch.{script}")
+    assert hasattr(module, "CONFIG"), f"launch/{script}.py must say CONFIG = <its dataclass>"
+    return module.CONFIG
+
+
+def test_every_flagfile_belongs_to_a_script():
+    strays = [
+        str(path.relative_to(LAUNCH))
+        for path in FILES
+        if path.suffix != ".flags"
+        or path.parent.parent != LAUNCH / "flagfiles"
+        or path.parent.name not in SCRIPTS
+    ]
+    assert not strays, f"expected flagfiles/<script>/<name>.flags, scripts are {SCRIPTS}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(LAUNCH)))
+def test_flagfile_opens_with_a_comment_and_parses(path):
+    assert path.read_text().startswith("# "), "say the question, the command and the cost"
+    flagdefs.parse(config_class(path.parent.name), [f"--flagfile={path}"])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_teaches_itself(script):
+    doc = importlib.import_module(f"launch.{script}").__doc__ or ""
+    assert f"python launch/{script}.py" in doc, "the docstring shows a command"
+    assert "--run_dir=" in flagdefs.help_text(config_class(script), doc)
