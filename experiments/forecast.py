@@ -20,14 +20,21 @@ def device_bytes(bucket: Bucket, shards: int) -> float:
     """Memory that a bucket needs on all devices together: states, gradients and pictures."""
     program = bucket.program
     shapes = jax.eval_shape(
-        program.init, {name: np.zeros(1, np.int32) for name in ("seed", "layer_size", "w0")}
+        program.init,
+        {
+            "seed": np.zeros(1, np.int32),
+            "layer_size": np.zeros(1, np.int32),
+            "w0": np.zeros(1, np.float32),
+        },
     )
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     pixels = program.blocks * program.block
     states = shards * bucket.slots_per_shard * parameters * 4 * PARTS_PER_STATE
     results = shards * bucket.slots_per_shard * pixels * 3
     in_work = shards * program.group * (pixels * 12 + 2 * parameters * 4)
-    activations = 3 * program.num_layers * program.width * program.block * program.group * shards * 4
+    activations = (
+        3 * program.num_layers * program.width * program.block * program.group * shards * 4
+    )
     return float(states + results + in_work + activations)
 
 
@@ -39,7 +46,8 @@ def calibrate(buckets: Sequence[Bucket], works: Sequence[Work]) -> float:
         team = work.make_trainer(range(keep, len(bucket.jobs)))
         team.step()  # compiles
         start = time.perf_counter()
-        team.step()
+        if team.step() is None:
+            continue  # too short to measure
         measured += time.perf_counter() - start
         program = bucket.program
         expected += team.work_done * seconds_per_pixel(program.width, program.num_layers)
@@ -58,16 +66,18 @@ def describe(buckets: Sequence[Bucket], works: Sequence[Work], jobs: Sequence[An
         total += seconds + COMPILE_SECONDS
         lines.append(
             f"{program.num_layers:6}  {program.width:12}  {program.blocks * program.block:7}  "
-            f"{len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}  {bucket.flops / 1e15:9.4f}  "
-            f"{device_bytes(bucket, shards) / 2**20:6.0f}  {clock(seconds):>9}"
+            f"{len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}  "
+            f"{bucket.flops / 1e15:9.4f}  {device_bytes(bucket, shards) / 2**20:6.0f}  "
+            f"{clock(seconds):>9}"
         )
-    rows = sum(job.trial.parameters * 4 + job.trial.num_iters * 8 / 10 + 300 for job in jobs)
+    log_every = buckets[0].program.log_every
+    rows = sum(job.trial.parameters * 4 + job.trial.num_iters * 8 / log_every + 300 for job in jobs)
     flops = sum(bucket.flops for bucket in buckets)
+    memory = max(device_bytes(bucket, shards) for bucket in buckets)
     lines += [
         f"{len(jobs)} networks in {len(buckets)} buckets on {shards} x "
         f"{jax.local_devices()[0].device_kind}",
-        f"{flops / 1e15:.4g} PFLOP in matrix products, "
-        f"{max(device_bytes(bucket, shards) for bucket in buckets) / 2**20:.0f} MiB on the devices, "
+        f"{flops / 1e15:.4g} PFLOP in matrix products, {memory / 2**20:.0f} MiB on the devices, "
         f"about {rows / 2**20:.1f} MiB on disk",
         f"about {clock(total)} in all, {clock(len(buckets) * COMPILE_SECONDS)} of it compilation",
     ]

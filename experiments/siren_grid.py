@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
@@ -33,15 +32,16 @@ from jaxinr.fit import describe
 from jaxinr.trial import CHANNELS, Trial
 
 PROGRESS_FILE = "progress.jsonl"
-# Axes of the grid: whether whole numbers, and the least value.
-AXES: dict[str, tuple[bool, float]] = {
-    "layer_size": (True, 1),
-    "num_layers": (True, 1),
-    "w0_initial": (False, 1e-3),
-    "w0": (False, 1e-3),
-    "learning_rate": (False, 1e-8),
-    "num_iters": (True, 1),
-    "seed": (True, 0),
+MAX_PIXELS = 2**23  # of a picture, exclusive; beyond, float32 does not tell its pixels apart
+# Axes of the grid: whether whole numbers, the least and the greatest value.
+AXES: dict[str, tuple[bool, float, float]] = {
+    "layer_size": (True, 1, 8192),
+    "num_layers": (True, 1, 256),
+    "w0_initial": (False, 1e-3, 1e4),
+    "w0": (False, 1e-3, 1e4),
+    "learning_rate": (False, 1e-8, 1e2),
+    "num_iters": (True, 1, 10**9),
+    "seed": (True, 0, 2**31 - 1),
 }
 _AXIS_HELP = "Repeat for a grid; with --sampling=random also uniform:LOW:HIGH, log:LOW:HIGH."
 
@@ -123,9 +123,7 @@ class GridConfig:
             "choices": ("grid", "random"),
         },
     )
-    num_trials: int = field(
-        default=0, metadata={"help": "Draws of --sampling=random.", "lower": 0}
-    )
+    num_trials: int = field(default=0, metadata={"help": "Draws of --sampling=random.", "lower": 0})
     sampling_seed: int = field(default=0, metadata={"help": "Of the random draws.", "lower": 0})
     max_bits_per_pixel: float = field(
         default=0.0,
@@ -157,8 +155,8 @@ class GridConfig:
     def axes(self) -> list[plan.Axis]:
         """The axes of the grid or sample."""
         return [
-            plan.parse_axis(name, getattr(self, name), integer=integer, lower=lower)
-            for name, (integer, lower) in AXES.items()
+            plan.parse_axis(name, getattr(self, name), integer=integer, lower=lower, upper=upper)
+            for name, (integer, lower, upper) in AXES.items()
         ]
 
 
@@ -177,6 +175,7 @@ def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
     Raises:
         InputError: if nothing is left after the filters.
     """
+
     def small(photo: int, values: Mapping[str, Any]) -> bool:
         height, width = pictures[photo].pixels.shape[:2]
         limit = config.max_bits_per_pixel
@@ -286,8 +285,11 @@ def make_works(
     return [(bucket, work(number, bucket)) for number, bucket in enumerate(found)]
 
 
-def run(config: GridConfig, run_dir: Path) -> int:
-    """Fits what is not fitted yet, then writes the report. Returns the exit code.
+def run(config: GridConfig, run_dir: Path) -> str:
+    """Fits what is not fitted yet, then writes the report.
+
+    Returns:
+        What was done and where to look; of a dry run, the plan and its cost.
 
     Raises:
         InputError: for photographs, plans and directories that cannot be used.
@@ -299,16 +301,17 @@ def run(config: GridConfig, run_dir: Path) -> int:
         image_fit=config.image_fit,
         max_images=config.max_images,
     )
+    _check_sizes(pictures)
     jobs = make_jobs(config, pictures)
     pairs = make_works(config, pictures, jobs)
     if config.dry_run:
-        print(forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs))  # noqa: T201  a dry run's answer
-        return 0
+        return forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs)
     results = store.Store(
         run_dir, _facts(config, pictures), schema(), network={"inputs": 2, "outputs": CHANNELS}
     )
     try:
-        return _run(config, run_dir, pictures, jobs, pairs, results)
+        with store.naming(run_dir):
+            return _run(config, run_dir, pictures, jobs, pairs, results)
     finally:
         results.close()
 
@@ -320,19 +323,18 @@ def _run(
     jobs: Sequence[Job],
     pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
     results: store.Store,
-) -> int:
-    for name in results.set_aside:
-        print(f"{name} was damaged: moved to {store.CORRUPT}/, its fits are made again.", file=sys.stderr)  # noqa: T201
+) -> str:
     left = [job for job in jobs if job.trial_id not in results.done]
-    pixel_steps = sum(
-        pictures[job.photo].pixels.shape[0] * pictures[job.photo].pixels.shape[1] * job.trial.num_iters
-        for job in left
-    )
+    pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
+    if left:
+        (run_dir / "DONE").unlink(missing_ok=True)
     start = time.time()
     with (
         Progress(len(jobs), pixel_steps, fits_done=len(jobs) - len(left)) as display,
         (run_dir / PROGRESS_FILE).open("a", buffering=1) as log,
     ):
+        for name in results.set_aside:
+            display.note(f"{name} was damaged or missing; its fits are made again.")
         display.on_sample = lambda sample: log.write(json.dumps(sample) + "\n")
         executors.run_here(
             [work for _, work in pairs],
@@ -340,15 +342,15 @@ def _run(
             display,
             checkpoint_minutes=config.checkpoint_minutes,
         )
-    seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
-    results.note(wall_seconds=seconds)
+    if left:
+        seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
+        results.note(wall_seconds=seconds)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
     page = write_report(config, run_dir, pictures)
     (run_dir / "DONE").touch()
     table = jaxfleet.open(run_dir)
     best = table.to_pandas(["best_psnr_db"])["best_psnr_db"]
-    print(f"{len(table)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}", file=sys.stderr)  # noqa: T201
-    return 0
+    return f"{len(table)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
@@ -358,7 +360,8 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
     def render(row: Any) -> np.ndarray:
         trial = Trial.from_row(row)
         shape = (int(row["image_height"]), int(row["image_width"]))
-        return jaxinr.render(table.weights(row), trial, shape, coordinates=config.coordinates)
+        weights: Any = table.weights(row)
+        return jaxinr.render(weights, trial, shape, coordinates=config.coordinates)
 
     log = run_dir / PROGRESS_FILE
     lines = log.read_text().splitlines() if log.exists() else []
@@ -388,6 +391,16 @@ def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
             continue
 
 
+def _check_sizes(pictures: Sequence[Photo]) -> None:
+    for photo in pictures:
+        height, width = photo.pixels.shape[:2]
+        if height * width >= MAX_PIXELS:
+            raise InputError(
+                f"{photo.image_id} has {height} x {width} pixels, more than a network can tell "
+                f"apart; give an --image_size below {int(MAX_PIXELS**0.5)}."
+            )
+
+
 def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
     neutral = ("photos", "checkpoint_minutes", "dry_run")
@@ -396,9 +409,7 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
         digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
         digest.update(photo.pixels.tobytes())
     flags = {
-        f.name: getattr(config, f.name)
-        for f in dataclasses.fields(config)
-        if f.name not in neutral
+        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in neutral
     }
     return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}
 

@@ -1,10 +1,14 @@
 """What is in flight, kept on disk with Orbax: one tree of numpy arrays at a time."""
 
+import errno
 import logging
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -21,29 +25,44 @@ class Checkpoints:
         Raises:
             OSError: if the disk is full or the folder cannot be written; the last one stays.
         """
-        import orbax.checkpoint as ocp  # takes seconds to import, and most runs are short
-
-        logging.getLogger("absl").setLevel(logging.ERROR)
         self.folder.mkdir(parents=True, exist_ok=True)
-        old = self._numbers()
-        path = self.folder / str(old[-1] + 1 if old else 0)
-        with ocp.StandardCheckpointer() as writer:
-            writer.save(path, tree)
-        for number in old:
-            shutil.rmtree(self.folder / str(number))
+        numbers = self._numbers()
+        path = self.folder / str(numbers[-1] + 1 if numbers else 0)
+        leaves, structure = jax.tree.flatten(tree)
+        shapes = [np.shape(leaf) for leaf in leaves]
+        # Orbax takes no empty arrays: a single zero stands for each.
+        filled = [leaf if np.size(leaf) else np.zeros(1, leaf.dtype) for leaf in leaves]
+        try:
+            with _orbax() as writer:
+                writer.save(
+                    path, jax.tree.unflatten(structure, filled), custom_metadata={"shapes": shapes}
+                )
+        except ValueError as error:  # TensorStore's way to say that the system refused
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            number = int(code[1]) if code else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from error
+        finally:
+            for other in self.folder.iterdir():
+                if other != path and (path.exists() or not other.name.isdigit()):
+                    shutil.rmtree(other)
 
     def load(self) -> Any | None:
-        """The latest whole snapshot as numpy arrays, or None."""
+        """The latest whole snapshot as numpy arrays, tuples as lists; None if there is none."""
         numbers = self._numbers()
         if not numbers:
             return None
-        import orbax.checkpoint as ocp
-
-        logging.getLogger("absl").setLevel(logging.ERROR)
-        with ocp.StandardCheckpointer() as reader:
-            path = self.folder / str(numbers[-1])
-            shapes = reader.metadata(path).item_metadata.tree
-            return reader.restore(path, _as_numpy(shapes))
+        path = self.folder / str(numbers[-1])
+        try:
+            with _orbax() as reader:
+                leaves, structure = jax.tree.flatten(reader.restore(path))
+                shapes = reader.metadata(path).custom_metadata["shapes"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # damaged: what it held is begun again
+        whole = [
+            np.asarray(leaf).ravel()[: np.prod(shape, dtype=int)].reshape(shape)
+            for leaf, shape in zip(leaves, shapes, strict=True)
+        ]
+        return jax.tree.unflatten(structure, whole)
 
     def clear(self) -> None:
         """Forgets all snapshots."""
@@ -55,7 +74,8 @@ class Checkpoints:
         return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
 
 
-def _as_numpy(tree: Any) -> Any:
-    import jax
+def _orbax() -> Any:
+    import orbax.checkpoint as ocp  # takes seconds to import, and most runs are short
 
-    return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), tree)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # errors are raised as well as logged
+    return ocp.PyTreeCheckpointer()

@@ -47,6 +47,7 @@ def run_here(
 ) -> None:
     """Runs buckets one after the other in this process, skipping what the store holds already.
 
+    A checkpoint of other slots or jobs (another machine's) is left alone, its fits begun again.
     Rows are flushed before every checkpoint, so that a network is always in a part, in the latest
     checkpoint, or not begun.
 
@@ -54,15 +55,13 @@ def run_here(
         OSError: if the disk is full; finished parts and the last checkpoint stay.
     """
     for work in works:
-        done = np.flatnonzero(np.isin(work.trial_ids, list(store.done)))
+        done = np.flatnonzero(np.isin(work.trial_ids, list(store.done))).tolist()
         if len(done) == len(work.trial_ids):
             continue
         checkpoints = Checkpoints(store.run_dir / "checkpoints" / work.name)
         trainer = work.make_trainer(done)
-        snapshot = checkpoints.load()
-        if snapshot is not None and len(snapshot["job"]) == trainer.slots:
-            trainer.restore(snapshot, done)
-            display.note(f"{work.name}: {int(trainer.training.sum())} fits taken up again.")
+        if checkpoints.folder.exists():
+            display.note(_take_up(work, trainer, checkpoints.load(), done))
         flushed = saved = time.monotonic()
         for finished in train(trainer):
             rows = [work.row(one) for one in finished]
@@ -71,10 +70,23 @@ def run_here(
             now = time.monotonic()
             if now - saved > 60 * checkpoint_minutes:
                 store.flush()
-                checkpoints.save(trainer.snapshot())
+                checkpoints.save({**trainer.snapshot(), "trial_ids": work.trial_ids})
                 flushed = saved = time.monotonic()
             elif now - flushed > FLUSH_SECONDS:
                 store.flush()
                 flushed = now
         store.flush()
         checkpoints.clear()
+
+
+def _take_up(
+    work: Work, trainer: Trainer, snapshot: Mapping[str, Any] | None, done: Sequence[int]
+) -> str:
+    """Restores what was in flight, if it can be; says which."""
+    if (
+        snapshot is not None
+        and np.array_equal(snapshot["trial_ids"], work.trial_ids)
+        and trainer.restore(snapshot, done)
+    ):
+        return f"{work.name}: {int(trainer.training.sum())} fits taken up again."
+    return f"{work.name}: the checkpoint does not fit this machine; its fits are begun again."

@@ -49,7 +49,14 @@ class Axis:
         return min(max(round(value), int(self.low)), int(self.high)) if self.integer else value
 
 
-def parse_axis(name: str, texts: Sequence[str], *, integer: bool, lower: Number) -> Axis:
+def parse_axis(
+    name: str,
+    texts: Sequence[str],
+    *,
+    integer: bool,
+    lower: Number,
+    upper: Number = math.inf,
+) -> Axis:
     """The axis that some flag values describe.
 
     Args:
@@ -57,9 +64,10 @@ def parse_axis(name: str, texts: Sequence[str], *, integer: bool, lower: Number)
         texts: plain values, or a single range.
         integer: whether values must be whole numbers.
         lower: least value allowed.
+        upper: greatest value allowed; finite values only, all the same.
 
     Raises:
-        InputError: for text that is no number or range, and values below `lower`.
+        InputError: for text that is no number or range, and values out of bounds.
     """
 
     def number(text: str) -> Number:
@@ -70,8 +78,10 @@ def parse_axis(name: str, texts: Sequence[str], *, integer: bool, lower: Number)
             raise InputError(
                 f"--{name}={text}: expected {kind}, uniform:LOW:HIGH, log:LOW:HIGH or choice:A,B,C."
             ) from None
-        if not lower <= value < math.inf:
-            raise InputError(f"--{name}={text}: must be at least {lower:g} and finite.")
+        if not (lower <= value <= upper and math.isfinite(value)):
+            raise InputError(
+                f"--{name}={text}: expected a number from {lower:.12g} to {upper:.12g}."
+            )
         return value
 
     if not texts:
@@ -151,7 +161,10 @@ def partition(
     for end in range(1, len(sizes) + 1):
         padded = sizes[end - 1]
         totals = [
-            (best[start][0] + overhead + sum(cost(size, padded) for size in sizes[start:end]), start)
+            (
+                best[start][0] + overhead + sum(cost(size, padded) for size in sizes[start:end]),
+                start,
+            )
             for start in range(end)
         ]
         best.append(min(totals))

@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich import console, progress as bars
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 
@@ -15,8 +19,9 @@ FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 class Progress:
     """Counts fits and pixel-steps; use as a context manager.
 
-    On a terminal it redraws one bar. Elsewhere it writes a line after 5 seconds, then ever more
-    rarely, at least once a minute, and one at the end.
+    On a terminal it redraws a bar and a line of numbers, its clocks also between updates. Elsewhere
+    it writes a line after 5 seconds, then ever more rarely, at least once a minute, and one at the
+    end.
 
     Attributes:
         on_sample: called at each update with what a throughput figure needs: seconds, fits,
@@ -32,23 +37,19 @@ class Progress:
         self._before = fits_done
         self._fits, self._steps = 0, 0.0
         self._sum_db, self._count_db = 0.0, 0
-        self._start = self._last = time.monotonic()
+        self._start = self._last = self._updated = time.monotonic()
         self._wait = FIRST_LINE_SECONDS
-        self._bar: bars.Progress | None = None
+        self._news = False  # whether there was an update since the last line
+        self._live: Live | None = None
         self.on_sample: Callable[[dict[str, float]], object] = lambda _: None
 
     def __enter__(self) -> "Progress":
         """Starts the clock, and the display on a terminal."""
-        self._start = self._last = time.monotonic()
-        if self._stream.isatty():
-            self._bar = bars.Progress(
-                bars.TextColumn("{task.description}"),
-                bars.BarColumn(bar_width=None),
-                bars.TaskProgressColumn(),
-                console=console.Console(file=self._stream),
-            )
-            self._task = self._bar.add_task(self._line(), total=self._total_steps)
-            self._bar.start()
+        self._start = self._last = self._updated = time.monotonic()
+        console = Console(file=self._stream)
+        if self._stream.isatty() and not console.is_dumb_terminal:
+            self._live = Live(get_renderable=self._display, console=console)
+            self._live.start()
         return self
 
     def __exit__(
@@ -58,28 +59,29 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         """Ends the display with a last line."""
-        if self._bar is not None:
-            self._bar.stop()
-        elif self._fits or self._steps:
+        if self._live is not None:
+            self._live.stop()
+        elif self._news:
             self._stream.write(self._line() + "\n")
             self._stream.flush()
 
     def note(self, text: str) -> None:
         """A line of its own, which stays."""
-        if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
+        if self._live is not None:
+            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             self._stream.write(text + "\n")
             self._stream.flush()
 
     def update(self, pixel_steps: float, psnr_db: Sequence[float] = ()) -> None:
         """Adds pixel-steps made and the PSNR of networks that just finished; tells `on_sample`."""
+        self._news = True
         self._steps += pixel_steps
         self._fits += len(psnr_db)
         finite = [value for value in psnr_db if math.isfinite(value)]
         self._sum_db += sum(finite)
         self._count_db += len(finite)
-        now = time.monotonic()
+        self._updated = now = time.monotonic()
         sample = {
             "seconds": now - self._start,
             "fits": float(self._before + self._fits),
@@ -87,25 +89,52 @@ class Progress:
             "mean_psnr_db": self._sum_db / self._count_db if self._count_db else math.nan,
         }
         self.on_sample(sample)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=self._steps, description=self._line())
-        elif now - self._last > self._wait:
+        if self._live is None and now - self._last > self._wait:
             self._last, self._wait = now, min(self._wait * LINE_GROWTH, LONGEST_SILENCE_SECONDS)
             self.note(self._line())
+            self._news = False
+
+    def _display(self) -> Group:
+        """What stands on the terminal: two lines in 80 columns, wrapped in fewer."""
+        share = 1.0 if self._complete else min(self._steps / self._total_steps, 1.0)
+        head = Table.grid(padding=(0, 1), expand=True)
+        head.add_column(ratio=1)
+        head.add_column(no_wrap=True)
+        head.add_row(ProgressBar(1.0, share), f"{share:4.0%}  {self._times()}")
+        return Group(head, Text(self._counts()))
 
     def _line(self) -> str:
-        seconds = max(time.monotonic() - self._start, 1e-9)
-        rate = self._steps / seconds
+        return f"{self._counts()}, {self._times()}"
+
+    @property
+    def _complete(self) -> bool:
+        return self._before + self._fits >= self._total_fits
+
+    def _counts(self) -> str:
+        """Fits, rates and quality at the last update."""
+        fits = f"{self._before + self._fits}/{self._total_fits} fits"
+        if not self._fits and not self._steps:
+            return fits if self._complete else f"{fits}, compiling ..."
+        seconds = max(self._updated - self._start, 1e-9)
         parts = [
-            f"{self._before + self._fits}/{self._total_fits} fits",
+            fits,
             f"{self._fits / seconds:.2f} fits/s",
-            f"{rate:.3g} pixel-steps/s",
+            f"{self._steps / seconds:.3g} pixel-steps/s",
         ]
         if self._count_db:
             parts.append(f"mean PSNR {self._sum_db / self._count_db:.2f} dB")
-        left = (self._total_steps - self._steps) / rate if rate else math.inf
-        parts.append(f"{clock(left)} left" if self._fits + self._before < self._total_fits else "")
-        return ", ".join(part for part in parts if part) + f", {clock(seconds)} passed"
+        return ", ".join(parts)
+
+    def _times(self) -> str:
+        """Time left, by the rate at the last update, and time passed."""
+        now = time.monotonic()
+        passed = f"{clock(now - self._start)} passed"
+        if self._complete:
+            return passed
+        if not self._steps:
+            return f"? left, {passed}"
+        total = (self._updated - self._start) * self._total_steps / self._steps
+        return f"{clock(max(0.0, self._start + total - now))} left, {passed}"
 
 
 def clock(seconds: Any) -> str:

@@ -6,6 +6,7 @@ entered in the manifest, itself replaced in the same way: a reader never sees ha
 killed writer loses at most what it had not yet flushed. `pandas.read_parquet("parts")` reads all.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -13,7 +14,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,24 @@ class Store:
         self._rows: list[Mapping[str, Any]] = []
         _claim(self.run_dir)
         self._lock = _locked(self.run_dir)
+        try:
+            self._open(dict(plan), dict(network))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, plan: dict[str, Any], network: dict[str, int]) -> None:
         path = self.run_dir / MANIFEST
         if path.exists():
             self.manifest = _read_manifest(path)
-            _refuse_difference(self.run_dir, self.manifest["plan"], dict(plan))
+            _refuse_difference(self.run_dir, self.manifest["plan"], plan)
         else:
             digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
             self.manifest = {
                 "format": FORMAT,
                 "plan_hash": digest,
-                "plan": dict(plan),
-                "network": dict(network),
+                "plan": plan,
+                "network": network,
                 **environment(),
                 "parts": {},
             }
@@ -166,18 +174,19 @@ class Table:
         frame = table.to_pandas()
         return frame if columns is None else frame[list(columns)]
 
-    def weights(self, row: Mapping[str, Any] | int) -> tuple[dict[str, np.ndarray], ...]:
+    def weights(self, row: Any) -> tuple[dict[str, np.ndarray], ...]:
         """Layers `{"weight": [out, in], "bias": [out]}` of a row, or of a trial_id."""
-        if isinstance(row, int):
-            frame = self.to_pandas(
-                ["layer_size", "num_layers", "weights"], [("trial_id", "==", row)]
-            )
-            if frame.empty:
-                raise InputError(f"{self.run_dir} has no row with trial_id {row}.")
-            row = frame.iloc[0]
+        values = self._row(int(row)) if isinstance(row, int | np.integer) else row
         network = self.manifest["network"]
-        sizes = [network["inputs"], *[int(row["layer_size"])] * int(row["num_layers"])]
-        return unflatten(np.asarray(row["weights"], np.float32), [*sizes, network["outputs"]])
+        sizes = [network["inputs"], *[int(values["layer_size"])] * int(values["num_layers"])]
+        return unflatten(np.asarray(values["weights"], np.float32), [*sizes, network["outputs"]])
+
+    def _row(self, trial_id: int) -> Any:
+        columns = ["layer_size", "num_layers", "weights"]
+        frame = self.to_pandas(columns, [("trial_id", "==", trial_id)])
+        if frame.empty:
+            raise InputError(f"{self.run_dir} has no row with trial_id {trial_id}.")
+        return frame.iloc[0]
 
 
 def open(run_dir: str | Path) -> Table:
@@ -208,9 +217,22 @@ def unflatten(flat: np.ndarray, sizes: Sequence[int]) -> tuple[dict[str, np.ndar
     layers, start = [], 0
     for fan_in, out in zip(sizes, sizes[1:], strict=False):
         end = start + out * fan_in
-        layers.append({"weight": flat[start:end].reshape(out, fan_in), "bias": flat[end : end + out]})
+        layers.append(
+            {"weight": flat[start:end].reshape(out, fan_in), "bias": flat[end : end + out]}
+        )
         start = end + out
     return tuple(layers)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives `path` to an OSError that names no file, as when a full disk is found on writing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -227,9 +249,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.filename = str(path)
-        raise
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -302,10 +324,13 @@ def _locked(run_dir: Path) -> int:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
-        if manifest["format"] != FORMAT:
-            raise InputError(f"{path}: format {manifest['format']}, this version reads {FORMAT}.")
+        version = manifest["format"]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: no manifest of a run; give another --run_dir.") from None
+        raise InputError(
+            f"{path}: damaged, or not of a run; put it back, or give another folder."
+        ) from None
+    if version != FORMAT:
+        raise InputError(f"{path}: format {version}, this version reads {FORMAT}.")
     return manifest
 
 
@@ -313,7 +338,9 @@ def _refuse_difference(run_dir: Path, old: Mapping[str, Any], new: Mapping[str, 
     new = json.loads(json.dumps(new))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if names:
-        differences = ", ".join(f"{n} was {_short(old.get(n))} is {_short(new.get(n))}" for n in names)
+        differences = ", ".join(
+            f"{n} was {_short(old.get(n))} is {_short(new.get(n))}" for n in names
+        )
         raise InputError(
             f"--run_dir={run_dir} belongs to another plan ({differences}); give another --run_dir, "
             "or the flags in its flags.txt."

@@ -38,7 +38,7 @@ class Finished:
         best_loss: of `params`; inf if no loss was ever finite.
         best_iteration: updates made before `params`.
         iterations: [T] int32, where the loss was noted: every `log_every`, and at the end.
-        losses: [T] float32.
+        losses: [T] float32; the last one is not finite where diverged.
         seconds: wall time, shared evenly among the networks that trained at the time.
     """
 
@@ -148,7 +148,7 @@ class Trainer:
         self._seconds_per_interval = wall / intervals
         self._seconds[self.training] += wall / self.training.sum()
         self.work_done = float((self._work[self.job] * (after - before))[self.training].sum())
-        for slot in np.flatnonzero(self.training):
+        for slot in np.flatnonzero(self.training).tolist():
             self._note(slot, losses[slot], intervals, int(before[slot]), int(after[slot]))
         ended = self.training & (status != fleet.RUNNING) & (status != fleet.IDLE)
         return self._collect(np.flatnonzero(ended)) if ended.any() else []
@@ -174,8 +174,13 @@ class Trainer:
             "losses": np.concatenate([table[1] for table in tables]),
         }
 
-    def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> None:
-        """Goes on from a snapshot of the same program and jobs; `done` jobs are left out."""
+    def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
+        """Goes on from a snapshot of the same program and jobs; `done` jobs are left out.
+
+        Returns False, and does nothing, if the snapshot has other slots than this machine.
+        """
+        if _shapes(snapshot["states"]) != _shapes([jax.tree.leaves(s) for s in self.states]):
+            return False
         structure = jax.tree.structure(self.states[0])
         self.states = [
             jax.device_put(jax.tree.unflatten(structure, list(leaves)), self._fleet.slots)
@@ -192,6 +197,7 @@ class Trainer:
         self._retire(~self.training)
         taken = set(self.job.tolist())
         self.queue = [job for job in self.queue if job not in taken]
+        return True
 
     def _segment(self, lane: int, intervals: int) -> np.ndarray:
         state, losses = self._fleet.segment(self.states[lane], self._data, np.int32(intervals))
@@ -276,7 +282,7 @@ class Trainer:
             status = int(columns["status"][slot])
             iterations, losses = (np.concatenate(x) for x in zip(*self._history[slot], strict=True))
             last = columns["iteration"][slot]
-            if status != fleet.DIVERGED and iterations[-1] != last:
+            if iterations[-1] != last:
                 iterations = np.append(iterations, last)
                 losses = np.append(losses, columns["loss"][slot])
             finished.append(
@@ -298,3 +304,7 @@ class Trainer:
         gone[slots] = True
         self._retire(gone)
         return finished
+
+
+def _shapes(tree: Tree) -> Tree:
+    return jax.tree.map(lambda leaf: leaf.shape, tree)

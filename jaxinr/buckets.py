@@ -71,9 +71,10 @@ def make_buckets(
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
     families: dict[tuple[int, int], list[int]] = defaultdict(list)
+    # Families are counted in the least block of all widths, so that no width is left out of one.
+    block = min((tile(trial.layer_size, platform)[1] for trial in trials), default=1)
     for job, trial in enumerate(trials):
-        blocks = padded_pixels(int(pixels[job]), tile(trial.layer_size, platform)[1])
-        families[trial.num_layers, blocks].append(job)
+        families[trial.num_layers, padded_pixels(int(pixels[job]), block)].append(job)
     members: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for (num_layers, _), jobs in families.items():
         work_at: dict[int, float] = defaultdict(float)

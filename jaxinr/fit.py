@@ -24,8 +24,8 @@ from jaxinr import buckets, siren
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
-
 RENDER_BLOCK = 1 << 16
+MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _ssim_8bit(decoded: jax.Array, picture: jax.Array) -> jax.Array:
 
 
 def _as_float(image: Any) -> Any:
-    return image.astype(jnp.float32) / jnp.float32(255) if image.dtype == jnp.uint8 else image
+    return image.astype(np.float32) / np.float32(255) if image.dtype == np.uint8 else image
 
 
 def fit(
@@ -153,18 +153,23 @@ def fit(
         progress: show a progress display on standard error.
 
     Raises:
-        ValueError: if counts, shapes, dtypes, ranges or names are not as above.
+        TypeError: if an image is neither uint8 nor float.
+        ValueError: if counts, shapes, ranges or names are not as above.
     """
     if len(images) != len(trials) or not len(trials):
         raise ValueError(f"one trial per image; got {len(images)} images, {len(trials)} trials.")
-    if initial_params is not None and len(initial_params) != len(trials):
-        raise ValueError(f"one initial_params per trial; got {len(initial_params)}.")
+    if initial_params is not None:
+        if len(initial_params) != len(trials):
+            raise ValueError(f"one initial_params per trial; got {len(initial_params)}.")
+        for i, trial in enumerate(trials):
+            _check_params(f"initial_params[{i}]", initial_params[i], trial)
     if log_every < 1:
         raise ValueError(f"log_every must be at least 1; got {log_every}.")
     _check_choice("coordinates", coordinates, siren.COORDINATES)
     _check_choice("bias_init", bias_init, siren.BIAS_INITS)
-    originals, picture_of = _unique(images)
-    pictures = [_checked(image, i) for i, image in enumerate(originals)]
+    images = list(images)  # of an array: views, which keep their identity from here on
+    first, picture_of = _unique(images)
+    pictures = [_checked(images[i], i) for i in first]
     if len({picture.dtype for picture in pictures}) > 1:
         pictures = [_as_float(picture) for picture in pictures]
     sizes = [pictures[i].shape[:2] for i in picture_of]
@@ -180,7 +185,13 @@ def fit(
     )
     target_loss = None
     if target_psnr_db is not None:
-        target_loss = np.broadcast_to(10.0 ** (-np.asarray(target_psnr_db) / 10), len(trials))
+        target_db = np.asarray(target_psnr_db, float)
+        if target_db.shape not in ((), (len(trials),)):
+            raise ValueError(
+                f"target_psnr_db must be one number or one for each of {len(trials)} trials; got "
+                f"shape {target_db.shape}."
+            )
+        target_loss = np.broadcast_to(10.0 ** (-target_db / 10), len(trials))
     total = sum(bucket.pixel_steps for bucket in plan)
     display: Any = Progress(len(trials), total) if progress else contextlib.nullcontext()
     results: dict[int, Fit] = {}
@@ -208,21 +219,26 @@ def render(params: Params, trial: Trial, shape: tuple[int, int], *, coordinates:
     """The picture that a network stores, at any size: [H, W, 3] float32, not clipped.
 
     Args:
-        params: layers `{"weight": [out, in], "bias": [out]}`.
-        trial: gives w0_initial and w0.
+        params: layers `{"weight": [out, in], "bias": [out]}`, as the trial says.
+        trial: gives the shapes, w0_initial and w0.
         shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
         coordinates: as in `fit`.
+
+    Raises:
+        ValueError: if shapes or names are not as above.
     """
     height, width = shape
-    if height < 1 or width < 1:
-        raise ValueError(f"shape must be (height, width), both at least 1; got {shape}.")
+    if height < 1 or width < 1 or height * width >= MAX_PIXELS:
+        raise ValueError(
+            f"shape must be (height, width), both at least 1, below 2^23 pixels; got {shape}."
+        )
+    _check_params("params", params, trial)
     _check_choice("coordinates", coordinates, siren.COORDINATES)
+    network = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
     w0 = np.float32(trial.w0_initial), np.float32(trial.w0)
     index = np.arange(height * width, dtype=np.int32)
     pieces = [
-        _render_block(
-            jax.tree.map(np.asarray, tuple(params)), *w0, part, height, width, coordinates
-        )
+        _render_block(network, *w0, part, height, width, coordinates)
         for part in np.array_split(index, -(-len(index) // RENDER_BLOCK))
     ]
     return np.concatenate(pieces, axis=1).T.reshape(height, width, 3)
@@ -255,7 +271,7 @@ def _checked(image: Any, i: int) -> np.ndarray:
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")
-    if array.shape[0] * array.shape[1] >= 2**23:
+    if array.shape[0] * array.shape[1] >= MAX_PIXELS:
         raise ValueError(f"images[{i}] has 2^23 pixels or more; shrink or cut it first.")
     if array.dtype == np.uint8:
         return array
@@ -266,14 +282,23 @@ def _checked(image: Any, i: int) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _unique(arrays: Sequence[Any]) -> tuple[list[np.ndarray], list[int]]:
-    """The different objects among some pictures, and for each picture its place among them."""
+def _unique(arrays: list[Any]) -> tuple[list[int], list[int]]:
+    """Where each different object stands first in a list, and each entry's place among those."""
     first: dict[int, int] = {}
-    place = [first.setdefault(id(array), len(first)) for array in arrays]
-    unique = [np.empty(0)] * len(first)
-    for i, array in zip(place, arrays, strict=True):
-        unique[i] = array
-    return unique, place
+    for i, array in enumerate(arrays):
+        first.setdefault(id(array), i)
+    place = {key: rank for rank, key in enumerate(first)}
+    return list(first.values()), [place[id(array)] for array in arrays]
+
+
+def _check_params(name: str, params: Any, trial: Trial) -> None:
+    expected = [shape for out, fan_in in trial.layer_shapes for shape in ((out, fan_in), (out,))]
+    shapes = [np.shape(layer[kind]) for layer in params for kind in ("weight", "bias")]
+    if shapes != expected:
+        raise ValueError(
+            f"{name} must have the layers of its trial, weight and bias in turn: {expected}; got "
+            f"{shapes}."
+        )
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

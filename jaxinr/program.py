@@ -15,16 +15,10 @@ from jax import Array, lax
 from jaxinr import siren
 from jaxinr.siren import Params
 
-# Group and block that keep the activations of a step in a 2 MB second-level cache, by padded
-# width: measured with launch/benchmark.py --tune on two cores.
-_TILES = {8: (4, 2048), 16: (8, 512), 32: (4, 256), 64: (2, 256), 128: (2, 256)}
+# Group and block by padded width that keep the activations of a step in a 2 MB second-level cache:
+# the best of about five each, timed on the shapes of experiments/benchmark.py on two cores.
+_TILES = {8: (8, 1024), 16: (8, 256), 24: (4, 512), 32: (4, 256), 64: (2, 256), 128: (2, 256)}
 _ACCELERATOR_BLOCK = 1 << 14
-_WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128)
-
-
-def padded_width(layer_size: int) -> int:
-    """The width of the arrays that hold a network of `layer_size` units."""
-    return next((w for w in _WIDTHS if w >= layer_size), -(-layer_size // 64) * 64)
 
 
 def tile(width: int, platform: str) -> tuple[int, int]:

@@ -1,11 +1,14 @@
 """COIN's own names for the weights: PyTorch state_dict keys, as plain numpy arrays."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from jaxinr.siren import Params
+
+_DEPTH = re.compile(r"net\.(\d{1,3})\.")
 
 
 def to_torch(params: Params) -> dict[str, np.ndarray]:
@@ -24,7 +27,8 @@ def from_torch(arrays: Mapping[str, Any]) -> Params:
     Raises:
         ValueError: naming the keys that are missing or do not belong.
     """
-    last = sum(key.startswith("net.") and key.endswith("weight") for key in arrays)
+    depths = [int(match[1]) for key in arrays if (match := _DEPTH.match(key))]
+    last = max(depths, default=0) + 1
     names = [_name(depth, last) for depth in range(last + 1)]
     expected = {f"{name}.linear.{kind}" for name in names for kind in ("weight", "bias")}
     if expected != set(arrays):

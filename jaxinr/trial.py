@@ -5,6 +5,7 @@ Field names are the columns of the published COIN collection (Vonderfecht & Liu,
 """
 
 import dataclasses
+import numbers
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -36,11 +37,16 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained."""
+        for name in ("layer_size", "num_layers", "num_iters", "seed"):
+            if not isinstance(getattr(self, name), numbers.Integral):
+                raise TypeError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
         for name in ("layer_size", "num_layers", "num_iters"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            if not 1 <= getattr(self, name) < 2**31:
+                raise ValueError(f"{name} must be in [1, 2**31); got {getattr(self, name)}.")
         for name in ("w0_initial", "w0", "learning_rate"):
             value = getattr(self, name)
+            if not isinstance(value, numbers.Real):
+                raise TypeError(f"{name} must be a number; got {value!r}.")
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite; got {value}.")
         if not 0 <= self.seed < 2**31:

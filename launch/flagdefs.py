@@ -170,7 +170,8 @@ def run(
 
     Args:
         config_class: the frozen dataclass that owns the flags.
-        fn: does the work. An int that it returns is the exit code (1: finished, but incomplete).
+        fn: does the work. A str that it returns is the script's answer and goes to standard
+            output; an int is the exit code (1: finished, but incomplete).
         save_flags: whether the run directory keeps `flags.txt`; False for a script that only reads
             the directory or has none. A configuration with `dry_run` set keeps nothing either.
     """
@@ -193,6 +194,8 @@ def run(
         _fail(128 + signal.SIGINT, "interrupted; repeat the command to go on.")
     except _Terminated:
         _fail(128 + signal.SIGTERM, "terminated; repeat the command to go on.")
+    if isinstance(result, str):
+        print(result)
     sys.exit(result if type(result) is int else 0)
 
 
@@ -307,17 +310,16 @@ def _default_run_dir() -> str:
 
 
 def _save_flags(run_dir: Path, text: str) -> None:
-    """Leaves `flags.txt` in a run directory.
+    """Leaves `flags.txt` in a run directory that holds nothing yet.
 
-    A file that is there stays, except our own in a run that never got as far as leaving
-    anything else: its flags were most likely mended since.
+    A folder with anything else in it may be someone else's, and a file that is there stays, except
+    our own in a run that never got as far as leaving more: its flags were most likely mended since.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     path = run_dir / "flags.txt"
-    if path.exists():
-        alone = all(entry == path for entry in run_dir.iterdir())
-        if not (alone and path.read_bytes().startswith(_FLAGS_HEADER.encode())):
-            return
+    alone = all(entry == path for entry in run_dir.iterdir())
+    if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
+        return
     path.write_text(f"{_FLAGS_HEADER} python launch/{_script()}.py --flagfile={path}\n{text}")
 
 

@@ -1,0 +1,303 @@
+"""How fast is the engine, against the obvious ways and against the machine's own limit?
+
+Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
+keeps its best of `rounds`. Our engine is measured through the public `jaxinr.fit`, from the call to
+the finished results (initial weights, histories, best weights, 8-bit PSNR and SSIM included), once
+its program is compiled. GFLOP/s count matrix products alone, see `trial.flops_per_pixel`.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxinr
+from experiments import plain_vmap
+from jaxfleet import photos, store
+from jaxinr import siren
+from jaxinr.trial import Trial, flops_per_pixel
+
+ENGINES = ("jaxinr.fit", "plain vmap", "torch loop")
+PARTS = ("shapes", "scaling", "mixed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """N networks of one size on N pictures."""
+
+    networks: int
+    height: int
+    width: int
+    num_layers: int
+    layer_size: int
+
+    @property
+    def pixels(self) -> int:
+        """Of one picture."""
+        return self.height * self.width
+
+    @property
+    def flops(self) -> int:
+        """Of one pixel-step."""
+        return flops_per_pixel(self.layer_size, self.num_layers)
+
+    def __str__(self) -> str:
+        """As in the table: networks x pixels, layers x width."""
+        return f"{self.networks} x {self.pixels}, {self.num_layers} x {self.layer_size}"
+
+
+SHAPES = (
+    Shape(32, 64, 64, 3, 8),
+    Shape(32, 64, 64, 4, 16),
+    Shape(32, 64, 64, 4, 32),
+    Shape(32, 64, 64, 5, 64),
+    Shape(8, 64, 64, 5, 128),
+    Shape(2, 512, 768, 10, 28),
+)
+SCALING_NETWORKS = (64, 512, 4096)
+SCALING_ITERS = 20
+MIXED_WIDTHS = (8, 12, 16, 20, 24, 28, 32)
+MIXED_NETWORKS, MIXED_ITERS = 16, 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """Flags of `launch/benchmark.py`."""
+
+    part: tuple[str, ...] = field(
+        default=PARTS,
+        metadata={
+            "help": "shapes: the six shapes against the baselines; scaling: cost per fit and "
+            "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart.",
+            "choices": PARTS,
+        },
+    )
+    seconds: float = field(
+        default=6.0, metadata={"help": "Aimed at for each measurement.", "lower": 0.1}
+    )
+    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+
+
+def run(config: BenchmarkConfig, run_dir: Path) -> str:
+    """Measures, leaves `benchmark.json`, and gives the table as text.
+
+    `benchmark.json` lists rows {shape, engine, pixel_steps_per_s, gflop_per_s, ratio_to_plain_vmap,
+    ratio_to_torch, share_of_matmul}; `benchmark_extra.json` holds the other parts and the machine.
+    """
+    texts, extra = [], store.environment()
+    for part in dict.fromkeys(config.part):
+        rows = _alone({"shapes": shapes, "scaling": scaling, "mixed": mixed}[part], config)
+        texts.append(_table(rows))
+        if part == "shapes":
+            texts.append(_summary(rows))
+            _save(run_dir / "benchmark.json", rows)
+        else:
+            extra[part] = rows
+    _save(run_dir / "benchmark_extra.json", extra)
+    return "\n\n".join(texts)
+
+
+def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """The six shapes, each engine in turn."""
+    rows = []
+    for shape in SHAPES:
+        engines = dict(_engines(shape, config.seconds))
+        rates = {name: 0.0 for name in engines}
+        for _ in range(config.rounds):
+            for name, measure in engines.items():
+                rates[name] = max(rates[name], measure())
+        limit = rates.pop("matmul")
+        for name, rate in rates.items():
+            torch = rates.get("torch loop")
+            rows.append(
+                {
+                    "shape": str(shape),
+                    "engine": name,
+                    "pixel_steps_per_s": rate,
+                    "gflop_per_s": rate * shape.flops / 1e9,
+                    "ratio_to_plain_vmap": rate / rates["plain vmap"],
+                    "ratio_to_torch": rate / torch if torch else None,
+                    "share_of_matmul": rate * shape.flops / limit,
+                }
+            )
+    return rows
+
+
+def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """Cost per fit of 4 x 32 on 64 pictures of 128 x 128, and the process's peak memory."""
+    del config
+    pictures = [_picture(128, 128, i) for i in range(64)]
+    rows = []
+    for count in SCALING_NETWORKS:
+        trials = [
+            Trial(layer_size=32, num_layers=4, num_iters=SCALING_ITERS, seed=i)
+            for i in range(count)
+        ]
+        images = [pictures[i % 64] for i in range(count)]
+        first = [dataclasses.replace(trial, num_iters=1) for trial in trials]
+        jaxinr.fit(images, first)
+        seconds = _timed(lambda images=images, trials=trials: jaxinr.fit(images, trials))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        rows.append({"networks": count, "seconds_per_fit": seconds / count, "peak_memory_gb": peak})
+    for row in rows:
+        row["cost_against_64"] = row["seconds_per_fit"] / rows[0]["seconds_per_fit"]
+    return rows
+
+
+def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """Networks of many widths in one call, against each width in a call of its own."""
+    del config
+    picture = _picture(64, 64, 0)
+
+    def trials(widths: Sequence[int], num_iters: int) -> list[Trial]:
+        return [
+            Trial(layer_size=width, num_layers=4, num_iters=num_iters, seed=seed)
+            for width in widths
+            for seed in range(MIXED_NETWORKS)
+        ]
+
+    def seconds(widths: Sequence[int]) -> float:
+        own = trials(widths, MIXED_ITERS)
+        jaxinr.fit([picture] * len(own), own)
+        return _timed(lambda: jaxinr.fit([picture] * len(own), own))
+
+    apart = {width: seconds([width]) for width in MIXED_WIDTHS}
+    together = seconds(MIXED_WIDTHS)
+    rows = [{"widths": str(width), "seconds": value} for width, value in apart.items()]
+    rows.append({"widths": "sum", "seconds": sum(apart.values())})
+    rows.append({"widths": "together", "seconds": together})
+    return [{**row, "against_sum": row["seconds"] / sum(apart.values())} for row in rows]
+
+
+def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], float]]]:
+    """Name and measurement (pixel-steps per second; FLOP per second for the matrix product)."""
+    trials = [
+        Trial(layer_size=shape.layer_size, num_layers=shape.num_layers, seed=i)
+        for i in range(shape.networks)
+    ]
+    pictures = [_picture(shape.height, shape.width, i) for i in range(shape.networks)]
+    place = siren.points_of(np.arange(shape.pixels), shape.height, shape.width, "coin")
+    points = np.asarray(place.T)
+    targets = np.stack([p.reshape(-1, 3) for p in pictures]).astype(np.float32) / np.float32(255)
+
+    def ours(num_iters: int) -> float:
+        own = [dataclasses.replace(trial, num_iters=num_iters) for trial in trials]
+        return _timed(lambda: jaxinr.fit(pictures, own))
+
+    ours(1)
+    iters = _enough(lambda: ours(20) / 20, seconds, 20)
+    yield "jaxinr.fit", lambda: shape.networks * shape.pixels * iters / ours(iters)
+
+    params = plain_vmap.start(trials)
+    carry = [(params, optax.adam(1e-4).init(params))]
+
+    def plain(steps: int) -> float:
+        def once() -> None:
+            carry[0], losses = plain_vmap.train(
+                carry[0], jnp.asarray(points), jnp.asarray(targets), trial=trials[0], steps=steps
+            )
+            losses.block_until_ready()
+
+        return _timed(once)
+
+    plain(2)
+    steps = _enough(lambda: plain(2) / 2, seconds, 2)
+    plain(steps)
+    yield "plain vmap", lambda: shape.networks * shape.pixels * steps / plain(steps)
+
+    try:
+        from experiments import torch_loop
+    except ImportError:
+        pass
+    else:
+        one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), plain_vmap.start(trials))
+
+        def torch(steps: int) -> float:
+            return torch_loop.seconds_per_step(one, trials[0], points, targets[0], steps)
+
+        loops = _enough(lambda: torch(2), seconds, 2)
+        yield "torch loop", lambda: shape.pixels / torch(loops)
+
+    matrix = jnp.ones((2048, 2048), jnp.float32)
+    product = jax.jit(jnp.matmul)
+
+    def square() -> float:
+        return (
+            2.0
+            * 2048**3
+            / min(_timed(lambda: product(matrix, matrix).block_until_ready()) for _ in range(6))
+        )
+
+    yield "matmul", square
+
+
+def _enough(one: Callable[[], float], seconds: float, least: int) -> int:
+    """How many repetitions take about `seconds`."""
+    return max(least, round(seconds / one()))
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _picture(height: int, width: int, seed: int) -> np.ndarray:
+    """A window of a packaged photograph, [H, W, 3] uint8, mirrored where that is too small."""
+    packaged = photos.load("packaged")
+    pixels = packaged[seed % len(packaged)].pixels
+    rows, columns = max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])
+    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width]
+
+
+def _alone(
+    part: Callable[[BenchmarkConfig], list[dict[str, Any]]], config: BenchmarkConfig
+) -> list[dict[str, Any]]:
+    """Runs a part in a process of its own, so that memory and caches are its own."""
+    cores = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, context, _use_cores, (cores,)) as process:
+        return process.submit(part, config).result()
+
+
+def _use_cores(cores: int) -> None:
+    jax.config.update("jax_num_cpu_devices", cores)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as a Markdown table."""
+
+    def text(value: Any) -> str:
+        if value is None:
+            return ""
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    lines = [list(rows[0]), ["---"] * len(rows[0])] + [[text(v) for v in r.values()] for r in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> str:
+    """Geometric means of our ratios."""
+    own = [row for row in rows if row["engine"] == "jaxinr.fit"]
+    lines = []
+    for name in ("ratio_to_plain_vmap", "ratio_to_torch", "share_of_matmul"):
+        values = [row[name] for row in own if row[name]]
+        if values:
+            mean = float(np.exp(np.mean(np.log(values))))
+            lines.append(f"{name}: geometric mean {mean:.2f}, least {min(values):.2f}")
+    return "\n".join(lines)
+
+
+def _save(path: Path, content: Any) -> None:
+    store.write_atomically(path, json.dumps(content, indent=1).encode())

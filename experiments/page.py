@@ -1,0 +1,271 @@
+"""The parts of a report's page as HTML: tiles, pictures, plots, tables, settings, style.
+
+A page is one file that needs nothing else: pictures and style are inside. It follows the reader's
+light or dark theme, and prints. Functions return HTML; names and values that come from outside
+are escaped here, headings and captions are ours and may hold tags.
+"""
+
+import base64
+import html
+import io
+import os
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+from PIL import Image
+
+from experiments import figures
+
+MAX_ROWS = 200  # of a table on the page
+MAX_SIDE_PX = 512
+
+
+class Drawing(NamedTuple):
+    """A figure to be: its file name without ending, what stands around it, and what draws it."""
+
+    name: str
+    heading: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def assemble(title: str, values: Mapping[str, str], sections: Mapping[str, str]) -> str:
+    """The whole page: title, tiles of `values`, and the sections (heading -> HTML) with content."""
+    return _PAGE.format(
+        title=html.escape(title),
+        style=_STYLE,
+        tiles=_tiles(values),
+        sections="".join(
+            f'<section class="{slug(heading)}"><h2>{heading}</h2>{body}</section>'
+            for heading, body in sections.items()
+            if body
+        ),
+    )
+
+
+def to_8bit(image: np.ndarray) -> np.ndarray:
+    """The picture that a viewer sees: uint8 of floats in [0, 1], NaN as 0."""
+    return np.rint(255.0 * np.clip(np.nan_to_num(image), 0.0, 1.0)).astype(np.uint8)
+
+
+def small(photo: np.ndarray) -> Image.Image:
+    """The picture, at most `MAX_SIDE_PX` on its longer side."""
+    image = Image.fromarray(photo)
+    image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    return image
+
+
+def strip(images: Mapping[str, Image.Image], gap_px: int = 8) -> bytes:
+    """PNG of images of one size side by side."""
+    width, height = next(iter(images.values())).size
+    joined = Image.new("RGB", (len(images) * (width + gap_px) - gap_px, height), "white")
+    for i, image in enumerate(images.values()):
+        joined.paste(image, (i * (width + gap_px), 0))
+    buffer = io.BytesIO()
+    joined.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def cell(image: Image.Image, caption: str, alt: str) -> str:
+    """A picture with its caption; enlarged without smoothing where it is small."""
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=85)
+    kind = ' class="tiny"' if max(image.size) < MAX_SIDE_PX // 3 else ""
+    return (
+        f'<figure><img{kind} alt="{alt}" src="{_data_uri(buffer.getvalue(), "webp")}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def plot(folder: pathlib.Path, drawing: Drawing) -> str:
+    """Draws a figure, leaves its PNG in the folder, and returns it for the page."""
+    light, dark = (figures.to_png(drawing.draw, theme) for theme in ("light", "dark"))
+    write(folder / f"{drawing.name}.png", light)
+    return (
+        f'<figure class="plot"><h3>{drawing.heading}</h3><picture>'
+        f'<source media="screen and (prefers-color-scheme: dark)" '
+        f'srcset="{_data_uri(dark, "png")}">'
+        f'<img alt="{drawing.heading}" src="{_data_uri(light, "png")}"></picture>'
+        f"<figcaption>{drawing.caption}</figcaption></figure>"
+    )
+
+
+BEST_COLUMNS = {
+    "photograph": ("image_id", "{}"),
+    "height": ("image_height", "{}"),
+    "width": ("image_width", "{}"),
+    "layers": ("num_layers", "{}"),
+    "units": ("layer_size", "{}"),
+    "ω₀ first": ("w0_initial", "{:g}"),
+    "seed": ("seed", "{}"),
+    "weights": ("parameters", "{:,}"),
+    "bpp": ("hp_bpp", "{:.3g}"),
+    "PSNR (dB)": ("best_psnr_db", "{:.2f}"),
+    "8-bit (dB)": ("psnr_8bit_db", "{:.2f}"),
+    "SSIM": ("ssim", "{:.3f}"),
+    "at iteration": ("best_iteration", "{:,}"),
+    "time (s)": ("seconds", "{:.3g}"),
+}
+DIVERGED_COLUMNS = {
+    "trial": ("trial_id", "{}"),
+    "photograph": ("image_id", "{}"),
+    "layers": ("num_layers", "{}"),
+    "units": ("layer_size", "{}"),
+    "ω₀ first": ("w0_initial", "{:g}"),
+    "ω₀": ("w0", "{:g}"),
+    "learning rate": ("learning_rate", "{:g}"),
+    "seed": ("seed", "{}"),
+    "best PSNR before (dB)": ("best_psnr_db", "{:.2f}"),
+}
+
+
+def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
+    """An HTML table of columns: heading -> (column of `rows`, format); names lead."""
+    if not len(rows):
+        return ""
+    head = "".join(f"<th>{heading}</th>" for heading in columns)
+    body = "".join(
+        f"<tr>{''.join(_value(row[name], form) for name, form in columns.values())}</tr>"
+        for _, row in rows.head(MAX_ROWS).iterrows()
+    )
+    names = sum(name.endswith("_id") for name, _ in columns.values())
+    more = f"<p>The first {MAX_ROWS} of {len(rows):,}.</p>" if len(rows) > MAX_ROWS else ""
+    return (
+        f'<div class="scroll"><table class="names-{names}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{more}"
+    )
+
+
+def _value(value: object, form: str) -> str:
+    return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
+
+
+def definitions(settings: Mapping[str, object]) -> str:
+    """A list of names and values."""
+    rows = (
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_shown(value))}</dd></div>"
+        for name, value in settings.items()
+    )
+    return f"<dl>{''.join(rows)}</dl>" if settings else ""
+
+
+def _tiles(values: Mapping[str, str]) -> str:
+    tiles = (
+        f"<div><dt>{name}</dt><dd>{html.escape(value)}</dd></div>" for name, value in values.items()
+    )
+    return f'<dl class="tiles">{"".join(tiles)}</dl>'
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def si(value: float) -> str:
+    """A number with the prefix of its thousands, such as 8.7 M."""
+    return EngFormatter(places=1, sep="\N{NO-BREAK SPACE}")(value)
+
+
+def duration(seconds: float) -> str:
+    """Time in its two largest units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.3g} s"
+
+
+def slug(name: str) -> str:
+    """The name with nothing that a file name or a style sheet minds."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:60].lower()
+
+
+def _data_uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def write(path: pathlib.Path, data: bytes) -> None:
+    """Writes a file that is either absent, or old, or whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+READING = """<pre>table = pandas.read_parquet("parts")</pre>
+<p>run in the folder of this page, reads one row per fit. PSNR is over the pixels and channels of
+one photograph at peak 1, of the kept weights and on raw output; “8-bit” is the same after rounding
+to an 8-bit image. A mean is a mean of decibels over fits, diverged ones left out. Bits per pixel
+(bpp) count 16 bits for each weight. Networks are named depth × width, in sine layers and units;
+the linear output layer comes on top.</p>"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title><style>{style}</style></head>
+<body><header><h1>{title}</h1>{tiles}</header><main>{sections}</main></body></html>
+"""
+
+_STYLE = """
+:root { --ink: #22262b; --quiet: #646c76; --line: #d9dde2; --card: #fff; --page: #f5f6f8 }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #dfe3e8; --quiet: #98a1ac; --line: #2d333a; --card: #171a1e; --page: #0e1013 }
+}
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.25rem 4rem; background: var(--page);
+  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
+h1 { font-size: 1.8rem; line-height: 1.25; margin: 0 0 1.5rem; text-wrap: balance }
+h2 { font-size: 1.25rem; margin: 3rem 0 1rem }
+h3 { font-size: 1rem; margin: 0 0 .6rem }
+p { margin: .6rem 0; max-width: 46rem }
+figure { margin: 0; min-width: 0 }
+img { display: block; width: 100%; height: auto; border-radius: 4px }
+img.tiny { image-rendering: pixelated }
+figcaption { color: var(--quiet); font-size: .85rem; line-height: 1.4; margin-top: .4rem }
+dl { margin: 0 } dd { margin: 0; overflow-wrap: anywhere } dt { color: var(--quiet) }
+.tiles { display: grid; gap: 1px; background: var(--line); border: 1px solid var(--line);
+  border-radius: 8px; overflow: hidden; grid-template-columns: repeat(4, 1fr) }
+.tiles div { background: var(--card); padding: .8rem 1rem }
+.tiles dt { font-size: .85rem } .tiles dd { font-size: 1.2rem; font-weight: 600 }
+article + article { margin-top: 1.75rem }
+article p { display: flex; flex-wrap: wrap; gap: 0 1.1rem; max-width: none; margin: 0 0 .5rem }
+article span, figcaption span { color: var(--quiet); white-space: nowrap;
+  font-variant-numeric: tabular-nums }
+figcaption strong { color: var(--ink) }
+figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
+.grid { display: grid; grid-template-columns: repeat(3, 1fr); gap: .75rem }
+.measurements { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem }
+.measurements h2 { grid-column: 1 / -1; margin-bottom: 0 }
+.plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
+  border-radius: 8px; padding: 1rem }
+.scroll { overflow: auto; max-height: 32rem; padding: 0 }
+table { border-collapse: collapse; width: 100%; font-size: .875rem;
+  font-variant-numeric: tabular-nums }
+th, td { padding: .4rem .7rem; text-align: right; white-space: nowrap }
+th { position: sticky; top: 0; background: var(--card); color: var(--quiet); font-weight: 500 }
+td { border-top: 1px solid var(--line) }
+.names-2 :is(th, td):nth-child(-n+2), .names-1 :is(th, td):first-child { text-align: left }
+dl:not(.tiles) { columns: 20rem; column-gap: 2.5rem; font-size: .875rem }
+dl:not(.tiles) div { display: flex; gap: 1rem; justify-content: space-between;
+  padding: .2rem 0; break-inside: avoid } dl:not(.tiles) dd { text-align: right }
+pre { overflow: auto; margin: 0; font-size: .9rem }
+@media (max-width: 44rem) {
+  body { padding: 1.25rem .9rem 3rem } h1 { font-size: 1.4rem } h2 { margin-top: 2.25rem }
+  .tiles { grid-template-columns: 1fr 1fr } .tiles dd { font-size: 1.05rem }
+  .measurements { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
+  .grid { gap: .35rem } .grid.sizes { grid-template-columns: 1fr 1fr; gap: .75rem }
+}
+@media print {
+  :root { --page: #fff } body { padding: 0 } .scroll { max-height: none; overflow: visible }
+  article, figure, tr { break-inside: avoid } h2, h3 { break-after: avoid }
+  .measurements { break-before: page }
+  table { font-size: .65rem } th, td { padding: .2rem .3rem }
+}
+"""

@@ -1,0 +1,71 @@
+"""Makes the report of a run again: of one that finished, is still running, or was killed.
+
+    python launch/report.py --run_dir=runs/quickstart
+
+reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+
+import jaxfleet
+from experiments import siren_grid
+from jaxfleet import photos
+from jaxfleet.errors import InputError
+from launch import flagdefs
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """Flags of this script."""
+
+    photos: str = field(
+        default="",
+        metadata={"help": "Where the photographs are now; empty for where the run had them."},
+    )
+
+
+CONFIG = ReportConfig
+
+
+def main(config: ReportConfig, run_dir: Path) -> str:
+    """Writes the page; returns where it is.
+
+    Raises:
+        InputError: if the directory is none of a run, or no network is finished yet.
+    """
+    table = jaxfleet.open(run_dir)
+    columns = ["image_id", "image_height", "image_width"]
+    sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
+    flags, _ = flagdefs.parse(siren_grid.GridConfig, [f"--flagfile={run_dir / 'flags.txt'}"])
+    flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
+    pictures = [
+        picture
+        for picture in _load(flags)
+        if (picture.image_id, *picture.pixels.shape[:2]) in sizes  # the source may have changed
+    ]
+    missing = len({image_id for image_id, *_ in sizes} - {picture.image_id for picture in pictures})
+    if missing:
+        print(f"{missing} photographs left out: --photos=... says where they are.", file=sys.stderr)
+    return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"
+
+
+def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
+    """The photographs of the run, or none where they cannot be read any more."""
+    try:
+        return photos.load(
+            flags.photos,
+            image_size=flags.image_size,
+            image_fit=flags.image_fit,
+            max_images=flags.max_images,
+        )
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return []
+
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, main, save_flags=False)

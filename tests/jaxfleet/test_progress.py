@@ -1,0 +1,133 @@
+import io
+import math
+import os
+import re
+import types
+
+import pytest
+
+from jaxfleet import progress
+from jaxfleet.progress import Progress
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """Hands of the clock: a list whose only entry is the time in seconds."""
+    hands = [1000.0]
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: hands[0]))
+    return hands
+
+
+def test_numbers_by_hand(now):
+    log, samples = io.StringIO(), []
+    with Progress(10, 4000.0, fits_done=2, stream=log) as display:
+        display.on_sample = samples.append
+        now[0] += 4
+        display.update(100.0)
+        now[0] += 6  # 10 s: 500 of 4000 steps, so 70 s to go
+        display.update(400.0, [20.0, math.nan, 30.0])
+        now[0] += 10
+        display.update(3500.0, [25.0] * 5)
+    assert log.getvalue().splitlines() == [
+        "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR 25.00 dB, 1:10 left, 0:10 passed",
+        "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB, 0:20 passed",
+        *log.getvalue().splitlines()[2:],
+    ]
+    assert samples[1] == {"seconds": 10.0, "fits": 5.0, "pixel_steps": 500.0, "mean_psnr_db": 25.0}
+    assert math.isnan(samples[0]["mean_psnr_db"])
+
+
+def test_log_grows_slowly_but_never_falls_silent(now):
+    log = io.StringIO()
+    at = []
+    with Progress(1, 1e6, stream=log) as display:
+        for second in range(3600):
+            lines = log.getvalue().count("\n")
+            now[0] += 1
+            display.update(1.0)
+            if log.getvalue().count("\n") > lines:
+                at.append(second)
+    waits = [b - a for a, b in zip(at, at[1:], strict=False)]
+    assert at[0] <= 6
+    assert waits == sorted(waits)
+    assert waits[-1] <= 61
+    assert len(at) < 80
+
+
+def test_nothing_done_says_nothing(now):
+    log = io.StringIO()
+    with Progress(3, 100.0, stream=log):
+        now[0] += 100
+    assert log.getvalue() == ""
+
+
+def test_last_line_comes_also_after_an_error(now):
+    log = io.StringIO()
+    with pytest.raises(ZeroDivisionError), Progress(3, 100.0, stream=log) as display:
+        now[0] += 1
+        display.update(50.0, [30.0])
+        display.note("one part was damaged")
+        1 / 0  # noqa: B018
+    assert log.getvalue().splitlines() == [
+        "one part was damaged",
+        "1/3 fits, 1.00 fits/s, 50 pixel-steps/s, mean PSNR 30.00 dB, 0:01 left, 0:01 passed",
+    ]
+
+
+def on_terminal(work, columns, monkeypatch):
+    """What a terminal gets of work(display)."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    master, slave = os.openpty()
+    with open(slave, "w", encoding="utf-8") as stream:
+        with Progress(4, 100.0, stream=stream) as display:
+            work(display)
+        os.set_blocking(master, False)
+        text = os.read(master, 1 << 16).decode()
+    os.close(master)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), text
+
+
+def test_terminal_shows_one_display_that_is_redrawn(monkeypatch):
+    def work(display):
+        display.update(25.0, [20.0])
+        display.note("part [red] was damaged: its fits are made again")
+        display.update(75.0, [22.0, 24.0, 26.0])
+
+    plain, raw = on_terminal(work, 100, monkeypatch)
+    assert "\x1b[" in raw
+    assert "part [red] was damaged: its fits are made again" in plain
+    last = plain.strip().splitlines()[-2:]
+    assert "100%" in last[0]
+    assert last[1].startswith("4/4 fits, ")
+    assert "mean PSNR 23.00 dB" in last[1]
+
+
+def test_dumb_terminal_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    master, slave = os.openpty()
+    with open(slave, "w", encoding="utf-8") as stream:
+        with Progress(1, 1.0, stream=stream) as display:
+            display.update(1.0, [20.0])
+        text = os.read(master, 1 << 16).decode()
+    os.close(master)
+    assert text.startswith("1/1 fits")
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00"),
+        (7.4, "0:07"),
+        (59.6, "1:00"),
+        (754, "12:34"),
+        (3599.6, "1:00:00"),
+        (18_000, "5:00:00"),
+        (360_000, "100:00:00"),
+        (math.inf, "?"),
+        (math.nan, "?"),
+    ],
+)
+def test_clock(seconds, text):
+    assert progress.clock(seconds) == text
