@@ -8,6 +8,7 @@ its program is compiled. GFLOP/s count matrix products alone, see `trial.flops_p
 
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import multiprocessing
 import resource
@@ -138,7 +139,7 @@ def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Cost per fit of 4 x 32 on 64 pictures of 128 x 128, and the process's peak memory."""
     del config
     pictures = [_picture(128, 128, i) for i in range(64)]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for count in SCALING_NETWORKS:
         trials = [
             Trial(layer_size=32, num_layers=4, num_iters=SCALING_ITERS, seed=i)
@@ -147,7 +148,7 @@ def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
         images = [pictures[i % 64] for i in range(count)]
         first = [dataclasses.replace(trial, num_iters=1) for trial in trials]
         jaxinr.fit(images, first)
-        seconds = _timed(lambda images=images, trials=trials: jaxinr.fit(images, trials))
+        seconds = _timed(functools.partial(jaxinr.fit, images, trials))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         rows.append({"networks": count, "seconds_per_fit": seconds / count, "peak_memory_gb": peak})
     for row in rows:
@@ -172,12 +173,14 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
         jaxinr.fit([picture] * len(own), own)
         return _timed(lambda: jaxinr.fit([picture] * len(own), own))
 
-    apart = {width: seconds([width]) for width in MIXED_WIDTHS}
+    apart = {str(width): seconds([width]) for width in MIXED_WIDTHS}
     together = seconds(MIXED_WIDTHS)
-    rows = [{"widths": str(width), "seconds": value} for width, value in apart.items()]
-    rows.append({"widths": "sum", "seconds": sum(apart.values())})
-    rows.append({"widths": "together", "seconds": together})
-    return [{**row, "against_sum": row["seconds"] / sum(apart.values())} for row in rows]
+    total = sum(apart.values())
+    seconds_of = {**apart, "sum": total, "together": together}
+    return [
+        {"widths": name, "seconds": value, "against_sum": value / total}
+        for name, value in seconds_of.items()
+    ]
 
 
 def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], float]]]:
@@ -187,7 +190,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
         for i in range(shape.networks)
     ]
     pictures = [_picture(shape.height, shape.width, i) for i in range(shape.networks)]
-    place = siren.points_of(np.arange(shape.pixels), shape.height, shape.width, "coin")
+    place = siren.points_of(jnp.arange(shape.pixels), shape.height, shape.width, "coin")
     points = np.asarray(place.T)
     targets = np.stack([p.reshape(-1, 3) for p in pictures]).astype(np.float32) / np.float32(255)
 

@@ -7,12 +7,12 @@ segments the host takes finished networks out and puts new ones in; shapes never
 nothing is compiled twice. What a network is, and its loss, is the `Program`'s business.
 """
 
+import dataclasses
 import functools
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -31,9 +31,24 @@ class Program(Protocol):
     Every function works on one group: leaves have a leading axis [G, ...].
     """
 
-    group: int
-    log_every: int
-    max_logs: int
+    @property
+    def group(self) -> int:
+        """Networks that are taken together."""
+        ...
+
+    @property
+    def log_every(self) -> int:
+        """Iterations between noted losses."""
+        ...
+
+    @property
+    def max_logs(self) -> int:
+        """M, most log intervals of a segment."""
+        ...
+
+    def __hash__(self) -> int:
+        """Equal programs are compiled once."""
+        ...
 
     def init(self, hyper: dict[str, Array]) -> Tree:
         """Initial parameters of the networks."""
@@ -54,7 +69,8 @@ class Program(Protocol):
         ...
 
 
-@struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class State:
     """N slots. `hyper` holds [N] arrays: learning_rate, num_iters, target_loss and the program's.
 
@@ -97,7 +113,8 @@ def _column(values: Array, like: Array) -> Array:
 def _observe(state: State, loss: Array, watched: Array) -> State:
     """Takes note of the loss of the present parameters, for the slots in `watched` [N] bool."""
     better = watched & (loss < state.best_loss)
-    return state.replace(
+    return dataclasses.replace(
+        state,
         best=_where(better, state.params, state.best),
         best_loss=jnp.where(better, loss, state.best_loss),
         best_iteration=jnp.where(better, state.iteration, state.best_iteration),
@@ -129,7 +146,7 @@ def _adam(state: State, gradient: Tree, moving: Array) -> State:
     params, mean, square = jax.tree.transpose(
         jax.tree.structure(state.params), jax.tree.structure((0, 0, 0)), leaves
     )
-    return state.replace(params=params, mean=mean, square=square, iteration=iteration)
+    return dataclasses.replace(state, params=params, mean=mean, square=square, iteration=iteration)
 
 
 def _train_group(
@@ -145,7 +162,9 @@ def _train_group(
         state = _adam(state, gradient, running & (_verdict(state) == RUNNING))
         finished = state.iteration >= state.hyper["num_iters"]
         status = jnp.where(finished & (_verdict(state) == RUNNING), DONE, _verdict(state))
-        return state.replace(status=jnp.where(running, status, state.status)), state.loss
+        return dataclasses.replace(
+            state, status=jnp.where(running, status, state.status)
+        ), state.loss
 
     def interval(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, losses = carry
@@ -163,7 +182,7 @@ def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tr
     done = state.status == DONE
     state = _observe(state, loss, done)
     verdict = jnp.where(_verdict(state) == RUNNING, DONE, _verdict(state))
-    state = state.replace(status=jnp.where(done, verdict, state.status))
+    state = dataclasses.replace(state, status=jnp.where(done, verdict, state.status))
     return state, program.result(state.best, state.hyper, batch)
 
 
@@ -241,7 +260,8 @@ def _create(params: Tree, hyper: dict[str, Array]) -> State:
 def _refill(state: State, mask: Array, params: Tree, hyper: dict[str, Array]) -> State:
     """Fresh trainings in the slots of `mask` [N] bool; the other slots keep theirs."""
     fresh = _create(params, hyper)
-    fresh = fresh.replace(
+    fresh = dataclasses.replace(
+        fresh,
         status=jnp.full_like(fresh.status, RUNNING),
         best_loss=jnp.full_like(fresh.best_loss, jnp.inf),
     )

@@ -89,7 +89,8 @@ class Progress:
             "mean_psnr_db": self._sum_db / self._count_db if self._count_db else math.nan,
         }
         self.on_sample(sample)
-        if self._live is None and now - self._last > self._wait:
+        ended = self._before + self._fits >= self._total_fits  # the last line says so
+        if self._live is None and not ended and now - self._last > self._wait:
             self._last, self._wait = now, min(self._wait * LINE_GROWTH, LONGEST_SILENCE_SECONDS)
             self.note(self._line())
             self._news = False

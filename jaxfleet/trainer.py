@@ -263,7 +263,9 @@ class Trainer:
         for lane, state in enumerate(self.states):
             part = self._split(free, lane)
             status = jnp.where(part, fleet.IDLE, state.status)
-            self.states[lane] = state.replace(status=jax.device_put(status, self._fleet.slots))
+            self.states[lane] = dataclasses.replace(
+                state, status=jax.device_put(status, self._fleet.slots)
+            )
 
     def _collect(self, slots: np.ndarray) -> list[Finished]:
         def finish(lane: int) -> Tree:

@@ -1,4 +1,4 @@
-"""SIREN fitting as a program of the fleet: networks of one depth and padded width on one pixel grid.
+"""SIREN fitting as a program of the fleet: networks of one depth, padded width and pixel count.
 
 Letters: G networks in a group, B pixels in a block, K blocks, W padded units, L sine layers.
 A picture is [K, 3, B]: its pixels row by row, cut into blocks, the last one filled up.

@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from jaxinr.trial import CHANNELS
 
-Params = tuple[dict[str, Array], ...]
+Params = tuple[dict[str, Any], ...]  # of jax or numpy arrays
 
 COORDINATES = ("coin", "symmetric", "centers")
 BIAS_INITS = ("coin", "zero")
@@ -93,7 +93,7 @@ def _affine_backward(saved: Any, cotangent: Array) -> tuple[Array, Array, Array]
 
 
 def _outer(a: Array, b: Array) -> Array:
-    """[A, P], [B, P] -> [A, B], summed over pixels; the second factor gets repacked: the smaller."""
+    """[A, P], [B, P] -> [A, B], summed over P. XLA repacks the second factor: the smaller one."""
     if a.shape[0] < b.shape[0]:
         return jnp.einsum("bp,ap->ba", b, a).T
     return jnp.einsum("ap,bp->ab", a, b)

@@ -31,7 +31,6 @@ def test_numbers_by_hand(now):
     assert log.getvalue().splitlines() == [
         "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR 25.00 dB, 1:10 left, 0:10 passed",
         "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB, 0:20 passed",
-        *log.getvalue().splitlines()[2:],
     ]
     assert samples[1] == {"seconds": 10.0, "fits": 5.0, "pixel_steps": 500.0, "mean_psnr_db": 25.0}
     assert math.isnan(samples[0]["mean_psnr_db"])

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -50,14 +51,12 @@ def test_bits_per_pixel_of_coin_on_kodak(num_layers, layer_size, expected):
 
 @pytest.mark.parametrize(("layer_size", "num_layers"), ARCHITECTURES)
 def test_flops_per_pixel_counts_the_products_of_a_training_step(layer_size, num_layers):
+    sizes = [2] + [layer_size] * num_layers + [3]
     flops = 0
-    fan_in = 2
-    for out in [layer_size] * num_layers + [3]:
+    for depth, (fan_in, out) in enumerate(itertools.pairwise(sizes)):
         flops += 2 * out * fan_in  # forward
         flops += 2 * out * fan_in  # gradient of the weights
-        if fan_in != 2 or flops > 4 * out * fan_in:  # gradient of the inputs, but for coordinates
-            flops += 2 * out * fan_in
-        fan_in = out
+        flops += 2 * out * fan_in if depth > 0 else 0  # of the inputs; coordinates need none
     assert flops_per_pixel(layer_size, num_layers) == flops
 
 

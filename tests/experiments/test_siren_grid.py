@@ -1,0 +1,347 @@
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import jaxfleet
+import jaxinr
+from experiments import siren_grid
+from experiments.siren_grid import GridConfig, make_jobs, split_of
+from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
+from launch import flagdefs
+
+LAUNCH = Path(flagdefs.__file__).parent
+
+
+def photo(name, height=8, width=8):
+    return Photo(name, np.zeros((height, width, 3), np.uint8))
+
+
+# ---------------------------------------------------------------------------- the plan
+
+PHOTOS = [photo("a"), photo("b", 16, 20)]
+
+
+def test_grid_goes_photograph_by_photograph_and_seeds_fastest():
+    config = GridConfig(layer_size=("8", "4"), seed=("0", "1"))
+    jobs = make_jobs(config, PHOTOS)
+    assert [job.trial_id for job in jobs] == list(range(8))
+    order = [(job.photo, job.trial.layer_size, job.trial.seed) for job in jobs]
+    assert order == [(p, w, s) for p in (0, 1) for w in (8, 4) for s in (0, 1)]
+    assert jobs[0].trial == jaxinr.Trial(layer_size=8)
+    assert make_jobs(config, PHOTOS) == jobs
+
+
+def test_random_sample_is_the_same_each_time_and_spreads_over_photographs():
+    config = GridConfig(
+        sampling="random", num_trials=200, w0=("log:1:100",), layer_size=("choice:4,8",)
+    )
+    jobs = make_jobs(config, PHOTOS)
+    assert make_jobs(config, PHOTOS) == jobs
+    assert make_jobs(dataclasses.replace(config, sampling_seed=1), PHOTOS) != jobs
+    assert len(jobs) == 200
+    assert 60 < sum(job.photo for job in jobs) < 140
+    assert {job.trial.layer_size for job in jobs} == {4, 8}
+    assert len({job.trial.w0 for job in jobs}) == 200
+
+
+@pytest.mark.parametrize("sampling", [{}, {"sampling": "random", "num_trials": 50}])
+def test_bits_per_pixel_are_limited_on_each_photograph(sampling):
+    # Parameters of 2 layers of w units: 3w + w(w + 1) + 3(w + 1); 67 and 179 for 5 and 10.
+    config = GridConfig(
+        layer_size=("5", "10"), num_layers=("2",), max_bits_per_pixel=16 * 63 / 64, **sampling
+    )
+    jobs = make_jobs(config, PHOTOS)
+    assert {(job.photo, job.trial.layer_size) for job in jobs} == {(0, 5), (1, 5), (1, 10)}
+    limited = dataclasses.replace(config, max_bits_per_pixel=0.1)
+    with pytest.raises(InputError, match="max_bits_per_pixel leaves no|1000 passes the filters"):
+        make_jobs(limited, PHOTOS)
+
+
+def test_sampling_and_its_number_belong_together():
+    for values in ({"sampling": "random"}, {"num_trials": 3}):
+        with pytest.raises(InputError, match="--sampling=random and --num_trials=N belong"):
+            GridConfig(**values)
+
+
+def test_split_is_decided_by_the_name_for_ever():
+    assert [split_of(name) for name in ("kodim01", "astronaut", "chelsea")] == ["?", "?", "?"]
+    counts = Counter(split_of(f"photo {i}") for i in range(10_000))
+    assert abs(counts["train"] - 8000) < 160
+    assert abs(counts["validation"] - counts["test"]) < 180
+
+
+# ---------------------------------------------------------------------------- a run
+
+# Short fits finish in the first segments, so that a kill finds parts as well as fits in flight.
+CONFIG = {
+    "image_size": 12,
+    "layer_size": ("4", "6"),
+    "num_layers": ("2",),
+    "w0_initial": ("10", "30"),
+    "learning_rate": ("1e-3", "2e-3"),
+    "num_iters": ("24", "3000"),
+    "log_every": 5,
+}
+COLUMNS = {
+    "trial_id": "int64",
+    "image_id": "str",
+    "split": "str",
+    "image_height": "int64",
+    "image_width": "int64",
+    "layer_size": "int64",
+    "num_layers": "int64",
+    "w0_initial": "float64",
+    "w0": "float64",
+    "learning_rate": "float64",
+    "num_iters": "int64",
+    "seed": "int64",
+    "status": "str",
+    "parameters": "int64",
+    "hp_bpp": "float64",
+    "fp_bpp": "float64",
+    "psnr_db": "float64",
+    "best_psnr_db": "float64",
+    "psnr_8bit_db": "float64",
+    "ssim": "float64",
+    "best_iteration": "int64",
+    "iteration_history": "object",
+    "psnr_history": "object",
+    "seconds": "float64",
+    "weights": "object",
+}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of two pictures of smooth colours."""
+    folder = tmp_path_factory.mktemp("pictures")
+    row, column = np.mgrid[0:20, 0:16] / 20
+    for name, tone in (("dawn", 0.2), ("dusk", 0.7)):
+        colours = np.stack([row, column, np.full_like(row, tone)], axis=-1)
+        Image.fromarray(np.round(255 * colours).astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(pictures):
+    return GridConfig(photos=f"folder:{pictures}", **CONFIG)
+
+
+@pytest.fixture(scope="module")
+def run_dir(config, tmp_path_factory):
+    """The directory of an uninterrupted run."""
+    path = tmp_path_factory.mktemp("runs") / "grid"
+    answer = siren_grid.run(config, path)
+    assert re.fullmatch(
+        rf"32 fits, mean best PSNR \d+\.\d\d dB. Look at {path}/report.html", answer
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(run_dir):
+    return jaxfleet.open(run_dir)
+
+
+def names(run_dir):
+    return {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+
+
+def test_run_leaves_these_files(run_dir):
+    left = names(run_dir)
+    figures = {name for name in left if re.fullmatch(r"figures/\w+\.png", name)}
+    parts = {name for name in left if re.fullmatch(r"parts/part-\d{5}\.parquet", name)}
+    assert len(figures) > 3
+    assert parts
+    assert left - figures - parts == {
+        ".lock",
+        "DONE",
+        "manifest.json",
+        "progress.jsonl",
+        "report.html",
+    }
+
+
+def test_columns_are_those_of_the_design(table):
+    frame = table.to_pandas()
+    assert list(frame.columns) == list(COLUMNS)
+    for name, kind in COLUMNS.items():
+        found = "str" if pd.api.types.is_string_dtype(frame[name]) else str(frame[name].dtype)
+        assert found == kind, name
+    for name, kind in (
+        ("iteration_history", np.int32),
+        ("psnr_history", np.float32),
+        ("weights", np.float32),
+    ):
+        assert {values.dtype for values in frame[name]} == {np.dtype(kind)}
+
+
+def test_rows_are_the_jobs(table, config):
+    frame = table.to_pandas()
+    assert len(frame) == len(table) == 32
+    assert frame["trial_id"].tolist() == list(range(32))
+    expected = [jaxinr.Trial.from_row(line) for _, line in frame.iterrows()]
+    jobs = make_jobs(config, [photo("dawn", 12, 12), photo("dusk", 12, 12)])
+    assert [job.trial for job in jobs] == expected
+    assert frame["image_id"].tolist() == ["dawn"] * 16 + ["dusk"] * 16
+    assert (frame["split"] == frame["image_id"].map(split_of)).all()
+    assert (frame["weights"].map(len) == frame["parameters"]).all()
+    np.testing.assert_allclose(frame["hp_bpp"], frame["parameters"] * 16 / 144)
+    np.testing.assert_allclose(frame["fp_bpp"], frame["parameters"] * 32 / 144)
+    assert (frame["status"] == "done").all()
+    assert (frame["seconds"] > 0).all()
+
+
+def test_psnr_is_that_of_the_stored_weights(table, config):
+    targets = {
+        one.image_id: one.pixels / 255
+        for one in siren_grid.sources.load(config.photos, image_size=12)
+    }
+    for _, line in table.to_pandas().iloc[::3].iterrows():
+        trial = jaxinr.Trial.from_row(line)
+        picture = jaxinr.render(table.weights(line), trial, (12, 12)).astype(np.float64)
+        target = targets[line["image_id"]]
+        psnr = -10 * np.log10(np.mean((picture - target) ** 2))
+        np.testing.assert_allclose(line["best_psnr_db"], psnr, atol=1e-3)
+        decoded = np.round(np.clip(picture, 0, 1) * 255) / 255
+        psnr = -10 * np.log10(np.mean((decoded - target) ** 2))
+        np.testing.assert_allclose(line["psnr_8bit_db"], psnr, atol=2e-2)
+
+
+def test_histories_end_with_the_training(table):
+    for _, line in table.to_pandas().iterrows():
+        at = line["iteration_history"]
+        assert at.tolist() == [*range(0, line["num_iters"], 5), line["num_iters"]]
+        assert line["psnr_history"][-1] == np.float32(line["psnr_db"])
+        best = line["best_psnr_db"]
+        assert best >= line["psnr_history"].max() - 1e-5
+        if line["best_iteration"] in at:
+            np.testing.assert_allclose(
+                line["psnr_history"][at == line["best_iteration"]], best, rtol=1e-6
+            )
+
+
+def test_second_call_fits_nothing(run_dir, config, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (run_dir / "parts").iterdir()}
+    manifest = (run_dir / "manifest.json").read_bytes()
+    log = (run_dir / "progress.jsonl").read_bytes()
+    assert siren_grid.run(config, run_dir).startswith("32 fits, ")
+    assert {path: path.stat().st_mtime_ns for path in (run_dir / "parts").iterdir()} == before
+    assert (run_dir / "manifest.json").read_bytes() == manifest
+    assert (run_dir / "progress.jsonl").read_bytes() == log
+    assert capsys.readouterr().err == ""
+
+
+def test_changed_flag_is_refused_with_both_values(run_dir, config):
+    before = names(run_dir)
+    changed = dataclasses.replace(config, w0=("15",), log_every=7)
+    with pytest.raises(InputError, match=r'w0 was \["30"\] is \["15"\], log_every was 5 is 7'):
+        siren_grid.run(changed, run_dir)
+    assert names(run_dir) == before
+    assert "DONE" in before
+
+
+def test_changed_picture_is_refused(run_dir, config, pictures, tmp_path):
+    for path in pictures.iterdir():
+        Image.open(path).rotate(180).save(tmp_path / path.name)
+    with pytest.raises(InputError, match="picture_digest was .* is "):
+        siren_grid.run(dataclasses.replace(config, photos=f"folder:{tmp_path}"), run_dir)
+
+
+def test_place_of_the_pictures_may_change(run_dir, config, pictures, tmp_path):
+    for path in pictures.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    siren_grid.run(dataclasses.replace(config, photos=f"folder:{tmp_path}"), run_dir)
+
+
+def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path):
+    text = siren_grid.run(dataclasses.replace(config, dry_run=True), tmp_path / "grid")
+    assert not (tmp_path / "grid").exists()
+    assert "32 networks in 1 buckets on 2 x cpu" in text
+    flops = 12 * 12 * 16 / 2 * 3024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
+    assert f"{flops / 1e15:.4g} PFLOP" in text
+    assert re.search(r"about \d+:\d\d in all, 0:04 of it compilation", text)
+
+
+def test_picture_too_large_to_tell_its_pixels_apart(monkeypatch, config, tmp_path):
+    monkeypatch.setattr(siren_grid, "MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="dawn has 12 x 12 pixels.*; give an --image_size below"):
+        siren_grid.run(config, tmp_path / "grid")
+
+
+# ---------------------------------------------------------------------------- kills
+
+
+@pytest.fixture
+def script(config, tmp_path):
+    """Starts the run as a user does; checkpoints after every segment."""
+
+    def start(run_dir):
+        command = [sys.executable, str(LAUNCH / "siren_grid.py"), *flagdefs.flags_text(config).split()]
+        return subprocess.Popen(
+            [*command, "--checkpoint_minutes=0", f"--run_dir={run_dir}"],
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": "2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def stop(process, signum, run_dir):
+    """Ends a run once it has finished some fits and kept a checkpoint; returns its stderr."""
+    folder = run_dir / "checkpoints" / "bucket-000"
+    before = set(folder.glob("*"))
+    while process.poll() is None:
+        fresh = {path for path in folder.glob("*") if path.name.isdigit()} - before
+        if fresh and len(jaxfleet.open(run_dir)):
+            process.send_signal(signum)
+            break
+        time.sleep(0.01)
+    return process.communicate(timeout=60)[1]
+
+
+def test_killed_run_ends_with_the_same_table(script, run_dir, tmp_path):
+    broken = tmp_path / "broken"
+    process = script(broken)
+    stop(process, signal.SIGKILL, broken)
+    assert process.returncode == -signal.SIGKILL
+    assert 0 < len(jaxfleet.open(broken)) < 32
+
+    process = script(broken)
+    stderr = stop(process, signal.SIGTERM, broken)
+    assert process.returncode == 143, stderr
+    assert re.search(r"bucket-000: \d+ fits taken up again", stderr)
+    assert stderr.splitlines()[-1].startswith("siren_grid: terminated; repeat the command")
+    assert not (broken / "DONE").exists()
+
+    damaged = min((broken / "parts").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    process = script(broken)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert f"{damaged.name} was damaged or missing; its fits are made again." in stderr
+    assert re.search(r"bucket-000: \d+ fits taken up again", stderr)
+    assert stdout.startswith("32 fits, ")
+    assert not (broken / "checkpoints").exists()
+    assert names(broken) - names(run_dir) >= {"flags.txt", f"corrupt/{damaged.name}"}
+
+    one, other = (jaxfleet.open(path).to_pandas() for path in (run_dir, broken))
+    pd.testing.assert_frame_equal(
+        one.drop(columns="seconds"), other.drop(columns="seconds"), check_exact=True
+    )
+    assert json.loads((broken / "manifest.json").read_text())["wall_seconds"] > 0
