@@ -21,8 +21,8 @@ def apply(params: Params, w0_initial: float, w0: float, points: Array) -> Array:
     features = points
     for depth, layer in enumerate(params[:-1]):
         omega = w0_initial if depth == 0 else w0
-        features = jnp.sin(omega * (features @ layer["weight"].T + layer["bias"]))
-    return features @ params[-1]["weight"].T + params[-1]["bias"]
+        features = jnp.sin(omega * (features @ layer["weight"].T + layer["bias"][None]))
+    return features @ params[-1]["weight"].T + params[-1]["bias"][None]
 
 
 def start(trials: list[Trial]) -> Params:

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
+MARGIN_BYTES = 1 << 20  # for Orbax's own files
+
 
 class Checkpoints:
     """The latest snapshot of one bucket in a folder; older ones go once a newer one is whole."""
@@ -30,6 +32,9 @@ class Checkpoints:
         path = self.folder / str(numbers[-1] + 1 if numbers else 0)
         leaves, structure = jax.tree.flatten(tree)
         shapes = [np.shape(leaf) for leaf in leaves]
+        # A disk that fills up while Orbax writes makes its threads print hundreds of lines.
+        if shutil.disk_usage(self.folder).free < sum(leaf.nbytes for leaf in leaves) + MARGIN_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         # Orbax takes no empty arrays: a single zero stands for each.
         filled = [leaf if np.size(leaf) else np.zeros(1, leaf.dtype) for leaf in leaves]
         try:
@@ -39,8 +44,9 @@ class Checkpoints:
                 )
         except ValueError as error:  # TensorStore's way to say that the system refused
             code = re.search(r"os_error_code='(\d+)'", str(error))
-            number = int(code[1]) if code else errno.EIO
-            raise OSError(number, os.strerror(number), str(path)) from error
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
         finally:
             for other in self.folder.iterdir():
                 if other != path and (path.exists() or not other.name.isdigit()):

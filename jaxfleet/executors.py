@@ -89,4 +89,4 @@ def _take_up(
         and trainer.restore(snapshot, done)
     ):
         return f"{work.name}: {int(trainer.training.sum())} fits taken up again."
-    return f"{work.name}: the checkpoint does not fit this machine; its fits are begun again."
+    return f"{work.name}: the checkpoint is damaged or of another machine; its fits begin again."

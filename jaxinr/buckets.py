@@ -80,11 +80,13 @@ def make_buckets(
         work_at: dict[int, float] = defaultdict(float)
         for job in jobs:
             work_at[trials[job].layer_size] += work[job]
-        padded = plan.partition(
-            sorted(work_at),
-            lambda size, width, w=work_at, n=num_layers: w[size] * seconds_per_pixel(width, n),
-            COMPILE_SECONDS,
-        )
+
+        def seconds(
+            size: int, width: int, w: dict[int, float] = work_at, n: int = num_layers
+        ) -> float:
+            return w[size] * seconds_per_pixel(width, n)
+
+        padded = plan.partition(sorted(work_at), seconds, COMPILE_SECONDS)
         for job in jobs:
             width = padded[trials[job].layer_size]
             block = tile(width, platform)[1]
@@ -116,7 +118,7 @@ def make_trainer(
     pictures: Sequence[np.ndarray],
     picture_of: Sequence[int],
     *,
-    target_loss: Sequence[float] | None = None,
+    target_loss: Sequence[float] | np.ndarray | None = None,
     initial_params: Callable[[int], Any] | None = None,
     skip: Sequence[int] = (),
 ) -> trainer.Trainer:
@@ -147,9 +149,10 @@ def make_trainer(
             ("seed", np.int32),
         )
     }
-    hyper["target_loss"] = np.zeros(len(jobs), np.float32)
+    hyper["target_loss"] = np.full(len(jobs), -1.0, np.float32)  # below a perfect fit's, too
     if target_loss is not None:
-        hyper["target_loss"] += np.asarray(target_loss, np.float32)[jobs]
+        wanted = np.asarray(target_loss, np.float32)[jobs]
+        hyper["target_loss"] = np.where(wanted > 0, wanted, hyper["target_loss"])
     hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxfleet import executors, trainer
@@ -215,7 +214,9 @@ def fit(
     return _stack([results[job] for job in range(len(trials))])
 
 
-def render(params: Params, trial: Trial, shape: tuple[int, int], *, coordinates: str = "coin") -> Any:
+def render(
+    params: Params, trial: Trial, shape: tuple[int, int], *, coordinates: str = "coin"
+) -> Any:
     """The picture that a network stores, at any size: [H, W, 3] float32, not clipped.
 
     Args:

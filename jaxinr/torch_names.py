@@ -12,7 +12,7 @@ _DEPTH = re.compile(r"net\.(\d{1,3})\.")
 
 
 def to_torch(params: Params) -> dict[str, np.ndarray]:
-    """{"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer.linear.*"}."""
+    """{"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer..."}."""
     last = len(params) - 1
     return {
         f"{_name(depth, last)}.linear.{kind}": np.array(layer[kind], np.float32)

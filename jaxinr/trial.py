@@ -44,9 +44,9 @@ class Trial:
             if not 1 <= getattr(self, name) < 2**31:
                 raise ValueError(f"{name} must be in [1, 2**31); got {getattr(self, name)}.")
         for name in ("w0_initial", "w0", "learning_rate"):
+            if not isinstance(getattr(self, name), numbers.Real):
+                raise TypeError(f"{name} must be a number; got {getattr(self, name)!r}.")
             value = getattr(self, name)
-            if not isinstance(value, numbers.Real):
-                raise TypeError(f"{name} must be a number; got {value!r}.")
             if not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite; got {value}.")
         if not 0 <= self.seed < 2**31:

@@ -315,7 +315,10 @@ def _save_flags(run_dir: Path, text: str) -> None:
     A folder with anything else in it may be someone else's, and a file that is there stays, except
     our own in a run that never got as far as leaving more: its flags were most likely mended since.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--run_dir={run_dir}: {error.strerror}; give another folder.") from None
     path = run_dir / "flags.txt"
     alone = all(entry == path for entry in run_dir.iterdir())
     if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):

@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from jaxfleet.checkpoints import Checkpoints
 
 TREE = {
-    "states": [[np.arange(6, dtype=np.float32).reshape(2, 3), np.array([True, False])], [np.ones(4)]],
+    "states": [
+        [np.arange(6, dtype=np.float32).reshape(2, 3), np.array([True, False])],
+        [np.ones(4)],
+    ],
     "job": np.array([3, -1, 2**40]),
     "lengths": np.array([7, 0], np.int32),
     "none": np.zeros((0, 3), np.float32),
@@ -91,15 +95,19 @@ def test_damaged_snapshot_is_none(kept):
     assert lost >= 3
 
 
-def test_full_disk_is_an_os_error_that_names_the_place(kept, monkeypatch):
+@pytest.mark.parametrize("moment", ["before", "while"])
+def test_full_disk_is_an_os_error_that_names_the_place(kept, monkeypatch, moment):
     kept.save(tree(0))
 
-    def full(self, path, *args, **kwargs):
+    def fills(self, path, *args, **kwargs):
         (path.parent / "1.orbax-checkpoint-tmp").mkdir()
         raise ValueError("RESOURCE_EXHAUSTED: Failed to write [os_error_code='28']")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ocp.PyTreeCheckpointer, "save", full)
+        if moment == "before":
+            patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20 + 11))
+        else:
+            patch.setattr(ocp.PyTreeCheckpointer, "save", fills)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
             kept.save(tree(1))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(kept.folder / "1"))

@@ -248,7 +248,9 @@ import pathlib, pyarrow
 from jaxfleet import store
 store.Store(pathlib.Path({str(run_dir)!r}), {{}}, pyarrow.schema([]), network={{}})
 """
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert other.returncode == 1
     assert re.search(
         r"InputError: --run_dir=.*: another process is writing to it; wait", other.stderr

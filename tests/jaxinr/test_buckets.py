@@ -94,7 +94,9 @@ def test_many_widths_share_a_bucket_when_the_work_is_small(size):
 
 
 def test_widths_part_when_the_work_is_large():
-    trials = [Trial(layer_size=w, num_layers=4, num_iters=20_000) for w in (8, 32) for _ in range(50)]
+    trials = [
+        Trial(layer_size=w, num_layers=4, num_iters=20_000) for w in (8, 32) for _ in range(50)
+    ]
     plan = make_buckets(trials, [(64, 64)] * 100, shards=2, platform="cpu")
     assert [bucket.program.width for bucket in plan] == [32, 8]
 

@@ -59,7 +59,9 @@ def test_a_missing_key_is_named(arrays, key):
 
 
 def test_a_missing_layer_is_named(arrays):
-    arrays |= {f"net.2.linear.{kind}": arrays[f"net.1.linear.{kind}"] for kind in ("weight", "bias")}
+    arrays |= {
+        f"net.2.linear.{kind}": arrays[f"net.1.linear.{kind}"] for kind in ("weight", "bias")
+    }
     del arrays["net.1.linear.weight"], arrays["net.1.linear.bias"]
     with pytest.raises(ValueError, match=r"missing \['net\.1\.linear\.bias', 'net\.1\.linear\.w"):
         from_torch(arrays)
@@ -81,7 +83,9 @@ def test_a_network_without_sine_layers_is_refused(arrays):
 def test_reads_what_coin_wrote(shared_data, name):
     with np.load(shared_data / "golden" / "coin" / f"siren_{name}.npz") as golden:
         arrays = {
-            key.removeprefix("init/"): golden[key] for key in golden.files if key.startswith("init/")
+            key.removeprefix("init/"): golden[key]
+            for key in golden.files
+            if key.startswith("init/")
         }
         size = json.loads(str(golden["config"]))["args"]
     params = from_torch(arrays)
