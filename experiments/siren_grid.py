@@ -10,7 +10,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -21,143 +20,19 @@ import pyarrow as pa
 import jaxfleet
 import jaxinr
 from experiments import forecast, report
+from experiments.grid_config import GridConfig as GridConfig
 from jaxfleet import executors, plan, store, trainer
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
-from jaxinr import buckets, siren
+from jaxinr import buckets
 from jaxinr.fit import describe
 from jaxinr.trial import CHANNELS, Trial
 
 PROGRESS_FILE = "progress.jsonl"
 MAX_PIXELS = 2**23  # of a picture, exclusive; beyond, float32 does not tell its pixels apart
-# Axes of the grid: whether whole numbers, the least and the greatest value.
-AXES: dict[str, tuple[bool, float, float]] = {
-    "layer_size": (True, 1, 8192),
-    "num_layers": (True, 1, 256),
-    "w0_initial": (False, 1e-3, 1e4),
-    "w0": (False, 1e-3, 1e4),
-    "learning_rate": (False, 1e-8, 1e2),
-    "num_iters": (True, 1, 10**9),
-    "seed": (True, 0, 2**31 - 1),
-}
-_AXIS_HELP = "Repeat for a grid; with --sampling=random also uniform:LOW:HIGH, log:LOW:HIGH."
-
-
-@dataclasses.dataclass(frozen=True)
-class GridConfig:
-    """Flags of `launch/siren_grid.py`."""
-
-    photos: str = field(
-        default="packaged",
-        metadata={
-            "group": "Photographs",
-            "help": "packaged (colour photographs that scikit-image installs), folder:PATH, or "
-            "tfds:NAME[/CONFIG][:SPLIT].",
-        },
-    )
-    max_images: int = field(
-        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
-    )
-    image_size: int = field(
-        default=120,
-        metadata={
-            "help": "Side of the square picture that is fitted, in pixels; 0 keeps the full "
-            "photograph, square or not.",
-            "lower": 0,
-        },
-    )
-    image_fit: str = field(
-        default="resize",
-        metadata={
-            "help": "resize: the largest central square, shrunk; crop: a central window.",
-            "choices": sources.FITS,
-        },
-    )
-    layer_size: tuple[str, ...] = field(
-        default=("28",),
-        metadata={"group": "Networks and training", "help": f"Units of a layer. {_AXIS_HELP}"},
-    )
-    num_layers: tuple[str, ...] = field(
-        default=("10",),
-        metadata={"help": f"Sine layers; the linear output layer comes on top. {_AXIS_HELP}"},
-    )
-    w0_initial: tuple[str, ...] = field(
-        default=("30",), metadata={"help": f"Frequency factor of the first layer. {_AXIS_HELP}"}
-    )
-    w0: tuple[str, ...] = field(
-        default=("30",), metadata={"help": f"Frequency factor of the others. {_AXIS_HELP}"}
-    )
-    learning_rate: tuple[str, ...] = field(
-        default=("2e-4",), metadata={"help": f"Of Adam, constant. {_AXIS_HELP}"}
-    )
-    num_iters: tuple[str, ...] = field(
-        default=("2000",), metadata={"help": f"Adam updates, full batch. {_AXIS_HELP}"}
-    )
-    seed: tuple[str, ...] = field(
-        default=("0",), metadata={"help": f"Of the initial weights. {_AXIS_HELP}"}
-    )
-    target_psnr_db: float = field(
-        default=0.0,
-        metadata={"help": "A network that reaches this PSNR stops; 0 for never.", "lower": 0},
-    )
-    coordinates: str = field(
-        default="coin",
-        metadata={
-            "help": "coin: both axes divided by height - 1, then mapped to [-1, 1]; symmetric: "
-            "each axis mapped to [-1, 1]; centers: pixel centres of equal cells of [-1, 1].",
-            "choices": siren.COORDINATES,
-        },
-    )
-    bias_init: str = field(
-        default="coin",
-        metadata={"help": "Biases uniform like the weights, or zero.", "choices": siren.BIAS_INITS},
-    )
-    sampling: str = field(
-        default="grid",
-        metadata={
-            "group": "Plan",
-            "help": "grid: every combination on every photograph; random: --num_trials draws.",
-            "choices": ("grid", "random"),
-        },
-    )
-    num_trials: int = field(default=0, metadata={"help": "Draws of --sampling=random.", "lower": 0})
-    sampling_seed: int = field(default=0, metadata={"help": "Of the random draws.", "lower": 0})
-    max_bits_per_pixel: float = field(
-        default=0.0,
-        metadata={
-            "help": "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no "
-            "limit.",
-            "lower": 0,
-        },
-    )
-    log_every: int = field(
-        default=10,
-        metadata={"group": "Run", "help": "Iterations between history entries.", "lower": 1},
-    )
-    checkpoint_minutes: float = field(
-        default=10.0,
-        metadata={"help": "Minutes of work that a kill may cost at most.", "lower": 0},
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "Prints the plan and a time forecast from a short calibration; no fits."},
-    )
-
-    def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
-        self.axes()
-        if (self.sampling == "random") != (self.num_trials > 0):
-            raise InputError("--sampling=random and --num_trials=N belong together.")
-
-    def axes(self) -> list[plan.Axis]:
-        """The axes of the grid or sample."""
-        return [
-            plan.parse_axis(name, getattr(self, name), integer=integer, lower=lower, upper=upper)
-            for name, (integer, lower, upper) in AXES.items()
-        ]
 
 
 @dataclasses.dataclass(frozen=True)

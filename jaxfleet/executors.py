@@ -66,7 +66,7 @@ def run_here(
         for finished in train(trainer):
             rows = [work.row(one) for one in finished]
             store.add(rows)
-            display.update(trainer.work_done, [row["psnr_db"] for row in rows])
+            display.update(trainer.work_done, [row["psnr_db"] for row in rows], trainer.losses())
             now = time.monotonic()
             if now - saved > 60 * checkpoint_minutes:
                 store.flush()

@@ -74,6 +74,8 @@ class Program(Protocol):
 class State:
     """N slots. `hyper` holds [N] arrays: learning_rate, num_iters, target_loss and the program's.
 
+    A target_loss of 0 means none.
+
     Attributes:
         params: trees with leaves [N, ...], `iteration` updates old.
         mean: Adam's first moments.
@@ -124,8 +126,10 @@ def _observe(state: State, loss: Array, watched: Array) -> State:
 
 def _verdict(state: State) -> Array:
     """[N] DIVERGED, TARGET or RUNNING, by the last measured loss alone."""
-    reached = jnp.where(state.loss <= state.hyper["target_loss"], TARGET, RUNNING)
-    return jnp.where(jnp.isfinite(state.loss), reached, DIVERGED)
+    target = state.hyper["target_loss"]
+    reached = (target > 0) & (state.loss <= target)
+    status = jnp.where(reached, TARGET, RUNNING)
+    return jnp.where(jnp.isfinite(state.loss), status, DIVERGED)
 
 
 def _adam(state: State, gradient: Tree, moving: Array) -> State:

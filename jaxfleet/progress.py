@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -37,6 +37,7 @@ class Progress:
         self._before = fits_done
         self._fits, self._steps = 0, 0.0
         self._sum_db, self._count_db = 0.0, 0
+        self._training_db: float | None = None
         self._start = self._last = self._updated = time.monotonic()
         self._wait = FIRST_LINE_SECONDS
         self._news = False  # whether there was an update since the last line
@@ -73,14 +74,24 @@ class Progress:
             self._stream.write(text + "\n")
             self._stream.flush()
 
-    def update(self, pixel_steps: float, psnr_db: Sequence[float] = ()) -> None:
-        """Adds pixel-steps made and the PSNR of networks that just finished; tells `on_sample`."""
+    def update(
+        self,
+        pixel_steps: float,
+        psnr_db: Sequence[float] = (),
+        training_mse: Iterable[float] = (),
+    ) -> None:
+        """Adds pixel-steps made and the PSNR of networks that just finished; tells `on_sample`.
+
+        `training_mse` are the present losses of the networks in training, for the eye alone.
+        """
         self._news = True
         self._steps += pixel_steps
         self._fits += len(psnr_db)
         finite = [value for value in psnr_db if math.isfinite(value)]
         self._sum_db += sum(finite)
         self._count_db += len(finite)
+        training_db = [-10 * math.log10(mse) for mse in training_mse if 0 < mse < math.inf]
+        self._training_db = sum(training_db) / len(training_db) if training_db else None
         self._updated = now = time.monotonic()
         sample = {
             "seconds": now - self._start,
@@ -124,6 +135,8 @@ class Progress:
         ]
         if self._count_db:
             parts.append(f"mean PSNR {self._sum_db / self._count_db:.2f} dB")
+        elif self._training_db is not None:
+            parts.append(f"in training {self._training_db:.2f} dB")
         return ", ".join(parts)
 
     def _times(self) -> str:

@@ -149,10 +149,9 @@ def make_trainer(
             ("seed", np.int32),
         )
     }
-    hyper["target_loss"] = np.full(len(jobs), -1.0, np.float32)  # below a perfect fit's, too
+    hyper["target_loss"] = np.zeros(len(jobs), np.float32)
     if target_loss is not None:
-        wanted = np.asarray(target_loss, np.float32)[jobs]
-        hyper["target_loss"] = np.where(wanted > 0, wanted, hyper["target_loss"])
+        hyper["target_loss"] += np.asarray(target_loss, np.float32)[jobs]
     hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
 

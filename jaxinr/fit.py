@@ -210,7 +210,8 @@ def fit(
                 for job, one in zip(jobs, finished, strict=True):
                     results[job] = describe(one, trials[job], pictures[picture_of[job]])
                 if progress:
-                    display.update(team.work_done, [results[job].psnr_db for job in jobs])
+                    quality = [results[job].psnr_db for job in jobs]
+                    display.update(team.work_done, quality, team.losses())
     return _stack([results[job] for job in range(len(trials))])
 
 
