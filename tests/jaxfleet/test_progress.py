@@ -74,6 +74,17 @@ def test_last_line_comes_also_when_interrupted(now):
     ]
 
 
+END = "<end of test>"
+
+
+def read_to_end(master):
+    """All that was written to a terminal, which hands it on in pieces, up to END."""
+    text = b""
+    while not text.endswith(END.encode()):
+        text += os.read(master, 1 << 16)
+    return text.decode().removesuffix(END)
+
+
 def on_terminal(work, columns, monkeypatch):
     """What a terminal gets of work(display)."""
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -82,8 +93,9 @@ def on_terminal(work, columns, monkeypatch):
     with open(slave, "w", encoding="utf-8") as stream:
         with Progress(4, 100.0, stream=stream) as display:
             work(display)
-        os.set_blocking(master, False)
-        text = os.read(master, 1 << 16).decode()
+        stream.write(END)
+        stream.flush()
+        text = read_to_end(master)
     os.close(master)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text), text
 
@@ -109,7 +121,9 @@ def test_dumb_terminal_gets_lines(monkeypatch):
     with open(slave, "w", encoding="utf-8") as stream:
         with Progress(1, 1.0, stream=stream) as display:
             display.update(1.0, [20.0])
-        text = os.read(master, 1 << 16).decode()
+        stream.write(END)
+        stream.flush()
+        text = read_to_end(master)
     os.close(master)
     assert text.startswith("1/1 fits")
     assert "\x1b" not in text
