@@ -28,11 +28,10 @@ from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
 from jaxinr import buckets
-from jaxinr.fit import describe
+from jaxinr.fit import MAX_PIXELS, describe
 from jaxinr.trial import CHANNELS, Trial
 
 PROGRESS_FILE = "progress.jsonl"
-MAX_PIXELS = 2**23  # of a picture, exclusive; beyond, float32 does not tell its pixels apart
 
 
 @dataclasses.dataclass(frozen=True)

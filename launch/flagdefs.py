@@ -33,6 +33,7 @@ import jax
 from absl import flags
 
 from jaxfleet.errors import InputError
+from jaxfleet.trainer import usable_cores
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -331,9 +332,7 @@ def _use_every_core() -> None:
     by_xla = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     chosen: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
     if chosen < 0 and not by_xla:
-        affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-        cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
 def _fail(code: int, message: str) -> NoReturn:
