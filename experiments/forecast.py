@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxfleet import trainer
 from jaxfleet.executors import Work
 from jaxfleet.progress import clock
 from jaxinr.buckets import COMPILE_SECONDS, Bucket, seconds_per_pixel
+from jaxinr.trial import Trial
 
 CALIBRATED_BUCKETS = 3
 PARTS_PER_STATE = 4  # parameters, two moments, best
@@ -19,15 +19,7 @@ PARTS_PER_STATE = 4  # parameters, two moments, best
 def device_bytes(bucket: Bucket, shards: int) -> float:
     """Memory that a bucket needs on all devices together: states, gradients and pictures."""
     program = bucket.program
-    shapes = jax.eval_shape(
-        program.init,
-        {
-            "seed": np.zeros(1, np.int32),
-            "layer_size": np.zeros(1, np.int32),
-            "w0": np.zeros(1, np.float32),
-        },
-    )
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    parameters = Trial(layer_size=program.width, num_layers=program.num_layers).parameters
     pixels = program.blocks * program.block
     states = shards * bucket.slots_per_shard * parameters * 4 * PARTS_PER_STATE
     results = shards * bucket.slots_per_shard * pixels * 3

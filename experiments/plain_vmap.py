@@ -27,12 +27,7 @@ def apply(params: Params, w0_initial: float, w0: float, points: Array) -> Array:
 
 def start(trials: list[Trial]) -> Params:
     """Initial networks of trials that differ in their seeds only; leaves [N, ...]."""
-    one = trials[0]
-    return jax.vmap(
-        lambda seed: siren.init(
-            seed, one.layer_size, one.w0, num_layers=one.num_layers, padded_size=one.layer_size
-        )
-    )(jnp.array([trial.seed for trial in trials]))
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(siren.init, trials))
 
 
 @functools.partial(jax.jit, static_argnames=("trial", "steps"), donate_argnums=0)

@@ -27,8 +27,9 @@ from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
-from jaxinr import buckets
+from jaxinr import buckets, quantise
 from jaxinr.fit import MAX_PIXELS, describe
+from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, Trial
 
 PROGRESS_FILE = "progress.jsonl"
@@ -87,14 +88,16 @@ def schema() -> pa.Schema:
     """Columns of the table."""
     texts = ("image_id", "split", "status")
     wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
+    counts = ("trial_id", "parameters", "weight_bits", "best_iteration")
     names = (
         "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
-        "learning_rate num_iters seed status parameters hp_bpp fp_bpp psnr_db best_psnr_db "
-        "psnr_8bit_db ssim best_iteration iteration_history psnr_history seconds weights"
+        "learning_rate num_iters seed status parameters hp_bpp fp_bpp weight_bits quantised_bpp "
+        "entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim best_iteration iteration_history "
+        "psnr_history seconds weights"
     ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
-        **dict.fromkeys((*wholes, "trial_id", "parameters", "best_iteration"), pa.int64()),
+        **dict.fromkeys((*wholes, *counts), pa.int64()),
         "iteration_history": pa.list_(pa.int32()),
         "psnr_history": pa.list_(pa.float32()),
         "weights": pa.list_(pa.float32()),
@@ -102,8 +105,13 @@ def schema() -> pa.Schema:
     return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
 
 
-def make_row(job: Job, photo: Photo, finished: Finished) -> dict[str, Any]:
-    """What the table says of one fitted network."""
+def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> dict[str, Any]:
+    """What the table says of one fitted network.
+
+    Sizes are in bits per pixel of the photograph: `fp_bpp` and `hp_bpp` at 32 and 16 bits a weight,
+    `quantised_bpp` at `weight_bits`, and `entropy_bpp` what an ideal entropy coder needs for those
+    codes (NaN where a weight is not finite). None counts headers or ranges.
+    """
     height, width = photo.pixels.shape[:2]
     fit = describe(finished, job.trial, photo.pixels)
     values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
@@ -117,6 +125,9 @@ def make_row(job: Job, photo: Photo, finished: Finished) -> dict[str, Any]:
         "parameters": job.trial.parameters,
         "hp_bpp": job.trial.bits_per_pixel(height, width, bits=16),
         "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
+        "weight_bits": weight_bits,
+        "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
+        "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
         **values,
         "weights": store.flatten(fit.params),
     }
@@ -136,7 +147,6 @@ def make_works(
         shards=sum(mesh.size for mesh in trainer.lanes()),
         platform=jax.local_devices()[0].platform,
         coordinates=config.coordinates,
-        bias_init=config.bias_init,
         log_every=config.log_every,
     )
 
@@ -145,12 +155,18 @@ def make_works(
 
         def start(skip: Sequence[int]) -> trainer.Trainer:
             return buckets.make_trainer(
-                bucket, trials, pixels, picture_of, target_loss=[target] * len(trials), skip=skip
+                bucket,
+                trials,
+                pixels,
+                picture_of,
+                target_loss=[target] * len(trials),
+                bias_init=config.bias_init,
+                skip=skip,
             )
 
         def row(finished: Finished) -> dict[str, Any]:
             job = own[finished.job]
-            return make_row(job, pictures[job.photo], finished)
+            return make_row(job, pictures[job.photo], finished, config.weight_bits)
 
         return executors.Work(
             f"bucket-{number:03}", np.array([job.trial_id for job in own]), start, row
@@ -263,6 +279,12 @@ def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
             yield json.loads(line)
         except ValueError:  # the last line of a killed run
             continue
+
+
+def _entropy_bits(params: Params, weight_bits: int) -> float:
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        return float("nan")  # a network that never had a finite loss
+    return quantise.quantise(params, weight_bits).entropy_bits
 
 
 def _check_sizes(pictures: Sequence[Photo]) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -48,10 +49,6 @@ class Program(Protocol):
 
     def __hash__(self) -> int:
         """Equal programs are compiled once."""
-        ...
-
-    def init(self, hyper: dict[str, Array]) -> Tree:
-        """Initial parameters of the networks."""
         ...
 
     def prepare(self, hyper: dict[str, Array], data: Tree) -> Tree:
@@ -245,30 +242,29 @@ class Fleet:
 
         self.segment = shard(segment, (split, whole, whole))
         self.finish = shard(finish, (split, whole))
-        self.init = jax.jit(program.init, out_shardings=self.slots)
         self.refill = jax.jit(_refill, donate_argnums=0, out_shardings=self.slots)
-        self.create = jax.jit(_create, out_shardings=self.slots)
 
-
-def _create(params: Tree, hyper: dict[str, Array]) -> State:
-    """Idle slots of the right shapes."""
-    count = hyper["learning_rate"].shape[0]
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    number, whole = jnp.zeros(count, jnp.float32), jnp.zeros(count, jnp.int32)
-    return State(
-        params=params, mean=zeros, square=zeros, best=params, best_loss=number,
-        best_iteration=whole, loss=number, iteration=whole, status=whole + IDLE, hyper=hyper,
-    )  # fmt: skip
+    def idle(self, params: Tree, hyper: dict[str, Any]) -> State:
+        """Slots without a training, as many as `hyper` has rows; `params` is one network."""
+        count = len(hyper["learning_rate"])
+        number: Any = np.zeros(count, np.float32)
+        whole: Any = np.zeros(count, np.int32)
+        zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), params)
+        state = State(
+            params=zeros, mean=zeros, square=zeros, best=zeros, best_loss=number,
+            best_iteration=whole, loss=number, iteration=whole, status=whole + IDLE, hyper=hyper,
+        )  # fmt: skip
+        return jax.device_put(state, self.slots, may_alias=False)
 
 
 def _refill(state: State, mask: Array, params: Tree, hyper: dict[str, Array]) -> State:
     """Fresh trainings in the slots of `mask` [N] bool; the other slots keep theirs."""
-    fresh = _create(params, hyper)
-    fresh = dataclasses.replace(
-        fresh,
-        status=jnp.full_like(fresh.status, RUNNING),
-        best_loss=jnp.full_like(fresh.best_loss, jnp.inf),
-    )
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    number, whole = jnp.zeros_like(state.loss), jnp.zeros_like(state.status)
+    fresh = State(
+        params=params, mean=zeros, square=zeros, best=params, best_loss=number + jnp.inf,
+        best_iteration=whole, loss=number, iteration=whole, status=whole + RUNNING, hyper=hyper,
+    )  # fmt: skip
     return _where(mask, fresh, state)
 
 

@@ -166,11 +166,18 @@ class Table:
         Args:
             columns: which; None for all.
             filters: as pyarrow takes them, e.g. [("psnr_db", ">", 30)].
+
+        Raises:
+            InputError: if nothing is finished yet, or a part cannot be read as it was written.
         """
         if not self._files:
             raise InputError(f"{self.run_dir} holds no finished networks yet.")
         names = None if columns is None else list(dict.fromkeys(["trial_id", *columns]))
-        table = pq.read_table(self._files, columns=names, filters=filters).sort_by("trial_id")
+        try:
+            table = pq.read_table(self._files, columns=names, filters=filters).sort_by("trial_id")
+        except (pa.ArrowInvalid, OSError):
+            self._refuse_damage()
+            raise
         frame = table.to_pandas()
         return frame if columns is None else frame[list(columns)]
 
@@ -180,6 +187,15 @@ class Table:
         network = self.manifest["network"]
         sizes = [network["inputs"], *[int(values["layer_size"])] * int(values["num_layers"])]
         return unflatten(np.asarray(values["weights"], np.float32), [*sizes, network["outputs"]])
+
+    def _refuse_damage(self) -> None:
+        for name, entry in self.manifest["parts"].items():
+            path = self.run_dir / PARTS / name
+            if not _whole(path, entry):
+                raise InputError(
+                    f"{path}: damaged or missing; repeat the command of the run, which fits its "
+                    "networks again."
+                ) from None
 
     def _row(self, trial_id: int) -> Any:
         columns = ["layer_size", "num_layers", "weights"]
@@ -338,13 +354,22 @@ def _refuse_difference(run_dir: Path, old: Mapping[str, Any], new: Mapping[str, 
     new = json.loads(json.dumps(new))
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if names:
-        differences = ", ".join(
-            f"{n} was {_short(old.get(n))} is {_short(new.get(n))}" for n in names
-        )
-        raise InputError(
-            f"--run_dir={run_dir} belongs to another plan ({differences}); give another --run_dir, "
-            "or the flags in its flags.txt."
-        )
+        differences = ", ".join(_difference(name, old, new) for name in names)
+        advice = "give another --run_dir, or the flags in its flags.txt."
+        if set(old) != set(new):
+            advice = (
+                "another version of this program began it, see git_commit in its "
+                f"{MANIFEST}. Finish it with that one, or give another --run_dir."
+            )
+        raise InputError(f"--run_dir={run_dir} belongs to another plan ({differences}); {advice}")
+
+
+def _difference(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if name not in old:
+        return f"{name} is new, {_short(new[name])}"
+    if name not in new:
+        return f"{name} is gone, was {_short(old[name])}"
+    return f"{name} was {_short(old[name])} is {_short(new[name])}"
 
 
 def _short(value: Any) -> str:

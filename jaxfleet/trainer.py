@@ -85,7 +85,7 @@ class Trainer:
             the program needs.
         data: shared by all jobs, a tree of arrays; sent to each device once.
         work: [J] what one iteration of a job counts for, e.g. its pixels; for `work_done`.
-        params: job -> initial parameters (numpy tree), or None to draw them by the program.
+        params: job -> its initial parameters, a tree of numpy arrays.
         skip: jobs that need no training.
         meshes: from `lanes`.
     """
@@ -97,8 +97,8 @@ class Trainer:
         data: Tree,
         *,
         work: np.ndarray,
+        params: Callable[[int], Tree],
         slots_per_shard: int,
-        params: Callable[[int], Tree] | None = None,
         skip: Sequence[int] = (),
         meshes: Sequence[Mesh] | None = None,
     ) -> None:
@@ -121,10 +121,8 @@ class Trainer:
         left = np.setdiff1d(np.arange(len(budgets)), np.asarray(skip, int))
         self.queue = list(left[np.argsort(-budgets[left], kind="stable")])
         row = {name: values[np.zeros(self._per_lane, int)] for name, values in self.hyper.items()}
-        self.states = []
-        for _ in meshes:
-            placed = jax.device_put(row, self._fleet.slots)
-            self.states.append(self._fleet.create(self._fleet.init(placed), placed))
+        self._blank = jax.tree.map(np.zeros_like, params(0))
+        self.states = [self._fleet.idle(self._blank, row) for _ in meshes]
         self._threads = concurrent.futures.ThreadPoolExecutor(len(meshes))
         self._seconds_per_interval = 0.0
 
@@ -244,19 +242,17 @@ class Trainer:
             self._history[slot] = []
         rows = np.where(mask, self.job, jobs[0])
         hyper = {name: np.asarray(values)[rows] for name, values in self.hyper.items()}
+        trees = [
+            self._params(int(job)) if new else self._blank
+            for job, new in zip(rows, mask, strict=True)
+        ]
+        params = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
         for lane, state in enumerate(self.states):
             part = self._split(mask, lane)
             if part.any():
-                placed = {name: self._split(values, lane) for name, values in hyper.items()}
+                placed = jax.tree.map(lambda x, lane=lane: self._split(x, lane), (params, hyper))
                 placed = jax.device_put(placed, self._fleet.slots)
-                params = self._initial(self._split(rows, lane), placed)
-                self.states[lane] = self._fleet.refill(state, part, params, placed)
-
-    def _initial(self, rows: np.ndarray, hyper: dict[str, Any]) -> Tree:
-        if self._params is None:
-            return self._fleet.init(hyper)
-        trees = [self._params(int(job)) for job in rows]
-        return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *trees), self._fleet.slots)
+                self.states[lane] = self._fleet.refill(state, part, *placed)
 
     def _retire(self, free: np.ndarray) -> None:
         """Marks slots [N] bool as idle on the device, so that their groups cost nothing."""

@@ -18,7 +18,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 
 # For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
 # cores of 2024, one term for matrix products and one for what is done once per unit.
-COMPILE_SECONDS = 4.0
+COMPILE_SECONDS = 2.5
 SECONDS_PER_FLOP, SECONDS_PER_UNIT = 1 / 250e9, 0.35e-9
 
 
@@ -54,7 +54,6 @@ def make_buckets(
     shards: int,
     platform: str,
     coordinates: str = "coin",
-    bias_init: str = "coin",
     log_every: int = 10,
 ) -> list[Bucket]:
     """Buckets of trials, heaviest first.
@@ -65,7 +64,6 @@ def make_buckets(
         shards: devices times lanes that share a bucket.
         platform: "cpu", "gpu" or "tpu".
         coordinates: see `siren.points_of`.
-        bias_init: see `siren.init`.
         log_every: iterations between the entries of a history.
     """
     pixels = np.array([height * width for height, width in sizes])
@@ -102,7 +100,6 @@ def make_buckets(
             block=block,
             group=group,
             coordinates=coordinates,
-            bias_init=bias_init,
             log_every=log_every,
         )
         flops = sum(work[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs)
@@ -119,6 +116,7 @@ def make_trainer(
     picture_of: Sequence[int],
     *,
     target_loss: Sequence[float] | np.ndarray | None = None,
+    bias_init: str = "coin",
     initial_params: Callable[[int], Any] | None = None,
     skip: Sequence[int] = (),
 ) -> trainer.Trainer:
@@ -130,7 +128,9 @@ def make_trainer(
         pictures: [H, W, 3] arrays, uint8 or all float32.
         picture_of: for each trial, the index of its picture.
         target_loss: for each trial, the loss at which it may stop; 0 for never.
-        initial_params: index of a trial -> its initial weights at its own width.
+        bias_init: see `siren.init`.
+        initial_params: index of a trial -> weights at its own width to start from, in place of
+            those of its seed.
         skip: positions in `bucket.jobs` that need no training.
     """
     program, jobs = bucket.program, bucket.jobs
@@ -143,10 +143,8 @@ def make_trainer(
         for name, kind in (
             ("learning_rate", np.float32),
             ("num_iters", np.int32),
-            ("layer_size", np.int32),
             ("w0_initial", np.float32),
             ("w0", np.float32),
-            ("seed", np.int32),
         )
     }
     hyper["target_loss"] = np.zeros(len(jobs), np.float32)
@@ -156,8 +154,10 @@ def make_trainer(
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
 
     def start(position: int) -> Any:
-        assert initial_params is not None
-        return siren.pad(initial_params(int(jobs[position])), program.width)
+        job = int(jobs[position])
+        if initial_params is not None:
+            return siren.pad(initial_params(job), program.width)
+        return siren.pad(siren.init(trials[job], bias_init=bias_init), program.width)
 
     return trainer.Trainer(
         program,
@@ -165,6 +165,6 @@ def make_trainer(
         pack([pictures[picture] for picture in used], program.blocks, program.block),
         work=shapes.prod(axis=1),
         slots_per_shard=bucket.slots_per_shard,
-        params=start if initial_params is not None else None,
+        params=start,
         skip=skip,
     )

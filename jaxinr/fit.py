@@ -179,7 +179,6 @@ def fit(
         shards=shards,
         platform=jax.local_devices()[0].platform,
         coordinates=coordinates,
-        bias_init=bias_init,
         log_every=log_every,
     )
     target_loss = None
@@ -203,6 +202,7 @@ def fit(
                 pictures,
                 picture_of,
                 target_loss=target_loss,
+                bias_init=bias_init,
                 initial_params=start,
             )
             for finished in executors.train(team):

@@ -51,8 +51,8 @@ def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
 class SirenProgram:
     """What one compiled program holds fixed; a `jaxfleet.fleet.Program`.
 
-    The fleet's `hyper` holds, beside its own entries: layer_size, w0_initial, w0, seed, image (an
-    index into the pictures), height, width; the `data` are pictures from `pack`, uint8 or float32.
+    The fleet's `hyper` holds, beside its own entries: w0_initial, w0, image (an index into the
+    pictures), height, width; the `data` are pictures from `pack`, uint8 or float32.
     """
 
     num_layers: int
@@ -61,24 +61,8 @@ class SirenProgram:
     block: int
     group: int
     coordinates: str = "coin"
-    bias_init: str = "coin"
     log_every: int = 10
     max_logs: int = 64
-
-    def init(self, hyper: dict[str, Array]) -> Params:
-        """Initial networks, leaves [G, ...], padded to `width`."""
-
-        def one(seed: Array, layer_size: Array, w0: Array) -> Params:
-            return siren.init(
-                seed,
-                layer_size,
-                w0,
-                num_layers=self.num_layers,
-                padded_size=self.width,
-                bias_init=self.bias_init,
-            )
-
-        return jax.vmap(one)(hyper["seed"], hyper["layer_size"], hyper["w0"])
 
     def prepare(self, hyper: dict[str, Array], data: Array) -> dict[str, Array]:
         """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B]."""

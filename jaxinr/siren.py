@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxinr.trial import CHANNELS
+from jaxinr.trial import CHANNELS, Trial
 
 Params = tuple[dict[str, Any], ...]  # of jax or numpy arrays
 
@@ -111,53 +111,32 @@ def apply(params: Params, w0_initial: Array | float, w0: Array | float, points: 
     return affine(params[-1]["weight"], params[-1]["bias"], features)
 
 
-def init(
-    seed: Array,
-    layer_size: Array | int,
-    w0: Array | float,
-    *,
-    num_layers: int,
-    padded_size: int,
-    bias_init: str = "coin",
-) -> Params:
-    """Initial weights of one network, padded with zeros to `padded_size` units.
+def init(trial: Trial, *, bias_init: str = "coin") -> Params:
+    """Initial weights of one network at its own width, as numpy arrays.
 
-    Weights are U(-b, b) with b = 1/2 in the first layer and sqrt(6 / fan_in) / w0 in the others;
-    biases likewise (`coin`) or zero. Every row has a key of its own, so that a network's weights
-    do not depend on the padding. As in COIN, the bound of the layers after the first uses w0.
+    Weights are U(-b, b) with b = 1/2 in the first layer and sqrt(6 / fan_in) / w0 in the others, as
+    in COIN, where the bound of every layer after the first uses w0; biases likewise, or zero.
+    Drawn on the host: compiling a generator for each shape takes longer than all the draws. The
+    stream of PCG64 is one that NumPy keeps from version to version.
 
     Args:
-        seed: scalar int32.
-        layer_size: true width, at most `padded_size`; may be traced.
-        w0: hidden frequency factor.
-        num_layers: sine layers.
-        padded_size: width of the arrays that come back.
+        trial: gives the shapes, w0 and the seed.
         bias_init: "coin" or "zero".
     """
-    with jax.threefry_partitionable(True):  # draws then depend on the position alone
-        key = jax.random.key(seed)
-        layers = []
-        for depth in range(num_layers + 1):
-            rows = padded_size if depth < num_layers else CHANNELS
-            columns = padded_size if depth > 0 else 2
-            fan_in = jnp.asarray(layer_size if depth > 0 else 2, jnp.int32)
-            fan_out = jnp.asarray(layer_size if depth < num_layers else CHANNELS, jnp.int32)
-            bound = jnp.sqrt(6.0 / fan_in.astype(jnp.float32)) / w0 if depth > 0 else 0.5
-            key_layer = jax.random.fold_in(key, depth)
-            draws = jax.vmap(
-                lambda row, k=key_layer, n=columns: jax.random.uniform(
-                    jax.random.fold_in(k, row), (n + 1,), minval=-1.0, maxval=1.0
-                )
-            )(jnp.arange(rows))
-            real = jnp.arange(rows) < fan_out
-            inside = real[:, None] & (jnp.arange(columns) < fan_in)[None, :]
-            bias = draws[:, 0] * bound * (1.0 if bias_init == "coin" else 0.0)
-            layers.append(
-                {
-                    "weight": jnp.where(inside, draws[:, 1:] * bound, 0.0).astype(jnp.float32),
-                    "bias": jnp.where(real, bias, 0.0).astype(jnp.float32),
-                }
-            )
+    words = np.random.PCG64(trial.seed).random_raw(trial.parameters)
+    draws = (words >> np.uint64(11)) * 2.0**-52 - 1.0  # 53 bits, in [-1, 1)
+    layers, start = [], 0
+    for depth, (out, fan_in) in enumerate(trial.layer_shapes):
+        bound = 0.5 if depth == 0 else math.sqrt(6.0 / fan_in) / trial.w0
+        layer = (bound * draws[start : start + out * (fan_in + 1)]).astype(np.float32)
+        bias = layer[out * fan_in :]
+        layers.append(
+            {
+                "weight": layer[: out * fan_in].reshape(out, fan_in),
+                "bias": bias if bias_init == "coin" else np.zeros_like(bias),
+            }
+        )
+        start += layer.size
     return tuple(layers)
 
 

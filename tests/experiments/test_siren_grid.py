@@ -274,7 +274,7 @@ def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path):
     assert "32 networks in 1 buckets on 2 x cpu" in text
     flops = 12 * 12 * 16 / 2 * 3024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
     assert f"{flops / 1e15:.4g} PFLOP" in text
-    assert re.search(r"about \d+:\d\d in all, 0:04 of it compilation", text)
+    assert re.search(r"about \d+:\d\d in all, 0:02 of it compilation", text)
 
 
 def test_picture_too_large_to_tell_its_pixels_apart(monkeypatch, config, tmp_path):

@@ -22,10 +22,6 @@ class Bowls:
     log_every: int = 5
     max_logs: int = 8
 
-    def init(self, hyper):
-        start = hyper["start"]
-        return {"x": start[:, None] * jnp.ones((1, 3)), "y": 2.0 * start}
-
     def prepare(self, hyper, data):
         return data[hyper["target"]]
 
@@ -67,9 +63,20 @@ DATA = np.array([[1.0, -1.0, 0.5], [2.0, 0.0, 1.0], [0.5, 0.5, 0.5]], np.float32
 
 def trainer(hyper=None, *, program=None, slots_per_shard=2, **options):
     hyper = jobs() if hyper is None else hyper
-    work = 1.0 + np.arange(len(hyper["num_iters"]))
-    program = program or Bowls()
-    return Trainer(program, hyper, DATA, work=work, slots_per_shard=slots_per_shard, **options)
+    start = hyper["start"]
+
+    def params(job):
+        return {"x": np.full(3, start[job]), "y": 2 * start[job]}
+
+    return Trainer(
+        program or Bowls(),
+        hyper,
+        DATA,
+        work=1.0 + np.arange(len(hyper["num_iters"])),
+        params=params,
+        slots_per_shard=slots_per_shard,
+        **options,
+    )
 
 
 def finish(trainer):

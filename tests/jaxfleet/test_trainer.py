@@ -57,16 +57,6 @@ def test_nothing_to_do_ends_at_once(bowls):
     assert bowls.trainer(skip=range(11)).step() is None
 
 
-def test_given_parameters_take_the_place_of_drawn_ones(bowls):
-    start = bowls.jobs()["start"]
-    hyper = bowls.jobs(start=dict.fromkeys(range(11), 7.0))
-
-    def params(job):
-        return {"x": np.full(3, start[job]), "y": 2 * start[job]}
-
-    assert_same(bowls, bowls.finish(bowls.trainer(hyper, params=params)))
-
-
 def test_work_and_seconds_add_up(bowls):
     team = bowls.trainer()
     work = seconds = 0.0

@@ -110,8 +110,6 @@ def test_sizes_that_pad_alike_share_a_bucket_and_others_do_not():
 
 def test_options_reach_the_program():
     (bucket,) = make_buckets(
-        [Trial()], [(8, 8)], shards=1, platform="cpu",
-        coordinates="centers", bias_init="zero", log_every=7,
-    )  # fmt: skip
-    program = bucket.program
-    assert (program.coordinates, program.bias_init, program.log_every) == ("centers", "zero", 7)
+        [Trial()], [(8, 8)], shards=1, platform="cpu", coordinates="centers", log_every=7
+    )
+    assert (bucket.program.coordinates, bucket.program.log_every) == ("centers", 7)

@@ -104,18 +104,12 @@ def forward_float64(params, w0_initial, w0, points):
     return features
 
 
-@pytest.fixture(scope="module")
-def init():
-    """`siren.init`, compiled once for each layout."""
-    return functools.cache(lambda **layout: jax.jit(functools.partial(siren.init, **layout)))
-
-
 def to_float64(params):
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
 
 
-def test_apply_against_float64(init):
-    params = init(num_layers=3, padded_size=8)(np.int32(3), np.int32(8), np.float32(30))
+def test_apply_against_float64():
+    params = siren.init(Trial(layer_size=8, num_layers=3, seed=3))
     points = np.random.default_rng(1).uniform(-1.7, 1.7, (2, 200)).astype(np.float32)
     colours = jax.jit(siren.apply)(params, np.float32(25), np.float32(30), points)
     expected = forward_float64(to_float64(params), 25, 30, points)
@@ -151,11 +145,14 @@ def test_first_gradient_of_coin(shared_data, name):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=5e-6)
 
 
-def test_gradient_of_the_program_against_finite_differences(init):
-    trial = Trial(layer_size=4, num_layers=2)
+def test_gradient_of_the_program_against_finite_differences():
     # Pictures of two sizes in a padded block, networks of two widths and frequencies in one group.
     sizes, widths, w0_initial, w0 = [(5, 3), (2, 9)], [4, 3], [20.0, 7.0], [30.0, 11.0]
-    (bucket,) = buckets.make_buckets([trial] * 2, sizes, shards=1, platform="cpu")
+    trials = [
+        Trial(layer_size=widths[n], num_layers=2, w0_initial=w0_initial[n], w0=w0[n], seed=5 + n)
+        for n in range(2)
+    ]
+    (bucket,) = buckets.make_buckets(trials, sizes, shards=1, platform="cpu")
     assert bucket.program.width == 4
     draw = np.random.default_rng(2)
     images = [draw.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
@@ -163,13 +160,12 @@ def test_gradient_of_the_program_against_finite_differences(init):
         "height": np.array([5, 2], np.int32),
         "width": np.array([3, 9], np.int32),
         "image": np.array([0, 1], np.int32),
-        "layer_size": np.array(widths, np.int32),
         "w0_initial": np.array(w0_initial, np.float32),
         "w0": np.array(w0, np.float32),
-        "seed": np.array([5, 6], np.int32),
     }
     data = buckets.pack(images, bucket.program.blocks, bucket.program.block)
-    params = bucket.program.init(jax.tree.map(jnp.asarray, hyper))
+    networks = [siren.pad(siren.init(trial), 4) for trial in trials]
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
 
     @jax.jit
     def measure(params, hyper, data):
@@ -213,10 +209,8 @@ def bounds_of(layer_size, num_layers, w0):
 
 
 @pytest.mark.parametrize(("layer_size", "w0"), [(48, 30.0), (33, 12.5)])
-def test_weights_and_biases_are_uniform_within_the_bounds_of_coin(init, layer_size, w0):
-    # Padded to 48: the bound must come from the true fan-in.
-    params = init(num_layers=3, padded_size=48)(np.int32(1), np.int32(layer_size), np.float32(w0))
-    params = siren.crop(params, layer_size)
+def test_weights_and_biases_are_uniform_within_the_bounds_of_coin(layer_size, w0):
+    params = siren.init(Trial(layer_size=layer_size, num_layers=3, w0=w0, seed=1))
     scaled = []
     for layer, bound in zip(params, bounds_of(layer_size, 3, w0), strict=True):
         for leaf in layer.values():
@@ -242,35 +236,28 @@ def test_bounds_are_those_coin_drew_within(shared_data, name):
         assert np.abs(layer["weight"]).max() > 0.9 * bound
 
 
-def test_biases_may_start_at_zero(init):
-    arguments = np.int32(4), np.int32(5), np.float32(30)
-    coin = init(num_layers=2, padded_size=8)(*arguments)
-    zero = init(num_layers=2, padded_size=8, bias_init="zero")(*arguments)
-    for drawn, plain in zip(coin, zero, strict=True):
+def test_biases_may_start_at_zero():
+    trial = Trial(layer_size=5, num_layers=2, seed=4)
+    for drawn, plain in zip(siren.init(trial), siren.init(trial, bias_init="zero"), strict=True):
         np.testing.assert_array_equal(drawn["weight"], plain["weight"])
         assert (plain["bias"] == 0).all()
         assert (drawn["bias"] != 0).any()
 
 
-def test_draws_depend_on_the_seed_alone_and_padding_is_exactly_zero(init):
-    alone = init(num_layers=2, padded_size=5)
-    padded = init(num_layers=2, padded_size=8)
-    many = jax.jit(
-        jax.vmap(functools.partial(siren.init, num_layers=2, padded_size=8), in_axes=(0, None, 0))
-    )
-    seeds = np.array([7, 0, 2**31 - 1, 8], np.int32)
-    w0 = np.array([30, 20, 30, 30], np.float32)
-    together = many(seeds, np.int32(5), w0)
-    for i, seed in enumerate(seeds):
-        small = alone(seed, np.int32(5), w0[i])
-        large = padded(seed, np.int32(5), w0[i])
-        expected = siren.pad(small, 8)  # zeros everywhere else
-        for leaf, wide, row in zip(*map(jax.tree.leaves, (expected, large, together)), strict=True):
-            np.testing.assert_array_equal(wide, leaf)
-            np.testing.assert_array_equal(row[i], leaf)
-    for first, second in ((0, 1), (0, 2), (0, 3)):
-        assert (together[0]["weight"][first] != together[0]["weight"][second]).any()
-        assert (together[2]["bias"][first] != together[2]["bias"][second]).any()
+def test_draws_depend_on_the_seed():
+    seeds = [0, 7, 8, 2**31 - 1]
+    networks = [siren.init(Trial(layer_size=5, num_layers=2, seed=seed)) for seed in seeds]
+    again = siren.init(Trial(layer_size=5, num_layers=2, seed=7, num_iters=1))
+    jax.tree.map(np.testing.assert_array_equal, networks[1], again)
+    drawn = np.array([[leaf.ravel()[0] for leaf in jax.tree.leaves(one)] for one in networks])
+    assert np.unique(drawn).size == drawn.size
+
+
+def test_draws_are_those_of_every_release():
+    # Computed once by this function: a run taken up later must start from the same weights.
+    first, *_, last = siren.init(Trial(layer_size=4, num_layers=2, seed=3))
+    np.testing.assert_allclose(first["weight"][0], [-0.41435084, -0.2631895], rtol=1e-6)
+    np.testing.assert_allclose(last["bias"], [-0.005832, 0.02112321, 0.03090278], rtol=1e-5)
 
 
 # ---------------------------------------------------------------------------- points_of
