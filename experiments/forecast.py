@@ -1,6 +1,5 @@
 """What a plan will cost, before anything runs: networks, buckets, FLOPs, memory, disk, time."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,10 +36,9 @@ def calibrate(buckets: Sequence[Bucket], works: Sequence[Work]) -> float:
         keep = trainer.MAX_GROUPS_PER_SHARD * bucket.program.group * 8
         team = work.make_trainer(range(keep, len(bucket.jobs)))
         team.step()  # compiles
-        start = time.perf_counter()
         if team.step() is None:
             continue  # too short to measure
-        measured += time.perf_counter() - start
+        measured += team.segment_seconds
         program = bucket.program
         expected += team.work_done * seconds_per_pixel(program.width, program.num_layers)
     return measured / expected if expected else 1.0

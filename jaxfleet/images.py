@@ -54,7 +54,7 @@ def to_8bit(image: Array) -> Array:
         TypeError: if the image is not float.
         ValueError: if it has fewer than three axes.
     """
-    _check_image(image, "image")
+    check_image(image, "image")
     return jnp.round(jnp.clip(image, 0.0, 1.0) * 255.0) / 255.0
 
 
@@ -122,13 +122,29 @@ def bicubic_resize(image: Array, height: int, width: int) -> Array:
         TypeError: if the image is not float.
         ValueError: if it has fewer than three axes, or a size is below 1.
     """
-    _check_image(image, "image")
+    check_image(image, "image")
     rows = jnp.asarray(bicubic_matrix(image.shape[-3], height), image.dtype)
     columns = jnp.asarray(bicubic_matrix(image.shape[-2], width), image.dtype)
     # HIGHEST: accelerators would otherwise round the factors to TF32 or bfloat16.
     return jnp.einsum(
         "ih,...hwc,jw->...ijc", rows, image, columns, precision=jax.lax.Precision.HIGHEST
     )
+
+
+def check_image(image: Array, name: str) -> None:
+    """Refuses what is not [..., H, W, C] float; `name` is what the caller calls it.
+
+    Raises:
+        TypeError: if the image is not float.
+        ValueError: if it has fewer than three axes.
+    """
+    if image.ndim < 3:
+        raise ValueError(
+            f"`{name}` must be [..., H, W, C]; got shape {image.shape}. Add the channel axis "
+            f"with {name}[..., None]."
+        )
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise TypeError(f"`{name}` must be float in [0, 1]; got {image.dtype}. Divide it by 255.")
 
 
 def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
@@ -195,19 +211,9 @@ def _gaussian_blur(image: Array) -> Array:
     return image
 
 
-def _check_image(image: Array, name: str) -> None:
-    if image.ndim < 3:
-        raise ValueError(
-            f"`{name}` must be [..., H, W, C]; got shape {image.shape}. Add the channel axis "
-            f"with {name}[..., None]."
-        )
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise TypeError(f"`{name}` must be float in [0, 1]; got {image.dtype}. Divide it by 255.")
-
-
 def _check_pair(decoded: Array, target: Array) -> None:
-    _check_image(decoded, "decoded")
-    _check_image(target, "target")
+    check_image(decoded, "decoded")
+    check_image(target, "target")
     if decoded.shape != target.shape:
         raise ValueError(
             f"`decoded` and `target` must have one shape; decoded is {decoded.shape} and "

@@ -37,6 +37,12 @@ class Axis:
     high: float = 0.0
     integer: bool = False
 
+    def __str__(self) -> str:
+        """As on the command line, numbers in one way of writing."""
+        if self.law == "values":
+            return ",".join(f"{value:.12g}" for value in self.values)
+        return f"{self.law}:{self.low:.12g}:{self.high:.12g}"
+
     def draw(self, key: np.random.Generator) -> Number:
         """One value."""
         if self.law == "values":

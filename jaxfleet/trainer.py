@@ -105,7 +105,7 @@ class Trainer:
         """Sends the data and makes idle slots."""
         self.program, self.hyper, self._params = program, dict(hyper), params
         self._work = np.asarray(work, float)
-        self.work_done = 0.0  # in the last segment
+        self.work_done = self.segment_seconds = 0.0  # in the last segment
         meshes = meshes or lanes()
         self._fleet = fleet.fleet(program, meshes[0])
         self._data = jax.device_put(data, self._fleet.everywhere)
@@ -142,9 +142,9 @@ class Trainer:
         before = self._gather("iteration")
         losses = np.concatenate(self._each_lane(lambda i: self._segment(i, intervals)))
         status, after = self._gather("status"), self._gather("iteration")
-        wall = time.perf_counter() - start
-        self._seconds_per_interval = wall / intervals
-        self._seconds[self.training] += wall / self.training.sum()
+        self.segment_seconds = time.perf_counter() - start
+        self._seconds_per_interval = self.segment_seconds / intervals
+        self._seconds[self.training] += self.segment_seconds / self.training.sum()
         self.work_done = float((self._work[self.job] * (after - before))[self.training].sum())
         for slot in np.flatnonzero(self.training).tolist():
             self._note(slot, losses[slot], intervals, int(before[slot]), int(after[slot]))

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxfleet.images import check_image
+
 
 def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
     """Natural logarithm of the power spectrum, zero frequency in the centre.
@@ -30,7 +32,7 @@ def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
         TypeError: if the images are not float.
         ValueError: if they have fewer than three axes.
     """
-    _check_images(images)
+    check_image(images, "images")
     transform = jnp.fft.fft2(images.astype(jnp.float32), axes=(-3, -2), norm="forward")
     power = jnp.real(transform) ** 2 + jnp.imag(transform) ** 2
     return jnp.log(jnp.fft.fftshift(power, axes=(-3, -2)) + floor)
@@ -56,7 +58,7 @@ def azimuthal_average(spectrum: Array) -> Array:
         TypeError: if the spectrum is not float.
         ValueError: if it has fewer than three axes.
     """
-    _check_images(spectrum)
+    check_image(spectrum, "spectrum")
     height, width, channels = spectrum.shape[-3:]
     short = min(height, width)
     bins = _radial_bins(height, width).ravel()
@@ -88,7 +90,7 @@ def dct2(images: Array) -> Array:
     Source: the transform that Frank et al., "Leveraging Frequency Analysis for Deep Fake
     Image Recognition", 2020, section 3, apply to whole images.
     """
-    _check_images(images)
+    check_image(images, "images")
     height, width = images.shape[-3:-1]
     # HIGHEST: accelerators would otherwise round the factors to TF32 or bfloat16.
     return jnp.einsum(
@@ -114,13 +116,3 @@ def _cosine_matrix(size: int) -> np.ndarray:
     matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * position + 1) / (2 * size))
     matrix[0] = np.sqrt(1.0 / size)
     return matrix.astype(np.float32)
-
-
-def _check_images(images: Array) -> None:
-    if images.ndim < 3:
-        raise ValueError(
-            f"Expected [..., H, W, C]; got shape {images.shape}. Add the channel axis with "
-            f"images[..., None]."
-        )
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise TypeError(f"Expected float images; got {images.dtype}. Divide them by 255.")
