@@ -6,7 +6,7 @@ from dataclasses import field
 from jaxfleet import photos as sources
 from jaxfleet import plan
 from jaxfleet.errors import InputError
-from jaxinr import siren
+from jaxinr import quantise, siren
 
 # Axes of the grid: whether whole numbers, the least and the greatest value.
 AXES: dict[str, tuple[bool, float, float]] = {
@@ -110,11 +110,30 @@ class GridConfig:
     )
     log_every: int = field(
         default=10,
-        metadata={"group": "Run", "help": "Iterations between history entries.", "lower": 1},
+        metadata={
+            "group": "What the table says",
+            "help": "Iterations between history entries.",
+            "lower": 1,
+        },
+    )
+    weight_bits: int = field(
+        default=8,
+        metadata={
+            "help": "k: how large a network would be with every weight rounded to k bits, as "
+            "quantised_bpp (k bits for each weight) and entropy_bpp (what an ideal entropy coder "
+            "could make of them). Changes those columns alone: networks train, and are kept and "
+            "measured, in float32.",
+            "lower": quantise.MIN_BITS,
+            "upper": quantise.MAX_BITS,
+        },
     )
     checkpoint_minutes: float = field(
         default=10.0,
-        metadata={"help": "Minutes of work that a kill may cost at most.", "lower": 0},
+        metadata={
+            "group": "Run",
+            "help": "Minutes of work that a kill may cost at most.",
+            "lower": 0,
+        },
     )
     dry_run: bool = field(
         default=False,

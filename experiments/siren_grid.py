@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,19 +191,56 @@ def run(config: GridConfig, run_dir: Path) -> str:
         image_fit=config.image_fit,
         max_images=config.max_images,
     )
-    _check_sizes(pictures)
+    check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
     jobs = make_jobs(config, pictures)
+    return run_jobs(
+        config, run_dir, pictures, jobs, lambda: write_report(config, run_dir, pictures)
+    )
+
+
+def run_jobs(
+    config: GridConfig,
+    run_dir: Path,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    finish: Callable[[], Path],
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Fits those of the jobs that are not fitted yet, then calls `finish`.
+
+    Args:
+        config: how to fit; the jobs say what.
+        run_dir: of these jobs alone.
+        pictures: what the jobs' `photo` counts.
+        jobs: in the order of their `trial_id`.
+        finish: writes the page of the run and gives its path; the table is complete by then.
+        facts: what defines the jobs beside the config and the pictures, JSON-able.
+
+    Returns:
+        What was done and where to look; of a dry run, the plan and its cost.
+
+    Raises:
+        InputError: for a directory that cannot be used.
+        OSError: if the disk is full.
+    """
     pairs = make_works(config, pictures, jobs)
     if config.dry_run:
         return forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs)
     results = store.Store(
-        run_dir, _facts(config, pictures), schema(), network={"inputs": 2, "outputs": CHANNELS}
+        run_dir,
+        {**_facts(config, pictures), **(facts or {})},
+        schema(),
+        network={"inputs": 2, "outputs": CHANNELS},
     )
     try:
         with store.naming(run_dir):
-            return _run(config, run_dir, pictures, jobs, pairs, results)
+            _run(config, run_dir, pictures, jobs, pairs, results)
+            page = finish()
+            (run_dir / "DONE").touch()
     finally:
         results.close()
+    best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
+    return f"{len(best)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
 
 
 def _run(
@@ -213,7 +250,7 @@ def _run(
     jobs: Sequence[Job],
     pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
     results: store.Store,
-) -> str:
+) -> None:
     left = [job for job in jobs if job.trial_id not in results.done]
     pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
     if left:
@@ -236,11 +273,6 @@ def _run(
         seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
         results.note(wall_seconds=seconds)
     shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
-    page = write_report(config, run_dir, pictures)
-    (run_dir / "DONE").touch()
-    table = jaxfleet.open(run_dir)
-    best = table.to_pandas(["best_psnr_db"])["best_psnr_db"]
-    return f"{len(table)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
@@ -287,13 +319,18 @@ def _entropy_bits(params: Params, weight_bits: int) -> float:
     return quantise.quantise(params, weight_bits).entropy_bits
 
 
-def _check_sizes(pictures: Sequence[Photo]) -> None:
+def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
+    """Refuses photographs of more pixels than float32 can count.
+
+    Raises:
+        InputError: naming the photograph, and the remedy.
+    """
     for photo in pictures:
         height, width = photo.pixels.shape[:2]
         if height * width >= MAX_PIXELS:
             raise InputError(
                 f"{photo.image_id} has {height} x {width} pixels, more than a network can tell "
-                f"apart; give an --image_size below {int(MAX_PIXELS**0.5)}."
+                f"apart; {remedy}."
             )
 
 
@@ -307,6 +344,7 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     flags = {
         f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in neutral
     }
+    flags |= {axis.name: str(axis) for axis in config.axes()}  # 2e-4 is 0.0002
     return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}
 
 

@@ -9,6 +9,7 @@ nothing is compiled twice. What a network is, and its loss, is the `Program`'s b
 
 import dataclasses
 import functools
+import math
 from typing import Any, Protocol
 
 import jax
@@ -133,8 +134,9 @@ def _adam(state: State, gradient: Tree, moving: Array) -> State:
     """One Adam update (Kingma & Ba 2015, as in PyTorch) of the slots in `moving` [N] bool."""
     iteration = state.iteration + moving.astype(jnp.int32)
     age = jnp.maximum(iteration, 1).astype(jnp.float32)
-    rate = state.hyper["learning_rate"] / (1.0 - ADAM_DECAY_MEAN**age)
-    correction = lax.rsqrt(1.0 - ADAM_DECAY_SQUARE**age)
+    # 1 - decay^age, which float32 would round to five digits at first.
+    rate = state.hyper["learning_rate"] / -jnp.expm1(age * math.log(ADAM_DECAY_MEAN))
+    correction = lax.rsqrt(-jnp.expm1(age * math.log(ADAM_DECAY_SQUARE)))
 
     def leaf(p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
         keep = _column(moving, p)

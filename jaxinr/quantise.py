@@ -62,7 +62,7 @@ def quantise(params: Any, bits: int) -> Quantised:
     """
     if not MIN_BITS <= bits <= MAX_BITS:
         raise ValueError(f"bits must be from {MIN_BITS} to {MAX_BITS}; got {bits}.")
-    largest = [np.abs(array).max(initial=0.0) for array in _arrays(params)]
+    largest = [np.abs(array.astype(np.float32)).max(initial=0.0) for array in _arrays(params)]
     if not np.isfinite(largest).all():
         raise ValueError("a weight is not finite.")
     steps = np.array(largest, np.float32) / np.float32(largest_code(bits))

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import jaxfleet
 import jaxinr
 from experiments import siren_grid
 from experiments.siren_grid import GridConfig, make_jobs, split_of
+from jaxfleet import trainer
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from launch import flagdefs
@@ -95,6 +97,7 @@ CONFIG = {
     "learning_rate": ("1e-3", "2e-3"),
     "num_iters": ("24", "3000"),
     "log_every": 5,
+    "weight_bits": 6,
 }
 COLUMNS = {
     "trial_id": "int64",
@@ -113,6 +116,9 @@ COLUMNS = {
     "parameters": "int64",
     "hp_bpp": "float64",
     "fp_bpp": "float64",
+    "weight_bits": "int64",
+    "quantised_bpp": "float64",
+    "entropy_bpp": "float64",
     "psnr_db": "float64",
     "best_psnr_db": "float64",
     "psnr_8bit_db": "float64",
@@ -202,6 +208,8 @@ def test_rows_are_the_jobs(table, config):
     assert (frame["weights"].map(len) == frame["parameters"]).all()
     np.testing.assert_allclose(frame["hp_bpp"], frame["parameters"] * 16 / 144)
     np.testing.assert_allclose(frame["fp_bpp"], frame["parameters"] * 32 / 144)
+    assert (frame["weight_bits"] == 6).all()
+    np.testing.assert_allclose(frame["quantised_bpp"], frame["parameters"] * 6 / 144)
     assert (frame["status"] == "done").all()
     assert (frame["seconds"] > 0).all()
 
@@ -222,6 +230,32 @@ def test_psnr_is_that_of_the_stored_weights(table, config):
         np.testing.assert_allclose(line["psnr_8bit_db"], psnr, atol=2e-2)
 
 
+def test_entropy_is_that_of_the_stored_weights_at_six_bits(table):
+    for _, line in table.to_pandas().iterrows():
+        bits = 0.0
+        for layer in table.weights(line):
+            for array in layer.values():  # 31 is the outermost code of 6 bits
+                codes = Counter(np.rint(array / (np.abs(array).max() / 31)).ravel().tolist())
+                bits += sum(n * np.log2(array.size / n) for n in codes.values())
+        # A weight that lies between two codes may be rounded the other way.
+        np.testing.assert_allclose(line["entropy_bpp"], bits / 144, atol=4 / 144)
+        assert 0 < line["entropy_bpp"] < line["quantised_bpp"]
+
+
+def test_row_of_a_network_that_never_had_a_finite_loss():
+    job = siren_grid.Job(0, 0, jaxinr.Trial(layer_size=4, num_layers=1))
+    shapes = job.trial.layer_shapes
+    lost = tuple({"weight": np.full(s, np.nan), "bias": np.zeros(s[0])} for s in shapes)
+    finished = trainer.Finished(
+        0, "diverged", lost, np.zeros((64, 3), np.uint8), np.nan, np.inf, 0, np.zeros(1),
+        np.full(1, np.nan), 1.0,
+    )  # fmt: skip
+    line = siren_grid.make_row(job, photo("a"), finished, weight_bits=8)
+    assert set(line) == set(siren_grid.schema().names)
+    assert line["quantised_bpp"] == 27 * 8 / 64
+    assert np.isnan(line["entropy_bpp"])
+
+
 def test_histories_end_with_the_training(table):
     for _, line in table.to_pandas().iterrows():
         at = line["iteration_history"]
@@ -236,6 +270,7 @@ def test_histories_end_with_the_training(table):
 
 
 def test_second_call_fits_nothing(run_dir, config, capsys):
+    config = dataclasses.replace(config, learning_rate=("0.001", ".002"))  # the same numbers
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "parts").iterdir()}
     manifest = (run_dir / "manifest.json").read_bytes()
     log = (run_dir / "progress.jsonl").read_bytes()
@@ -249,10 +284,20 @@ def test_second_call_fits_nothing(run_dir, config, capsys):
 def test_changed_flag_is_refused_with_both_values(run_dir, config):
     before = names(run_dir)
     changed = dataclasses.replace(config, w0=("15",), log_every=7)
-    with pytest.raises(InputError, match=r'w0 was \["30"\] is \["15"\], log_every was 5 is 7'):
+    with pytest.raises(InputError, match=r'w0 was "30" is "15", log_every was 5 is 7'):
         siren_grid.run(changed, run_dir)
     assert names(run_dir) == before
     assert "DONE" in before
+
+
+def test_run_of_the_former_columns_is_refused_and_says_why(run_dir, config, tmp_path):
+    former = shutil.copytree(run_dir, tmp_path / "former")
+    manifest = json.loads((former / "manifest.json").read_text())
+    del manifest["plan"]["weight_bits"]
+    (former / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"\(weight_bits is new, 6\); another version of this"):
+        siren_grid.run(config, former)
+    assert names(former) == names(run_dir)
 
 
 def test_changed_picture_is_refused(run_dir, config, pictures, tmp_path):

@@ -116,6 +116,17 @@ def test_weights_of_a_row_or_a_trial_id(run_dir):
         table.weights(9)
 
 
+@pytest.mark.parametrize("harm", ["cut", "deleted"])
+def test_table_names_the_part_that_cannot_be_read(run_dir, harm):
+    path = part(run_dir, 1)
+    path.unlink() if harm == "deleted" else path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"part-00001\.parquet: damaged or missing; repeat the"):
+        jaxfleet.open(run_dir).to_pandas()
+    reopened(run_dir)
+    with pytest.raises(pa.ArrowInvalid, match="No match"):  # a mistake of the caller is no damage
+        jaxfleet.open(run_dir).to_pandas(filters=[("psnr", ">", 3)])
+
+
 def test_open_refuses_what_is_no_run(tmp_path):
     with pytest.raises(InputError, match="holds no manifest.json; give the directory of a run"):
         jaxfleet.open(tmp_path)
@@ -203,16 +214,27 @@ def test_manifest_of_a_later_format_is_refused(run_dir):
 
 def test_other_plan_is_refused_with_names_and_both_values(run_dir):
     before = files(run_dir)
-    plan = {"layer_size": ("8",), "pictures": 2, "seed": 1}
+    plan = {"layer_size": ("8",), "pictures": 2, "w0": 10.0}
     with pytest.raises(InputError) as caught:
         opened(run_dir, plan)
     assert str(caught.value) == (
         f"--run_dir={run_dir} belongs to another plan (layer_size was ["
-        '"8", "16"] is ["8"], w0 was 30.0 is null, seed was null is 1); give another --run_dir, '
+        '"8", "16"] is ["8"], w0 was 30.0 is 10.0); give another --run_dir, '
         "or the flags in its flags.txt."
     )
     assert files(run_dir) == before
     reopened(run_dir)  # the refused one has let go of the directory
+
+
+def test_plan_of_another_version_is_refused_with_what_is_new_and_gone(run_dir):
+    plan = {"layer_size": ("8", "16"), "pictures": 2, "seed": 1}
+    with pytest.raises(InputError) as caught:
+        opened(run_dir, plan)
+    assert str(caught.value) == (
+        f"--run_dir={run_dir} belongs to another plan (w0 is gone, was 30.0, seed is new, 1); "
+        "another version of this program began it, see git_commit in its manifest.json. Finish it "
+        "with that one, or give another --run_dir."
+    )
 
 
 def test_difference_of_long_values_stays_readable(tmp_path):

@@ -64,6 +64,8 @@ BAD = [
     (["--photos=folder:cut"], 2, "'cut/a.png' cannot be read"),
     (["--photos=folder:small"], 2, "'small/a.png' is 10 x 10 pixels, smaller than image_size 12"),
     (["--image_size=-1"], 2, "--image_size=-1: expected an integer of at least 0"),
+    (["--weight_bits=1"], 2, "--weight_bits=1: expected an integer from 2 to 16"),
+    (["--weight_bits=17"], 2, "--weight_bits=17: expected an integer from 2 to 16"),
     (["--log_every=0"], 2, "--log_every=0: expected an integer of at least 1"),
     (["--layer_size=0"], 2, "--layer_size=0: expected a number from 1 to 8192"),
     (["--layer_size=wide"], 2, "--layer_size=wide: expected a whole number"),
@@ -133,7 +135,7 @@ def test_full_disk_ends_the_run_and_room_completes_it(script, tmp_path, monkeypa
     before = files(tmp_path)
     code, _, stderr = script(*command, "--w0=15")
     assert code == 2
-    assert 'w0 was ["30"] is ["15"]); give another --run_dir' in stderr
+    assert 'w0 was "30" is "15"); give another --run_dir' in stderr
     assert files(tmp_path) == before
     assert script("--flagfile=run/flags.txt", "--run_dir=run")[:2] == (0, answer)
 

@@ -1,0 +1,220 @@
+"""Networks of a run as files for other programs: one file each, and an index of them.
+
+What a file holds is in `jaxinr.export`. The index has a line for every network in the folder, with
+the hyperparameters that PyTorch's format has no room for.
+"""
+
+import csv
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jaxfleet
+from jaxfleet import store
+from jaxfleet.errors import InputError
+from jaxinr import export
+from jaxinr.trial import CHANNELS
+
+INDEX = "index.csv"
+# What a file carries beside the weights; the index has these and more.
+CARRIED = (
+    "trial_id image_id image_height image_width num_layers layer_size w0_initial w0 coordinates "
+    "best_psnr_db"
+).split()
+_COLUMNS = (
+    "trial_id image_id image_height image_width num_layers layer_size w0_initial w0 learning_rate "
+    "num_iters seed status parameters hp_bpp best_psnr_db psnr_8bit_db ssim"
+).split()
+_HEADER = ["file", "format", *_COLUMNS, "coordinates", "plan"]
+_SELECTORS = ("trial_id", "image_id", "num_layers", "layer_size")
+_CHUNK = 512  # networks whose weights are in memory at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Flags of `launch/siren_export.py`."""
+
+    format: str = field(
+        default="safetensors",
+        metadata={
+            "group": "Files",
+            "help": "torch: a state_dict for COIN's code (needs PyTorch); npz: for numpy.load; "
+            "safetensors: for readers in many languages; json: for a page in a browser.",
+            "choices": tuple(export.FORMATS),
+        },
+    )
+    output: str = field(
+        default="",
+        metadata={
+            "help": "Folder of the files: a new one, an empty one, or that of an earlier export "
+            "of the same run, to which more are then added. Empty for export/ in the run "
+            "directory."
+        },
+    )
+    max_files: int = field(
+        default=1000,
+        metadata={"help": "Refuses to write more files than this; 0 for no limit.", "lower": 0},
+    )
+    trial_id: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "group": "Which networks: those for which all of these hold; every one unless told",
+            "help": "By their number in the table.",
+            "lower": 0,
+        },
+    )
+    image_id: tuple[str, ...] = field(default=(), metadata={"help": "Of these photographs."})
+    num_layers: tuple[int, ...] = field(
+        default=(), metadata={"help": "Of these numbers of sine layers.", "lower": 1}
+    )
+    layer_size: tuple[int, ...] = field(
+        default=(), metadata={"help": "Of these numbers of units a layer.", "lower": 1}
+    )
+    best_per_image: bool = field(
+        default=False,
+        metadata={"help": "Of each photograph only the network of the best PSNR among those."},
+    )
+
+
+def file_name(row: Mapping[str, Any], ending: str) -> str:
+    """`kodim03_10x28_trial17.pt`, of characters that every file system takes."""
+    image = re.sub(r"[^A-Za-z0-9.-]+", "_", str(row["image_id"]))[:100].strip("._-") or "image"
+    return f"{image}_{row['num_layers']}x{row['layer_size']}_trial{row['trial_id']}{ending}"
+
+
+def select(frame: Any, config: ExportConfig) -> Any:
+    """The rows of a pandas.DataFrame that the flags ask for, by trial_id.
+
+    Raises:
+        InputError: naming what is not in the table, or if nothing is left, or too much.
+    """
+    for name in _SELECTORS:
+        known = set(frame[name])
+        for value in getattr(config, name):
+            if value not in known:
+                raise InputError(f"--{name}={value}: no finished network; {_known(value, known)}")
+    for name in _SELECTORS:
+        if getattr(config, name):
+            frame = frame[frame[name].isin(getattr(config, name))]
+    if config.best_per_image:
+        measured = frame[frame["best_psnr_db"].notna()]
+        frame = frame.loc[measured.groupby("image_id")["best_psnr_db"].idxmax()]
+    if frame.empty:
+        raise InputError("no finished network is all of what the flags ask for; ask for less.")
+    if 0 < config.max_files < len(frame):
+        raise InputError(
+            f"{len(frame)} networks would be {len(frame)} files; choose with --best_per_image, "
+            f"--image_id, --layer_size and the like, or allow them with --max_files={len(frame)}."
+        )
+    return frame.sort_values("trial_id")
+
+
+def run(config: ExportConfig, run_dir: Path) -> str:
+    """Writes the files and the index; a run that is not finished gives what it has.
+
+    Returns:
+        What was written, and where.
+
+    Raises:
+        InputError: for a directory that is no run of SIRENs, a folder with other things in it, a
+            selection that cannot be met, or a missing PyTorch.
+        OSError: if the disk is full.
+    """
+    ending, as_bytes = export.FORMATS[config.format]
+    try:
+        export.require(config.format)
+    except ImportError:
+        raise InputError(
+            f"--format={config.format} needs PyTorch: pip install torch, or take another format."
+        ) from None
+    table = jaxfleet.open(run_dir)
+    coordinates = table.manifest["plan"].get("coordinates")
+    if coordinates is None or table.manifest["network"] != {"inputs": 2, "outputs": CHANNELS}:
+        raise InputError(f"--run_dir={run_dir}: no run of siren_grid; give one.")
+    chosen = select(table.to_pandas(_COLUMNS), config)
+    folder = Path(config.output).expanduser() if config.output else run_dir / "export"
+    plan_hash = table.manifest["plan_hash"][:12]
+    lines = _claim(folder, plan_hash)
+    written = 0
+    for row in _with_weights(table, chosen):
+        if not np.isfinite(row["weights"]).all():
+            continue
+        facts = {name: _plain(row[name]) for name in _COLUMNS} | {"coordinates": coordinates}
+        data = as_bytes(table.weights(row), {name: facts[name] for name in CARRIED})
+        name = file_name(row, ending)
+        store.write_atomically(folder / name, data)
+        lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
+        written += 1
+    store.write_atomically(folder / INDEX, _csv(lines))
+    return _answer(written, len(chosen) - written, folder, (run_dir / "DONE").exists())
+
+
+def _answer(written: int, lost: int, folder: Path, done: bool) -> str:
+    text = f"{written} networks written to {folder}, listed in {folder / INDEX}."
+    if lost:
+        text += f" {lost} left out: diverged, with weights that are not finite."
+    return text if done else f"{text} The run is not finished; repeat the command for the rest."
+
+
+def _known(value: Any, known: set[Any]) -> str:
+    near = difflib.get_close_matches(value, known, 1) if isinstance(value, str) else []
+    if near:
+        return f"did you mean {near[0]}?"
+    first = ", ".join(str(one) for one in sorted(known)[:5])
+    return f"there are {first}{' and more' if len(known) > 5 else ''}."
+
+
+def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
+    """Lines of the folder's index by file; makes the folder, or refuses one of something else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output={folder}: {error.strerror}; give another folder.") from None
+    index = folder / INDEX
+    if not [path for path in folder.iterdir() if not path.name.startswith(".")]:
+        store.write_atomically(index, _csv({}))  # from here on the folder is known as ours
+    lines = _lines(index)
+    if lines is None or any(line["plan"] != plan_hash for line in lines):
+        raise InputError(
+            f"--output={folder}: not empty and no export of this run; give another folder."
+        )
+    return {line["file"]: line for line in lines if (folder / line["file"]).is_file()}
+
+
+def _lines(index: Path) -> list[dict[str, str]] | None:
+    """What an index says; None if it is none."""
+    if not index.is_file():
+        return None
+    with index.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        try:
+            return list(reader) if reader.fieldnames == _HEADER else None
+        except csv.Error:
+            return None
+
+
+def _csv(lines: Mapping[str, Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _HEADER, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines.values())
+    return text.getvalue().encode()
+
+
+def _with_weights(table: Any, chosen: Any) -> Iterator[Mapping[str, Any]]:
+    """The chosen rows with their weights, which are read some at a time."""
+    for start in range(0, len(chosen), _CHUNK):
+        ids = chosen["trial_id"].iloc[start : start + _CHUNK].tolist()
+        rows = table.to_pandas([*_COLUMNS, "weights"], [("trial_id", "in", ids)])
+        yield from (row for _, row in rows.iterrows())
+
+
+def _plain(value: Any) -> str | int | float:
+    return value.item() if isinstance(value, np.generic) else value

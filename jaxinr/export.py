@@ -1,0 +1,102 @@
+"""One fitted network as the bytes of a file, for programs other than this one.
+
+Every format names the arrays as COIN's code does, see `jaxinr.to_torch`: float32, weights
+[out, in]. Hyperparameters are texts and numbers by name; a state_dict has no room for them.
+
+    torch        a state_dict of tensors, for `Siren(...).load_state_dict(torch.load(path))`
+    npz          the arrays, and `hyperparameters`: a JSON text, as an array of no axes
+    safetensors  the arrays; the same text as `hyperparameters` in the header's metadata
+    json         {"hyperparameters": {...}, "weights": {name: nested lists}}
+
+In JSON, numbers that are not finite become null, and every weight has 9 significant digits, which
+give back its float32 exactly.
+"""
+
+import io
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxinr.siren import Params
+from jaxinr.torch_names import to_torch
+
+Hyperparameters = Mapping[str, str | int | float]
+
+
+def as_torch(params: Params, hyperparameters: Hyperparameters) -> bytes:
+    """What `torch.save` writes of a state_dict; loads with `weights_only=True`.
+
+    Raises:
+        ImportError: without PyTorch, which nothing else here needs.
+    """
+    import torch
+
+    state = {name: torch.from_numpy(array) for name, array in to_torch(params).items()}
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def as_npz(params: Params, hyperparameters: Hyperparameters) -> bytes:
+    """For `numpy.load`, without pickle."""
+    file = io.BytesIO()
+    text = np.array(_json(hyperparameters))
+    entries: dict[str, Any] = {"hyperparameters": text, **to_torch(params)}
+    np.savez(file, **entries)
+    return file.getvalue()
+
+
+def as_safetensors(params: Params, hyperparameters: Hyperparameters) -> bytes:
+    """For the safetensors readers of NumPy, JAX, PyTorch, Rust and others."""
+    from safetensors import numpy as safetensors
+
+    # One entry: the library writes several in an order that changes from call to call.
+    metadata = {"hyperparameters": _json(hyperparameters)}
+    return safetensors.save(to_torch(params), metadata=metadata)
+
+
+def as_json(params: Params, hyperparameters: Hyperparameters) -> bytes:
+    """For whatever reads JSON, such as a page in a browser.
+
+    Raises:
+        ValueError: if a weight is not finite.
+    """
+    weights = {name: _rounded(array) for name, array in to_torch(params).items()}
+    named = json.dumps(weights, allow_nan=False)
+    return f'{{"hyperparameters": {_json(hyperparameters)}, "weights": {named}}}\n'.encode()
+
+
+def require(name: str) -> None:
+    """Finds out whether a format can be written here.
+
+    Raises:
+        ImportError: if it needs PyTorch, and that is not installed.
+    """
+    if name == "torch":
+        import torch  # noqa: F401
+
+
+# Name of a format -> ending of its files, writer.
+FORMATS: dict[str, tuple[str, Callable[[Params, Hyperparameters], bytes]]] = {
+    "torch": (".pt", as_torch),
+    "npz": (".npz", as_npz),
+    "safetensors": (".safetensors", as_safetensors),
+    "json": (".json", as_json),
+}
+
+
+def _json(hyperparameters: Hyperparameters) -> str:
+    known = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in hyperparameters.items()
+    }
+    return json.dumps(known)
+
+
+def _rounded(array: np.ndarray) -> list:
+    if array.ndim > 1:
+        return [_rounded(row) for row in array]
+    return [float(f"{value:.9g}") for value in array.tolist()]
