@@ -1,0 +1,267 @@
+"""How far does COIN get with the sizes of its paper, next to JPEG, JPEG 2000, WebP and AVIF?
+
+Fits networks of each size to every photograph as `experiments.siren_grid` does, then measures them
+with their weights in float32, float16 and 4 to 16 bits, and the codecs on the same pixels. Source:
+Dupont et al., COIN: COmpression with Implicit Neural representations (2021), section 4 and
+appendix A. There weights and arithmetic are float16; here weights alone, arithmetic is float32.
+"""
+
+import dataclasses
+import io
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import jaxfleet
+from experiments import coin_measures, coin_page, page, siren_grid
+from experiments.grid_config import GridConfig
+from experiments.siren_grid import Job
+from jaxfleet import codecs, images
+from jaxfleet import photos as sources
+from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
+from jaxfleet.progress import clock
+from jaxfleet.trainer import usable_cores
+from jaxinr.buckets import seconds_per_pixel
+from jaxinr.fit import MAX_PIXELS
+from jaxinr.trial import Trial
+
+SIZES = ("5x20", "5x30", "10x28", "10x40", "13x49")
+CODEC_SECONDS_PER_PIXEL = 22e-6  # of one core, all four codecs in all settings
+
+
+@dataclasses.dataclass(frozen=True)
+class CoinConfig:
+    """Flags of `launch/coin_kodak.py`. Defaults are COIN's recipe."""
+
+    photos: str = field(
+        default="tfds:kodak",
+        metadata={
+            "group": "Photographs",
+            "help": "packaged (colour photographs that scikit-image installs), folder:PATH, or "
+            "tfds:NAME[/CONFIG][:SPLIT]. COIN's published points are for the 24 of Kodak and are "
+            "shown with these alone.",
+        },
+    )
+    max_images: int = field(
+        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    )
+    reduce: int = field(
+        default=1,
+        metadata={
+            "help": "Shrinks both sides of whole photographs by this factor, antialiased bicubic; "
+            "rows and columns that are left over are cut off evenly.",
+            "lower": 1,
+        },
+    )
+    size: tuple[str, ...] = field(
+        default=SIZES,
+        metadata={
+            "group": "Networks and training",
+            "help": "LAYERSxUNITS of a network, sine layers first. Repeat for several.",
+        },
+    )
+    w0_initial: float = field(
+        default=30.0, metadata={"help": "Frequency factor of the first layer."}
+    )
+    w0: float = field(default=30.0, metadata={"help": "Frequency factor of the others."})
+    learning_rate: float = field(default=2e-4, metadata={"help": "Of Adam, constant."})
+    num_iters: int = field(default=50_000, metadata={"help": "Adam updates, full batch."})
+    seed: int = field(default=0, metadata={"help": "Of the initial weights."})
+    log_every: int = field(
+        default=10,
+        metadata={"group": "Run", "help": "Iterations between history entries.", "lower": 1},
+    )
+    checkpoint_minutes: float = field(
+        default=10.0,
+        metadata={"help": "Minutes of work that a kill may cost at most.", "lower": 0},
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata={"help": "Prints the plan and a time forecast from a short calibration; no fits."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what is no size, and numbers that no network can have."""
+        self.grid()
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(sine layers, units) of each network, each once, in the order given.
+
+        Raises:
+            InputError: if there is none, or one is written in another way.
+        """
+        if not self.size:
+            raise InputError("--size has no value; give at least one, such as --size=10x28.")
+        found = []
+        for text in self.size:
+            match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
+            if not match:
+                raise InputError(f"--size={text}: expected LAYERSxUNITS, such as 10x28.")
+            found.append((int(match[1]), int(match[2])))
+        return list(dict.fromkeys(found))
+
+    def grid(self) -> GridConfig:
+        """How the engine is to run; of the sizes it knows layers and units, but not the pairs."""
+        layers, units = zip(*self.sizes(), strict=True)
+        return GridConfig(
+            photos=self.photos,
+            max_images=self.max_images,
+            image_size=0,
+            num_layers=tuple(map(str, dict.fromkeys(layers))),
+            layer_size=tuple(map(str, dict.fromkeys(units))),
+            w0_initial=(repr(self.w0_initial),),
+            w0=(repr(self.w0),),
+            learning_rate=(repr(self.learning_rate),),
+            num_iters=(str(self.num_iters),),
+            seed=(str(self.seed),),
+            log_every=self.log_every,
+            checkpoint_minutes=self.checkpoint_minutes,
+            dry_run=self.dry_run,
+        )
+
+
+def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[Job]:
+    """Every size on every photograph, photographs outermost."""
+    trials = [
+        Trial(
+            num_layers=layers,
+            layer_size=units,
+            w0_initial=config.w0_initial,
+            w0=config.w0,
+            learning_rate=config.learning_rate,
+            num_iters=config.num_iters,
+            seed=config.seed,
+        )
+        for layers, units in config.sizes()
+    ]
+    pairs = [(photo, trial) for photo in range(len(pictures)) for trial in trials]
+    return [Job(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
+
+
+def reduced(photo: Photo, factor: int) -> Photo:
+    """The photograph with both sides divided by a whole number.
+
+    Raises:
+        InputError: if nothing would be left.
+    """
+    if factor == 1:
+        return photo
+    height, width = (side // factor for side in photo.pixels.shape[:2])
+    if not min(height, width):
+        raise InputError(f"{photo.image_id} is smaller than --reduce={factor}; give less.")
+    top, left = ((side % factor) // 2 for side in photo.pixels.shape[:2])
+    whole = photo.pixels[top : top + height * factor, left : left + width * factor]
+    rows, columns = (
+        images.bicubic_matrix(side * factor, side).astype(np.float32) for side in (height, width)
+    )
+    shrunk = np.einsum("ih,hwc,jw->ijc", rows, whole, columns, optimize=True)
+    return Photo(photo.image_id, np.clip(np.round(shrunk), 0, 255).astype(np.uint8))
+
+
+def run(config: CoinConfig, run_dir: Path) -> str:
+    """Fits what is not fitted yet, measures networks and codecs, and writes the page.
+
+    Returns:
+        What was done and where to look; of a dry run, the plan and its cost.
+
+    Raises:
+        InputError: for photographs, plans and directories that cannot be used.
+        OSError: if the disk is full.
+    """
+    whole = sources.load(config.photos, max_images=config.max_images)
+    pictures = [reduced(photo, config.reduce) for photo in whole]
+    siren_grid.check_sizes(pictures, f"--reduce it to at most {int(MAX_PIXELS**0.5)} a side")
+    jobs = make_jobs(config, pictures)
+    answer = siren_grid.run_jobs(
+        config.grid(),
+        run_dir,
+        pictures,
+        jobs,
+        lambda: measure(config, run_dir, pictures, whole),
+        {"size": [f"{layers}x{units}" for layers, units in config.sizes()]},
+    )
+    if not config.dry_run:
+        return answer
+    seconds = _measuring_seconds(config, jobs, pictures, whole)
+    return f"{answer}\nand about {clock(seconds)} to measure networks and codecs"
+
+
+def measure(
+    config: CoinConfig, run_dir: Path, pictures: Sequence[Photo], whole: Sequence[Photo]
+) -> Path:
+    """Leaves `quantisation.parquet`, `rate_distortion.parquet`, figures and the page of a run.
+
+    Args:
+        config: of the run.
+        run_dir: whose networks are all fitted.
+        pictures: what they were fitted to.
+        whole: the same photographs at their full size.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InputError: if every network diverged.
+    """
+    table = jaxfleet.open(run_dir)
+    frame = table.to_pandas()
+    fitted = frame[(frame["status"] != "diverged") & np.isfinite(frame["best_psnr_db"])]
+    if fitted.empty:
+        raise InputError("every network diverged; give a new --run_dir, a lower --learning_rate.")
+    _say("measuring networks at 4 to 32 bits a weight, and codecs")
+    for codec in codecs.CODECS:
+        if not codec.available:
+            _say(f"{codec.name} is left out: this Pillow was built without it")
+    pixels = {photo.image_id: photo.pixels for photo in pictures}
+    quantised = coin_measures.quantisation(fitted, table.weights, pixels)
+    here = [coin_measures.network_rates(quantised), coin_measures.codec_rates(pictures)]
+    apart = [coin_measures.codec_rates(whole)] if _needs_whole(config, whole) else []
+    page.write(run_dir / "quantisation.parquet", _parquet(quantised))
+    page.write(run_dir / "rate_distortion.parquet", _parquet(pd.concat([*here, *apart])))
+    return coin_page.write(
+        run_dir,
+        table,
+        {f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
+        pixels,
+        quantised,
+        pd.concat(here),
+        apart[0] if apart else None,
+        published=coin_measures.is_published_set(whole),
+    )
+
+
+def _needs_whole(config: CoinConfig, whole: Sequence[Photo]) -> bool:
+    """Whether COIN's published points need a panel of their own, of codecs at full size."""
+    return config.reduce > 1 and coin_measures.is_published_set(whole)
+
+
+def _measuring_seconds(
+    config: CoinConfig, jobs: Sequence[Job], pictures: Sequence[Photo], whole: Sequence[Photo]
+) -> float:
+    """Rough time of `measure`: codecs, and a forward pass, a third of a step, per precision."""
+    encoded = [*pictures, *(whole if _needs_whole(config, whole) else ())]
+    pixels = sum(photo.pixels[..., 0].size for photo in encoded)
+    passes = sum(
+        pictures[job.photo].pixels[..., 0].size
+        * seconds_per_pixel(job.trial.layer_size, job.trial.num_layers)
+        for job in jobs
+    )
+    precisions = len(coin_measures.BITS) + 2
+    return pixels * CODEC_SECONDS_PER_PIXEL / usable_cores() + passes * precisions / 3
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

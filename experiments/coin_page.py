@@ -1,0 +1,229 @@
+"""The page of a COIN run: its figures, the means of each size, and one photograph in all sizes."""
+
+import functools
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import jaxinr
+from experiments import coin_figures, coin_measures, page, report
+from experiments.coin_figures import Panel
+from experiments.page import Drawing
+from jaxfleet.store import Table
+from jaxinr.trial import Trial
+
+TABLE_BITS = (12, 8, 6)
+YARDSTICKS = ("JPEG", "AVIF")
+COLUMNS = {
+    "layers × units": ("size", "{}"),
+    "weights": ("parameters", "{:,}"),
+    "bpp": ("bits_per_pixel", "{:.3g}"),
+    "float32": ("float32", "{:.2f}"),
+    "float32, 8-bit": ("float32_8bit", "{:.2f}"),
+    "float16": ("float16", "{:.2f}"),
+    **{f"{bits} bits": (f"codes{bits}", "{:.2f}") for bits in TABLE_BITS},
+    **{name: (name, "{:.2f}") for name in YARDSTICKS},
+}
+
+PUBLISHED_NAME = "COIN as published"
+
+
+def write(
+    run_dir: Path,
+    table: Table,
+    settings: Mapping[str, object],
+    pictures: Mapping[str, np.ndarray],
+    quantised: pd.DataFrame,
+    rates: pd.DataFrame,
+    whole: pd.DataFrame | None,
+    *,
+    published: bool,
+) -> Path:
+    """Writes `report.html` and `figures/*.png` of a run; returns the page's path.
+
+    Args:
+        run_dir: of the run.
+        table: of the run.
+        settings: name -> value, shown as given.
+        pictures: image_id -> [H, W, 3] uint8, what was fitted.
+        quantised: from `coin_measures.quantisation`.
+        rates: rows of `coin_measures.network_rates` and `codec_rates`.
+        whole: rows of `codec_rates` at the photographs' full size, for COIN's published points to
+            stand beside; None where those stand beside the run's own or nowhere.
+        published: whether COIN's published points are of these photographs.
+    """
+    folder = run_dir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    frame = table.to_pandas()
+    fitted = frame[frame["trial_id"].isin(quantised["trial_id"])]
+    means = coin_measures.size_means(quantised)
+    curves = coin_measures.mean_curves(rates)
+    facts = {name: table.manifest[name] for name in ("device", "git_commit", "versions")}
+    settings = {**settings, **facts, "wall_seconds": table.manifest.get("wall_seconds", 0.0)}
+    drawings = (
+        rate_distortion(means, rates, curves, whole, published=published),
+        quantisation(means),
+    )
+    sections = {
+        "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings),
+        "Means over the photographs": _SAID + page.table(_rows(means, curves), COLUMNS),
+        "One photograph, small to large networks": _sizes(folder, table, fitted, pictures),
+        "Diverged fits": page.table(
+            frame[~frame["trial_id"].isin(fitted["trial_id"])], page.DIVERGED_COLUMNS
+        ),
+        "Settings": page.definitions(settings),
+        "What the numbers mean": READING,
+    }
+    tiles = report.headline(frame, fitted, settings, [])
+    path = run_dir / "report.html"
+    page.write(path, page.assemble("COIN on photographs", tiles, sections).encode())
+    return path
+
+
+def rate_distortion(
+    means: pd.DataFrame,
+    rates: pd.DataFrame,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    whole: pd.DataFrame | None,
+    *,
+    published: bool,
+) -> Drawing:
+    """The figure of PSNR against bits per pixel; arguments as of `write`."""
+    half = means[means["weights"] == "float16"]
+    sizes = (half["bits_per_pixel"].to_numpy(), half["psnr_db"].to_numpy())
+    best = {name: curves[name] for name in (coin_measures.FIXED, coin_measures.IDEAL)}
+    others = {name: curve for name, curve in curves.items() if not name.startswith("COIN")}
+    marks = {coin_measures.FLOAT16: sizes}
+    said = {PUBLISHED_NAME: tuple(coin_measures.PUBLISHED.T)}
+    panels = [
+        Panel(
+            f"{_side(rates)} pixels, this run",
+            {coin_measures.FLOAT16: sizes, **best},
+            others,
+            marks | (said if published and whole is None else {}),
+        )
+    ]
+    caption = (
+        "Means of dB over the photographs at equal rates. A file counts whole, with its headers, a "
+        "network of k bits with its steps. 4–16 bits: the best of all sizes in all numbers of bits "
+        "up to that rate; ideal code: the same, if an ideal entropy coder stored the codes."
+    )
+    if whole is not None:
+        title = f"{_side(whole)} pixels, COIN as its authors published it"
+        panels.append(Panel(title, {}, coin_measures.mean_curves(whole), said))
+        caption += (
+            " COIN’s published points are of photographs in full size after 50,000 iterations, so "
+            "they stand below, next to the codecs at that size, and not next to this run."
+        )
+    return Drawing(
+        "rate_distortion",
+        "PSNR against size",
+        caption,
+        functools.partial(coin_figures.rate_distortion, panels),
+    )
+
+
+def quantisation(means: pd.DataFrame) -> Drawing:
+    """The figure of PSNR against bits per weight, of `coin_measures.size_means`."""
+    names = list(dict.fromkeys(means["size"]))
+    db = means.set_index(["size", "weights", "weight_bits"])["psnr_db"]
+    bits = coin_measures.BITS
+    codes_db = np.array([[db[name, "codes", k] for k in bits] for name in names])
+    floats_db = np.array([[db[name, "float16", 16], db[name, "float32", 32]] for name in names])
+    return Drawing(
+        "quantisation",
+        "PSNR against bits per weight",
+        "Weights rounded after training, each array of a layer to its own range; mean over the "
+        "photographs. Losses of less than 0.001 dB, and gains, stand at 0.001 dB.",
+        lambda: coin_figures.quantisation(names, bits, codes_db, floats_db),
+    )
+
+
+def _side(rates: pd.DataFrame) -> str:
+    """`768 × 512`, the longer side first, or the range of the sides of photographs that differ."""
+    sides = np.sort(rates[["image_width", "image_height"]].drop_duplicates().to_numpy(), axis=1)
+    low, high = sides.min(axis=0), sides.max(axis=0)
+    if (low == high).all():
+        return f"{high[1]} × {high[0]}"
+    return f"{low[1]} × {low[0]} to {high[1]} × {high[0]}"
+
+
+def _rows(means: pd.DataFrame, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """The page's table: a row for each size."""
+    rows = []
+    for size, own in means.groupby("size", sort=False):
+        db = own.set_index(["weights", "weight_bits"])["psnr_db"]
+        half = own[own["weights"] == "float16"].iloc[0]
+        rate = half["bits_per_pixel"]
+        rows.append(
+            {
+                "size": size,
+                "parameters": half["parameters"],
+                "float32": db["float32", 32],
+                "float32_8bit": own.loc[own["weights"] == "float32", "psnr_8bit_db"].item(),
+                "float16": db["float16", 16],
+                **{f"codes{bits}": db["codes", bits] for bits in TABLE_BITS},
+                "bits_per_pixel": rate,
+                **{name: _at(curves.get(name), rate) for name in YARDSTICKS},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _at(curve: tuple[np.ndarray, np.ndarray] | None, rate: float) -> float:
+    """DB of a curve at a rate; NaN where it has none."""
+    if curve is None or not len(curve[0]):
+        return np.nan
+    x, y = curve
+    return float(np.interp(np.log(rate), np.log(x), y, left=np.nan, right=np.nan))
+
+
+def _sizes(
+    folder: Path, table: Table, fitted: pd.DataFrame, pictures: Mapping[str, np.ndarray]
+) -> str:
+    """The photograph of middling PSNR as networks of rising size see it in float16."""
+    by_photo = fitted.groupby("image_id")["best_psnr_db"].mean().sort_values()
+    image_id = str(by_photo.index[len(by_photo) // 2])
+    labelled = {}
+    for _, row in fitted[fitted["image_id"] == image_id].sort_values("parameters").iterrows():
+        shape = (int(row["image_height"]), int(row["image_width"]))
+        half = coin_measures.float16(table.weights(row))
+        decoded = jaxinr.render(half, Trial.from_row(row), shape)
+        psnr_db = -10.0 * np.log10(np.mean((decoded - pictures[image_id] / 255.0) ** 2))
+        label = (
+            f"<strong>{row['hp_bpp']:.3g} bpp</strong> "
+            f"<span>{row['num_layers']} × {row['layer_size']}</span> <span>{psnr_db:.2f} dB</span>"
+        )
+        labelled[label] = page.small(page.to_8bit(decoded))
+    labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(
+        pictures[image_id]
+    )
+    page.write(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
+    cells = "".join(
+        page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
+    )
+    return f'<div class="grid sizes">{cells}</div>'
+
+
+_SAID = (
+    "<p>PSNR in dB by the precision of the weights; bits per pixel (bpp) in float16, and "
+    f"{' and '.join(YARDSTICKS)} at that rate, – where their files end.</p>"
+)
+READING = """<p>PSNR is over the pixels and channels of one photograph at peak 1 and, unless “8-bit”
+is said, on raw output, as COIN published it; a mean is a mean of decibels over photographs. COIN’s
+own float16 is of weights and arithmetic, here it is of weights alone. Bits per pixel (bpp) count 16
+bits for each weight in float16; at k bits, k for each weight and 32 for the step of each array;
+nothing else of a network’s file, but all of a JPEG, JPEG 2000, WebP or AVIF. Those are Pillow’s:
+JPEG 4:2:0 or 4:4:4, whichever is better, with optimised tables; JPEG 2000 with the 9/7 wavelet;
+WebP’s longest search; AVIF 4:4:4. To average at equal rates, the points of each photograph are
+joined by straight lines over the logarithm of the rate. COIN’s paper has a JPEG 1 to 2 dB lower,
+of standard tables and averaged at equal qualities.</p>
+<pre>points = pandas.read_parquet("rate_distortion.parquet")
+networks = pandas.read_parquet("quantisation.parquet")
+fits = pandas.read_parquet("parts")</pre>
+<p>run in the folder of this page, reads the points of each photograph that the curves are the means
+of, a row for each network and precision, and a row for each fit with its weights.</p>"""
