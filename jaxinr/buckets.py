@@ -6,7 +6,7 @@ rest is an array with one entry per network.
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,7 @@ def make_trainer(
     target_loss: Sequence[float] | np.ndarray | None = None,
     bias_init: str = "coin",
     initial_params: Callable[[int], Any] | None = None,
+    more_hyper: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[int] = (),
 ) -> trainer.Trainer:
     """A trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
@@ -131,6 +132,7 @@ def make_trainer(
         bias_init: see `siren.init`.
         initial_params: index of a trial -> weights at its own width to start from, in place of
             those of its seed.
+        more_hyper: name -> [number of trials] array, what the program needs beside `Trial`.
         skip: positions in `bucket.jobs` that need no training.
     """
     program, jobs = bucket.program, bucket.jobs
@@ -152,6 +154,7 @@ def make_trainer(
         hyper["target_loss"] += np.asarray(target_loss, np.float32)[jobs]
     hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
+    hyper |= {name: values[jobs] for name, values in (more_hyper or {}).items()}
 
     def start(position: int) -> Any:
         job = int(jobs[position])

@@ -1,0 +1,319 @@
+"""A SIREN as a compressed picture: `encode` to the bytes of a whole file, and `decode`.
+
+Encoding fits a few networks side by side, rounds them (`jaxinr.refine`), writes each to a file
+(`jaxinr.bitstream`), decodes the files and keeps the best. PSNR is over the pixels and channels of
+the decoded 8-bit picture, peak 255; bits per pixel are those of the whole file.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxfleet.progress import Progress
+from jaxinr import bitstream, range_code, refine
+from jaxinr.bitstream import CodecError as CodecError
+from jaxinr.bitstream import Header
+from jaxinr.fit import fit, render
+from jaxinr.siren import Params
+from jaxinr.trial import Trial
+
+# The best at equal file size, of what was tried on Kodak photographs; see BUILD.md.
+WEIGHT_BITS, NUM_LAYERS = 5.0, 5
+W0_INITIALS = (10.0, 20.0)
+LEARNING_RATE, NUM_ITERS, REFINE_ITERS = 1e-3, 2000, 100
+REFINE_RATE = 0.4  # of the learning rate
+LEAST_WIDTH = 8  # of networks of more than one layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A coded picture.
+
+    Attributes:
+        data: the whole file.
+        psnr_db: of what `decode` makes of it.
+        float_psnr_db: of the network as it was trained, before it was rounded.
+    """
+
+    data: bytes
+    psnr_db: float
+    float_psnr_db: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of a file without rendering it.
+
+    Attributes:
+        header: picture and network.
+        file_bytes: all of it.
+        payload_bytes: of them, those that hold the weights.
+    """
+
+    header: Header
+    file_bytes: int
+    payload_bytes: int
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the whole file."""
+        return 8.0 * self.file_bytes / (self.header.height * self.header.width)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Of the payload."""
+        return 8.0 * self.payload_bytes / self.header.parameters
+
+
+def encode(image: np.ndarray, **settings: Any) -> bytes:
+    """A picture as the bytes of a file: those of `compress`, which says what it takes.
+
+    `encode(image, bits_per_pixel=0.3)` or `encode(image, architecture=(5, 32))`.
+    """
+    return compress(image, **settings).data
+
+
+def compress(
+    image: np.ndarray,
+    *,
+    bits_per_pixel: float | None = None,
+    architecture: tuple[int, int] | Trial | None = None,
+    weight_bits: float = WEIGHT_BITS,
+    num_iters: int | None = None,
+    refine_iters: int = REFINE_ITERS,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+    coordinates: str = "centers",
+    progress: bool = False,
+) -> Encoded:
+    """A picture as a file. The same arguments on the same machine give the same bytes.
+
+    Args:
+        image: [H, W, 3], or grey as [H, W] or [H, W, 1]; uint8, below 2^23 pixels.
+        bits_per_pixel: the file is at most as large, and hardly smaller. Or give:
+        architecture: (num_layers, layer_size); or a trial, which also says the frequencies and,
+            unless they are given here, iterations, learning rate and seed.
+        weight_bits: what a weight takes in the file on average. Fewer leave more weights at equal
+            size.
+        num_iters: Adam updates of the fit; 2000.
+        refine_iters: Adam updates after each layer that is rounded.
+        learning_rate: of the fit's Adam; 1e-3. Refinement takes 0.4 of it.
+        seed: of the initial weights; 0.
+        coordinates: see `jaxinr.fit`. With "coin" a picture can be rendered at its own aspect
+            ratio alone.
+        progress: show progress displays on standard error, of the fit and of the refinement.
+
+    Raises:
+        TypeError: if the image is not uint8.
+        ValueError: if it has another shape, such as one with transparency; if an argument is out
+            of range; if `bits_per_pixel` is too small for the smallest network.
+    """
+    picture = _checked(image)
+    for name, value, least in (("weight_bits", weight_bits, 1), ("refine_iters", refine_iters, 0)):
+        if not least <= value < math.inf:
+            raise ValueError(f"{name} must be at least {least}; got {value}.")
+    asked = _trials(architecture, num_iters, learning_rate, seed)
+    headers, payload_bits = _plan(
+        picture, asked, bits_per_pixel, architecture is not None, weight_bits, coordinates
+    )
+    trials = [
+        dataclasses.replace(header.trial, num_iters=t.num_iters, learning_rate=t.learning_rate)
+        for header, t in zip(headers, asked, strict=True)
+    ]
+    colours = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)
+    fits = fit([colours] * len(trials), trials, coordinates=coordinates, progress=progress).fits
+    updates = len(trials) * headers[0].num_layers
+    steps = float(updates * refine_iters * picture.shape[0] * picture.shape[1])
+    display = Progress(updates, steps) if progress and refine_iters else contextlib.nullcontext()
+    with display as shown:
+        coded = refine.quantise(
+            colours,
+            headers,
+            [refine.of_file(header, one.params) for header, one in zip(headers, fits, strict=True)],
+            payload_bits,
+            num_iters=refine_iters,
+            learning_rate=REFINE_RATE * trials[0].learning_rate,
+            display=shown,
+        )
+    results = []
+    for header, one, quantised in zip(headers, fits, coded, strict=True):
+        if quantised is not None:
+            data = bitstream.write(header, quantised)
+            results.append(Encoded(data, psnr_db(decode(data), picture), one.psnr_8bit_db))
+    if not results:
+        raise ValueError("the weights do not fit into so few bits; allow more.")
+    return max(results, key=lambda result: result.psnr_db)
+
+
+def decode(data: bytes, *, height: int | None = None, width: int | None = None) -> np.ndarray:
+    """The picture of a file, at its own size or another; the same bits each time on a machine.
+
+    Args:
+        data: from `encode`.
+        height: in pixels; if only one of the two is given, the other keeps the aspect ratio.
+        width: in pixels.
+
+    Returns:
+        [height, width, 3] uint8, or [height, width] where the picture was grey.
+
+    Raises:
+        CodecError: if the file is none of this codec's, or damaged.
+        ValueError: if the size is out of range: from 1 to 2^23 - 1 pixels.
+    """
+    header, quantised = bitstream.read(data)
+    if height is None and width is not None:
+        height = max(1, round(width * header.height / header.width))
+    elif width is None and height is not None:
+        width = max(1, round(height * header.width / header.height))
+    shape = (
+        header.height if height is None else height,
+        header.width if width is None else width,
+    )
+    if header.coordinates == "coin" and abs(shape[0] - shape[1] * header.height / header.width) > 1:
+        raise ValueError(
+            f"a picture in coin coordinates keeps its aspect ratio, {header.height} x "
+            f"{header.width}; give one of height and width."
+        )
+    return picture_of(header, quantised.params, shape)
+
+
+def picture_of(header: Header, network: Params, shape: tuple[int, int]) -> np.ndarray:
+    """What a network draws at (height, width): uint8, [H, W, 3] or grey [H, W].
+
+    Args:
+        header: what the network is.
+        network: layers as `header.layer_shapes` says.
+        shape: in pixels.
+
+    Raises:
+        ValueError: as `decode`.
+    """
+    colours = render(
+        refine.coloured(header, network), header.trial, shape, coordinates=header.coordinates
+    )
+    picture = np.round(np.clip(colours, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    return picture[..., 0] if header.grey else picture
+
+
+def inspect(data: bytes) -> Facts:
+    """What a file says of itself; nothing is rendered.
+
+    Raises:
+        CodecError: as `decode`.
+    """
+    header, _ = bitstream.read(data)
+    return Facts(header, len(data), len(data) - header.overhead)
+
+
+def psnr_db(decoded: np.ndarray, picture: np.ndarray) -> float:
+    """Between two uint8 arrays of one shape, peak 255; inf where they are equal."""
+    if decoded.shape != picture.shape:
+        raise ValueError(f"pictures must have one shape; got {decoded.shape}, {picture.shape}.")
+    error = float(np.mean((decoded.astype(np.float64) - picture) ** 2))
+    return 10.0 * math.log10(255.0**2 / error) if error else math.inf
+
+
+def _checked(image: Any) -> np.ndarray:
+    """[H, W, 3] or [H, W]."""
+    array = np.asarray(image)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        raise ValueError(
+            f"image has {array.shape[2]} channels, one of them transparency, which the codec does "
+            "not keep; lay it on a background, or leave the channel out."
+        )
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
+        raise ValueError(f"image must be [H, W, 3] or [H, W]; got shape {np.shape(image)}.")
+    if array.dtype != np.uint8:
+        raise TypeError(f"image must be uint8; got {array.dtype}.")
+    return array
+
+
+def _trials(
+    architecture: tuple[int, int] | Trial | None,
+    num_iters: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+) -> list[Trial]:
+    """What is fitted side by side; without an architecture, one to be put in its place."""
+    asked = {"num_iters": num_iters, "learning_rate": learning_rate, "seed": seed}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if isinstance(architecture, Trial):
+        return [dataclasses.replace(architecture, **given)]
+    num_layers, layer_size = architecture or (1, 1)
+    settings = {"num_iters": NUM_ITERS, "learning_rate": LEARNING_RATE, "seed": 0} | given
+    return [
+        Trial(num_layers=num_layers, layer_size=layer_size, w0_initial=w0_initial, **settings)
+        for w0_initial in W0_INITIALS
+    ]
+
+
+def _plan(
+    picture: np.ndarray,
+    trials: list[Trial],
+    bits_per_pixel: float | None,
+    has_architecture: bool,
+    weight_bits: float,
+    coordinates: str,
+) -> tuple[list[Header], float]:
+    """What is to be coded, of one shape, and the bits that its weights may take."""
+    if (bits_per_pixel is not None) == has_architecture:
+        raise ValueError("give bits_per_pixel or architecture, one of the two.")
+    height, width = picture.shape[:2]
+
+    def header(trial: Trial, num_layers: int, layer_size: int) -> Header:
+        return Header(
+            height=height,
+            width=width,
+            grey=picture.ndim == 2,
+            coordinates=coordinates,
+            num_layers=num_layers,
+            layer_size=layer_size,
+            w0_initial=bitstream.nearest_w0(trial.w0_initial),
+            w0=bitstream.nearest_w0(trial.w0),
+            seed=trial.seed,
+        )
+
+    if bits_per_pixel is None:
+        headers = [header(trial, trial.num_layers, trial.layer_size) for trial in trials]
+        return headers, weight_bits * headers[0].parameters
+    if not 0 < bits_per_pixel < math.inf:
+        raise ValueError(f"bits_per_pixel must be positive; got {bits_per_pixel}.")
+    most_bytes = int(bits_per_pixel * height * width / 8)
+    shape = _largest_shape(functools.partial(header, trials[0]), most_bytes, weight_bits)
+    headers = [header(trial, *shape) for trial in trials]
+    return headers, 8.0 * (most_bytes - headers[0].overhead - range_code.FLUSH_BYTES)
+
+
+def _largest_shape(
+    header: Callable[[int, int], Header], most_bytes: int, weight_bits: float
+) -> tuple[int, int]:
+    """(num_layers, layer_size) of the most weights in so many bytes.
+
+    `NUM_LAYERS` where they can be at least `LEAST_WIDTH` wide, else fewer.
+
+    Raises:
+        ValueError: if even a single unit takes more.
+    """
+
+    def file_bytes(num_layers: int, layer_size: int) -> int:
+        one = header(num_layers, layer_size)
+        return math.ceil(one.overhead + range_code.FLUSH_BYTES + weight_bits * one.parameters / 8)
+
+    for num_layers in range(NUM_LAYERS, 0, -1):
+        widest = 0
+        while (
+            widest < bitstream.MAX_LAYER_SIZE and file_bytes(num_layers, widest + 1) <= most_bytes
+        ):
+            widest += 1
+        if widest >= LEAST_WIDTH or (num_layers == 1 and widest):
+            return num_layers, widest
+    raise ValueError(
+        f"bits_per_pixel allows {most_bytes} bytes; the smallest network takes {file_bytes(1, 1)}."
+    )
