@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments import figures, page
 from experiments.page import Drawing
+from jaxfleet import places
 
 MAX_PHOTOS = 6
 MAX_SIZES = 5
@@ -82,7 +83,7 @@ def write_report(
     }
     path = run_dir / "report.html"
     tiles = headline(table, fitted, settings, progress)
-    page.write(path, page.assemble(title, tiles, sections).encode())
+    places.write_atomically(path, page.assemble(title, tiles, sections).encode())
     return path
 
 
@@ -271,7 +272,7 @@ def _pictures(
             "reconstruction": page.small(page.to_8bit(decoded)),
             f"error × {ERROR_GAIN}": page.small(page.to_8bit(error)),
         }
-        page.write(
+        places.write_atomically(
             folder / f"pictures_{number}_{page.slug(row['image_id'])}.png", page.strip(labelled)
         )
         cells = "".join(page.cell(image, label, label) for label, image in labelled.items())
@@ -305,7 +306,7 @@ def _sizes(
     labelled[f"<strong>original</strong> <span>{html.escape(name)}</span>"] = page.small(
         photos[name]
     )
-    page.write(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
+    places.write_atomically(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
     cells = "".join(
         page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
     )

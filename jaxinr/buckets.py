@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxfleet import plan, trainer
+from jaxfleet.shards import Shard
 from jaxinr import siren
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
 from jaxinr.trial import Trial, flops_per_pixel
@@ -55,8 +56,11 @@ def make_buckets(
     platform: str,
     coordinates: str = "coin",
     log_every: int = 10,
+    shard: Shard = Shard(),
 ) -> list[Bucket]:
     """Buckets of trials, heaviest first.
+
+    Every shard pads and groups as the whole would, so a trial has the same program in any cut.
 
     Args:
         trials: what to fit.
@@ -65,6 +69,7 @@ def make_buckets(
         platform: "cpu", "gpu" or "tpu".
         coordinates: see `siren.points_of`.
         log_every: iterations between the entries of a history.
+        shard: which share of the trials to bucket.
     """
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
@@ -89,8 +94,14 @@ def make_buckets(
             width = padded[trials[job].layer_size]
             block = tile(width, platform)[1]
             members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
+    line = [(key, job) for key, jobs in members.items() for job in jobs]
+    mine = shard.cut([work[job] * seconds_per_pixel(key[1], key[0]) for key, job in line])
+    shares: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for (key, job), own in zip(line, mine, strict=True):
+        if own:
+            shares[key].append(job)
     buckets = []
-    for (num_layers, width, padded_count), jobs in members.items():
+    for (num_layers, width, padded_count), jobs in shares.items():
         group, block = tile(width, platform)
         group, slots_per_shard = trainer.layout(len(jobs), shards, group)
         program = SirenProgram(
