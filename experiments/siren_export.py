@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import jaxfleet
-from jaxfleet import store
+from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxinr import export
 from jaxinr.trial import CHANNELS
@@ -149,10 +149,10 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         facts = {name: _plain(row[name]) for name in _COLUMNS} | {"coordinates": coordinates}
         data = as_bytes(table.weights(row), {name: facts[name] for name in CARRIED})
         name = file_name(row, ending)
-        store.write_atomically(folder / name, data)
+        places.write_atomically(folder / name, data)
         lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
         written += 1
-    store.write_atomically(folder / INDEX, _csv(lines))
+    places.write_atomically(folder / INDEX, _csv(lines))
     return _answer(written, len(chosen) - written, folder, (run_dir / "DONE").exists())
 
 
@@ -179,7 +179,7 @@ def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
         raise InputError(f"--output={folder}: {error.strerror}; give another folder.") from None
     index = folder / INDEX
     if not [path for path in folder.iterdir() if not path.name.startswith(".")]:
-        store.write_atomically(index, _csv({}))  # from here on the folder is known as ours
+        places.write_atomically(index, _csv({}))  # from here on the folder is known as ours
     lines = _lines(index)
     if lines is None or any(line["plan"] != plan_hash for line in lines):
         raise InputError(

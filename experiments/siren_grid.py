@@ -4,11 +4,12 @@ Fits a grid, or a random sample, of SIRENs to photographs. Source: Vonderfecht &
 Encoding Error of SIRENs (TMLR 2024), whose collection has the same columns.
 """
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,17 @@ import jaxfleet
 import jaxinr
 from experiments import forecast, report
 from experiments.grid_config import GridConfig as GridConfig
-from jaxfleet import executors, plan, store, trainer
+from jaxfleet import executors, places, plan, shards, store, table, trainer
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
+from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
 from jaxinr.fit import MAX_PIXELS, describe
 from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, Trial
-
-PROGRESS_FILE = "progress.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +57,19 @@ def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
         return not limit or Trial(**values).bits_per_pixel(height, width) <= limit
 
     if config.sampling == "random":
-        places = plan.Axis("photo", values=tuple(range(len(pictures))))
-        drawn = plan.sample(
-            [places, *config.axes()],
-            config.num_trials,
-            config.sampling_seed,
-            lambda values: small(int(values["photo"]), _without(values, "photo")),
-        )
-        chosen = [(int(values["photo"]), _without(values, "photo")) for values in drawn]
+        photo = plan.Axis("photo", values=tuple(range(len(pictures))))
+
+        def draw(axes: Sequence[plan.Axis], count: int, seed: Sequence[int]) -> list[Any]:
+            drawn = plan.sample(
+                [photo, *axes],
+                count,
+                seed,
+                lambda values: small(int(values["photo"]), _without(values, "photo")),
+            )
+            return [(int(values["photo"]), _without(values, "photo")) for values in drawn]
+
+        chosen = draw(config.axes(), config.num_trials, [config.sampling_seed])
+        chosen += draw(config.repeat_axes(), config.num_repeats, [config.sampling_seed, 1])
     else:
         points = plan.grid(config.axes())
         chosen = [
@@ -129,14 +134,17 @@ def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> di
         "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
         "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
         **values,
-        "weights": store.flatten(fit.params),
+        "weights": table.flatten(fit.params),
     }
 
 
 def make_works(
-    config: GridConfig, pictures: Sequence[Photo], jobs: Sequence[Job]
+    config: GridConfig,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    shard: Shard = WHOLE,
 ) -> list[tuple[buckets.Bucket, executors.Work]]:
-    """The plan's buckets, and how an executor runs each."""
+    """The buckets of a shard of the plan, and how an executor runs each."""
     trials = [job.trial for job in jobs]
     pixels = [photo.pixels for photo in pictures]
     picture_of = [job.photo for job in jobs]
@@ -148,6 +156,7 @@ def make_works(
         platform=jax.local_devices()[0].platform,
         coordinates=config.coordinates,
         log_every=config.log_every,
+        shard=shard,
     )
 
     def work(number: int, bucket: buckets.Bucket) -> executors.Work:
@@ -193,9 +202,44 @@ def run(config: GridConfig, run_dir: Path) -> str:
     )
     check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
     jobs = make_jobs(config, pictures)
+    if config.executor == "ray" and not config.dry_run:
+        config = _run_on_ray(config, run_dir, pictures, jobs)
     return run_jobs(
         config, run_dir, pictures, jobs, lambda: write_report(config, run_dir, pictures)
     )
+
+
+def _run_on_ray(
+    config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[Job]
+) -> GridConfig:
+    """Has a cluster fit the jobs; gives the config with which this process ends the run."""
+    here = dataclasses.replace(config, executor="here", shard=None, num_shards=None)
+    count = config.num_shards or 4 * len(jax.local_devices())
+    work = np.array([pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in jobs])
+    seen: set[int] = set()
+    with Progress(len(jobs), float(work.sum())) as display:
+
+        def poll() -> None:
+            with contextlib.suppress(InputError):  # nothing is there yet
+                rows = jaxfleet.open(run_dir).to_pandas(["trial_id", "psnr_db"])
+                new = rows[~rows["trial_id"].isin(seen)]
+                seen.update(new["trial_id"])
+                display.update(float(work[new["trial_id"]].sum()), new["psnr_db"].tolist())
+
+        executors.run_on_ray(
+            functools.partial(_share, here, str(run_dir), count),
+            count,
+            poll,
+            address=config.ray_address,
+            cpus=config.ray_cpus,
+            gpus=config.ray_gpus,
+        )
+    return here
+
+
+def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
+    """A task of a cluster; its own share of the machine's cores is all it uses."""
+    return run(dataclasses.replace(config, shard=index, num_shards=count), places.place(run_dir))
 
 
 def run_jobs(
@@ -223,7 +267,8 @@ def run_jobs(
         InputError: for a directory that cannot be used.
         OSError: if the disk is full.
     """
-    pairs = make_works(config, pictures, jobs)
+    shard = shards.choose(config.shard, config.num_shards)
+    pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
         return forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs)
     results = store.Store(
@@ -231,12 +276,20 @@ def run_jobs(
         {**_facts(config, pictures), **(facts or {})},
         schema(),
         network={"inputs": 2, "outputs": CHANNELS},
+        shard=shard,
     )
     try:
-        with store.naming(run_dir):
-            _run(config, run_dir, pictures, jobs, pairs, results)
+        with places.naming(run_dir):
+            _run(config, run_dir, pictures, pairs, jobs, results)
+            own = sum(len(work.trial_ids) for _, work in pairs)
+            done = len(jaxfleet.open(run_dir))
+            if done < len(jobs):
+                return (
+                    f"Shard {shard.index} of {shard.count}: its {own} fits are done, {done} of "
+                    f"{len(jobs)} in all. The last shard to end writes the report."
+                )
             page = finish()
-            (run_dir / "DONE").touch()
+            places.write_atomically(run_dir / "DONE", b"")
     finally:
         results.close()
     best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
@@ -247,32 +300,41 @@ def _run(
     config: GridConfig,
     run_dir: Path,
     pictures: Sequence[Photo],
-    jobs: Sequence[Job],
     pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
+    jobs: Sequence[Job],
     results: store.Store,
 ) -> None:
-    left = [job for job in jobs if job.trial_id not in results.done]
+    ids = [int(trial_id) for _, work in pairs for trial_id in work.trial_ids]
+    left = [jobs[trial_id] for trial_id in ids if trial_id not in results.done]
     pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
-    if left:
-        (run_dir / "DONE").unlink(missing_ok=True)
-    start = time.time()
+    if left and (run_dir / "DONE").exists():
+        (run_dir / "DONE").unlink()
     with (
-        Progress(len(jobs), pixel_steps, fits_done=len(jobs) - len(left)) as display,
-        (run_dir / PROGRESS_FILE).open("a", buffering=1) as log,
+        Progress(len(ids), pixel_steps, fits_done=len(ids) - len(left)) as display,
+        _progress_log(run_dir / f"progress{results.shard.suffix}.jsonl") as log,
     ):
         for name in results.set_aside:
             display.note(f"{name} was damaged or missing; its fits are made again.")
-        display.on_sample = lambda sample: log.write(json.dumps(sample) + "\n")
+        display.on_sample = log
         executors.run_here(
             [work for _, work in pairs],
             results,
             display,
             checkpoint_minutes=config.checkpoint_minutes,
         )
-    if left:
-        seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
-        results.note(wall_seconds=seconds)
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    folder = executors.checkpoint_folder(results)
+    if places.is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Takes the samples of a throughput figure; an object store, which cannot append, has none."""
+    if not places.is_local(path):
+        yield lambda sample: None
+        return
+    with path.open("a", buffering=1) as file:
+        yield lambda sample: print(json.dumps(sample), file=file)
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
@@ -285,8 +347,11 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         weights: Any = table.weights(row)
         return jaxinr.render(weights, trial, shape, coordinates=config.coordinates)
 
-    log = run_dir / PROGRESS_FILE
-    lines = log.read_text().splitlines() if log.exists() else []
+    logs = [
+        list(_samples((run_dir / name).read_text().splitlines()))
+        for name in places.names(run_dir)
+        if name.startswith("progress") and name.endswith(".jsonl")
+    ]
     manifest = table.manifest
     return report.write_report(
         run_dir,
@@ -299,10 +364,16 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
             "device": manifest["device"],
             "git_commit": manifest["git_commit"],
             "versions": manifest["versions"],
-            "wall_seconds": manifest.get("wall_seconds", 0.0),
+            "wall_seconds": sum(map(_seconds, logs)),
         },
-        progress=list(_samples(lines)),
+        progress=logs[0] if len(logs) == 1 else [],
     )
+
+
+def _seconds(samples: Sequence[Mapping[str, float]]) -> float:
+    """Wall time of a process and of those before it that were stopped, which began at 0 again."""
+    clock = np.array([sample["seconds"] for sample in samples] + [0.0])
+    return float(clock[:-1][np.diff(clock) < 0].sum())
 
 
 def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
@@ -336,13 +407,15 @@ def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
 
 def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
-    neutral = ("photos", "checkpoint_minutes", "dry_run")
+    neutral = ("photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor")
     digest = hashlib.sha256()
     for photo in pictures:
         digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
         digest.update(photo.pixels.tobytes())
     flags = {
-        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in neutral
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.name not in neutral and not f.name.startswith("ray_")
     }
     flags |= {axis.name: str(axis) for axis in config.axes()}  # 2e-4 is 0.0002
     return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}

@@ -119,7 +119,8 @@ def _signals_wait() -> Iterator[threading.Event]:
         held.append(number)
         signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
     for number in before:
         signal.signal(number, hold)
     try:
@@ -139,7 +140,7 @@ def run_on_ray(
     address: str,
     cpus: float,
     gpus: float,
-    retries: int = 5,
+    retries: int = 10,
 ) -> None:
     """Runs share(0) to share(count - 1) as tasks of a Ray cluster.
 

@@ -130,7 +130,7 @@ def grid(axes: Sequence[Axis]) -> list[dict[str, Number]]:
 def sample(
     axes: Sequence[Axis],
     count: int,
-    seed: int,
+    seed: int | Sequence[int],
     keep: Callable[[Mapping[str, Number]], bool] = lambda _: True,
 ) -> list[dict[str, Number]]:
     """`count` independent draws that `keep` accepts; the same seed gives the same draws.

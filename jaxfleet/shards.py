@@ -45,6 +45,9 @@ class Shard:
         return np.minimum(owner, self.count - 1).astype(int) == self.index
 
 
+WHOLE = Shard()
+
+
 def from_environment(environ: Mapping[str, str] = os.environ) -> Shard | None:
     """The share that a batch system gives this process; None outside of one.
 
@@ -84,7 +87,7 @@ def choose(index: int | None, count: int | None) -> Shard:
         environ["NUM_SHARDS"] = str(count)
     found = from_environment(environ)
     if index is None and count is None:
-        return found or Shard()
+        return found or WHOLE
     if found is None:
         raise InputError("--shard and --num_shards belong together outside a job array.")
     return Shard(found.index if index is None else index, found.count if count is None else count)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxfleet.shards import Shard
+from jaxfleet.shards import WHOLE, Shard
 
 MANIFEST, PARTS, CORRUPT = "manifest.json", "parts", "corrupt"
 FORMAT = 2
@@ -53,7 +53,7 @@ class Store:
         schema: pa.Schema,
         *,
         network: Mapping[str, int],
-        shard: Shard = Shard(),
+        shard: Shard = WHOLE,
     ) -> None:
         """Opens the directory; damaged parts are set aside, see `set_aside`."""
         self.run_dir, self.schema, self.shard = run_dir, schema, shard

@@ -85,7 +85,7 @@ class Table:
         """[N] trial_id ascending, the file of each, and its row there."""
         empty = np.zeros(0, np.int64)
         ids, files, rows = [empty], [empty], [empty]
-        for number, path in enumerate(self._files):
+        for number in range(len(self._files)):
             try:
                 found = self._file(number).read(["trial_id"])["trial_id"].to_numpy()
             except (pa.ArrowInvalid, OSError):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxfleet import plan, trainer
-from jaxfleet.shards import Shard
+from jaxfleet.shards import WHOLE, Shard
 from jaxinr import siren
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
 from jaxinr.trial import Trial, flops_per_pixel
@@ -56,7 +56,7 @@ def make_buckets(
     platform: str,
     coordinates: str = "coin",
     log_every: int = 10,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
 ) -> list[Bucket]:
     """Buckets of trials, heaviest first.
 
