@@ -5,17 +5,21 @@ A share is cut by `shards`; what it does is the same everywhere, and results mee
 
 import contextlib
 import dataclasses
+import io
+import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import jax
 import numpy as np
 
 from jaxfleet.checkpoints import Checkpoints
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress
 from jaxfleet.store import Store
 from jaxfleet.trainer import Finished, Trainer
@@ -23,6 +27,8 @@ from jaxfleet.trainer import Finished, Trainer
 FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between checkpoints
 FLUSH_BYTES = 1 << 25
 POLL_SECONDS = 2.0
+LOST_SECONDS = 60.0  # until a process of a lost machine has surely ended
+STOP_SECONDS = 15.0  # for tasks to write their checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +101,8 @@ def run_here(
             else:
                 store.flush()
                 checkpoints.clear()
+        if stop.is_set():  # and its handler, another program's, let it pass
+            raise KeyboardInterrupt
 
 
 def checkpoint_folder(store: Store) -> Path:
@@ -117,7 +125,8 @@ def _signals_wait() -> Iterator[threading.Event]:
     def hold(number: int, frame: Any) -> None:
         came.set()
         held.append(number)
-        signal.signal(number, before[number])
+        if before[number] is not _interrupt_once:
+            signal.signal(number, before[number])
 
     numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
@@ -157,26 +166,87 @@ def run_on_ray(
         retries: of a task.
 
     Raises:
-        InputError: if Ray is not installed, or there is no cluster at the address.
+        InputError: if Ray is not installed, there is no cluster at the address, or a task says so.
+        OSError: if a disk is full, or a task was lost too often.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home
     try:
         import ray
     except ImportError:
         raise InputError("--executor=ray needs Ray: pip install 'jaxfleet[ray]'.") from None
-    try:
-        ray.init(address=address or None, log_to_driver=False, include_dashboard=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"--ray_address={address}: {reason}") from None
-    try:
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries)(share)
-        running = [task.remote(index) for index in range(count)]
-        while running:
-            ended, running = ray.wait(running, timeout=POLL_SECONDS)
-            ray.get(ended)
-            poll()
-    finally:
-        ray.shutdown()
+
+    def task(index: int) -> None:
+        signal.signal(signal.SIGINT, _interrupt_once)
+        _use_cores(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
+        _wait_for_lock(lambda: share(index))
+
+    # Ray tells of lost workers on standard output, whatever its log level; they are made up for.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            with _signals_kept():
+                ray.init(
+                    address=address or None,
+                    log_to_driver=False,
+                    include_dashboard=None if address else False,
+                    logging_level=logging.ERROR,
+                )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"--ray_address={address}: {reason}") from None
+        with _signals_wait() as stop:  # which Ray would make another exception of
+            running: list[Any] = []
+            try:
+                remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries)(task)
+                running = [remote.remote(index) for index in range(count)]
+                while running and not stop.is_set():
+                    ended, running = ray.wait(running, timeout=POLL_SECONDS)
+                    ray.get(ended)
+                    poll()
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError as error:
+                raise OSError(str(error).splitlines()[0]) from None
+            finally:
+                for one in running:
+                    ray.cancel(one)  # as Ctrl-C does: after a checkpoint
+                if running:
+                    ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Puts back the handlers of SIGINT and SIGTERM, which Ray takes for itself."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt_once(number: int, frame: Any) -> NoReturn:
+    """What SIGINT does to a task: Ray sends it every two seconds until the task has ended."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _use_cores(count: float) -> None:
+    """Has JAX take so many cores of a machine that others share, if it has not started yet."""
+    with contextlib.suppress(RuntimeError):  # it has, for the task before
+        jax.config.update("jax_num_cpu_devices", max(1, int(count)))
+
+
+def _wait_for_lock(work: Callable[[], Any]) -> None:
+    """Gives a process that was lost, and has this share, the time to find that out and to end."""
+    end = time.monotonic() + LOST_SECONDS
+    while True:
+        try:
+            work()
+            return
+        except InUseError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def _take_up(

@@ -9,11 +9,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, InUseError
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs"}  # and the package that speaks each
 
@@ -74,7 +75,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with naming(path):
             path.write_bytes(data)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -138,7 +139,7 @@ def locked(folder: Path, name: str, flag: str) -> Iterator[None]:
     """Keeps other processes from the same lock; without effect on an object store.
 
     Raises:
-        InputError: naming the flag, if another process has it.
+        InUseError: naming the flag, if another process has it.
     """
     if not is_local(folder):
         yield
@@ -148,7 +149,7 @@ def locked(folder: Path, name: str, flag: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(
+            raise InUseError(
                 f"{flag}={folder}: another process is writing to it; wait, or give another folder."
             ) from None
         yield

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,7 +27,8 @@ from jaxfleet.shards import WHOLE, Shard
 
 MANIFEST, PARTS, CORRUPT = "manifest.json", "parts", "corrupt"
 FORMAT = 2
-ROWS_PER_GROUP = 256  # read together where one row is wanted
+ROWS_PER_GROUP, GROUP_BYTES = 256, 1 << 21  # at most; read together where one row is wanted
+MERGED_BYTES = 1 << 27  # of a part that `merge` writes, at most
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax", "orbax-checkpoint", "pyarrow")
 _PART = re.compile(r"part(-\d{5}-of-\d{5})?-([0-9a-f]{16})\.parquet")
 
@@ -102,13 +104,54 @@ class Store:
         if not self._rows:
             return
         table = pa.Table.from_pylist([dict(row) for row in self._rows], schema=self.schema)
+        self._write(table)
+        self.done.update(table["trial_id"].to_pylist())
+        self._rows, self.pending_bytes = [], 0
+
+    def merge(self) -> None:
+        """Makes few parts of the many that this shard has written, each trial once.
+
+        For the end of a shard's work: a table opens in time proportional to its parts. The new part
+        is whole before the old ones go, so a kill in between leaves rows twice and none never; the
+        next merge, and `Table`, take them once.
+
+        Raises:
+            OSError: if the disk is full; the old parts stay.
+        """
+        group: list[Path] = []
+        tables: list[pa.Table] = []
+        for name in places.names(self.parts):
+            match = _PART.fullmatch(name)
+            if match is None or (match[1] or "") != self.shard.suffix:
+                continue
+            table = read_part(self.parts / name)
+            if sum(one.nbytes for one in (*tables, table)) > MERGED_BYTES:
+                self._replace(group, tables)
+                group, tables = [], []
+            group.append(self.parts / name)
+            tables.append(table)
+        self._replace(group, tables)
+
+    def _replace(self, paths: Sequence[Path], tables: Sequence[pa.Table]) -> None:
+        """One part in place of several."""
+        if len(paths) < 2:
+            return
+        table = pa.concat_tables(tables)
+        place = np.unique(table["trial_id"].to_numpy(), return_index=True)[1]
+        name = self._write(table.take(place))
+        for path in paths:
+            if path.name != name:
+                path.unlink()
+
+    def _write(self, table: pa.Table) -> str:
+        """A part of these rows; gives its name."""
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        rows = min(ROWS_PER_GROUP, GROUP_BYTES * len(table) // max(table.nbytes, 1))
+        pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
         data = sink.getvalue().to_pybytes()
         name = f"part{self.shard.suffix}-{_digest(data)}.parquet"
         places.write_atomically(self.parts / name, data)
-        self.done.update(table["trial_id"].to_pylist())
-        self._rows, self.pending_bytes = [], 0
+        return name
 
     def close(self) -> None:
         """Lets another process have the directory."""
@@ -120,7 +163,8 @@ class Store:
         for name in places.names(self.parts, hidden=True):
             path = self.parts / name
             if name.startswith("."):
-                if name.startswith(f".part{self.shard.suffix}-") and name.endswith(".tmp"):
+                match = _PART.match(name[1:])
+                if match and (match[1] or "") == self.shard.suffix:
                     path.unlink()  # of a process that was killed
             elif self._is_own(name) and not is_whole(path):
                 bad.append(name)

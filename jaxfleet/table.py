@@ -1,7 +1,7 @@
 """The table of a run: rows and weights, read from disk as far as they are asked for."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,7 @@ class Table:
         if not path.exists():
             raise InputError(f"{run_dir} holds no {MANIFEST}; give the directory of a run.")
         self.manifest = read_manifest(path)
-        self._files = [
-            run_dir / PARTS / name
-            for name in places.names(run_dir / PARTS)
-            if name.endswith(".parquet")
-        ]
+        self._files = self._listed()
 
     def __len__(self) -> int:
         """Rows."""
@@ -62,11 +58,44 @@ class Table:
                 filesystem=places.filesystem(self.run_dir),
             )
         except (pa.ArrowInvalid, OSError):
+            if self._were_merged():
+                return self.to_pandas(columns, filters)
             self._refuse_damage()
             raise
         # Two processes that were given the same work by mistake may both have written a trial.
         place = np.unique(table["trial_id"].to_numpy(), return_index=True)[1]
         return table.take(place).select(list(columns)).to_pandas()
+
+    def batches(self, columns: Sequence[str], trial_ids: np.ndarray | None = None) -> Iterator[Any]:
+        """Rows as pandas.DataFrames of at most a few hundred, so that weights fit in memory.
+
+        Every part is read once; rows come as they lie in them, parts in the order of their least
+        trial_id.
+
+        Args:
+            columns: which.
+            trial_ids: of the rows that are wanted; None for all.
+
+        Raises:
+            InputError: if a part cannot be read as it was written.
+        """
+        ids, files, rows = self._index
+        if trial_ids is not None:
+            wanted = np.isin(ids, trial_ids)
+            ids, files, rows = ids[wanted], files[wanted], rows[wanted]
+        for number in dict.fromkeys(files.tolist()):
+            own = np.sort(rows[files == number])
+            try:
+                file, start = self._file(number), 0
+                for group in range(file.num_row_groups):
+                    end = start + file.metadata.row_group(group).num_rows
+                    here = own[(own >= start) & (own < end)] - start
+                    if len(here):
+                        yield file.read_row_group(group, list(columns)).take(here).to_pandas()
+                    start = end
+            except (pa.ArrowInvalid, OSError):
+                self._refuse_damage()
+                raise
 
     def weights(self, row: Any) -> tuple[dict[str, np.ndarray], ...]:
         """Layers `{"weight": [out, in], "bias": [out]}` of a row, or of a trial_id.
@@ -87,8 +116,11 @@ class Table:
         ids, files, rows = [empty], [empty], [empty]
         for number in range(len(self._files)):
             try:
-                found = self._file(number).read(["trial_id"])["trial_id"].to_numpy()
+                with self._file(number) as file:  # threads cost more than they save here
+                    found = file.read(["trial_id"], use_threads=False)["trial_id"].to_numpy()
             except (pa.ArrowInvalid, OSError):
+                if self._were_merged():
+                    return self._index
                 self._refuse_damage()
                 raise
             ids.append(found)
@@ -110,7 +142,13 @@ class Table:
         at = int(np.searchsorted(ids, trial_id))
         if at == len(ids) or ids[at] != trial_id:
             raise InputError(f"{self.run_dir} has no row with trial_id {trial_id}.")
-        file, row = self._file(int(files[at])), int(rows[at])
+        try:
+            file, row = self._file(int(files[at])), int(rows[at])
+        except (pa.ArrowInvalid, OSError):
+            if self._were_merged():
+                return self._row(trial_id)
+            self._refuse_damage()
+            raise
         group = 0
         while row >= (size := file.metadata.row_group(group).num_rows):
             row, group = row - size, group + 1
@@ -118,6 +156,19 @@ class Table:
         return {name: chunk[name][row].as_py() for name in ("layer_size", "num_layers")} | {
             "weights": chunk["weights"][row].values.to_numpy()
         }
+
+    def _listed(self) -> list[Path]:
+        folder = self.run_dir / PARTS
+        return [folder / name for name in places.names(folder) if name.endswith(".parquet")]
+
+    def _were_merged(self) -> bool:
+        """Whether a writer has put new parts in place of old ones; takes the new ones from now."""
+        before, now = set(self._files), self._listed()
+        if not before - set(now) or not set(now) - before:
+            return False
+        self._files = now
+        self.__dict__.pop("_index", None)
+        return True
 
     def _refuse_damage(self) -> None:
         for path in self._files:

@@ -270,7 +270,7 @@ store.Store(pathlib.Path({str(run_dir)!r}), {{}}, pyarrow.schema([]), network={{
     )
     assert other.returncode == 1
     assert re.search(
-        r"InputError: --run_dir=.*: another process is writing to it; wait", other.stderr
+        r"InUseError: --run_dir=.*: another process is writing to it; wait", other.stderr
     )
     assert len(jaxfleet.open(run_dir)) == 5  # reading is for everyone
     results.close()
@@ -317,3 +317,65 @@ def test_os_error_without_a_name_gets_one(tmp_path):
         with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
             raise error
         assert caught.value.filename == name
+
+
+def test_merge_leaves_one_part_of_a_shard_with_each_trial_once(run_dir):
+    with_two = opened(run_dir)
+    flush(with_two, 2, 6)  # 2 was there before, as after a kill in the middle of a merge
+    other = opened(run_dir, shard=Shard(1, 2))
+    flush(other, 8)
+    flush(other, 7)
+    (run_dir / "parts" / "mine.parquet").write_bytes(b"not ours")
+    with_two.merge()
+    with_two.merge()
+    (run_dir / "parts" / "mine.parquet").unlink()  # was left alone
+    assert part(run_dir, 8)
+    assert part(run_dir, 7)
+    merged = part(run_dir, 1, 2, 3, 4, 5, 6)
+    assert store.is_whole(merged)
+    assert len(list((run_dir / "parts").iterdir())) == 3
+    for one in pq.read_table(merged).to_pylist():
+        np.testing.assert_array_equal(one["weights"], row(one["trial_id"])["weights"])
+    other.close()
+    with_two.close()
+    again = opened(run_dir)
+    assert again.done >= {1, 2, 3, 4, 5, 6}
+    again.close()
+    assert len(jaxfleet.open(run_dir)) == 8
+
+
+def test_merged_parts_are_not_too_large(run_dir, monkeypatch):
+    monkeypatch.setattr(store, "MERGED_BYTES", 900)  # 47 weights are 188 bytes
+    results = opened(run_dir)
+    flush(results, 6)
+    flush(results, 7)
+    results.merge()
+    results.close()
+    sizes = [pq.read_metadata(path).num_rows for path in (run_dir / "parts").iterdir()]
+    assert sum(sizes) == 7
+    assert 1 < len(sizes) < 5
+
+
+def test_rows_that_are_large_are_in_small_groups(run_dir, monkeypatch):
+    monkeypatch.setattr(store, "GROUP_BYTES", 900)
+    results = opened(run_dir)
+    flush(results, *range(10, 30))
+    results.close()
+    found = pq.read_metadata(part(run_dir, *range(10, 30)))
+    assert {found.row_group(i).num_rows for i in range(found.num_row_groups)} == {4}
+
+
+def test_unfinished_file_of_another_shard_is_left_alone(tmp_path):
+    one = opened(tmp_path / "run", shard=Shard(1, 3))
+    flush(one, 1)
+    halves = {
+        suffix: one.parts / f".part{suffix}-0123456789abcdef.parquet.1.tmp"
+        for suffix in ("", "-00000-of-00003", "-00001-of-00003")
+    }
+    for half in halves.values():
+        half.write_bytes(b"half")
+    opened(tmp_path / "run").close()  # the whole, beside the shards by mistake
+    assert [half.exists() for half in halves.values()] == [False, True, True]
+    opened(tmp_path / "run", shard=Shard(0, 3)).close()
+    assert [half.exists() for half in halves.values()] == [False, False, True]
+    one.close()

@@ -124,3 +124,43 @@ def test_flat_weights_come_back(sizes, seed):
 def test_flat_weights_of_another_network_are_refused():
     with pytest.raises(ValueError, match=r"\[2, 4, 3\] need 27 weights; got \(26,\)"):
         table.unflatten(np.zeros(26, np.float32), [2, 4, 3])
+
+
+def test_batches_have_every_row_once_and_only_those_asked_for(run_dir, monkeypatch):
+    monkeypatch.setattr(store, "ROWS_PER_GROUP", 3)
+    results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    flush(results, 9, 3, 10, 2, 8, 7, 11)  # 3 and 2 were there before
+    results.close()
+    found = jaxfleet.open(run_dir)
+    frames = list(found.batches(["trial_id", "weights"]))
+    assert max(map(len, frames)) <= 3
+    lines = [line for frame in frames for line in frame.to_dict("records")]
+    assert sorted(line["trial_id"] for line in lines) == found.trial_ids.tolist()
+    for line in lines:
+        np.testing.assert_array_equal(line["weights"], row(line["trial_id"])["weights"])
+    some = list(found.batches(["psnr_db"], np.array([2, 7, 99])))
+    assert sorted(value for frame in some for value in frame["psnr_db"]) == [22.0, 27.0]
+    assert all(list(frame) == ["psnr_db"] for frame in some)
+    assert list(found.batches(["psnr_db"], np.array([], int))) == []
+
+
+def test_batches_name_the_part_that_cannot_be_read(run_dir):
+    found = jaxfleet.open(run_dir)
+    batches = found.batches(["psnr_db"])
+    assert len(next(batches)) == 1
+    for path in (run_dir / "parts").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="damaged or missing; repeat the"):
+        list(batches)
+
+
+def test_parts_that_are_merged_meanwhile_are_found(run_dir):
+    fresh, filled, asked = (jaxfleet.open(run_dir) for _ in range(3))
+    assert len(filled) == 5
+    results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    results.merge()
+    results.close()
+    assert len(list((run_dir / "parts").iterdir())) == 1
+    assert len(fresh) == 5
+    assert asked.to_pandas(["psnr_db"])["psnr_db"].tolist() == [21.0, 22.0, 23.0, 24.0, 25.0]
+    np.testing.assert_array_equal(table.flatten(filled.weights(4)), row(4)["weights"])
