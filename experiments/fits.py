@@ -26,9 +26,12 @@ from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
+from jaxinr.collection import split_of
 from jaxinr.fit import describe
 from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, Trial
+
+MERGED_PARTS = 16  # of a process, from which on they are made one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +41,6 @@ class Job:
     trial_id: int
     photo: int
     trial: Trial
-
-
-def split_of(image_id: str) -> str:
-    """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
-    place = int(hashlib.sha256(image_id.encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
 
 
 def schema() -> pa.Schema:
@@ -228,6 +225,7 @@ def _run(
             display,
             checkpoint_minutes=config.checkpoint_minutes,
         )
+    results.merge(least=MERGED_PARTS)
     folder = executors.checkpoint_folder(results)
     if places.is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)

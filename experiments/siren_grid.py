@@ -24,15 +24,17 @@ from experiments.fits import make_row as make_row
 from experiments.fits import make_works as make_works
 from experiments.fits import run_jobs as run_jobs
 from experiments.fits import schema as schema
-from experiments.fits import split_of as split_of
 from experiments.grid_config import GridConfig as GridConfig
 from jaxfleet import executors, places, plan, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
+from jaxinr.collection import split_of as split_of
 from jaxinr.fit import MAX_PIXELS
 from jaxinr.trial import Trial
+
+HISTORIES = ("iteration_history", "psnr_history")
 
 
 def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
@@ -117,6 +119,7 @@ def _run_on_ray(
     count = config.num_shards or 4 * len(jax.local_devices())
     work = np.array([pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in jobs])
     seen: set[str] = set()
+    counted = np.zeros(len(jobs), bool)
 
     def news() -> Iterator[tuple[float, list[float]]]:
         """Work and PSNR of the parts that were not there at the last look."""
@@ -125,7 +128,10 @@ def _run_on_ray(
                 seen.add(name)
                 with contextlib.suppress(OSError, pa.ArrowInvalid):  # damaged, or set aside
                     rows = store.read_part(run_dir / store.PARTS / name, ["trial_id", "psnr_db"])
-                    yield float(work[rows["trial_id"]].sum()), rows["psnr_db"].to_pylist()
+                    ids = rows["trial_id"].to_numpy()
+                    new = ~counted[ids]  # parts are merged at the end of a share
+                    counted[ids] = True
+                    yield float(work[ids[new]].sum()), rows["psnr_db"].to_numpy()[new].tolist()
 
     before = list(news())
     left = work.sum() - sum(steps for steps, _ in before)
@@ -168,9 +174,13 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         if name.startswith("progress") and name.endswith(".jsonl")
     ]
     manifest = table.manifest
+    columns = [name for name in schema().names if name not in ("weights", *HISTORIES)]
+    frame = table.to_pandas(columns)
+    some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // report.MAX_HISTORIES]
+    histories = table.to_pandas(["trial_id", *HISTORIES], [("trial_id", "in", some.tolist())])
     return report.write_report(
         run_dir,
-        table.to_pandas(),
+        frame.merge(histories, on="trial_id", how="left"),
         {photo.image_id: photo.pixels for photo in pictures},
         render,
         title="SIRENs fitted to photographs",

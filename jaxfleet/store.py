@@ -108,8 +108,8 @@ class Store:
         self.done.update(table["trial_id"].to_pylist())
         self._rows, self.pending_bytes = [], 0
 
-    def merge(self) -> None:
-        """Makes few parts of the many that this shard has written, each trial once.
+    def merge(self, least: int = 2) -> None:
+        """Makes few parts of this shard's, where it has at least so many, each trial once.
 
         For the end of a shard's work: a table opens in time proportional to its parts. The new part
         is whole before the old ones go, so a kill in between leaves rows twice and none never; the
@@ -118,12 +118,13 @@ class Store:
         Raises:
             OSError: if the disk is full; the old parts stay.
         """
+        matches = map(_PART.fullmatch, places.names(self.parts))
+        own = [match[0] for match in matches if match and (match[1] or "") == self.shard.suffix]
+        if len(own) < least:
+            return
         group: list[Path] = []
         tables: list[pa.Table] = []
-        for name in places.names(self.parts):
-            match = _PART.fullmatch(name)
-            if match is None or (match[1] or "") != self.shard.suffix:
-                continue
+        for name in own:
             table = read_part(self.parts / name)
             if sum(one.nbytes for one in (*tables, table)) > MERGED_BYTES:
                 self._replace(group, tables)
