@@ -25,7 +25,7 @@ import optax
 
 import jaxinr
 from experiments import plain_vmap
-from jaxfleet import photos, store
+from jaxfleet import photos, places, store
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
@@ -303,4 +303,4 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _save(path: Path, content: Any) -> None:
-    store.write_atomically(path, json.dumps(content, indent=1).encode())
+    places.write_atomically(path, json.dumps(content, indent=1).encode())

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 import jaxfleet
-from experiments import coin_measures, coin_page, page, siren_grid
+from experiments import coin_measures, coin_page, siren_grid
 from experiments.grid_config import GridConfig
 from experiments.siren_grid import Job
-from jaxfleet import codecs, images
+from jaxfleet import codecs, images, places
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -222,8 +222,10 @@ def measure(
     quantised = coin_measures.quantisation(fitted, table.weights, pixels)
     here = [coin_measures.network_rates(quantised), coin_measures.codec_rates(pictures)]
     apart = [coin_measures.codec_rates(whole)] if _needs_whole(config, whole) else []
-    page.write(run_dir / "quantisation.parquet", _parquet(quantised))
-    page.write(run_dir / "rate_distortion.parquet", _parquet(pd.concat([*here, *apart])))
+    places.write_atomically(run_dir / "quantisation.parquet", _parquet(quantised))
+    places.write_atomically(
+        run_dir / "rate_distortion.parquet", _parquet(pd.concat([*here, *apart]))
+    )
     return coin_page.write(
         run_dir,
         table,

@@ -13,7 +13,8 @@ import jaxinr
 from experiments import coin_figures, coin_measures, page, report
 from experiments.coin_figures import Panel
 from experiments.page import Drawing
-from jaxfleet.store import Table
+from jaxfleet import places
+from jaxfleet.table import Table
 from jaxinr.trial import Trial
 
 TABLE_BITS = (12, 8, 6)
@@ -80,7 +81,7 @@ def write(
     }
     tiles = report.headline(frame, fitted, settings, [])
     path = run_dir / "report.html"
-    page.write(path, page.assemble("COIN on photographs", tiles, sections).encode())
+    places.write_atomically(path, page.assemble("COIN on photographs", tiles, sections).encode())
     return path
 
 
@@ -202,7 +203,7 @@ def _sizes(
     labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(
         pictures[image_id]
     )
-    page.write(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
+    places.write_atomically(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
     cells = "".join(
         page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
     )

@@ -127,6 +127,24 @@ class GridConfig:
             "upper": quantise.MAX_BITS,
         },
     )
+    num_repeats: int = field(
+        default=0,
+        metadata={
+            "help": "With --sampling=random: so many networks more, of one architecture, which "
+            "differ from each other in photograph, seed and the other axes alone.",
+            "lower": 0,
+        },
+    )
+    repeat_layer_size: int = field(
+        default=28, metadata={"help": "Units of a layer of --num_repeats.", "lower": 1}
+    )
+    repeat_num_layers: int = field(
+        default=10, metadata={"help": "Sine layers of --num_repeats.", "lower": 1}
+    )
+    repeat_w0_initial: float = field(
+        default=30.0,
+        metadata={"help": "Frequency factor of the first layer of --num_repeats.", "lower": 1e-3},
+    )
     checkpoint_minutes: float = field(
         default=10.0,
         metadata={
@@ -134,6 +152,50 @@ class GridConfig:
             "help": "Minutes of work that a kill may cost at most.",
             "lower": 0,
         },
+    )
+    shard: int | None = field(
+        default=None,
+        metadata={
+            "group": "Several machines",
+            "help": "Which share of the trials this process fits, counted from 0; all write to the "
+            "same --run_dir. Read from the batch system if not given: a SLURM job array, a "
+            "Kubernetes indexed job, a Cloud TPU pod.",
+            "lower": 0,
+            "saved": False,
+        },
+    )
+    num_shards: int | None = field(
+        default=None,
+        metadata={
+            "help": "How many shares there are; also from the batch system.",
+            "lower": 1,
+            "saved": False,
+        },
+    )
+    executor: str = field(
+        default="here",
+        metadata={
+            "help": "here: this process; ray: tasks of a Ray cluster, a share each "
+            "(--num_shards, or four for each device).",
+            "choices": ("here", "ray"),
+            "saved": False,
+        },
+    )
+    ray_address: str = field(
+        default="",
+        metadata={
+            "help": "Of the Ray cluster, such as auto or ray://HOST:10001; empty starts one on "
+            "this machine.",
+            "saved": False,
+        },
+    )
+    ray_gpus: float = field(
+        default=0.0,
+        metadata={"help": "GPUs that a Ray task needs.", "lower": 0, "saved": False},
+    )
+    ray_cpus: float = field(
+        default=1.0,
+        metadata={"help": "CPU cores that a Ray task needs.", "lower": 0, "saved": False},
     )
     dry_run: bool = field(
         default=False,
@@ -145,6 +207,18 @@ class GridConfig:
         self.axes()
         if (self.sampling == "random") != (self.num_trials > 0):
             raise InputError("--sampling=random and --num_trials=N belong together.")
+        if self.num_repeats and self.sampling != "random":
+            raise InputError("--num_repeats needs --sampling=random.")
+
+    def repeat_axes(self) -> list[plan.Axis]:
+        """The axes of the networks of one architecture."""
+        fixed = ("layer_size", "num_layers", "w0_initial")
+        return [
+            plan.Axis(axis.name, values=(getattr(self, f"repeat_{axis.name}"),))
+            if axis.name in fixed
+            else axis
+            for axis in self.axes()
+        ]
 
     def axes(self) -> list[plan.Axis]:
         """The axes of the grid or sample."""

@@ -8,7 +8,6 @@ are escaped here, headings and captions are ours and may hold tags.
 import base64
 import html
 import io
-import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from matplotlib.ticker import EngFormatter
 from PIL import Image
 
 from experiments import figures
+from jaxfleet import places
 
 MAX_ROWS = 200  # of a table on the page
 MAX_SIDE_PX = 512
@@ -86,7 +86,7 @@ def cell(image: Image.Image, caption: str, alt: str) -> str:
 def plot(folder: pathlib.Path, drawing: Drawing) -> str:
     """Draws a figure, leaves its PNG in the folder, and returns it for the page."""
     light, dark = (figures.to_png(drawing.draw, theme) for theme in ("light", "dark"))
-    write(folder / f"{drawing.name}.png", light)
+    places.write_atomically(folder / f"{drawing.name}.png", light)
     return (
         f'<figure class="plot"><h3>{drawing.heading}</h3><picture>'
         f'<source media="screen and (prefers-color-scheme: dark)" '
@@ -189,13 +189,6 @@ def slug(name: str) -> str:
 
 def _data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def write(path: pathlib.Path, data: bytes) -> None:
-    """Writes a file that is either absent, or old, or whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 READING = """<pre>table = pandas.read_parquet("parts")</pre>

@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments import figures, page
 from experiments.page import Drawing
+from jaxfleet import places
 
 MAX_PHOTOS = 6
 MAX_SIZES = 5
@@ -50,7 +51,7 @@ def write_report(
     Args:
         run_dir: folder of the run; made if absent.
         table: one row per fit, with the columns of the store. `psnr_8bit_db` and the PSNR of a
-            diverged fit may be NaN.
+            diverged fit may be NaN, and the histories of some or all rows None.
         photos: image_id -> [H, W, 3] uint8; photographs that are absent get no pictures.
         render: row -> [H, W, 3] float, the picture that the kept weights make; called for a
             dozen rows at most.
@@ -82,7 +83,7 @@ def write_report(
     }
     path = run_dir / "report.html"
     tiles = headline(table, fitted, settings, progress)
-    page.write(path, page.assemble(title, tiles, sections).encode())
+    places.write_atomically(path, page.assemble(title, tiles, sections).encode())
     return path
 
 
@@ -183,7 +184,8 @@ def _rate_distortion(
 
 
 def _histories(fitted: pd.DataFrame) -> Drawing | None:
-    ranked = _spread(fitted.sort_values("best_psnr_db", ascending=False), MAX_HISTORIES)
+    known = fitted[fitted["iteration_history"].notna()]
+    ranked = _spread(known.sort_values("best_psnr_db", ascending=False), MAX_HISTORIES)
     iterations, psnr_db, labels = [], [], []
     for _, row in ranked.iterrows():
         steps = np.asarray(row["iteration_history"], dtype=float)
@@ -249,8 +251,9 @@ def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 def _pixel_steps(table: pd.DataFrame) -> pd.Series:
     """Pixels times iterations of each fit; one that stopped early counts to its last record."""
-    last = pd.Series([max(steps, default=0) for steps in table["iteration_history"]], dtype=float)
-    run = table["num_iters"].where(table["status"] == "done", last)
+    last = table["iteration_history"].map(lambda steps: max(steps, default=0), na_action="ignore")
+    run = table["num_iters"].where(table["status"] == "done", last.astype(float))
+    run = run.fillna(table["best_iteration"])
     return table["image_height"] * table["image_width"] * run
 
 
@@ -271,7 +274,7 @@ def _pictures(
             "reconstruction": page.small(page.to_8bit(decoded)),
             f"error × {ERROR_GAIN}": page.small(page.to_8bit(error)),
         }
-        page.write(
+        places.write_atomically(
             folder / f"pictures_{number}_{page.slug(row['image_id'])}.png", page.strip(labelled)
         )
         cells = "".join(page.cell(image, label, label) for label, image in labelled.items())
@@ -305,7 +308,7 @@ def _sizes(
     labelled[f"<strong>original</strong> <span>{html.escape(name)}</span>"] = page.small(
         photos[name]
     )
-    page.write(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
+    places.write_atomically(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
     cells = "".join(
         page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
     )

@@ -1,7 +1,8 @@
 """Networks of a run as files for other programs: one file each, and an index of them.
 
 What a file holds is in `jaxinr.export`. The index has a line for every network in the folder, with
-the hyperparameters that PyTorch's format has no room for.
+the hyperparameters that PyTorch's format has no room for. The format coin_collection is another
+matter, files of many networks each: see `coin_collection`.
 """
 
 import csv
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 
 import jaxfleet
-from jaxfleet import store
+from experiments import coin_collection
+from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxinr import export
 from jaxinr.trial import CHANNELS
@@ -34,6 +36,7 @@ _COLUMNS = (
 ).split()
 _HEADER = ["file", "format", *_COLUMNS, "coordinates", "plan"]
 _SELECTORS = ("trial_id", "image_id", "num_layers", "layer_size")
+COLLECTION = "coin_collection"
 _CHUNK = 512  # networks whose weights are in memory at a time
 
 
@@ -46,8 +49,10 @@ class ExportConfig:
         metadata={
             "group": "Files",
             "help": "torch: a state_dict for COIN's code (needs PyTorch); npz: for numpy.load; "
-            "safetensors: for readers in many languages; json: for a page in a browser.",
-            "choices": tuple(export.FORMATS),
+            "safetensors: for readers in many languages; json: for a page in a browser; "
+            "coin_collection: all networks in the schema of the published COIN collection, as JSON "
+            "lines and as Parquet.",
+            "choices": (*export.FORMATS, COLLECTION),
         },
     )
     output: str = field(
@@ -60,7 +65,19 @@ class ExportConfig:
     )
     max_files: int = field(
         default=1000,
-        metadata={"help": "Refuses to write more files than this; 0 for no limit.", "lower": 0},
+        metadata={
+            "help": "Refuses to write more files than this; 0 for no limit. Of no matter for "
+            "coin_collection, which has many networks in a file.",
+            "lower": 0,
+        },
+    )
+    rows_per_file: int | None = field(
+        default=None,
+        metadata={
+            "help": "coin_collection alone: networks in a file at most; "
+            f"{coin_collection.ROWS_PER_FILE} unless told.",
+            "lower": 1,
+        },
     )
     trial_id: tuple[int, ...] = field(
         default=(),
@@ -81,6 +98,11 @@ class ExportConfig:
         default=False,
         metadata={"help": "Of each photograph only the network of the best PSNR among those."},
     )
+
+    def __post_init__(self) -> None:
+        """Refuses what contradicts itself."""
+        if self.rows_per_file is not None and self.format != COLLECTION:
+            raise InputError(f"--rows_per_file belongs to --format={COLLECTION}.")
 
 
 def file_name(row: Mapping[str, Any], ending: str) -> str:
@@ -108,7 +130,7 @@ def select(frame: Any, config: ExportConfig) -> Any:
         frame = frame.loc[measured.groupby("image_id")["best_psnr_db"].idxmax()]
     if frame.empty:
         raise InputError("no finished network is all of what the flags ask for; ask for less.")
-    if 0 < config.max_files < len(frame):
+    if config.format != COLLECTION and 0 < config.max_files < len(frame):
         raise InputError(
             f"{len(frame)} networks would be {len(frame)} files; choose with --best_per_image, "
             f"--image_id, --layer_size and the like, or allow them with --max_files={len(frame)}."
@@ -127,7 +149,6 @@ def run(config: ExportConfig, run_dir: Path) -> str:
             selection that cannot be met, or a missing PyTorch.
         OSError: if the disk is full.
     """
-    ending, as_bytes = export.FORMATS[config.format]
     try:
         export.require(config.format)
     except ImportError:
@@ -138,8 +159,13 @@ def run(config: ExportConfig, run_dir: Path) -> str:
     coordinates = table.manifest["plan"].get("coordinates")
     if coordinates is None or table.manifest["network"] != {"inputs": 2, "outputs": CHANNELS}:
         raise InputError(f"--run_dir={run_dir}: no run of siren_grid; give one.")
-    chosen = select(table.to_pandas(_COLUMNS), config)
+    own = ["split"] if config.format == COLLECTION else []
+    chosen = select(table.to_pandas([*_COLUMNS, *own]), config)
     folder = Path(config.output).expanduser() if config.output else run_dir / "export"
+    done = (run_dir / "DONE").exists()
+    if config.format == COLLECTION:
+        return _collection(config, table, chosen, folder, done)
+    ending, as_bytes = export.FORMATS[config.format]
     plan_hash = table.manifest["plan_hash"][:12]
     lines = _claim(folder, plan_hash)
     written = 0
@@ -149,17 +175,27 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         facts = {name: _plain(row[name]) for name in _COLUMNS} | {"coordinates": coordinates}
         data = as_bytes(table.weights(row), {name: facts[name] for name in CARRIED})
         name = file_name(row, ending)
-        store.write_atomically(folder / name, data)
+        places.write_atomically(folder / name, data)
         lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
         written += 1
-    store.write_atomically(folder / INDEX, _csv(lines))
-    return _answer(written, len(chosen) - written, folder, (run_dir / "DONE").exists())
-
-
-def _answer(written: int, lost: int, folder: Path, done: bool) -> str:
+    places.write_atomically(folder / INDEX, _csv(lines))
     text = f"{written} networks written to {folder}, listed in {folder / INDEX}."
-    if lost:
-        text += f" {lost} left out: diverged, with weights that are not finite."
+    return text + _remarks(len(chosen) - written, done)
+
+
+def _collection(config: ExportConfig, table: Any, chosen: Any, folder: Path, done: bool) -> str:
+    if not places.is_local(folder):
+        raise InputError(f"--format={COLLECTION} writes to a local folder; give --output=FOLDER.")
+    rows_per_file = config.rows_per_file or coin_collection.ROWS_PER_FILE
+    counts = coin_collection.export(table, chosen, folder, rows_per_file=rows_per_file)
+    rows = ", ".join(f"{count} {split}" for split, count in counts.items())
+    written = sum(counts.values())
+    text = f"{written} networks ({rows}) written to {folder}, see {folder / coin_collection.CARD}."
+    return text + _remarks(len(chosen) - written, done)
+
+
+def _remarks(lost: int, done: bool) -> str:
+    text = f" {lost} left out: diverged, with weights that are not finite." if lost else ""
     return text if done else f"{text} The run is not finished; repeat the command for the rest."
 
 
@@ -179,7 +215,7 @@ def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
         raise InputError(f"--output={folder}: {error.strerror}; give another folder.") from None
     index = folder / INDEX
     if not [path for path in folder.iterdir() if not path.name.startswith(".")]:
-        store.write_atomically(index, _csv({}))  # from here on the folder is known as ours
+        places.write_atomically(index, _csv({}))  # from here on the folder is known as ours
     lines = _lines(index)
     if lines is None or any(line["plan"] != plan_hash for line in lines):
         raise InputError(

@@ -4,12 +4,11 @@ Fits a grid, or a random sample, of SIRENs to photographs. Source: Vonderfecht &
 Encoding Error of SIRENs (TMLR 2024), whose collection has the same columns.
 """
 
+import contextlib
 import dataclasses
-import hashlib
+import functools
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,23 @@ import pyarrow as pa
 
 import jaxfleet
 import jaxinr
-from experiments import forecast, report
+from experiments import report
+from experiments.fits import Job as Job
+from experiments.fits import make_row as make_row
+from experiments.fits import make_works as make_works
+from experiments.fits import run_jobs as run_jobs
+from experiments.fits import schema as schema
 from experiments.grid_config import GridConfig as GridConfig
-from jaxfleet import executors, plan, store, trainer
+from jaxfleet import executors, places, plan, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
-from jaxfleet.trainer import Finished
-from jaxinr import buckets, quantise
-from jaxinr.fit import MAX_PIXELS, describe
-from jaxinr.siren import Params
-from jaxinr.trial import CHANNELS, Trial
+from jaxinr.collection import split_of as split_of
+from jaxinr.fit import MAX_PIXELS
+from jaxinr.trial import Trial
 
-PROGRESS_FILE = "progress.jsonl"
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One network to fit: its place in the plan, its picture and hyperparameters."""
-
-    trial_id: int
-    photo: int
-    trial: Trial
+HISTORIES = ("iteration_history", "psnr_history")
 
 
 def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
@@ -50,129 +43,37 @@ def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
     Raises:
         InputError: if nothing is left after the filters.
     """
+    limit = config.max_bits_per_pixel
 
     def small(photo: int, values: Mapping[str, Any]) -> bool:
         height, width = pictures[photo].pixels.shape[:2]
-        limit = config.max_bits_per_pixel
-        return not limit or Trial(**values).bits_per_pixel(height, width) <= limit
+        return Trial(**values).bits_per_pixel(height, width) <= limit
 
     if config.sampling == "random":
-        places = plan.Axis("photo", values=tuple(range(len(pictures))))
-        drawn = plan.sample(
-            [places, *config.axes()],
-            config.num_trials,
-            config.sampling_seed,
-            lambda values: small(int(values["photo"]), _without(values, "photo")),
-        )
-        chosen = [(int(values["photo"]), _without(values, "photo")) for values in drawn]
+        photo = plan.Axis("photo", values=tuple(range(len(pictures))))
+
+        def draw(axes: Sequence[plan.Axis], count: int, seed: Sequence[int]) -> list[Any]:
+            drawn = plan.sample(
+                [photo, *axes],
+                count,
+                seed,
+                lambda values: not limit or small(int(values["photo"]), _without(values, "photo")),
+            )
+            return [(int(values.pop("photo")), values) for values in drawn]
+
+        chosen = draw(config.axes(), config.num_trials, [config.sampling_seed])
+        chosen += draw(config.repeat_axes(), config.num_repeats, [config.sampling_seed, 1])
     else:
         points = plan.grid(config.axes())
         chosen = [
             (photo, values)
             for photo in range(len(pictures))
             for values in points
-            if small(photo, values)
+            if not limit or small(photo, values)
         ]
     if not chosen:
         raise InputError("--max_bits_per_pixel leaves no network; raise it.")
     return [Job(i, photo, Trial(**values)) for i, (photo, values) in enumerate(chosen)]
-
-
-def split_of(image_id: str) -> str:
-    """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
-    place = int(hashlib.sha256(image_id.encode()).hexdigest()[:8], 16) / 2**32
-    return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
-
-
-def schema() -> pa.Schema:
-    """Columns of the table."""
-    texts = ("image_id", "split", "status")
-    wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
-    counts = ("trial_id", "parameters", "weight_bits", "best_iteration")
-    names = (
-        "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
-        "learning_rate num_iters seed status parameters hp_bpp fp_bpp weight_bits quantised_bpp "
-        "entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim best_iteration iteration_history "
-        "psnr_history seconds weights"
-    ).split()
-    kinds: dict[str, pa.DataType] = {
-        **dict.fromkeys(texts, pa.string()),
-        **dict.fromkeys((*wholes, *counts), pa.int64()),
-        "iteration_history": pa.list_(pa.int32()),
-        "psnr_history": pa.list_(pa.float32()),
-        "weights": pa.list_(pa.float32()),
-    }
-    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-
-
-def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> dict[str, Any]:
-    """What the table says of one fitted network.
-
-    Sizes are in bits per pixel of the photograph: `fp_bpp` and `hp_bpp` at 32 and 16 bits a weight,
-    `quantised_bpp` at `weight_bits`, and `entropy_bpp` what an ideal entropy coder needs for those
-    codes (NaN where a weight is not finite). None counts headers or ranges.
-    """
-    height, width = photo.pixels.shape[:2]
-    fit = describe(finished, job.trial, photo.pixels)
-    values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
-    return {
-        "trial_id": job.trial_id,
-        "image_id": photo.image_id,
-        "split": split_of(photo.image_id),
-        "image_height": height,
-        "image_width": width,
-        **dataclasses.asdict(job.trial),
-        "parameters": job.trial.parameters,
-        "hp_bpp": job.trial.bits_per_pixel(height, width, bits=16),
-        "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
-        "weight_bits": weight_bits,
-        "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
-        "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
-        **values,
-        "weights": store.flatten(fit.params),
-    }
-
-
-def make_works(
-    config: GridConfig, pictures: Sequence[Photo], jobs: Sequence[Job]
-) -> list[tuple[buckets.Bucket, executors.Work]]:
-    """The plan's buckets, and how an executor runs each."""
-    trials = [job.trial for job in jobs]
-    pixels = [photo.pixels for photo in pictures]
-    picture_of = [job.photo for job in jobs]
-    target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
-    found = buckets.make_buckets(
-        trials,
-        [pixels[photo].shape[:2] for photo in picture_of],
-        shards=sum(mesh.size for mesh in trainer.lanes()),
-        platform=jax.local_devices()[0].platform,
-        coordinates=config.coordinates,
-        log_every=config.log_every,
-    )
-
-    def work(number: int, bucket: buckets.Bucket) -> executors.Work:
-        own = [jobs[i] for i in bucket.jobs]
-
-        def start(skip: Sequence[int]) -> trainer.Trainer:
-            return buckets.make_trainer(
-                bucket,
-                trials,
-                pixels,
-                picture_of,
-                target_loss=[target] * len(trials),
-                bias_init=config.bias_init,
-                skip=skip,
-            )
-
-        def row(finished: Finished) -> dict[str, Any]:
-            job = own[finished.job]
-            return make_row(job, pictures[job.photo], finished, config.weight_bits)
-
-        return executors.Work(
-            f"bucket-{number:03}", np.array([job.trial_id for job in own]), start, row
-        )
-
-    return [(bucket, work(number, bucket)) for number, bucket in enumerate(found)]
 
 
 def run(config: GridConfig, run_dir: Path) -> str:
@@ -185,6 +86,16 @@ def run(config: GridConfig, run_dir: Path) -> str:
         InputError: for photographs, plans and directories that cannot be used.
         OSError: if the disk is full.
     """
+    pictures, jobs = _make_plan(config)
+    if config.executor == "ray" and not config.dry_run:
+        _run_on_ray(config, run_dir, pictures, jobs)
+        config = dataclasses.replace(config, shard=None, num_shards=None)
+    return run_jobs(
+        config, run_dir, pictures, jobs, lambda: write_report(config, run_dir, pictures)
+    )
+
+
+def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
     pictures = sources.load(
         config.photos,
         image_size=config.image_size,
@@ -192,87 +103,59 @@ def run(config: GridConfig, run_dir: Path) -> str:
         max_images=config.max_images,
     )
     check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
-    jobs = make_jobs(config, pictures)
-    return run_jobs(
-        config, run_dir, pictures, jobs, lambda: write_report(config, run_dir, pictures)
-    )
+    return pictures, make_jobs(config, pictures)
 
 
-def run_jobs(
-    config: GridConfig,
-    run_dir: Path,
-    pictures: Sequence[Photo],
-    jobs: Sequence[Job],
-    finish: Callable[[], Path],
-    facts: Mapping[str, Any] | None = None,
-) -> str:
-    """Fits those of the jobs that are not fitted yet, then calls `finish`.
-
-    Args:
-        config: how to fit; the jobs say what.
-        run_dir: of these jobs alone.
-        pictures: what the jobs' `photo` counts.
-        jobs: in the order of their `trial_id`.
-        finish: writes the page of the run and gives its path; the table is complete by then.
-        facts: what defines the jobs beside the config and the pictures, JSON-able.
-
-    Returns:
-        What was done and where to look; of a dry run, the plan and its cost.
-
-    Raises:
-        InputError: for a directory that cannot be used.
-        OSError: if the disk is full.
-    """
-    pairs = make_works(config, pictures, jobs)
-    if config.dry_run:
-        return forecast.describe([pair[0] for pair in pairs], [pair[1] for pair in pairs], jobs)
-    results = store.Store(
-        run_dir,
-        {**_facts(config, pictures), **(facts or {})},
-        schema(),
-        network={"inputs": 2, "outputs": CHANNELS},
-    )
-    try:
-        with store.naming(run_dir):
-            _run(config, run_dir, pictures, jobs, pairs, results)
-            page = finish()
-            (run_dir / "DONE").touch()
-    finally:
-        results.close()
-    best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
-    return f"{len(best)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
-
-
-def _run(
-    config: GridConfig,
-    run_dir: Path,
-    pictures: Sequence[Photo],
-    jobs: Sequence[Job],
-    pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
-    results: store.Store,
+def _run_on_ray(
+    config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[Job]
 ) -> None:
-    left = [job for job in jobs if job.trial_id not in results.done]
-    pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
-    if left:
-        (run_dir / "DONE").unlink(missing_ok=True)
-    start = time.time()
-    with (
-        Progress(len(jobs), pixel_steps, fits_done=len(jobs) - len(left)) as display,
-        (run_dir / PROGRESS_FILE).open("a", buffering=1) as log,
-    ):
-        for name in results.set_aside:
-            display.note(f"{name} was damaged or missing; its fits are made again.")
-        display.on_sample = lambda sample: log.write(json.dumps(sample) + "\n")
-        executors.run_here(
-            [work for _, work in pairs],
-            results,
-            display,
-            checkpoint_minutes=config.checkpoint_minutes,
+    """Has a cluster fit the jobs; the report is left to this process."""
+    kind, _, folder = config.photos.partition(":")
+    if kind == "folder":  # other processes stand elsewhere
+        config = dataclasses.replace(
+            config, photos=f"folder:{Path(folder).expanduser().absolute()}"
         )
-    if left:
-        seconds = results.manifest.get("wall_seconds", 0.0) + time.time() - start
-        results.note(wall_seconds=seconds)
-    shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+    run_dir = run_dir.absolute() if places.is_local(run_dir) else run_dir
+    count = config.num_shards or 4 * len(jax.local_devices())
+    work = np.array([pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in jobs])
+    seen: set[str] = set()
+    counted = np.zeros(len(jobs), bool)
+
+    def news() -> Iterator[tuple[float, list[float]]]:
+        """Work and PSNR of the parts that were not there at the last look."""
+        for name in places.names(run_dir / store.PARTS):
+            if name not in seen:
+                seen.add(name)
+                with contextlib.suppress(OSError, pa.ArrowInvalid):  # damaged, or set aside
+                    rows = store.read_part(run_dir / store.PARTS / name, ["trial_id", "psnr_db"])
+                    ids = rows["trial_id"].to_numpy()
+                    new = ~counted[ids]  # parts are merged at the end of a share
+                    counted[ids] = True
+                    yield float(work[ids[new]].sum()), rows["psnr_db"].to_numpy()[new].tolist()
+
+    before = list(news())
+    left = work.sum() - sum(steps for steps, _ in before)
+    done = sum(len(psnr_db) for _, psnr_db in before)
+    with Progress(len(jobs), float(left), fits_done=done) as display:
+
+        def poll() -> None:
+            for steps, psnr_db in news():
+                display.update(steps, psnr_db)
+
+        executors.run_on_ray(
+            functools.partial(_share, config, str(run_dir), count),
+            count,
+            poll,
+            address=config.ray_address,
+            cpus=config.ray_cpus,
+            gpus=config.ray_gpus,
+        )
+
+
+def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
+    """A task of a cluster."""
+    config = dataclasses.replace(config, shard=index, num_shards=count)
+    return run_jobs(config, places.place(run_dir), *_make_plan(config), finish=None)
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
@@ -285,12 +168,19 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         weights: Any = table.weights(row)
         return jaxinr.render(weights, trial, shape, coordinates=config.coordinates)
 
-    log = run_dir / PROGRESS_FILE
-    lines = log.read_text().splitlines() if log.exists() else []
+    logs = [
+        list(_samples((run_dir / name).read_text().splitlines()))
+        for name in places.names(run_dir)
+        if name.startswith("progress") and name.endswith(".jsonl")
+    ]
     manifest = table.manifest
+    columns = [name for name in schema().names if name not in ("weights", *HISTORIES)]
+    frame = table.to_pandas(columns)
+    some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // report.MAX_HISTORIES]
+    histories = table.to_pandas(["trial_id", *HISTORIES], [("trial_id", "in", some.tolist())])
     return report.write_report(
         run_dir,
-        table.to_pandas(),
+        frame.merge(histories, on="trial_id", how="left"),
         {photo.image_id: photo.pixels for photo in pictures},
         render,
         title="SIRENs fitted to photographs",
@@ -299,10 +189,16 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
             "device": manifest["device"],
             "git_commit": manifest["git_commit"],
             "versions": manifest["versions"],
-            "wall_seconds": manifest.get("wall_seconds", 0.0),
+            "wall_seconds": sum(map(_seconds, logs)),
         },
-        progress=list(_samples(lines)),
+        progress=logs[0] if len(logs) == 1 else [],
     )
+
+
+def _seconds(samples: Sequence[Mapping[str, float]]) -> float:
+    """Wall time of a process and of those before it that were stopped, which began at 0 again."""
+    clock = np.array([sample["seconds"] for sample in samples] + [0.0])
+    return float(clock[:-1][np.diff(clock) < 0].sum())
 
 
 def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
@@ -311,12 +207,6 @@ def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
             yield json.loads(line)
         except ValueError:  # the last line of a killed run
             continue
-
-
-def _entropy_bits(params: Params, weight_bits: int) -> float:
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-        return float("nan")  # a network that never had a finite loss
-    return quantise.quantise(params, weight_bits).entropy_bits
 
 
 def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
@@ -332,20 +222,6 @@ def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
                 f"{photo.image_id} has {height} x {width} pixels, more than a network can tell "
                 f"apart; {remedy}."
             )
-
-
-def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
-    """What defines the results: flags and pixels."""
-    neutral = ("photos", "checkpoint_minutes", "dry_run")
-    digest = hashlib.sha256()
-    for photo in pictures:
-        digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
-        digest.update(photo.pixels.tobytes())
-    flags = {
-        f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in neutral
-    }
-    flags |= {axis.name: str(axis) for axis in config.axes()}  # 2e-4 is 0.0002
-    return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,17 +1,27 @@
-"""What is in flight, kept on disk with Orbax: one tree of numpy arrays at a time."""
+"""What is in flight, kept on disk with Orbax: one tree of numpy arrays at a time.
+
+Where the run directory is in an object store, Orbax writes to a temporary folder, and the snapshot
+goes to and fro as one archive.
+"""
 
 import errno
+import io
 import logging
 import os
 import re
 import shutil
+import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxfleet import places
+
 MARGIN_BYTES = 1 << 20  # for Orbax's own files
+ARCHIVE = "snapshot.tar"
 
 
 class Checkpoints:
@@ -19,7 +29,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         """`folder` need not exist."""
-        self.folder = folder.absolute()
+        self.folder = folder.absolute() if places.is_local(folder) else folder
 
     def save(self, tree: Any) -> None:
         """Writes a tree of arrays; Orbax renames it into place when it is complete.
@@ -27,6 +37,14 @@ class Checkpoints:
         Raises:
             OSError: if the disk is full or the folder cannot be written; the last one stays.
         """
+        if not places.is_local(self.folder):
+            with tempfile.TemporaryDirectory() as folder:
+                Checkpoints(Path(folder)).save(tree)
+                archive = io.BytesIO()
+                with tarfile.open(fileobj=archive, mode="w") as tar:
+                    tar.add(folder, arcname=".")
+            places.write_atomically(self.folder / ARCHIVE, archive.getvalue())
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = self._numbers()
         path = self.folder / str(numbers[-1] + 1 if numbers else 0)
@@ -54,6 +72,15 @@ class Checkpoints:
 
     def load(self) -> Any | None:
         """The latest whole snapshot as numpy arrays, tuples as lists; None if there is none."""
+        if not places.is_local(self.folder):
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    data = io.BytesIO((self.folder / ARCHIVE).read_bytes())
+                    with tarfile.open(fileobj=data) as tar:
+                        tar.extractall(folder, filter="data")
+                except (OSError, tarfile.TarError):
+                    return None
+                return Checkpoints(Path(folder)).load()
         numbers = self._numbers()
         if not numbers:
             return None
@@ -72,7 +99,10 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Forgets all snapshots."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if places.is_local(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        elif (self.folder / ARCHIVE).exists():
+            (self.folder / ARCHIVE).unlink()
 
     def _numbers(self) -> list[int]:
         if not self.folder.is_dir():

@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one line. It names the thing and says what to do, so that a launch
     script can print it alone, without a traceback, and exit non-zero.
     """
+
+
+class InUseError(InputError):
+    """Another process works on it; later it may be free."""

@@ -1,18 +1,34 @@
-"""Where buckets run: this process."""
+"""Where buckets run: in this process, one share of a job array, or a Ray cluster.
 
+A share is cut by `shards`; what it does is the same everywhere, and results meet in the store.
+"""
+
+import contextlib
 import dataclasses
+import io
+import logging
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+import jax
 import numpy as np
 
 from jaxfleet.checkpoints import Checkpoints
+from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress
 from jaxfleet.store import Store
 from jaxfleet.trainer import Finished, Trainer
 
-FLUSH_SECONDS = 30.0
+FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between checkpoints
+FLUSH_BYTES = 1 << 25
+POLL_SECONDS = 2.0
+LOST_SECONDS = 60.0  # until a process of a lost machine has surely ended
+STOP_SECONDS = 15.0  # for tasks to write their checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,34 +65,188 @@ def run_here(
 
     A checkpoint of other slots or jobs (another machine's) is left alone, its fits begun again.
     Rows are flushed before every checkpoint, so that a network is always in a part, in the latest
-    checkpoint, or not begun.
+    checkpoint, or not begun. Ctrl-C and SIGTERM wait for the end of a segment and for a checkpoint
+    (a second one does not wait).
 
     Raises:
         OSError: if the disk is full; finished parts and the last checkpoint stay.
     """
+    wait = FLUSH_SECONDS
     for work in works:
         done = np.flatnonzero(np.isin(work.trial_ids, list(store.done))).tolist()
         if len(done) == len(work.trial_ids):
             continue
-        checkpoints = Checkpoints(store.run_dir / "checkpoints" / work.name)
+        checkpoints = Checkpoints(checkpoint_folder(store) / work.name)
         trainer = work.make_trainer(done)
         if checkpoints.folder.exists():
             display.note(_take_up(work, trainer, checkpoints.load(), done))
         flushed = saved = time.monotonic()
-        for finished in train(trainer):
-            rows = [work.row(one) for one in finished]
-            store.add(rows)
-            display.update(trainer.work_done, [row["psnr_db"] for row in rows], trainer.losses())
-            now = time.monotonic()
-            if now - saved > 60 * checkpoint_minutes:
+        with _signals_wait() as stop:
+            for finished in train(trainer):
+                rows = [work.row(one) for one in finished]
+                store.add(rows)
+                display.update(
+                    trainer.work_done, [row["psnr_db"] for row in rows], trainer.losses()
+                )
+                now = time.monotonic()
+                if stop.is_set() or now - saved > 60 * checkpoint_minutes:
+                    store.flush()
+                    checkpoints.save({**trainer.snapshot(), "trial_ids": work.trial_ids})
+                    flushed = saved = time.monotonic()
+                elif now - flushed > wait or store.pending_bytes > FLUSH_BYTES:
+                    store.flush()
+                    flushed, wait = now, min(2 * wait, 60 * checkpoint_minutes)
+                if stop.is_set():
+                    break
+            else:
                 store.flush()
-                checkpoints.save({**trainer.snapshot(), "trial_ids": work.trial_ids})
-                flushed = saved = time.monotonic()
-            elif now - flushed > FLUSH_SECONDS:
-                store.flush()
-                flushed = now
-        store.flush()
-        checkpoints.clear()
+                checkpoints.clear()
+        if stop.is_set():  # and its handler, another program's, let it pass
+            raise KeyboardInterrupt
+
+
+def checkpoint_folder(store: Store) -> Path:
+    """Where this shard keeps what is in flight."""
+    return store.run_dir / f"checkpoints{store.shard.suffix}"
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[threading.Event]:
+    """Holds SIGINT and SIGTERM back until the end of the block; the event says that one came.
+
+    A second one of them is not held back. Outside of the main thread Python has no signals.
+    """
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    held: list[int] = []
+
+    def hold(number: int, frame: Any) -> None:
+        came.set()
+        held.append(number)
+        if before[number] is not _interrupt_once:
+            signal.signal(number, before[number])
+
+    numbers: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in before:
+        signal.signal(number, hold)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in held[:1]:
+        signal.raise_signal(number)
+
+
+def run_on_ray(
+    share: Callable[[int], Any],
+    count: int,
+    poll: Callable[[], Any],
+    *,
+    address: str,
+    cpus: float,
+    gpus: float,
+    retries: int = 10,
+) -> None:
+    """Runs share(0) to share(count - 1) as tasks of a Ray cluster.
+
+    A task whose process or machine is lost starts again elsewhere and goes on from what is in the
+    run directory, which every machine must see under the same name.
+
+    Args:
+        share: the work of a share; pickled, so a function of a module, or a partial of one.
+        count: of shares; several for each worker, so that none is idle long at the end.
+        poll: called every two seconds or so while tasks run.
+        address: of the cluster; "" starts one on this machine, for as long as this process lives.
+        cpus: that a task needs.
+        gpus: that a task needs.
+        retries: of a task.
+
+    Raises:
+        InputError: if Ray is not installed, there is no cluster at the address, or a task says so.
+        OSError: if a disk is full, or a task was lost too often.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--executor=ray needs Ray: pip install 'jaxfleet[ray]'.") from None
+
+    def task(index: int) -> None:
+        signal.signal(signal.SIGINT, _interrupt_once)
+        _use_cores(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
+        _wait_for_lock(lambda: share(index))
+
+    # Ray tells of lost workers on standard output, whatever its log level; they are made up for.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            with _signals_kept():
+                ray.init(
+                    address=address or None,
+                    log_to_driver=False,
+                    include_dashboard=None if address else False,
+                    logging_level=logging.ERROR,
+                )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"--ray_address={address}: {reason}") from None
+        with _signals_wait() as stop:  # which Ray would make another exception of
+            running: list[Any] = []
+            try:
+                remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries)(task)
+                running = [remote.remote(index) for index in range(count)]
+                while running and not stop.is_set():
+                    ended, running = ray.wait(running, timeout=POLL_SECONDS)
+                    ray.get(ended)
+                    poll()
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.RayError as error:
+                raise OSError(str(error).splitlines()[0]) from None
+            finally:
+                for one in running:
+                    ray.cancel(one)  # as Ctrl-C does: after a checkpoint
+                if running:
+                    ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Puts back the handlers of SIGINT and SIGTERM, which Ray takes for itself."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt_once(number: int, frame: Any) -> NoReturn:
+    """What SIGINT does to a task: Ray sends it every two seconds until the task has ended."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _use_cores(count: float) -> None:
+    """Has JAX take so many cores of a machine that others share, if it has not started yet."""
+    with contextlib.suppress(RuntimeError):  # it has, for the task before
+        jax.config.update("jax_num_cpu_devices", max(1, int(count)))
+
+
+def _wait_for_lock(work: Callable[[], Any]) -> None:
+    """Gives a process that was lost, and has this share, the time to find that out and to end."""
+    end = time.monotonic() + LOST_SECONDS
+    while True:
+        try:
+            work()
+            return
+        except InUseError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def _take_up(

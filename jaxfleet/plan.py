@@ -16,6 +16,8 @@ from jaxfleet.errors import InputError
 
 Number = int | float
 
+SAMPLE_BLOCK = 1024  # draws at a time; another number is another sample
+
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
@@ -43,16 +45,18 @@ class Axis:
             return ",".join(f"{value:.12g}" for value in self.values)
         return f"{self.law}:{self.low:.12g}:{self.high:.12g}"
 
-    def draw(self, key: np.random.Generator) -> Number:
-        """One value."""
+    def draw(self, key: np.random.Generator, count: int) -> list[Number]:
+        """`count` independent values."""
         if self.law == "values":
-            return self.values[int(key.integers(len(self.values)))]
+            return [self.values[i] for i in key.integers(len(self.values), size=count)]
         if self.integer and self.law == "uniform":
-            return int(key.integers(int(self.low), int(self.high), endpoint=True))
+            return key.integers(int(self.low), int(self.high), count, endpoint=True).tolist()
         if self.law == "uniform":
-            return float(key.uniform(self.low, self.high))
-        value = math.exp(key.uniform(math.log(self.low), math.log(self.high)))
-        return min(max(round(value), int(self.low)), int(self.high)) if self.integer else value
+            return key.uniform(self.low, self.high, count).tolist()
+        values = np.exp(key.uniform(math.log(self.low), math.log(self.high), count))
+        if self.integer:
+            values = np.clip(np.rint(values), self.low, self.high).astype(int)
+        return values.tolist()
 
 
 def parse_axis(
@@ -126,7 +130,7 @@ def grid(axes: Sequence[Axis]) -> list[dict[str, Number]]:
 def sample(
     axes: Sequence[Axis],
     count: int,
-    seed: int,
+    seed: int | Sequence[int],
     keep: Callable[[Mapping[str, Number]], bool] = lambda _: True,
 ) -> list[dict[str, Number]]:
     """`count` independent draws that `keep` accepts; the same seed gives the same draws.
@@ -136,15 +140,16 @@ def sample(
     """
     key = np.random.default_rng(seed)
     drawn: list[dict[str, Number]] = []
-    for tries in itertools.count():
-        if len(drawn) == count:
-            return drawn
+    tries = 0
+    while len(drawn) < count:
         if tries > 1000 * (len(drawn) + 1):
             raise InputError("fewer than one random trial in 1000 passes the filters; loosen them.")
-        candidate = {axis.name: axis.draw(key) for axis in axes}
-        if keep(candidate):
-            drawn.append(candidate)
-    raise AssertionError("unreachable")
+        columns = [axis.draw(key, SAMPLE_BLOCK) for axis in axes]
+        names = [axis.name for axis in axes]
+        candidates = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+        drawn += filter(keep, candidates)
+        tries += SAMPLE_BLOCK
+    return drawn[:count]
 
 
 def partition(

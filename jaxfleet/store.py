@@ -1,20 +1,19 @@
-"""Results on disk: Parquet parts, a manifest, resume, and a table to read.
+"""Results on disk: a plan, and Parquet parts that any number of processes add to.
 
-A run directory holds `manifest.json` (the plan, versions, device, and each part's checksum) and
-`parts/*.parquet`. A part is written under a temporary name, synced and renamed, and only then
-entered in the manifest, itself replaced in the same way: a reader never sees half a file, and a
-killed writer loses at most what it had not yet flushed. `pandas.read_parquet("parts")` reads all.
+A run directory, local or in an object store, holds `manifest.json` (the plan, versions, device) and
+`parts/*.parquet`. A part is written whole and never changed, and its name ends in the checksum of
+its bytes: a damaged part is known by its name, no list of parts has to be kept, and processes that
+share a directory need not know of each other. `pandas.read_parquet("parts")` reads all of it.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
+import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +21,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxfleet import places
 from jaxfleet.errors import InputError
+from jaxfleet.shards import WHOLE, Shard
 
 MANIFEST, PARTS, CORRUPT = "manifest.json", "parts", "corrupt"
-FORMAT = 1
+FORMAT = 2
+ROWS_PER_GROUP, GROUP_BYTES = 256, 1 << 21  # at most; read together where one row is wanted
+MERGED_BYTES = 1 << 27  # of a part that `merge` writes, at most
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax", "orbax-checkpoint", "pyarrow")
+_PART = re.compile(r"part(-\d{5}-of-\d{5})?-([0-9a-f]{16})\.parquet")
 
 
 class Store:
-    """The one writer of a run directory.
+    """A writer of a run directory: of the whole run, or of one shard among others.
 
     Args:
         run_dir: made if absent. What it holds must come from the same plan.
         plan: JSON-able facts that define the results; compared when a run is taken up again.
         schema: of the rows, with a column `trial_id`.
         network: inputs and outputs of the networks, for `Table.weights`.
+        shard: which share of the trials this process adds.
 
     Raises:
         InputError: for a directory of another plan, one that holds something else, one that cannot
-            be made, or one in use by another process.
+            be made, or one where another process writes the same shard.
     """
 
     def __init__(
@@ -50,22 +55,24 @@ class Store:
         schema: pa.Schema,
         *,
         network: Mapping[str, int],
+        shard: Shard = WHOLE,
     ) -> None:
         """Opens the directory; damaged parts are set aside, see `set_aside`."""
-        self.run_dir, self.schema = Path(run_dir), schema
+        self.run_dir, self.schema, self.shard = run_dir, schema, shard
+        self.parts = run_dir / PARTS
         self._rows: list[Mapping[str, Any]] = []
-        _claim(self.run_dir)
-        self._lock = _locked(self.run_dir)
-        try:
+        self.pending_bytes = 0
+        _claim(run_dir)
+        with contextlib.ExitStack() as stack:
+            lock = f".lock{shard.suffix}"
+            stack.enter_context(places.locked(run_dir, lock, "--run_dir"))
             self._open(dict(plan), dict(network))
-        except BaseException:
-            self.close()
-            raise
+            self._held = stack.pop_all()
 
     def _open(self, plan: dict[str, Any], network: dict[str, int]) -> None:
         path = self.run_dir / MANIFEST
         if path.exists():
-            self.manifest = _read_manifest(path)
+            self.manifest = read_manifest(path)
             _refuse_difference(self.run_dir, self.manifest["plan"], plan)
         else:
             digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
@@ -75,17 +82,18 @@ class Store:
                 "plan": plan,
                 "network": network,
                 **environment(),
-                "parts": {},
             }
-            write_atomically(path, json.dumps(self.manifest, indent=1).encode())
-        self.parts = self.run_dir / PARTS
-        self.parts.mkdir(exist_ok=True)
-        self.set_aside = self._check_parts()
-        self.done = self._done()
+            places.write_atomically(path, json.dumps(self.manifest, indent=1).encode())
+        if places.is_local(self.parts):
+            self.parts.mkdir(exist_ok=True)
+        self.set_aside = self._check_own_parts()
+        self.done = self._read_done()
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes rows; they are on disk after the next `flush`."""
         self._rows.extend(rows)
+        values = (value for row in rows for value in row.values())
+        self.pending_bytes += sum(getattr(value, "nbytes", 8) for value in values)
 
     def flush(self) -> None:
         """Writes the rows taken so far as one part.
@@ -96,183 +104,119 @@ class Store:
         if not self._rows:
             return
         table = pa.Table.from_pylist([dict(row) for row in self._rows], schema=self.schema)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue().to_pybytes()
-        numbers = [int(name[5:10]) for name in self.manifest["parts"]]
-        name = f"part-{max(numbers, default=-1) + 1:05}.parquet"
-        write_atomically(self.parts / name, data)
-        entry = {"rows": len(table), "bytes": len(data), "sha256": _digest(data)}
-        self._enter({**self.manifest["parts"], name: entry})
+        self._write(table)
         self.done.update(table["trial_id"].to_pylist())
-        self._rows = []
+        self._rows, self.pending_bytes = [], 0
 
-    def note(self, **facts: Any) -> None:
-        """Adds facts to the manifest."""
-        self.manifest.update(facts)
-        write_atomically(
-            self.run_dir / MANIFEST, json.dumps(self.manifest, indent=1, default=str).encode()
-        )
+    def merge(self, least: int = 2) -> None:
+        """Makes few parts of this shard's, where it has at least so many, each trial once.
+
+        For the end of a shard's work: a table opens in time proportional to its parts. The new part
+        is whole before the old ones go, so a kill in between leaves rows twice and none never; the
+        next merge, and `Table`, take them once.
+
+        Raises:
+            OSError: if the disk is full; the old parts stay.
+        """
+        matches = map(_PART.fullmatch, places.names(self.parts))
+        own = [match[0] for match in matches if match and (match[1] or "") == self.shard.suffix]
+        if len(own) < least:
+            return
+        group: list[Path] = []
+        tables: list[pa.Table] = []
+        for name in own:
+            table = read_part(self.parts / name)
+            if sum(one.nbytes for one in (*tables, table)) > MERGED_BYTES:
+                self._replace(group, tables)
+                group, tables = [], []
+            group.append(self.parts / name)
+            tables.append(table)
+        self._replace(group, tables)
+
+    def _replace(self, paths: Sequence[Path], tables: Sequence[pa.Table]) -> None:
+        """One part in place of several."""
+        if len(paths) < 2:
+            return
+        table = pa.concat_tables(tables)
+        place = np.unique(table["trial_id"].to_numpy(), return_index=True)[1]
+        name = self._write(table.take(place))
+        for path in paths:
+            if path.name != name:
+                path.unlink()
+
+    def _write(self, table: pa.Table) -> str:
+        """A part of these rows; gives its name."""
+        sink = pa.BufferOutputStream()
+        rows = min(ROWS_PER_GROUP, GROUP_BYTES * len(table) // max(table.nbytes, 1))
+        pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
+        data = sink.getvalue().to_pybytes()
+        name = f"part{self.shard.suffix}-{_digest(data)}.parquet"
+        places.write_atomically(self.parts / name, data)
+        return name
 
     def close(self) -> None:
         """Lets another process have the directory."""
-        os.close(self._lock)
+        self._held.close()
 
-    def _enter(self, parts: Mapping[str, Any]) -> None:
-        self.manifest["parts"] = dict(parts)
-        self.note()
+    def _check_own_parts(self) -> list[str]:
+        """Moves this shard's parts that are damaged to `corrupt/`; returns their names."""
+        bad = []
+        for name in places.names(self.parts, hidden=True):
+            path = self.parts / name
+            if name.startswith("."):
+                match = _PART.match(name[1:])
+                if match and (match[1] or "") == self.shard.suffix:
+                    path.unlink()  # of a process that was killed
+            elif self._is_own(name) and not is_whole(path):
+                bad.append(name)
+                places.move(path, self.run_dir / CORRUPT)
+        return sorted(bad)
 
-    def _check_parts(self) -> list[str]:
-        """Moves parts that are damaged or unknown to `corrupt/`; returns their names."""
-        known = self.manifest["parts"]
-        bad = [path.name for path in self.parts.iterdir() if path.name not in known]
-        bad += [name for name, entry in known.items() if not _whole(self.parts / name, entry)]
-        aside = self.run_dir / CORRUPT
-        for name in bad:
-            if (self.parts / name).exists():
-                aside.mkdir(exist_ok=True)
-                (self.parts / name).replace(aside / name)
-        if bad:
-            self._enter({name: entry for name, entry in known.items() if name not in bad})
-        return sorted(set(bad) & set(known))
+    def _is_own(self, name: str) -> bool:
+        match = _PART.fullmatch(name)
+        return match is None or (match[1] or "") == self.shard.suffix
 
-    def _done(self) -> set[int]:
+    def _read_done(self) -> set[int]:
+        """The trials of parts that this shard may have written, under this number of shards or any.
+
+        Other shards of the same cut have other trials, so their parts need not be read.
+        """
+        others = f"-of-{self.shard.count:05}-"
         done: set[int] = set()
-        for name in self.manifest["parts"]:
-            column = pq.read_table(self.parts / name, columns=["trial_id"])
-            done.update(column["trial_id"].to_pylist())
+        for name in places.names(self.parts):
+            if self._is_own(name) or others not in name:
+                with contextlib.suppress(pa.ArrowInvalid):  # another's, damaged: not done
+                    done.update(read_part(self.parts / name, ["trial_id"])["trial_id"].to_pylist())
         return done
 
 
-class Table:
-    """Rows of a run directory; get one from `open`."""
-
-    def __init__(self, run_dir: Path) -> None:
-        """Reads the manifest only."""
-        self.run_dir = Path(run_dir)
-        path = self.run_dir / MANIFEST
-        if not path.exists():
-            raise InputError(f"{run_dir} holds no {MANIFEST}; give the directory of a run.")
-        self.manifest = _read_manifest(path)
-        self._files = [self.run_dir / PARTS / name for name in self.manifest["parts"]]
-
-    def __len__(self) -> int:
-        """Rows."""
-        return sum(entry["rows"] for entry in self.manifest["parts"].values())
-
-    def to_pandas(self, columns: Sequence[str] | None = None, filters: Any = None) -> Any:
-        """A pandas.DataFrame, sorted by trial_id.
-
-        Args:
-            columns: which; None for all.
-            filters: as pyarrow takes them, e.g. [("psnr_db", ">", 30)].
-
-        Raises:
-            InputError: if nothing is finished yet, or a part cannot be read as it was written.
-        """
-        if not self._files:
-            raise InputError(f"{self.run_dir} holds no finished networks yet.")
-        names = None if columns is None else list(dict.fromkeys(["trial_id", *columns]))
-        try:
-            table = pq.read_table(self._files, columns=names, filters=filters).sort_by("trial_id")
-        except (pa.ArrowInvalid, OSError):
-            self._refuse_damage()
-            raise
-        frame = table.to_pandas()
-        return frame if columns is None else frame[list(columns)]
-
-    def weights(self, row: Any) -> tuple[dict[str, np.ndarray], ...]:
-        """Layers `{"weight": [out, in], "bias": [out]}` of a row, or of a trial_id."""
-        values = self._row(int(row)) if isinstance(row, int | np.integer) else row
-        network = self.manifest["network"]
-        sizes = [network["inputs"], *[int(values["layer_size"])] * int(values["num_layers"])]
-        return unflatten(np.asarray(values["weights"], np.float32), [*sizes, network["outputs"]])
-
-    def _refuse_damage(self) -> None:
-        for name, entry in self.manifest["parts"].items():
-            path = self.run_dir / PARTS / name
-            if not _whole(path, entry):
-                raise InputError(
-                    f"{path}: damaged or missing; repeat the command of the run, which fits its "
-                    "networks again."
-                ) from None
-
-    def _row(self, trial_id: int) -> Any:
-        columns = ["layer_size", "num_layers", "weights"]
-        frame = self.to_pandas(columns, [("trial_id", "==", trial_id)])
-        if frame.empty:
-            raise InputError(f"{self.run_dir} has no row with trial_id {trial_id}.")
-        return frame.iloc[0]
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A part, or some columns of it."""
+    return pq.ParquetFile(str(path), filesystem=places.filesystem(path)).read(columns)
 
 
-def open(run_dir: str | Path) -> Table:
-    """The table of a run directory.
+def is_whole(path: Path) -> bool:
+    """Whether a part's bytes are those that its name says."""
+    match = _PART.fullmatch(path.name)
+    return match is not None and path.exists() and _digest(path.read_bytes()) == match[2]
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run directory.
 
     Raises:
-        InputError: if it is none.
+        InputError: if it is damaged, or of another version.
     """
-    return Table(Path(run_dir))
-
-
-def flatten(layers: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """[P] float32: layer by layer, weight [out, in] row by row, then bias."""
-    return np.concatenate(
-        [np.ravel(layer[name]) for layer in layers for name in ("weight", "bias")]
-    ).astype(np.float32)
-
-
-def unflatten(flat: np.ndarray, sizes: Sequence[int]) -> tuple[dict[str, np.ndarray], ...]:
-    """The inverse of `flatten` for a network with these layer sizes, inputs first.
-
-    Raises:
-        ValueError: if the number of parameters is another.
-    """
-    expected = sum(out * (fan_in + 1) for fan_in, out in zip(sizes, sizes[1:], strict=False))
-    if flat.shape != (expected,):
-        raise ValueError(f"layer sizes {list(sizes)} need {expected} weights; got {flat.shape}.")
-    layers, start = [], 0
-    for fan_in, out in zip(sizes, sizes[1:], strict=False):
-        end = start + out * fan_in
-        layers.append(
-            {"weight": flat[start:end].reshape(out, fan_in), "bias": flat[end : end + out]}
-        )
-        start = end + out
-    return tuple(layers)
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Gives `path` to an OSError that names no file, as when a full disk is found on writing."""
     try:
-        yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file so that readers see the old or the new, also after a power cut.
-
-    Raises:
-        OSError: naming the file; the old one stays.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        manifest = json.loads(path.read_text())
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path}: damaged, or not of a run; put it back, or give another folder."
+        ) from None
+    if version != FORMAT:
+        raise InputError(f"{path}: format {version}, this version reads {FORMAT}.")
+    return manifest
 
 
 def environment() -> dict[str, Any]:
@@ -312,42 +256,12 @@ def _git_commit() -> str:
 
 def _claim(run_dir: Path) -> None:
     """Makes the directory, or refuses one that holds something else."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--run_dir={run_dir}: {error.strerror}; give another folder.") from None
-    if not os.access(run_dir, os.W_OK):
-        raise InputError(f"--run_dir={run_dir}: not writable; give another folder.")
-    others = [p.name for p in run_dir.iterdir() if p.name != "flags.txt" and p.name[0] != "."]
+    places.make_folder(run_dir, "--run_dir")
+    others = [name for name in places.names(run_dir) if name != "flags.txt"]
     if others and not (run_dir / MANIFEST).exists():
         raise InputError(
-            f"--run_dir={run_dir}: not empty ({sorted(others)[0]}) and no run; give another folder."
+            f"--run_dir={run_dir}: not empty ({others[0]}) and no run; give another folder."
         )
-
-
-def _locked(run_dir: Path) -> int:
-    handle = os.open(run_dir / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise InputError(
-            f"--run_dir={run_dir}: another process is writing to it; wait, or give another folder."
-        ) from None
-    return handle
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text())
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path}: damaged, or not of a run; put it back, or give another folder."
-        ) from None
-    if version != FORMAT:
-        raise InputError(f"{path}: format {version}, this version reads {FORMAT}.")
-    return manifest
 
 
 def _refuse_difference(run_dir: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -377,9 +291,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _whole(path: Path, entry: Mapping[str, Any]) -> bool:
-    return path.is_file() and _digest(path.read_bytes()) == entry["sha256"]
-
-
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -62,10 +62,15 @@ def usable_cores() -> int:
 
 
 def lanes(devices: Sequence[jax.Device] | None = None) -> list[Mesh]:
-    """Meshes that train side by side: one over all devices, or one per core of a lone CPU."""
+    """Meshes that train side by side: one over all devices, or one per core of a lone CPU.
+
+    A process that asked JAX for one CPU device has one core of the machine, and so one mesh.
+    """
     devices = list(devices or jax.local_devices())
     mesh = jax.make_mesh((len(devices),), (fleet.SLOTS,), (AxisType.Auto,), devices=devices)
-    return [mesh] * (usable_cores() if len(devices) == 1 and devices[0].platform == "cpu" else 1)
+    chosen: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
+    alone = len(devices) == 1 and devices[0].platform == "cpu" and chosen != 1
+    return [mesh] * (usable_cores() if alone else 1)
 
 
 def layout(jobs: int, shards: int, group: int) -> tuple[int, int]:
@@ -222,7 +227,7 @@ class Trainer:
         if self._seconds_per_interval:
             wanted = min(wanted, max(1, round(SEGMENT_SECONDS / self._seconds_per_interval)))
         else:
-            wanted = min(wanted, 4)
+            wanted = 1  # a signal waits for its end
         return min(wanted, self.program.max_logs)
 
     def _note(self, slot: int, losses: np.ndarray, intervals: int, first: int, last: int) -> None:

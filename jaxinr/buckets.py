@@ -5,13 +5,14 @@ rest is an array with one entry per network.
 """
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxfleet import plan, trainer
+from jaxfleet.shards import WHOLE, Shard
 from jaxinr import siren
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
 from jaxinr.trial import Trial, flops_per_pixel
@@ -20,6 +21,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 # cores of 2024, one term for matrix products and one for what is done once per unit.
 COMPILE_SECONDS = 2.5
 SECONDS_PER_FLOP, SECONDS_PER_UNIT = 1 / 250e9, 0.35e-9
+INTERVAL_SECONDS = 3.0  # of all networks that train at a time, aimed at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +49,19 @@ def seconds_per_pixel(width: int, num_layers: int) -> float:
     return flops * SECONDS_PER_FLOP + width * num_layers * SECONDS_PER_UNIT
 
 
-def make_buckets(
-    trials: Sequence[Trial],
-    sizes: Sequence[tuple[int, int]],
-    *,
-    shards: int,
-    platform: str,
-    coordinates: str = "coin",
-    log_every: int = 10,
-) -> list[Bucket]:
-    """Buckets of trials, heaviest first.
+def line_up(
+    trials: Sequence[Trial], sizes: Sequence[tuple[int, int]], *, platform: str
+) -> tuple[list[tuple[tuple[int, int, int], int]], np.ndarray]:
+    """The line of all trials that shards cut, in the order of their programs.
 
     Args:
         trials: what to fit.
         sizes: (height, width) of each trial's picture.
-        shards: devices times lanes that share a bucket.
         platform: "cpu", "gpu" or "tpu".
-        coordinates: see `siren.points_of`.
-        log_every: iterations between the entries of a history.
+
+    Returns:
+        ((num_layers, padded width, padded pixels), index of a trial) for each, and [N] their rough
+        costs, for comparison.
     """
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
@@ -89,10 +86,54 @@ def make_buckets(
             width = padded[trials[job].layer_size]
             block = tile(width, platform)[1]
             members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
+    line = [(key, job) for key, jobs in members.items() for job in jobs]
+    return line, np.array([work[job] * seconds_per_pixel(key[1], key[0]) for key, job in line])
+
+
+def make_buckets(
+    trials: Sequence[Trial],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    shards: int,
+    platform: str,
+    coordinates: str = "coin",
+    log_every: int = 10,
+    shard: Shard = WHOLE,
+) -> list[Bucket]:
+    """Buckets of trials, heaviest first.
+
+    Every shard pads and groups as the whole would, so a trial has the same program in any cut.
+
+    Args:
+        trials: what to fit.
+        sizes: (height, width) of each trial's picture.
+        shards: devices times lanes that share a bucket.
+        platform: "cpu", "gpu" or "tpu".
+        coordinates: see `siren.points_of`.
+        log_every: iterations between the entries of a history.
+        shard: which share of the trials to bucket.
+    """
+    line, costs = line_up(trials, sizes, platform=platform)
+    pixel_steps = np.array([h * w for h, w in sizes]) * np.array(
+        [trial.num_iters for trial in trials], float
+    )
+    whole = Counter(key for key, _ in line)
+    shares: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for place in np.flatnonzero(shard.cut(costs)):
+        key, job = line[place]
+        shares[key].append(job)
     buckets = []
-    for (num_layers, width, padded_count), jobs in members.items():
+    for (num_layers, width, padded_count), jobs in shares.items():
         group, block = tile(width, platform)
-        group, slots_per_shard = trainer.layout(len(jobs), shards, group)
+        # The group is that of the whole: with another one, XLA sums in another order.
+        group, slots_per_shard = trainer.layout(
+            whole[num_layers, width, padded_count], shards, group
+        )
+        groups = -(-len(jobs) // (shards * group))
+        if platform == "cpu":
+            seconds = group * padded_count * log_every * seconds_per_pixel(width, num_layers)
+            groups = min(groups, _max_groups(seconds))
+        slots_per_shard = min(slots_per_shard, groups * group)
         program = SirenProgram(
             num_layers=num_layers,
             width=width,
@@ -102,11 +143,20 @@ def make_buckets(
             coordinates=coordinates,
             log_every=log_every,
         )
-        flops = sum(work[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs)
-        buckets.append(
-            Bucket(program, np.array(jobs), slots_per_shard, float(work[jobs].sum()), float(flops))
+        flops = sum(
+            pixel_steps[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs
         )
+        total = float(pixel_steps[jobs].sum())
+        buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, float(flops)))
     return sorted(buckets, key=lambda bucket: -bucket.flops)
+
+
+def _max_groups(seconds: float) -> int:
+    """So many groups that the least segment, a log interval, is a few seconds: signals wait for it.
+
+    `seconds` are those of a group by the rough model, whose two cores are two shards.
+    """
+    return int(np.clip(INTERVAL_SECONDS / (2 * seconds), 1, trainer.MAX_GROUPS_PER_SHARD))
 
 
 def make_trainer(

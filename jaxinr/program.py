@@ -5,6 +5,7 @@ A picture is [K, 3, B]: its pixels row by row, cut into blocks, the last one fil
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -21,6 +22,7 @@ _TILES = {8: (8, 1024), 16: (8, 256), 24: (4, 512), 32: (4, 256), 64: (2, 256), 
 _ACCELERATOR_BLOCK = 1 << 14
 
 
+@functools.cache
 def tile(width: int, platform: str) -> tuple[int, int]:
     """(networks in a group, pixels in a block) for networks padded to `width` units."""
     if platform != "cpu":
@@ -28,6 +30,7 @@ def tile(width: int, platform: str) -> tuple[int, int]:
     return _TILES[max((w for w in _TILES if w <= width), default=8)]
 
 
+@functools.cache
 def padded_pixels(pixels: int, block: int) -> int:
     """`pixels` rounded up to whole blocks, and blocks to numbers with three leading bits.
 

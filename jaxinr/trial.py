@@ -38,17 +38,19 @@ class Trial:
     def __post_init__(self) -> None:
         """Refuses what cannot be trained."""
         for name in ("layer_size", "num_layers", "num_iters", "seed"):
-            if not isinstance(getattr(self, name), numbers.Integral):
-                raise TypeError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
+            value = getattr(self, name)  # the type first: the abstract class is slow to ask
+            if type(value) is not int and not isinstance(value, numbers.Integral):
+                raise TypeError(f"{name} must be a whole number; got {value!r}.")
         for name in ("layer_size", "num_layers", "num_iters"):
             if not 1 <= getattr(self, name) < 2**31:
                 raise ValueError(f"{name} must be in [1, 2**31); got {getattr(self, name)}.")
         for name in ("w0_initial", "w0", "learning_rate"):
-            if not isinstance(getattr(self, name), numbers.Real):
-                raise TypeError(f"{name} must be a number; got {getattr(self, name)!r}.")
-            value = getattr(self, name)
-            if not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite; got {value}.")
+            number: Any = getattr(self, name)
+            real = type(number) is float or isinstance(number, numbers.Real)
+            if not real:
+                raise TypeError(f"{name} must be a number; got {number!r}.")
+            if not 0 < number < float("inf"):
+                raise ValueError(f"{name} must be positive and finite; got {number}.")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be in [0, 2**31); got {self.seed}.")
 
@@ -67,7 +69,8 @@ class Trial:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum(out * (fan_in + 1) for out, fan_in in self.layer_shapes)
+        width = self.layer_size
+        return 3 * width + (self.num_layers - 1) * width * (width + 1) + CHANNELS * (width + 1)
 
     def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
         """Size of the network at `bits` per parameter, over the pixels of the image."""

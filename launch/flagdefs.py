@@ -9,8 +9,9 @@ The dataclass owns names, types, defaults and help; nothing is said twice:
             metadata={"help": "Units of each sine layer.", "lower": 1, "group": "Grid"},
         )
 
-`metadata` holds `help` and, where they serve, `lower` and `upper` (inclusive), `choices`, and
-`group`: a heading of `--help` for this field and those after it.
+`metadata` holds `help` and, where they serve, `lower` and `upper` (inclusive), `choices`, `group`:
+a heading of `--help` for this field and those after it, and `saved`: False where a flag says where
+a run takes place and not what it does, and so is no part of `flags.txt`.
 
 A tuple is a flag that may be repeated. Its values add up, those of a flagfile too; `--layer_size=`
 forgets the ones before it. A field of type `X | None` is None until its flag is given.
@@ -32,6 +33,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 import jax
 from absl import flags
 
+from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.trainer import usable_cores
 
@@ -116,7 +118,7 @@ def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path
             f"{stray[0]!r} is not a flag: write --name=value, also on each line of a flagfile."
         )
     try:
-        return build(), Path(str(flag_values["run_dir"].value)).expanduser()
+        return build(), places.place(str(flag_values["run_dir"].value))
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -126,6 +128,8 @@ def flags_text(config: "DataclassInstance") -> str:
     lines: list[str] = []
     for spec in _specs(type(config)):
         value = getattr(config, spec.name)
+        if not spec.saved:
+            continue
         if spec.repeats:
             lines += spec.as_flags(value or (None,))
         elif value is not None:
@@ -213,6 +217,7 @@ class _Spec:
     upper: float | None = None
     choices: tuple[Any, ...] | None = None
     group: str | None = None
+    saved: bool = True
 
     @property
     def expected(self) -> str:
@@ -316,12 +321,9 @@ def _save_flags(run_dir: Path, text: str) -> None:
     A folder with anything else in it may be someone else's, and a file that is there stays, except
     our own in a run that never got as far as leaving more: its flags were most likely mended since.
     """
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--run_dir={run_dir}: {error.strerror}; give another folder.") from None
+    places.make_folder(run_dir, "--run_dir")
     path = run_dir / "flags.txt"
-    alone = all(entry == path for entry in run_dir.iterdir())
+    alone = all(name == path.name for name in places.names(run_dir, hidden=True))
     if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
         return
     path.write_text(f"{_FLAGS_HEADER} python launch/{_script()}.py --flagfile={path}\n{text}")

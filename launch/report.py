@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jaxfleet
 from experiments import siren_grid
-from jaxfleet import photos
+from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -40,7 +40,7 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     table = jaxfleet.open(run_dir)
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
-    flags, _ = flagdefs.parse(siren_grid.GridConfig, [f"--flagfile={run_dir / 'flags.txt'}"])
+    flags = _flags(run_dir / "flags.txt")
     flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
     pictures = [
         picture
@@ -51,6 +51,17 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     if missing:
         print(f"{missing} photographs left out: --photos=... says where they are.", file=sys.stderr)
     return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"
+
+
+def _flags(path: Path) -> siren_grid.GridConfig:
+    """The configuration of the run; absl reads flagfiles from disks alone."""
+    if places.is_local(path):
+        args = [f"--flagfile={path}"]
+    elif path.exists():
+        args = [line for line in path.read_text().splitlines() if line.startswith("--")]
+    else:
+        raise InputError(f"{path}: No such file or directory.")
+    return flagdefs.parse(siren_grid.GridConfig, args)[0]
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:

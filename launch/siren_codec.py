@@ -25,7 +25,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jaxfleet import codecs
 from jaxfleet.errors import InputError
-from jaxfleet.store import write_atomically
+from jaxfleet.places import write_atomically
 from jaxinr import codec, siren
 from jaxinr.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
 from launch import flagdefs

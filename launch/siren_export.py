@@ -12,6 +12,12 @@ To draw a picture elsewhere, with H its height, rows and columns counted from 0,
 `coin`: h = (2 row / (H - 1) - 1, 2 column / (H - 1) - 1); then h = sin(w0_initial (W h + b)) in
 net.0; h = sin(w0 (W h + b)) in net.1 and so on; and the colour is W h + b in last_layer, red, green
 and blue from 0 to 1, to be clipped. A run that is not finished gives the networks that it has.
+
+    python launch/siren_export.py --run_dir=runs/quickstart --format=coin_collection
+
+writes all networks as rows of the published COIN collection, split into train, validation and test:
+`json/*.jsonl.gz`, `parquet/*.parquet` and a dataset card, for `datasets.load_dataset("FOLDER")`,
+pandas, DuckDB or launch/collection_import.py.
 """
 
 from experiments import siren_export

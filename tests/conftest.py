@@ -32,3 +32,21 @@ def shared_data():
         missing = pytest.fail if os.environ.get("REQUIRE_SHARED") == "1" else pytest.skip
         missing("the shared data is missing: ../shared/data beside the checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def bucket():
+    """URL of an empty bucket on a local S3 server; skips where moto or s3fs is not installed."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0)
+    fsspec = pytest.importorskip("fsspec")
+    pytest.importorskip("s3fs")
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("s3://runs-of-jaxfleet")
+        yield "s3://runs-of-jaxfleet"
+    server.stop()

@@ -66,10 +66,8 @@ def assert_complete(bowls, tmp_path):
 @pytest.mark.parametrize("rows", [0, 2, 10])
 def test_killed_run_goes_on_to_the_same_table(run, assert_complete, tmp_path, rows):
     run(rows_until_killed=rows)
-    saved = (tmp_path / "checkpoints").exists()
-    assert saved == (rows > 0)
-    log = run()
-    assert ("fits taken up again" in log) == saved
+    assert (tmp_path / "checkpoints").exists()
+    assert "fits taken up again" in run()
     assert_complete()
     assert run() == ""  # nothing left to do
 

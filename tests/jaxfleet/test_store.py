@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import json
 import os
 import re
@@ -9,13 +8,13 @@ import sys
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import jaxfleet
-from jaxfleet import store
+from jaxfleet import places, store
 from jaxfleet.errors import InputError
+from jaxfleet.shards import Shard
 
 PLAN = {"layer_size": ("8", "16"), "w0": 30.0, "pictures": 2}
 SCHEMA = pa.schema(
@@ -29,8 +28,8 @@ SCHEMA = pa.schema(
 )
 
 
-def opened(run_dir, plan=PLAN):
-    return store.Store(run_dir, plan, SCHEMA, network={"inputs": 2, "outputs": 3})
+def opened(run_dir, plan=PLAN, **options):
+    return store.Store(run_dir, plan, SCHEMA, network={"inputs": 2, "outputs": 3}, **options)
 
 
 def row(trial_id):
@@ -62,8 +61,12 @@ def run_dir(tmp_path):
     return tmp_path / "run"
 
 
-def part(run_dir, number):
-    return run_dir / "parts" / f"part-{number:05}.parquet"
+def part(run_dir, *trial_ids):
+    """The part that holds these trials."""
+    for path in (run_dir / "parts").iterdir():
+        if pq.read_table(path)["trial_id"].to_pylist() == [*trial_ids]:
+            return path
+    raise LookupError(trial_ids)
 
 
 def reopened(run_dir):
@@ -83,75 +86,11 @@ def test_pandas_reads_the_parts_in_one_line(run_dir):
     assert sorted(pd.read_parquet(run_dir / "parts")["trial_id"]) == [1, 2, 3, 4, 5]
 
 
-def test_checksums_in_the_manifest_are_those_of_the_parts(run_dir):
-    parts = json.loads((run_dir / "manifest.json").read_text())["parts"]
-    assert {path.name for path in (run_dir / "parts").iterdir()} == set(parts)
-    for name, entry in parts.items():
-        data = (run_dir / "parts" / name).read_bytes()
-        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
-        assert entry["bytes"] == len(data)
-    assert [entry["rows"] for entry in parts.values()] == [2, 1, 2]
-
-
-def test_table(run_dir):
-    table = jaxfleet.open(run_dir)
-    assert len(table) == 5
-    assert table.to_pandas()["trial_id"].tolist() == [1, 2, 3, 4, 5]
-    assert list(table.to_pandas().columns) == SCHEMA.names
-    good = table.to_pandas(["psnr_db"], filters=[("psnr_db", ">", 22.5)])
-    assert good.to_dict("list") == {"psnr_db": [23.0, 24.0, 25.0]}
-
-
-def test_weights_of_a_row_or_a_trial_id(run_dir):
-    table = jaxfleet.open(str(run_dir))
-    for _, line in table.to_pandas().iterrows():
-        layers = table.weights(line)
-        shapes = [(layer["weight"].shape, layer["bias"].shape) for layer in layers]
-        assert shapes == [((4, 2), (4,)), ((4, 4), (4,)), ((3, 4), (3,))]
-        np.testing.assert_array_equal(store.flatten(layers), row(line["trial_id"])["weights"])
-        for trial_id in (int(line["trial_id"]), np.int64(line["trial_id"])):
-            again = store.flatten(table.weights(trial_id))
-            np.testing.assert_array_equal(again, row(line["trial_id"])["weights"])
-    with pytest.raises(InputError, match="no row with trial_id 9"):
-        table.weights(9)
-
-
-@pytest.mark.parametrize("harm", ["cut", "deleted"])
-def test_table_names_the_part_that_cannot_be_read(run_dir, harm):
-    path = part(run_dir, 1)
-    path.unlink() if harm == "deleted" else path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(InputError, match=r"part-00001\.parquet: damaged or missing; repeat the"):
-        jaxfleet.open(run_dir).to_pandas()
-    reopened(run_dir)
-    with pytest.raises(pa.ArrowInvalid, match="No match"):  # a mistake of the caller is no damage
-        jaxfleet.open(run_dir).to_pandas(filters=[("psnr", ">", 3)])
-
-
-def test_open_refuses_what_is_no_run(tmp_path):
-    with pytest.raises(InputError, match="holds no manifest.json; give the directory of a run"):
-        jaxfleet.open(tmp_path)
-
-
-def test_run_without_rows(tmp_path):
-    results = opened(tmp_path)
-    assert len(jaxfleet.open(tmp_path)) == 0
-    with pytest.raises(InputError, match="no finished networks yet"):
-        jaxfleet.open(tmp_path).to_pandas()
-    results.close()
-
-
-@given(st.lists(st.integers(1, 7), min_size=2, max_size=5), st.integers(0, 2**32 - 1))
-def test_flat_weights_come_back(sizes, seed):
-    shapes = list(zip(sizes, sizes[1:], strict=False))
-    flat = np.random.default_rng(seed).normal(size=sum(o * (i + 1) for i, o in shapes))
-    layers = store.unflatten(flat.astype(np.float32), sizes)
-    assert [layer["weight"].shape for layer in layers] == [(o, i) for i, o in shapes]
-    np.testing.assert_array_equal(store.flatten(layers), flat.astype(np.float32))
-
-
-def test_flat_weights_of_another_network_are_refused():
-    with pytest.raises(ValueError, match=r"\[2, 4, 3\] need 27 weights; got \(26,\)"):
-        store.unflatten(np.zeros(26, np.float32), [2, 4, 3])
+def test_parts_are_named_by_their_checksum(run_dir):
+    assert len(list((run_dir / "parts").iterdir())) == 3
+    for path in (run_dir / "parts").iterdir():
+        digest = subprocess.check_output(["sha256sum", path], text=True)
+        assert path.name == f"part-{digest[:16]}.parquet"
 
 
 # ---------------------------------------------------------------------------- taking up again
@@ -160,10 +99,8 @@ def test_flat_weights_of_another_network_are_refused():
 def test_run_is_taken_up_where_it_was(run_dir):
     results = opened(run_dir)
     assert (results.done, results.set_aside) == ({1, 2, 3, 4, 5}, [])
-    results.note(wall_seconds=2.5)
     flush(results, 6)
     results.close()
-    assert reopened(run_dir).manifest["wall_seconds"] == 2.5
     assert len(jaxfleet.open(run_dir)) == 6
 
 
@@ -176,7 +113,7 @@ def test_damaged_part_is_set_aside_and_its_trials_are_to_be_redone(run_dir, dama
     if damage == "lose":
         path.unlink()
     results = opened(run_dir)
-    assert results.set_aside == ["part-00001.parquet"]
+    assert results.set_aside == ([] if damage == "lose" else [path.name])
     assert results.done == {2, 3, 4, 5}
     assert (run_dir / "corrupt" / path.name).exists() == (damage != "lose")
     flush(results, 1)
@@ -184,15 +121,73 @@ def test_damaged_part_is_set_aside_and_its_trials_are_to_be_redone(run_dir, dama
     assert jaxfleet.open(run_dir).to_pandas()["trial_id"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_part_that_the_manifest_does_not_know_is_moved_out_of_the_table(run_dir):
-    part(run_dir, 3).write_bytes(part(run_dir, 0).read_bytes())  # killed between the two writes
-    (run_dir / "parts" / ".part-00004.parquet.1.tmp").write_bytes(b"half")
+def test_what_is_no_part_is_moved_out_of_the_table(run_dir):
+    whole = part(run_dir, 1)
+    whole.with_name("part-0123456789abcdef.parquet").write_bytes(whole.read_bytes())
+    whole.with_name("copy of part.parquet").write_bytes(whole.read_bytes())
+    whole.with_name(".part-0123456789abcdef.parquet.1.tmp").write_bytes(b"half")
     results = opened(run_dir)
-    assert (results.done, results.set_aside) == ({1, 2, 3, 4, 5}, [])
+    assert results.done == {1, 2, 3, 4, 5}
+    assert results.set_aside == ["copy of part.parquet", "part-0123456789abcdef.parquet"]
     assert len(list((run_dir / "parts").iterdir())) == 3
     flush(results, 6)
     results.close()
     assert len(pd.read_parquet(run_dir / "parts")) == 6
+
+
+# ---------------------------------------------------------------------------- several writers
+
+
+def test_shards_write_side_by_side(tmp_path):
+    writers = [opened(tmp_path, shard=Shard(index, 3)) for index in range(3)]
+    for index, results in enumerate(writers):
+        flush(results, 10 + index)
+        assert results.done == {10 + index}
+        results.close()
+    assert jaxfleet.open(tmp_path).trial_ids.tolist() == [10, 11, 12]
+    again = opened(tmp_path, shard=Shard(1, 3))
+    assert again.done == {11}  # the others have other trials
+    again.close()
+
+
+def test_another_cut_knows_what_all_shards_have_done(tmp_path):
+    for index in range(3):
+        results = opened(tmp_path, shard=Shard(index, 3))
+        flush(results, 10 + index)
+        results.close()
+    for shard in (Shard(), Shard(1, 2)):
+        results = opened(tmp_path, shard=shard)
+        assert results.done == {10, 11, 12}
+        results.close()
+
+
+def test_shard_leaves_the_damaged_parts_of_another_alone(tmp_path):
+    results = opened(tmp_path, shard=Shard(0, 2))
+    flush(results, 1)
+    results.close()
+    path = part(tmp_path, 1)
+    path.write_bytes(b"damaged")
+    for shard, aside in ((Shard(1, 2), []), (Shard(), []), (Shard(0, 2), [path.name])):
+        results = opened(tmp_path, shard=shard)
+        assert (results.done, results.set_aside) == (set(), aside)
+        results.close()
+
+
+def test_same_shard_twice_is_refused(tmp_path):
+    first = opened(tmp_path, shard=Shard(0, 2))
+    with pytest.raises(InputError, match="another process is writing to it"):
+        opened(tmp_path, shard=Shard(0, 2))
+    first.close()
+
+
+def test_trial_that_was_written_twice_stands_once_in_the_table(run_dir):
+    results = opened(run_dir, shard=Shard(0, 2))  # as where there are no locks
+    results.add([row(3), row(4)])
+    results.flush()
+    results.close()
+    table = jaxfleet.open(run_dir)
+    assert len(table) == 5
+    assert table.to_pandas()["trial_id"].tolist() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("text", ["", '{"format": 1, "plan', "[]", "{}"])
@@ -207,8 +202,8 @@ def test_damaged_manifest_is_refused_and_nothing_touched(run_dir, text):
 
 def test_manifest_of_a_later_format_is_refused(run_dir):
     path = run_dir / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(InputError, match="format 2, this version reads 1"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
+    with pytest.raises(InputError, match="format 3, this version reads 2"):
         opened(run_dir)
 
 
@@ -275,7 +270,7 @@ store.Store(pathlib.Path({str(run_dir)!r}), {{}}, pyarrow.schema([]), network={{
     )
     assert other.returncode == 1
     assert re.search(
-        r"InputError: --run_dir=.*: another process is writing to it; wait", other.stderr
+        r"InUseError: --run_dir=.*: another process is writing to it; wait", other.stderr
     )
     assert len(jaxfleet.open(run_dir)) == 5  # reading is for everyone
     results.close()
@@ -289,30 +284,21 @@ def no_space(*args):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("call", ["write", "rename", "manifest"])
+@pytest.mark.parametrize("call", ["write", "rename"])
 def test_full_disk_names_the_file_and_leaves_what_was_whole(run_dir, monkeypatch, call):
     results = opened(run_dir)
     before = files(run_dir)
     results.add([row(6)])
-    synced = []
-
-    def second_sync_fails(handle):
-        synced.append(handle)
-        if len(synced) > 2:  # the part, its folder, then the manifest
-            no_space()
-
     with monkeypatch.context() as patch:
         if call == "rename":
-            patch.setattr(store.Path, "replace", no_space)
+            patch.setattr(places.Path, "replace", no_space)
         else:
-            patch.setattr(os, "fsync", no_space if call == "write" else second_sync_fails)
+            patch.setattr(os, "fsync", no_space)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
             results.flush()
-    wanted = run_dir / "manifest.json" if call == "manifest" else part(run_dir, 3)
-    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(wanted))
-    after = files(run_dir)
-    assert {path: after[path] for path in before} == before
-    assert not [path for path in after if path.name.endswith(".tmp")]
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename.startswith(str(run_dir / "parts" / "part-"))
+    assert files(run_dir) == before
     results.close()
 
     results = opened(run_dir)
@@ -328,6 +314,68 @@ def test_os_error_without_a_name_gets_one(tmp_path):
         (OSError(errno.ENOSPC, "full", "a.log"), "a.log"),
         (OSError("the link broke"), None),
     ):
-        with pytest.raises(OSError, match="full|link") as caught, store.naming(tmp_path):
+        with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
             raise error
         assert caught.value.filename == name
+
+
+def test_merge_leaves_one_part_of_a_shard_with_each_trial_once(run_dir):
+    with_two = opened(run_dir)
+    flush(with_two, 2, 6)  # 2 was there before, as after a kill in the middle of a merge
+    other = opened(run_dir, shard=Shard(1, 2))
+    flush(other, 8)
+    flush(other, 7)
+    (run_dir / "parts" / "mine.parquet").write_bytes(b"not ours")
+    with_two.merge()
+    with_two.merge()
+    (run_dir / "parts" / "mine.parquet").unlink()  # was left alone
+    assert part(run_dir, 8)
+    assert part(run_dir, 7)
+    merged = part(run_dir, 1, 2, 3, 4, 5, 6)
+    assert store.is_whole(merged)
+    assert len(list((run_dir / "parts").iterdir())) == 3
+    for one in pq.read_table(merged).to_pylist():
+        np.testing.assert_array_equal(one["weights"], row(one["trial_id"])["weights"])
+    other.close()
+    with_two.close()
+    again = opened(run_dir)
+    assert again.done >= {1, 2, 3, 4, 5, 6}
+    again.close()
+    assert len(jaxfleet.open(run_dir)) == 8
+
+
+def test_merged_parts_are_not_too_large(run_dir, monkeypatch):
+    monkeypatch.setattr(store, "MERGED_BYTES", 900)  # 47 weights are 188 bytes
+    results = opened(run_dir)
+    flush(results, 6)
+    flush(results, 7)
+    results.merge()
+    results.close()
+    sizes = [pq.read_metadata(path).num_rows for path in (run_dir / "parts").iterdir()]
+    assert sum(sizes) == 7
+    assert 1 < len(sizes) < 5
+
+
+def test_rows_that_are_large_are_in_small_groups(run_dir, monkeypatch):
+    monkeypatch.setattr(store, "GROUP_BYTES", 900)
+    results = opened(run_dir)
+    flush(results, *range(10, 30))
+    results.close()
+    found = pq.read_metadata(part(run_dir, *range(10, 30)))
+    assert {found.row_group(i).num_rows for i in range(found.num_row_groups)} == {4}
+
+
+def test_unfinished_file_of_another_shard_is_left_alone(tmp_path):
+    one = opened(tmp_path / "run", shard=Shard(1, 3))
+    flush(one, 1)
+    halves = {
+        suffix: one.parts / f".part{suffix}-0123456789abcdef.parquet.1.tmp"
+        for suffix in ("", "-00000-of-00003", "-00001-of-00003")
+    }
+    for half in halves.values():
+        half.write_bytes(b"half")
+    opened(tmp_path / "run").close()  # the whole, beside the shards by mistake
+    assert [half.exists() for half in halves.values()] == [False, True, True]
+    opened(tmp_path / "run", shard=Shard(0, 3)).close()
+    assert [half.exists() for half in halves.values()] == [False, False, True]
+    one.close()

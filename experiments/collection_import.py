@@ -1,0 +1,153 @@
+"""Files of the published COIN collection as a run of our own: `parts/*.parquet` and a manifest.
+
+So that everything that reads runs (`jaxfleet.open`, the forecaster, the export) reads the published
+networks too. Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs (TMLR 2024).
+"""
+
+import dataclasses
+import hashlib
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from experiments import siren_grid
+from jaxfleet import executors, places, store
+from jaxfleet.errors import InputError
+from jaxfleet.table import unflatten
+from jaxinr import collection, collection_files, quantise
+from jaxinr.trial import CHANNELS
+
+# A network's trial_id is this times the place of its file, plus its row there: it stays the same
+# when another file is mended, and says where the row came from.
+ROWS_OF_A_FILE = 10_000_000
+SILENCE_SECONDS = 60.0
+_NAMED = 3  # damaged rows that the message names
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportConfig:
+    """Flags of `launch/collection_import.py`."""
+
+    input: str = field(
+        default="",
+        metadata={
+            "group": "Files",
+            "help": "Folder of the collection's files, those in folders below it too: .jsonl, "
+            ".json (lines, or an array), each also .gz, or .parquet. A name with train, val or "
+            "test in it says the split; without one it follows from the image_id.",
+        },
+    )
+    w0: float = field(
+        default=30.0,
+        metadata={
+            "group": "What the files do not say",
+            "help": "Frequency factor of all sine layers but the first. Assumed: COIN's.",
+            "lower": 1e-3,
+        },
+    )
+    learning_rate: float = field(
+        default=2e-4, metadata={"help": "Of Adam. Assumed: COIN's.", "lower": 1e-8}
+    )
+    weight_bits: int = field(
+        default=8,
+        metadata={
+            "help": "k of quantised_bpp and entropy_bpp, which are worked out from the weights.",
+            "lower": quantise.MIN_BITS,
+            "upper": quantise.MAX_BITS,
+        },
+    )
+
+
+def run(config: ImportConfig, run_dir: Path) -> str:
+    """Imports what is not there yet.
+
+    Returns:
+        What was imported, and where.
+
+    Raises:
+        InputError: for a folder without files, a directory of another plan, or damaged rows, which
+            are named; all others are imported by then.
+        OSError: if the disk is full.
+    """
+    if not config.input:
+        raise InputError("--input is missing: give the folder of the collection's files.")
+    folder = Path(config.input).expanduser()
+    paths = collection_files.find(folder)
+    names = [str(path.relative_to(folder)) for path in paths]
+    plan = {
+        "source": "coin_collection",
+        "files": len(names),
+        "names_digest": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
+        "coordinates": "coin",
+        **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)[1:]},
+    }
+    results = store.Store(
+        run_dir, plan, siren_grid.schema(), network={"inputs": 2, "outputs": CHANNELS}
+    )
+    damaged: list[str] = []
+    try:
+        told = time.monotonic()
+        for number, path in enumerate(paths):
+            damaged += _import(config, path, names[number], number, results)
+            if time.monotonic() - told > SILENCE_SECONDS:
+                told = time.monotonic()
+                sys.stderr.write(f"{number + 1} of {len(paths)} files read.\n")
+        results.flush()
+    finally:
+        results.close()
+    if damaged:
+        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
+        raise InputError(
+            f"{'; '.join(damaged[:_NAMED])}{more}. The other {len(results.done)} networks are in "
+            f"{run_dir}. Mend these in place (an emptied line is left out) and repeat the command."
+        )
+    places.write_atomically(run_dir / "DONE", b"")
+    return f"{len(results.done)} networks of {len(paths)} files imported to {run_dir}."
+
+
+def _import(
+    config: ImportConfig, path: Path, name: str, number: int, results: store.Store
+) -> list[str]:
+    """Adds the rows of a file; gives what is wrong with the others."""
+    damaged = []
+    split = collection_files.split_in(name)
+    first = number * ROWS_OF_A_FILE
+    for item in collection_files.read(path, lambda position: first + position in results.done):
+        reason = item.reason
+        if item.record is not None:
+            try:
+                row = make_row(config, item.record, first + item.position, split)
+            except ValueError as error:
+                reason = str(error)
+            else:
+                results.add([row])
+                if results.pending_bytes > executors.FLUSH_BYTES:
+                    results.flush()
+        if reason:
+            damaged.append(f"{path}, {item.where}: {' '.join(reason.split())}")
+    return damaged
+
+
+def make_row(
+    config: ImportConfig, record: Mapping[str, Any], trial_id: int, split: str | None
+) -> dict[str, Any]:
+    """A row of our table of a published one.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    row = collection.from_published(record, w0=config.w0, learning_rate=config.learning_rate)
+    sizes = [2, *[row["layer_size"]] * row["num_layers"], CHANNELS]
+    codes = quantise.quantise(unflatten(row["weights"], sizes), config.weight_bits)
+    pixels = row["image_height"] * row["image_width"]
+    return {
+        **row,
+        "trial_id": trial_id,
+        "split": split or collection.split_of(row["image_id"]),
+        "weight_bits": config.weight_bits,
+        "quantised_bpp": row["parameters"] * config.weight_bits / pixels,
+        "entropy_bpp": codes.entropy_bits / pixels,
+    }

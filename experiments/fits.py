@@ -1,0 +1,263 @@
+"""Networks fitted to photographs, each with its hyperparameters: the table, and how a run fills it.
+
+Which networks is another module's business: `siren_grid` makes a grid of them, or a sample.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+import jaxfleet
+from experiments import forecast
+from experiments.grid_config import GridConfig
+from jaxfleet import executors, places, shards, store, table, trainer
+from jaxfleet.photos import Photo
+from jaxfleet.progress import Progress
+from jaxfleet.shards import WHOLE, Shard
+from jaxfleet.trainer import Finished
+from jaxinr import buckets, quantise
+from jaxinr.collection import split_of
+from jaxinr.fit import describe
+from jaxinr.siren import Params
+from jaxinr.trial import CHANNELS, Trial
+
+MERGED_PARTS = 16  # of a process, from which on they are made one
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One network to fit: its place in the plan, its picture and hyperparameters."""
+
+    trial_id: int
+    photo: int
+    trial: Trial
+
+
+def schema() -> pa.Schema:
+    """Columns of the table."""
+    texts = ("image_id", "split", "status")
+    wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
+    counts = ("trial_id", "parameters", "weight_bits", "best_iteration")
+    names = (
+        "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
+        "learning_rate num_iters seed status parameters hp_bpp fp_bpp weight_bits quantised_bpp "
+        "entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim best_iteration iteration_history "
+        "psnr_history seconds weights"
+    ).split()
+    kinds: dict[str, pa.DataType] = {
+        **dict.fromkeys(texts, pa.string()),
+        **dict.fromkeys((*wholes, *counts), pa.int64()),
+        "iteration_history": pa.list_(pa.int32()),
+        "psnr_history": pa.list_(pa.float32()),
+        "weights": pa.list_(pa.float32()),
+    }
+    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+
+
+def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> dict[str, Any]:
+    """What the table says of one fitted network.
+
+    Sizes are in bits per pixel of the photograph: `fp_bpp` and `hp_bpp` at 32 and 16 bits a weight,
+    `quantised_bpp` at `weight_bits`, and `entropy_bpp` what an ideal entropy coder needs for those
+    codes (NaN where a weight is not finite). None counts headers or ranges.
+    """
+    height, width = photo.pixels.shape[:2]
+    fit = describe(finished, job.trial, photo.pixels)
+    values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
+    return {
+        "trial_id": job.trial_id,
+        "image_id": photo.image_id,
+        "split": split_of(photo.image_id),
+        "image_height": height,
+        "image_width": width,
+        **dataclasses.asdict(job.trial),
+        "parameters": job.trial.parameters,
+        "hp_bpp": job.trial.bits_per_pixel(height, width, bits=16),
+        "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
+        "weight_bits": weight_bits,
+        "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
+        "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
+        **values,
+        "weights": table.flatten(fit.params),
+    }
+
+
+def make_works(
+    config: GridConfig,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    shard: Shard = WHOLE,
+) -> list[tuple[buckets.Bucket, executors.Work]]:
+    """The buckets of a shard of the plan, and how an executor runs each."""
+    found = buckets.make_buckets(
+        [job.trial for job in jobs],
+        [pictures[job.photo].pixels.shape[:2] for job in jobs],
+        shards=sum(mesh.size for mesh in trainer.lanes()),
+        platform=jax.local_devices()[0].platform,
+        coordinates=config.coordinates,
+        log_every=config.log_every,
+        shard=shard,
+    )
+    works = [
+        _make_work(config, pictures, jobs, bucket, f"bucket-{number:03}")
+        for number, bucket in enumerate(found)
+    ]
+    return list(zip(found, works, strict=True))
+
+
+def _make_work(
+    config: GridConfig,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    bucket: buckets.Bucket,
+    name: str,
+) -> executors.Work:
+    own = [jobs[i] for i in bucket.jobs]
+    target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
+
+    def start(skip: Sequence[int]) -> trainer.Trainer:
+        return buckets.make_trainer(
+            dataclasses.replace(bucket, jobs=np.arange(len(own))),
+            [job.trial for job in own],
+            [photo.pixels for photo in pictures],
+            [job.photo for job in own],
+            target_loss=[target] * len(own),
+            bias_init=config.bias_init,
+            skip=skip,
+        )
+
+    def row(finished: Finished) -> dict[str, Any]:
+        job = own[finished.job]
+        return make_row(job, pictures[job.photo], finished, config.weight_bits)
+
+    return executors.Work(name, np.array([job.trial_id for job in own]), start, row)
+
+
+def run_jobs(
+    config: GridConfig,
+    run_dir: Path,
+    pictures: Sequence[Photo],
+    jobs: Sequence[Job],
+    finish: Callable[[], Path] | None,
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """Fits those of the jobs that are not fitted yet, then calls `finish`.
+
+    Args:
+        config: how to fit; the jobs say what.
+        run_dir: of these jobs alone.
+        pictures: what the jobs' `photo` counts.
+        jobs: in the order of their `trial_id`.
+        finish: writes the page of the run and gives its path; the table is complete by then. None
+            for one shard of several, if another process will do that.
+        facts: what defines the jobs beside the config and the pictures, JSON-able.
+
+    Returns:
+        What was done and where to look; of a dry run, the plan and its cost.
+
+    Raises:
+        InputError: for a directory that cannot be used.
+        OSError: if the disk is full.
+    """
+    shard = shards.choose(config.shard, config.num_shards)
+    pairs = make_works(config, pictures, jobs, shard)
+    if config.dry_run:
+        work_of = functools.partial(_make_work, config, pictures, jobs)
+        return forecast.describe([bucket for bucket, _ in pairs], work_of, jobs)
+    results = store.Store(
+        run_dir,
+        {**_facts(config, pictures), **(facts or {})},
+        schema(),
+        network={"inputs": 2, "outputs": CHANNELS},
+        shard=shard,
+    )
+    try:
+        with places.naming(run_dir):
+            _run(config, run_dir, pictures, pairs, jobs, results)
+            own = sum(len(work.trial_ids) for _, work in pairs)
+            done = len(jaxfleet.open(run_dir))
+            if finish is None or done < len(jobs):
+                return (
+                    f"Shard {shard.index} of {shard.count}: its {own} fits are done, {done} of "
+                    f"{len(jobs)} in all. The last shard to end writes the report."
+                )
+            page = finish()
+            places.write_atomically(run_dir / "DONE", b"")
+    finally:
+        results.close()
+    best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
+    return f"{len(best)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
+
+
+def _run(
+    config: GridConfig,
+    run_dir: Path,
+    pictures: Sequence[Photo],
+    pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
+    jobs: Sequence[Job],
+    results: store.Store,
+) -> None:
+    ids = [int(trial_id) for _, work in pairs for trial_id in work.trial_ids]
+    left = [jobs[trial_id] for trial_id in ids if trial_id not in results.done]
+    pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
+    if left:
+        (run_dir / "DONE").unlink(missing_ok=True)
+    with (
+        Progress(len(ids), pixel_steps, fits_done=len(ids) - len(left)) as display,
+        _progress_log(run_dir / f"progress{results.shard.suffix}.jsonl") as log,
+    ):
+        for name in results.set_aside:
+            display.note(f"{name} was damaged or missing; its fits are made again.")
+        display.on_sample = log
+        executors.run_here(
+            [work for _, work in pairs],
+            results,
+            display,
+            checkpoint_minutes=config.checkpoint_minutes,
+        )
+    results.merge(least=MERGED_PARTS)
+    folder = executors.checkpoint_folder(results)
+    if places.is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Takes the samples of a throughput figure; an object store, which cannot append, has none."""
+    if not places.is_local(path):
+        yield lambda sample: None
+        return
+    with path.open("a", buffering=1) as file:
+        yield lambda sample: print(json.dumps(sample), file=file)
+
+
+def _entropy_bits(params: Params, weight_bits: int) -> float:
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        return float("nan")  # a network that never had a finite loss
+    return quantise.quantise(params, weight_bits).entropy_bits
+
+
+def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
+    """What defines the results: flags and pixels."""
+    neutral = ("photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor")
+    digest = hashlib.sha256()
+    for photo in pictures:
+        digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
+        digest.update(photo.pixels.tobytes())
+    flags = {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.name not in neutral and not f.name.startswith("ray_")
+    }
+    flags |= {axis.name: str(axis) for axis in config.axes()}  # 2e-4 is 0.0002
+    return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}

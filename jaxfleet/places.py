@@ -1,0 +1,157 @@
+"""Where files go: a local folder, or a prefix of an object store (`s3://`, `gs://`).
+
+A place is a `pathlib.Path`, or its twin from etils for a URL. What differs is here: on a disk a
+file is written under another name, synced and renamed, and a folder can be locked; an object store
+shows an object when all of it has arrived, and has neither folders nor locks.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from jaxfleet.errors import InputError, InUseError
+
+SCHEMES = {"s3": "s3fs", "gs": "gcsfs"}  # and the package that speaks each
+
+
+def place(text: str) -> Path:
+    """The place that a flag names; nothing is read or made.
+
+    Raises:
+        InputError: for a URL of another scheme, or if the package for it is not installed.
+    """
+    scheme, is_url, _ = text.partition("://")
+    if not is_url:
+        return Path(text).expanduser()
+    if scheme not in SCHEMES:
+        raise InputError(f"{text}: give a local folder, {' or '.join(f'{s}://' for s in SCHEMES)}.")
+    try:
+        import fsspec
+        from etils import epath
+
+        # Other processes write here too, so what was listed once is soon wrong.
+        fsspec.config.conf.setdefault(scheme, {})["use_listings_cache"] = False
+        fsspec.get_filesystem_class(scheme)
+    except ImportError:
+        raise InputError(f"{text}: install {SCHEMES[scheme]} to write there.") from None
+    return cast(Path, epath.Path(text))
+
+
+def is_local(path: Path) -> bool:
+    """Whether a path is on a disk of this machine, or one mounted here."""
+    return isinstance(path, Path)
+
+
+def filesystem(path: Path) -> Any:
+    """What pyarrow reads files of this place through; None for a local one."""
+    if is_local(path):
+        return None
+    import fsspec
+
+    return fsspec.filesystem(str(path).partition("://")[0])
+
+
+def names(folder: Path, *, hidden: bool = False) -> list[str]:
+    """Names in a folder, sorted; none if it is absent. Unfinished files are hidden ones."""
+    try:
+        found = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in found if hidden or not name.startswith("."))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replaces a file so that readers see the old or the new, also after a power cut.
+
+    Raises:
+        OSError: naming the file; the old one stays.
+    """
+    if not is_local(path):
+        with naming(path):
+            path.write_bytes(data)
+        return
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def move(path: Path, folder: Path) -> None:
+    """Moves a file into a folder, which is made if need be."""
+    if is_local(path):
+        folder.mkdir(exist_ok=True)
+        path.replace(folder / path.name)
+    else:
+        (folder / path.name).write_bytes(path.read_bytes())
+        path.unlink()
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives `path` to an OSError that names no file, as when a full disk is found on writing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def make_folder(folder: Path, flag: str) -> None:
+    """Makes a folder that can be written to, with those above it.
+
+    Raises:
+        InputError: naming the flag, if that cannot be.
+    """
+    try:
+        if not is_local(folder):
+            bucket = "/".join(str(folder).split("/")[:3])
+            if not filesystem(folder).exists(bucket):
+                raise FileNotFoundError(errno.ENOENT, f"there is no bucket {bucket}")
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise InputError(f"{flag}={folder}: {reason}; give another folder.") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, flag: str) -> Iterator[None]:
+    """Keeps other processes from the same lock; without effect on an object store.
+
+    Raises:
+        InUseError: naming the flag, if another process has it.
+    """
+    if not is_local(folder):
+        yield
+        return
+    handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InUseError(
+                f"{flag}={folder}: another process is writing to it; wait, or give another folder."
+            ) from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,302 @@
+"""The published COIN collection: rows of our table as its rows, and back.
+
+One row is one SIREN (Vonderfecht & Liu, TMLR 2024; `predict-SIREN-PSNR/COIN-collection` on the
+Hugging Face Hub). T is the number of history entries.
+
+    config             num_iters, seed, image_id, image_size, layer_size, num_layers, w0_initial
+    iteration_history  [T] updates before each entry
+    psnr_history       [T] dB at each entry
+    best_psnr_history  [T] dB, the highest so far
+    hp_bpp, fp_bpp     bits per pixel at 16 and at 32 bits a weight
+    fp_psnr            dB, of best_model in float32
+    best_model         COIN's state_dict: name -> nested lists
+
+Where the schema leaves a choice:
+
+- `image_size` is the side of a square picture, and of any other its height; the width is what
+  hp_bpp implies.
+- `fp_psnr` is `psnr_8bit_db`, the PSNR of the decoded 8-bit picture of the best weights: COIN's
+  code, whose names these are, takes the best PSNR on clamped and rounded output. Our histories are
+  of raw output.
+- `image_id` is a whole number where those of all rows are, as published, else text.
+- What `config` does not say is taken to be COIN's: w0 is 30, the learning rate 2e-4.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxfleet.table import flatten, unflatten
+from jaxinr.torch_names import from_torch, to_torch
+from jaxinr.trial import CHANNELS, Trial
+
+SPLITS = ("train", "validation", "test")
+CONFIG = tuple("num_iters seed image_id image_size layer_size num_layers w0_initial".split())
+COLUMNS = (
+    *("config", "iteration_history", "psnr_history", "best_psnr_history"),
+    *("hp_bpp", "fp_bpp", "fp_psnr", "best_model"),
+)
+# Columns of our table that a published row is made of.
+NEEDED = tuple(
+    "image_id image_height num_iters seed layer_size num_layers w0_initial iteration_history "
+    "psnr_history hp_bpp fp_bpp psnr_8bit_db weights".split()
+)
+
+
+def split_of(image_id: str) -> str:
+    """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
+    place = int(hashlib.sha256(image_id.encode()).hexdigest()[:8], 16) / 2**32
+    return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
+
+
+def are_whole(image_ids: Iterable[str]) -> bool:
+    """Whether all of these names are whole numbers, as they are in the published rows."""
+    return all(name.isdecimal() and str(int(name)) == name for name in set(image_ids))
+
+
+def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str, Any]:
+    """A published row, with arrays for lists.
+
+    Args:
+        row: the columns `NEEDED` of our table.
+        whole_ids: whether image_id is given as a number.
+    """
+    image_id = str(row["image_id"])
+    own = {"image_id": int(image_id) if whole_ids else image_id, "image_size": row["image_height"]}
+    config = {name: own[name] if name in own else row[name] for name in CONFIG}
+    depth, size = int(row["num_layers"]), int(row["layer_size"])
+    history = np.asarray(row["psnr_history"], np.float32)
+    return {
+        "config": {name: _plain(value) for name, value in config.items()},
+        "iteration_history": np.asarray(row["iteration_history"], np.int64),
+        "psnr_history": history,
+        "best_psnr_history": np.fmax.accumulate(history),
+        "hp_bpp": float(row["hp_bpp"]),
+        "fp_bpp": float(row["fp_bpp"]),
+        "fp_psnr": float(row["psnr_8bit_db"]),
+        "best_model": to_torch(
+            unflatten(np.asarray(row["weights"], np.float32), [2, *[size] * depth, CHANNELS])
+        ),
+    }
+
+
+def from_published(
+    record: Mapping[str, Any], *, w0: float = 30.0, learning_rate: float = 2e-4
+) -> dict[str, Any]:
+    """What our table says of a published row, but for `trial_id`, `split` and k-bit sizes.
+
+    What nobody noted is NaN (`ssim`, `seconds`). `best_psnr_db` and `best_iteration` are those of
+    the best history entry.
+
+    Args:
+        record: with all of `COLUMNS`; a weight that is None in `best_model` is one that a shallower
+            network does not have.
+        w0: where the row's config does not say.
+        learning_rate: where the row's config does not say.
+
+    Raises:
+        ValueError: saying what is missing or contradicts itself.
+    """
+    config = _have(record, COLUMNS)["config"]
+    if not isinstance(config, Mapping):
+        raise ValueError("config holds no names")
+    _have(config, CONFIG)
+    try:
+        trial = Trial(
+            **{name: _whole(config[name]) for name in _WHOLES},
+            w0_initial=float(config["w0_initial"]),
+            w0=float(config.get("w0", w0)),
+            learning_rate=float(config.get("learning_rate", learning_rate)),
+        )
+        size = _whole(config["image_size"])
+        hp_bpp, fp_bpp, fp_psnr = (_number(record[n]) for n in ("hp_bpp", "fp_bpp", "fp_psnr"))
+        iterations = np.asarray(record["iteration_history"], np.int32)
+        history = np.asarray(record["psnr_history"], np.float32)
+        best = np.asarray(record["best_psnr_history"], np.float32)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+    if not iterations.shape == history.shape == best.shape or history.ndim != 1:
+        raise ValueError("the histories differ in length")
+    if size < 1:
+        raise ValueError(f"image_size is {size}")
+    known = not np.isnan(history).all()
+    return {
+        "image_id": str(_plain_id(config["image_id"])),
+        "image_height": size,
+        "image_width": _width(size, trial, hp_bpp),
+        **dataclasses.asdict(trial),
+        "status": "done",
+        "parameters": trial.parameters,
+        "hp_bpp": hp_bpp,
+        "fp_bpp": fp_bpp,
+        "psnr_db": float(history[-1]) if len(history) else math.nan,
+        "best_psnr_db": float(np.nanmax(best)) if not np.isnan(best).all() else fp_psnr,
+        "psnr_8bit_db": fp_psnr,
+        "ssim": math.nan,
+        "best_iteration": int(iterations[np.nanargmax(history)]) if known else trial.num_iters,
+        "iteration_history": iterations,
+        "psnr_history": history,
+        "seconds": math.nan,
+        "weights": _flat(record["best_model"], trial),
+    }
+
+
+_WHOLES = ("num_iters", "seed", "layer_size", "num_layers")
+
+
+def as_json(record: Mapping[str, Any]) -> str:
+    """A published row on one line; what is not finite is null, a float32 has its fewest digits."""
+    config = {name: _finite(value) for name, value in record["config"].items()}
+    model = ", ".join(
+        f"{json.dumps(name)}: {_nested(array)}" for name, array in record["best_model"].items()
+    )
+    parts = {
+        "config": json.dumps(config),
+        "iteration_history": json.dumps(record["iteration_history"].tolist()),
+        **{name: _nested(record[name]) for name in ("psnr_history", "best_psnr_history")},
+        **{name: json.dumps(_finite(record[name])) for name in ("hp_bpp", "fp_bpp", "fp_psnr")},
+        "best_model": f"{{{model}}}",
+    }
+    return "{" + ", ".join(f'"{name}": {parts[name]}' for name in COLUMNS) + "}"
+
+
+def arrow_schema(depth: int, *, whole_ids: bool = False) -> pa.Schema:
+    """Types as a reader of the JSON lines infers them: whole numbers int64, others float64.
+
+    Args:
+        depth: greatest num_layers; `best_model` has the weights of such a network, and shallower
+            ones leave those null that they do not have.
+        whole_ids: whether image_id is a number.
+    """
+    vector = pa.list_(pa.float64())
+    kinds = {"w0_initial": pa.float64(), "image_id": pa.int64() if whole_ids else pa.string()}
+    names = [f"net.{i}.linear" for i in range(depth)] + ["last_layer.linear"]
+    model = pa.struct(
+        [
+            (f"{name}.{kind}", pa.list_(vector) if kind == "weight" else vector)
+            for name in names
+            for kind in ("weight", "bias")
+        ]
+    )
+    return pa.schema(
+        [
+            ("config", pa.struct([(name, kinds.get(name, pa.int64())) for name in CONFIG])),
+            ("iteration_history", pa.list_(pa.int64())),
+            ("psnr_history", vector),
+            ("best_psnr_history", vector),
+            *((name, pa.float64()) for name in ("hp_bpp", "fp_bpp", "fp_psnr")),
+            ("best_model", model),
+        ]
+    )
+
+
+def as_arrow(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Published rows as a table of `arrow_schema`."""
+    columns = []
+    for field in schema:
+        values = [record[field.name] for record in records]
+        if field.name == "best_model":
+            children = [
+                pa.array([_doubles(value.get(part.name)) for value in values], part.type)
+                for part in field.type
+            ]
+            columns.append(pa.StructArray.from_arrays(children, fields=list(field.type)))
+        else:
+            if field.name in ("psnr_history", "best_psnr_history"):
+                values = [_doubles(value) for value in values]
+            columns.append(pa.array(values, field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _doubles(array: np.ndarray | None) -> Any:
+    """For pyarrow, which takes lists of vectors and no matrices."""
+    if array is None:
+        return None
+    array = array.astype(np.float64)
+    return array if array.ndim == 1 else list(array)
+
+
+def _nested(array: np.ndarray) -> str:
+    """JSON of [N] or [M, N] float32."""
+    flat = np.ravel(array)
+    texts = pa.array(flat).cast(pa.string()).to_pylist()
+    finite = np.isfinite(flat)
+    texts = [
+        (text if "." in text or "e" in text else f"{text}.0") if good else "null"
+        for text, good in zip(texts, finite, strict=True)
+    ]
+    if array.ndim == 1:
+        return f"[{', '.join(texts)}]"
+    columns = array.shape[1]
+    rows = (texts[start : start + columns] for start in range(0, len(texts), columns))
+    return f"[{', '.join(f'[{row}]' for row in map(', '.join, rows))}]"
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _have(record: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+    missing = [name for name in names if record.get(name) is None and name != "fp_psnr"]
+    if missing:
+        raise ValueError(f"no {', '.join(missing)}")
+    return record
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != value:
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _plain_id(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _width(size: int, trial: Trial, hp_bpp: float) -> int:
+    """Of the picture of this height and bits per pixel; the height if that fits no width."""
+    width = 16 * trial.parameters / hp_bpp / size if hp_bpp > 0 else size
+    whole = width >= 1 and abs(width - round(width)) < 1e-3 * width
+    return round(width) if whole else size
+
+
+def _flat(model: Any, trial: Trial) -> np.ndarray:
+    """[P] float32 of a state_dict that must be one of the trial's."""
+    if not isinstance(model, Mapping):
+        raise ValueError("best_model holds no names")
+    try:
+        own = {name: _matrix(value) for name, value in model.items() if value is not None}
+        params = from_torch(own)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    shapes = [layer["weight"].shape for layer in params]
+    biases = [layer["bias"].shape for layer in params]
+    if shapes != trial.layer_shapes or biases != [(out,) for out, _ in trial.layer_shapes]:
+        raise ValueError(
+            f"best_model is not of {trial.num_layers} layers of {trial.layer_size} units"
+        )
+    flat = flatten(params)
+    if not np.isfinite(flat).all():
+        raise ValueError("best_model has weights that are not finite")
+    return flat
+
+
+def _matrix(value: Any) -> np.ndarray:
+    """Of nested lists; of lists of arrays too, which is how pandas and pyarrow give them."""
+    if len(value) and isinstance(value[0], np.ndarray):
+        value = np.stack(list(value))
+    return np.asarray(value, np.float32)

@@ -1,0 +1,64 @@
+"""What a dry run says, and that it says so soon enough for a plan of a whole collection."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments import forecast
+from jaxfleet.shards import Shard
+
+ROOT = Path(__file__).parents[2]
+COLLECTION = """
+    --sampling=random --num_trials=200000 --num_repeats=100000 --layer_size=uniform:5:50
+    --num_layers=uniform:1:16 --w0_initial=log:3:100 --num_iters=20000 --image_size=120
+    --seed=uniform:0:999999 --learning_rate=2e-4 --photos=packaged --dry_run
+""".split()
+
+
+def test_programs_that_a_share_compiles():
+    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 1) == 4
+    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 2) == 2
+    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 3) == 2
+    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 8) == 1
+    assert forecast.programs_each([6.0, 1.0, 1.0], 2) == 3
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 9))
+def test_shards_of_many_trials_compile_that_many(counts, count):
+    program = [number for number, size in enumerate(counts) for _ in range(100 * size)]
+    found = []
+    for index in range(count):
+        mine = Shard(index, count).cut([1.0] * len(program))
+        found.append(len({number for number, own in zip(program, mine, strict=True) if own}))
+    # A trial goes where its middle lies, so a program may reach one trial less far.
+    assert max(found) <= forecast.programs_each(counts, count) <= max(found) + 2
+
+
+@pytest.mark.slow
+def test_plan_of_a_collection_is_told_in_seconds(tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "siren_grid.py"), *COLLECTION],
+        cwd=tmp_path,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert "300000 networks in " in done.stdout
+    *_, last = done.stdout.splitlines()
+    clock = r"\d+:\d\d:\d\d"
+    assert re.fullmatch(rf"about {clock} on 8 devices, {clock} on 64 devices of this kind", last)
+    assert list(tmp_path.iterdir()) == []
+    # Seconds of a core: no fewer than those on the clock where nothing else runs.
+    assert used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime < 20
+    assert used.ru_maxrss < 2 * 2**20  # KiB, of the largest process so far

@@ -1,0 +1,114 @@
+import errno
+import os
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import jaxfleet
+from jaxfleet import places, store
+from jaxfleet.checkpoints import Checkpoints
+from jaxfleet.errors import InputError
+
+SCHEMA = pa.schema(
+    [
+        ("trial_id", pa.int64()),
+        ("layer_size", pa.int64()),
+        ("num_layers", pa.int64()),
+        ("weights", pa.list_(pa.float32())),
+    ]
+)
+
+
+def row(trial_id):
+    weights = trial_id + np.arange(3 + 6, dtype=np.float32)
+    return {"trial_id": trial_id, "layer_size": 1, "num_layers": 1, "weights": weights}
+
+
+def test_place_of_a_flag():
+    assert places.place("~/runs") == places.Path.home() / "runs"
+    assert places.is_local(places.place("runs/a"))
+    with pytest.raises(InputError, match="ftp://a/b: give a local folder, s3:// or gs://"):
+        places.place("ftp://a/b")
+
+
+def test_missing_package_is_named(monkeypatch):
+    def missing(scheme):
+        raise ImportError
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    with pytest.raises(InputError, match="gs://a/b: install gcsfs to write there"):
+        places.place("gs://a/b")
+
+
+def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    places.write_atomically(path, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+            places.write_atomically(path, b"new")
+    assert caught.value.filename == str(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert path.read_bytes() == b"old"
+
+
+def no_space(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# ---------------------------------------------------------------------------- an object store
+
+
+def test_run_in_a_bucket(bucket):
+    run_dir = places.place(f"{bucket}/runs/a")
+    results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    results.add([row(2), row(1)])
+    results.flush()
+    results.add([row(3)])
+    results.flush()
+    results.close()
+    table = jaxfleet.open(f"{bucket}/runs/a")
+    assert table.trial_ids.tolist() == [1, 2, 3]
+    assert table.to_pandas()["trial_id"].tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(table.weights(2)[0]["weight"], [[2, 3]])
+    again = store.Store(run_dir, {}, SCHEMA, network={})
+    assert again.done == {1, 2, 3}
+    again.close()
+    with pytest.raises(InputError, match="belongs to another plan"):
+        store.Store(run_dir, {"w0": 1}, SCHEMA, network={})
+
+
+def test_damaged_object_is_set_aside(bucket):
+    run_dir = places.place(f"{bucket}/runs/b")
+    results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    results.add([row(1)])
+    results.flush()
+    results.close()
+    (path,) = (run_dir / "parts").iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="damaged or missing"):
+        jaxfleet.open(run_dir).to_pandas()
+    again = store.Store(run_dir, {}, SCHEMA, network={})
+    assert (again.done, again.set_aside) == (set(), [path.name])
+    assert places.names(run_dir / "corrupt") == [path.name]
+    again.close()
+
+
+def test_checkpoint_in_a_bucket(bucket):
+    checkpoints = Checkpoints(places.place(f"{bucket}/runs/c/checkpoints/one"))
+    assert checkpoints.load() is None
+    for value in (1.0, 2.0):
+        checkpoints.save({"a": [np.full(3, value), np.zeros((0, 2))]})
+    found = checkpoints.load()
+    np.testing.assert_array_equal(found["a"][0], np.full(3, 2.0))
+    assert found["a"][1].shape == (0, 2)
+    checkpoints.clear()
+    assert checkpoints.load() is None
+
+
+def test_bucket_that_is_not_there_is_named(bucket):
+    run_dir = places.place("s3://elsewhere/runs")
+    with pytest.raises(InputError, match="there is no bucket s3://elsewhere; give another folder"):
+        store.Store(run_dir, {}, SCHEMA, network={})

@@ -1,0 +1,182 @@
+"""Shards of one run: real processes, killed, repeated and started twice. The table stays whole."""
+
+import re
+import signal
+import time
+
+import pandas as pd
+import pytest
+
+import jaxfleet
+
+pytestmark = pytest.mark.slow  # each of the many processes takes seconds to start
+
+ONE = "-00001-of-00003"  # the shard that meets with accidents
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return tmp_path / "run"
+
+
+def done_line(index, count, own, done, fits):
+    return (
+        f"Shard {index} of {count}: its {own} fits are done, {done} of {fits} in all. The last "
+        "shard to end writes the report.\n"
+    )
+
+
+@pytest.fixture
+def others(grid, run_dir):
+    """Ends shards 0 and 2 of 3; gives the number of their fits."""
+    ended = [grid.call(run_dir, *grid.shard(index, 3)) for index in (0, 2)]
+    assert [one.code for one in ended] == [0, 0], ended
+    count = len(jaxfleet.open(run_dir))
+    assert 0 < count < grid.fits
+    return count
+
+
+def assert_complete(grid, run_dir, ended):
+    assert ended.code == 0, ended.stderr
+    assert ended.stdout.startswith(f"{grid.fits} fits, mean best PSNR ")
+    assert (run_dir / "DONE").exists()
+    assert (run_dir / "report.html").exists()
+    assert not list(run_dir.glob("checkpoints*"))
+    grid.equals_whole(run_dir)
+
+
+def each_once(run_dir):
+    """Whether the parts, read as they are, hold no trial twice."""
+    return pd.read_parquet(run_dir / "parts", columns=["trial_id"])["trial_id"].is_unique
+
+
+def test_shards_one_after_the_other_are_the_whole_run(grid, run_dir):
+    first = grid.call(run_dir, *grid.shard(0, 3))
+    assert first.code == 0, first.stderr
+    own = len(jaxfleet.open(run_dir))
+    assert first.stdout == done_line(0, 3, own, own, grid.fits)
+    assert not (run_dir / "report.html").exists()
+    # The second as a task of a job array, which counts from where it likes.
+    array = {"ID": "8", "MIN": "7", "COUNT": "3"}
+    environ = {f"SLURM_ARRAY_TASK_{name}": value for name, value in array.items()}
+    second = grid.call(run_dir, **environ)
+    assert second.code == 0, second.stderr
+    done = len(jaxfleet.open(run_dir))
+    assert second.stdout == done_line(1, 3, done - own, done, grid.fits)
+    assert not (run_dir / "DONE").exists()
+    assert_complete(grid, run_dir, grid.call(run_dir, *grid.shard(2, 3)))
+    assert each_once(run_dir)
+    # Repeated, a shard has nothing to do and finds everything there.
+    before = sorted((run_dir / "parts").iterdir())
+    assert grid.call(run_dir, *grid.shard(1, 3)).stdout.startswith(f"{grid.fits} fits, ")
+    assert sorted((run_dir / "parts").iterdir()) == before
+    # And so does a whole run, and a run in another number of shards.
+    assert grid.call(run_dir).stdout.startswith(f"{grid.fits} fits, ")
+    assert sorted((run_dir / "parts").iterdir()) == before
+
+
+def test_shards_at_once_are_the_whole_run(grid, run_dir):
+    ended = [
+        grid.end(process)
+        for process in [grid.start(run_dir, *grid.shard(index, 3)) for index in range(3)]
+    ]
+    assert [one.code for one in ended] == [0, 0, 0], ended
+    assert any(one.stdout.startswith(f"{grid.fits} fits, ") for one in ended)
+    assert (run_dir / "DONE").exists()
+    assert each_once(run_dir)
+    grid.equals_whole(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "last"),
+    [
+        (signal.SIGKILL, -9, None),
+        (signal.SIGTERM, 143, "siren_grid: terminated; repeat the command to go on."),
+        (signal.SIGINT, 130, "siren_grid: interrupted; repeat the command to go on."),
+    ],
+    ids=["SIGKILL", "SIGTERM", "SIGINT"],
+)
+def test_shard_that_is_stopped_goes_on(grid, run_dir, others, number, code, last):
+    # With no checkpoint for ten minutes, so that the one that is left is the signal's.
+    rarely = [] if number == signal.SIGKILL else ["--checkpoint_minutes=10"]
+    process = grid.start(run_dir, *grid.shard(1, 3), *rarely)
+    log = run_dir / f"progress{ONE}.jsonl"
+    if rarely:
+        grid.wait_until(lambda: log.exists() and log.read_text().count("\n") > 1, process)
+    else:
+        grid.wait_until_in_training(run_dir, process, ONE)
+    start = time.monotonic()
+    process.send_signal(number)
+    ended = grid.end(process)
+    assert time.monotonic() - start < 20
+    assert ended.code == code, ended.stderr
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    if last:
+        assert ended.stderr.splitlines()[-1] == last
+    assert len(list((run_dir / f"checkpoints{ONE}").glob("bucket-*/*"))) > 0
+    assert not (run_dir / "DONE").exists()
+    assert len(jaxfleet.open(run_dir)) < grid.fits
+
+    again = grid.call(run_dir, *grid.shard(1, 3))
+    assert re.search(r"bucket-00\d: \d+ fits taken up again", again.stderr)
+    assert "begin again" not in again.stderr
+    assert_complete(grid, run_dir, again)
+    assert each_once(run_dir)
+    if rarely:  # nothing was trained twice
+        table = jaxfleet.open(run_dir).to_pandas(["trial_id", "num_iters"])
+        own = pd.read_parquet(list((run_dir / "parts").glob(f"part{ONE}-*")), columns=["trial_id"])[
+            "trial_id"
+        ]
+        steps = table.set_index("trial_id")["num_iters"][own].sum() * 12 * 12
+        rows = pd.read_json(log, lines=True)
+        last_of_each = rows["pixel_steps"][rows["pixel_steps"].diff().shift(-1).fillna(-1) < 0]
+        assert len(last_of_each) == 2
+        assert last_of_each.sum() == steps
+
+
+def test_same_shard_twice_at_once_is_refused(grid, run_dir):
+    first = grid.start(run_dir, *grid.shard(1, 3))
+    grid.wait_until((run_dir / "parts").exists, first)
+    second = grid.call(run_dir, *grid.shard(1, 3))
+    assert (second.code, second.stdout) == (2, "")
+    assert second.stderr == (
+        f"siren_grid: --run_dir={run_dir}: another process is writing to it; wait, or give "
+        "another folder.\n"
+    )
+    ended = grid.end(first)
+    assert ended.code == 0, ended.stderr
+    assert each_once(run_dir)
+
+
+def test_whole_run_and_shards_of_two_cuts_at_once_by_mistake(grid, run_dir):
+    cuts = [(), grid.shard(1, 3), grid.shard(0, 2)]
+    started = [grid.start(run_dir, *cut) for cut in cuts]
+    ended = [grid.end(process) for process in started]
+    assert [one.code for one in ended] == [0, 0, 0], ended
+    assert (run_dir / "DONE").exists()
+    grid.equals_whole(run_dir)
+
+
+def test_another_number_of_shards_takes_up_what_is_done(grid, run_dir, others):
+    before = {path.name for path in (run_dir / "parts").iterdir()}
+    ended = [grid.call(run_dir, *grid.shard(index, 2)) for index in range(2)]
+    assert ended[0].code == 0, ended[0].stderr
+    assert_complete(grid, run_dir, ended[1])
+    assert before < {path.name for path in (run_dir / "parts").iterdir()}
+    assert each_once(run_dir)  # nothing was fitted again
+
+
+def test_part_that_was_damaged_is_mended_by_its_own_shard(grid, run_dir, others):
+    grid.call(run_dir, *grid.shard(1, 3))
+    bad = min((run_dir / "parts").glob(f"part{ONE}-*"))
+    bad.write_bytes(bad.read_bytes()[:-100])
+    for cut in (grid.shard(0, 3), ()):
+        ended = grid.call(run_dir, *cut)
+        assert (ended.code, ended.stdout) == (2, "")
+        assert ended.stderr.splitlines()[-1].startswith(f"siren_grid: {bad}: damaged or missing; ")
+        assert bad.exists()
+    ended = grid.call(run_dir, *grid.shard(1, 3))
+    assert f"{bad.name} was damaged or missing; its fits are made again." in ended.stderr
+    assert (run_dir / "corrupt" / bad.name).exists()
+    assert_complete(grid, run_dir, ended)
