@@ -116,8 +116,9 @@ trials = [jaxinr.Trial(**row) for row in json.load(open("trials.json"))]
 fits = jaxinr.fit(images, trials)
 np.savez("fits.npz", iterations=fits.iterations, psnr_db=fits.psnr_db, best=fits.best_psnr_db)
 """
-    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
-    environment |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    dropped = ("XLA_FLAGS", "PYTHONPATH", "JAX_NUM_CPU_DEVICES")
+    environment = {k: v for k, v in os.environ.items() if k not in dropped}
+    environment["JAX_PLATFORMS"] = "cpu"
     run = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,

@@ -113,7 +113,7 @@ def test_dry_run_tells_the_cost_and_leaves_nothing(script, tmp_path, capsys):
     assert script(SMOKE, f"--run_dir={tmp_path / 'dry'}", "--dry_run") == 0
     text = capsys.readouterr().out
     assert "4 networks in " in text
-    assert re.search(r"about \d+:\d\d in all.*\nand about \d+:\d\d to measure networks", text)
+    assert re.search(r"about \d+:\d\d in all(?s:.*)\nand about \d+:\d\d to measure networks", text)
     assert not list(tmp_path.iterdir())
 
 
