@@ -21,7 +21,7 @@ import jaxfleet
 from experiments import coin_measures, coin_page, siren_grid
 from experiments.grid_config import GridConfig
 from experiments.siren_grid import Job
-from jaxfleet import codecs, images, places
+from jaxfleet import codecs, places
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -157,11 +157,7 @@ def reduced(photo: Photo, factor: int) -> Photo:
         raise InputError(f"{photo.image_id} is smaller than --reduce={factor}; give less.")
     top, left = ((side % factor) // 2 for side in photo.pixels.shape[:2])
     whole = photo.pixels[top : top + height * factor, left : left + width * factor]
-    rows, columns = (
-        images.bicubic_matrix(side * factor, side).astype(np.float32) for side in (height, width)
-    )
-    shrunk = np.einsum("ih,hwc,jw->ijc", rows, whole, columns, optimize=True)
-    return Photo(photo.image_id, np.clip(np.round(shrunk), 0, 255).astype(np.uint8))
+    return Photo(photo.image_id, sources.resized(whole, height, width))
 
 
 def run(config: CoinConfig, run_dir: Path) -> str:

@@ -311,9 +311,24 @@ def _fit(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np.n
     square = pixels[top : top + window, left : left + window]
     if window == image_size:
         return square
-    matrix = images.bicubic_matrix(window, image_size).astype(np.float32)
-    resized = np.einsum("ih,hwc,jw->ijc", matrix, square, matrix, optimize=True)
-    return np.clip(np.round(resized), 0, 255).astype(np.uint8)
+    return resized(square, image_size, image_size)
+
+
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased bicubic, as `images.bicubic_matrix` says, rounded to 8 bits at the end.
+
+    Args:
+        pixels: [H, W, C] uint8.
+        height: of the result, pixels.
+        width: of the result, pixels.
+
+    Returns:
+        [height, width, C] uint8.
+    """
+    rows = images.bicubic_matrix(pixels.shape[0], height).astype(np.float32)
+    columns = images.bicubic_matrix(pixels.shape[1], width).astype(np.float32)
+    result = np.einsum("ih,hwc,jw->ijc", rows, pixels, columns, optimize=True)
+    return np.clip(np.round(result), 0, 255).astype(np.uint8)
 
 
 def _check_options(image_size: int, image_fit: str, max_images: int) -> None:
