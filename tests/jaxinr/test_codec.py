@@ -272,9 +272,9 @@ def test_eight_bits_lose_little_on_photographs(shared_data, name):
     encoded = codec.compress(photo, architecture=trial, weight_bits=8)
     assert codec.inspect(encoded.data).bits_per_weight <= 8.01
     assert encoded.psnr_db > encoded.float_psnr_db - 0.3
-    # With one more bit, but steps by range and no refinement, three times as much is lost.
+    # With as many bits, but steps by range and no refinement, three times as much is lost.
     fitted = jaxinr.fit([photo], [trial], coordinates="centers")
-    naive = quantise.quantise(fitted.params(0), 9).params
+    naive = quantise.quantise(fitted.params(0), 8).params
     drawn = jaxinr.render(naive, trial, photo.shape[:2], coordinates="centers")
     rounded = np.round(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
     assert codec.psnr_db(rounded, photo) < encoded.float_psnr_db - 1.0
