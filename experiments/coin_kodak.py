@@ -43,9 +43,8 @@ class CoinConfig:
         default="tfds:kodak",
         metadata={
             "group": "Photographs",
-            "help": "packaged (colour photographs that scikit-image installs), folder:PATH, or "
-            "tfds:NAME[/CONFIG][:SPLIT]. COIN's published points are for the 24 of Kodak and are "
-            "shown with these alone.",
+            "help": f"{sources.HELP} COIN's published points are for the 24 of Kodak and are shown "
+            "with these alone.",
         },
     )
     max_images: int = field(

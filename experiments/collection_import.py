@@ -8,14 +8,16 @@ import dataclasses
 import hashlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+import jaxfleet
 from experiments import siren_grid
 from jaxfleet import executors, places, store
 from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
 from jaxfleet.table import unflatten
 from jaxinr import collection, collection_files, quantise
 from jaxinr.trial import CHANNELS
@@ -24,6 +26,7 @@ from jaxinr.trial import CHANNELS
 # when another file is mended, and says where the row came from.
 ROWS_OF_A_FILE = 10_000_000
 SILENCE_SECONDS = 60.0
+SOURCE = "coin_collection"  # in the plan of such a run
 _NAMED = 3  # damaged rows that the message names
 
 
@@ -78,7 +81,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
     paths = collection_files.find(folder)
     names = [str(path.relative_to(folder)) for path in paths]
     plan = {
-        "source": "coin_collection",
+        "source": SOURCE,
         "files": len(names),
         "names_digest": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
         "coordinates": "coin",
@@ -106,6 +109,32 @@ def run(config: ImportConfig, run_dir: Path) -> str:
         )
     places.write_atomically(run_dir / "DONE", b"")
     return f"{len(results.done)} networks of {len(paths)} files imported to {run_dir}."
+
+
+def is_import(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run directory with this manifest was made here."""
+    return bool(manifest["plan"].get("source") == SOURCE)
+
+
+def write_report(run_dir: Path, pictures: Sequence[Photo]) -> Path:
+    """The page of an imported run, complete or not.
+
+    Args:
+        run_dir: of the import.
+        pictures: the photographs that are at hand, of the size of the published ones.
+
+    Returns:
+        Path of the page. Its settings are those of the import; on what the networks were fitted,
+        and how fast, nobody noted.
+    """
+    manifest = jaxfleet.open(run_dir).manifest
+    return siren_grid.write_page(
+        run_dir,
+        pictures,
+        title="SIRENs of a published collection",
+        coordinates=manifest["plan"]["coordinates"],
+        settings={**manifest["plan"], **{k: manifest[k] for k in ("git_commit", "versions")}},
+    )
 
 
 def _import(

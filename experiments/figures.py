@@ -5,7 +5,7 @@ are those of Okabe and Ito, told apart also by the colour-blind; whatever has an
 by viridis. Figures are drawn through `to_png`, once for a light page and once for a dark one.
 
 Letters: M fits (networks), T logged iterations, B points of a curve of PSNR against bits per pixel,
-Q quality settings of JPEG, K records of a run's progress.
+K records of a run's progress.
 """
 
 import io
@@ -17,11 +17,11 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+
+from jaxfleet import codecs
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = "osD^vP"
-JPEG_QUALITIES = (1, 3, 5, 8, 12, 17, 24, 33, 45, 60, 75, 86, 93, 97)
 MAX_LEVELS = 10  # boxes beside each other; more values than that are binned
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -199,7 +199,7 @@ def throughput(seconds: np.ndarray, rates: Mapping[str, np.ndarray]) -> Figure:
 
 
 def best_curve(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> Curve:
-    """Size and PSNR of the fits of one photograph that no smaller or equal one beats.
+    """Size and PSNR of the fits of one photograph that no other beats: `codecs.undominated`.
 
     Args:
         bits_per_pixel: [M] float.
@@ -209,31 +209,9 @@ def best_curve(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> Curve:
         [B] bits per pixel and [B] dB, both increasing; where the largest network is not the best,
         a last point at its size repeats the best.
     """
-    order = np.lexsort((-psnr_db, bits_per_pixel))
-    x, y = bits_per_pixel[order], np.maximum.accumulate(psnr_db[order])
-    kept = np.r_[True, np.diff(y) > 0]
-    kept[-1] |= x[-1] > x[kept].max()
-    return x[kept], y[kept]
-
-
-def jpeg_curve(photo: np.ndarray) -> Curve:
-    """Size of a photograph as JPEG, whole file, and its PSNR.
-
-    Args:
-        photo: [H, W, 3] uint8.
-
-    Returns:
-        [Q] bits per pixel, increasing, and [Q] dB.
-    """
-    points = []
-    for quality in JPEG_QUALITIES:
-        buffer = io.BytesIO()
-        Image.fromarray(photo).save(buffer, "JPEG", quality=quality, optimize=True)
-        decoded = np.asarray(Image.open(buffer), dtype=np.float64)
-        mse = max(float(np.mean((decoded - photo) ** 2)), 1e-6) / 255.0**2
-        points.append((8.0 * len(buffer.getvalue()) / photo[..., 0].size, -10.0 * np.log10(mse)))
-    bits_per_pixel, psnr_db = np.asarray(sorted(points)).T
-    return bits_per_pixel, psnr_db
+    x, y = codecs.undominated(bits_per_pixel, psnr_db)
+    largest = bits_per_pixel.max()
+    return (np.append(x, largest), np.append(y, y[-1])) if largest > x[-1] else (x, y)
 
 
 def mean_curve(curves: Sequence[Curve], limits: tuple[float, float]) -> Curve:

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,6 +192,7 @@ def run_jobs(
                 )
             page = finish()
             places.write_atomically(run_dir / "DONE", b"")
+            executors.clear_checkpoints(run_dir)
     finally:
         results.close()
     best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
@@ -226,9 +226,7 @@ def _run(
             checkpoint_minutes=config.checkpoint_minutes,
         )
     results.merge(least=MERGED_PARTS)
-    folder = executors.checkpoint_folder(results)
-    if places.is_local(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+    places.remove_folder(executors.checkpoint_folder(results))
 
 
 @contextlib.contextmanager

@@ -29,8 +29,7 @@ class GridConfig:
         default="packaged",
         metadata={
             "group": "Photographs",
-            "help": "packaged (colour photographs that scikit-image installs), folder:PATH, or "
-            "tfds:NAME[/CONFIG][:SPLIT].",
+            "help": sources.HELP,
         },
     )
     max_images: int = field(

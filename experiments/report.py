@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments import figures, page
 from experiments.page import Drawing
-from jaxfleet import places
+from jaxfleet import codecs, places
 
 MAX_PHOTOS = 6
 MAX_SIZES = 5
@@ -32,6 +32,12 @@ AXES = {
     "learning_rate": "learning rate",
     "num_iters": "iterations",
 }
+
+_NO_PICTURES = (
+    "<p>The photographs are not at hand, so pictures and the curve of JPEG are left out. "
+    "<code>launch/report.py --run_dir=... --photos=...</code> makes this page again with those "
+    "that it finds.</p>"
+)
 
 Render = Callable[[pd.Series], np.ndarray]
 
@@ -52,7 +58,8 @@ def write_report(
         run_dir: folder of the run; made if absent.
         table: one row per fit, with the columns of the store. `psnr_8bit_db` and the PSNR of a
             diverged fit may be NaN, and the histories of some or all rows None.
-        photos: image_id -> [H, W, 3] uint8; photographs that are absent get no pictures.
+        photos: image_id -> [H, W, 3] uint8; photographs that are absent get no pictures, and where
+            all are the page says so.
         render: row -> [H, W, 3] float, the picture that the kept weights make; called for a
             dozen rows at most.
         title: the question the run answers, or its name.
@@ -70,11 +77,13 @@ def write_report(
     fitted = table[(table["status"] != "diverged") & np.isfinite(table["best_psnr_db"])]
     best = _best(fitted, "image_id").sort_values("best_psnr_db")
     shown = _spread(best[best["image_id"].isin(list(photos))], MAX_PHOTOS)
+    sampled = list((shown if len(shown) else _spread(best, MAX_PHOTOS))["image_id"])
+    pictures = _pictures(folder, shown, photos, render)
     sections = {
-        "Photographs and their best networks": _pictures(folder, shown, photos, render),
+        "Photographs and their best networks": pictures or (_NO_PICTURES if len(best) else ""),
         "One photograph, small to large networks": _sizes(folder, fitted, shown, photos, render),
         "Measurements": "".join(
-            page.plot(folder, drawing) for drawing in _drawings(fitted, shown, photos, progress)
+            page.plot(folder, drawing) for drawing in _drawings(fitted, sampled, photos, progress)
         ),
         "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS),
         "Diverged fits": page.table(table[table["status"] == "diverged"], page.DIVERGED_COLUMNS),
@@ -119,13 +128,13 @@ def headline(
 
 def _drawings(
     fitted: pd.DataFrame,
-    shown: pd.DataFrame,
+    sampled: Sequence[str],
     photos: Mapping[str, np.ndarray],
     progress: Sequence[Mapping[str, float]],
 ) -> Iterator[Drawing]:
     """Every figure that has content."""
     if fitted["hp_bpp"].nunique() > 1:
-        yield _rate_distortion(fitted, shown, photos)
+        yield _rate_distortion(fitted, sampled, photos)
     if drawing := _histories(fitted):
         yield drawing
     for axis, name in AXES.items():
@@ -155,30 +164,28 @@ def _drawings(
 
 
 def _rate_distortion(
-    fitted: pd.DataFrame, shown: pd.DataFrame, photos: Mapping[str, np.ndarray]
+    fitted: pd.DataFrame, sampled: Sequence[str], photos: Mapping[str, np.ndarray]
 ) -> Drawing:
+    """Every fit, with curves of the sampled photographs, of JPEG too where they are at hand."""
     by_photo = fitted["image_id"].nunique() <= MAX_PHOTOS
     rows = fitted.sort_values("image_id" if by_photo else "num_layers")
     bits, psnr_db = (rows[name].to_numpy() for name in ("hp_bpp", "best_psnr_db"))
     groups = list(rows["image_id"] if by_photo else [f"{n} layers" for n in rows["num_layers"]])
-    best, jpeg = {}, {}
-    if len(shown):
-        names = list(shown["image_id"])
-        whose = f"mean of {len(names)} photographs" if len(names) > 1 else names[0]
-        of_photo = [(rows["image_id"] == name).to_numpy() for name in names]
-        limits = (float(bits.min()), float(bits.max()))
-        best[f"best SIREN, {whose}"] = figures.mean_curve(
-            [figures.best_curve(bits[mine], psnr_db[mine]) for mine in of_photo], limits
-        )
-        jpeg[f"JPEG, {whose}"] = figures.mean_curve(
-            [figures.jpeg_curve(photos[name]) for name in names], limits
-        )
+    whose = f"mean of {len(sampled)} photographs" if len(sampled) > 1 else sampled[0]
+    of_photo = [(rows["image_id"] == name).to_numpy() for name in sampled]
+    limits = (float(bits.min()), float(bits.max()))
+    curves = [figures.best_curve(bits[mine], psnr_db[mine]) for mine in of_photo]
+    best = {f"best SIREN, {whose}": figures.mean_curve(curves, limits)}
+    jpeg = {}
+    if all(name in photos for name in sampled):
+        curves = [codecs.rate_distortion(photos[name], codecs.JPEG) for name in sampled]
+        jpeg[f"JPEG, {whose}"] = figures.mean_curve(curves, limits)
+    dashed = "Dashed: JPEG of the same photographs, the whole file counted. " if jpeg else ""
     return Drawing(
         "rate_distortion",
         "PSNR against size",
-        "Every point is a fit. Solid: the best network up to that size. Dashed: JPEG of the same "
-        "photographs, the whole file counted. Weights are counted at 16 bits each; the "
-        "PSNR is that of the float32 weights.",
+        f"Every point is a fit. Solid: the best network up to that size. {dashed}Weights are "
+        "counted at 16 bits each; the PSNR is that of the float32 weights.",
         lambda: figures.rate_distortion(bits, psnr_db, groups, best, jpeg, ordered=not by_photo),
     )
 

@@ -110,11 +110,7 @@ def _run_on_ray(
     config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[Job]
 ) -> None:
     """Has a cluster fit the jobs; the report is left to this process."""
-    kind, _, folder = config.photos.partition(":")
-    if kind == "folder":  # other processes stand elsewhere
-        config = dataclasses.replace(
-            config, photos=f"folder:{Path(folder).expanduser().absolute()}"
-        )
+    config = dataclasses.replace(config, photos=sources.absolute(config.photos))
     run_dir = run_dir.absolute() if places.is_local(run_dir) else run_dir
     count = config.num_shards or 4 * len(jax.local_devices())
     work = np.array([pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in jobs])
@@ -160,20 +156,55 @@ def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
     """The page of a run, complete or not."""
+    logs = [
+        list(_samples((run_dir / name).read_text().splitlines()))
+        for name in places.names(run_dir)
+        if name.startswith("progress") and name.endswith(".jsonl")
+    ]
+    manifest = jaxfleet.open(run_dir).manifest
+    return write_page(
+        run_dir,
+        pictures,
+        title="SIRENs fitted to photographs",
+        coordinates=config.coordinates,
+        settings={
+            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
+            "device": manifest["device"],
+            "git_commit": manifest["git_commit"],
+            "versions": manifest["versions"],
+            "wall_seconds": sum(map(_seconds, logs)),
+        },
+        progress=logs[0] if len(logs) == 1 else [],
+    )
+
+
+def write_page(
+    run_dir: Path,
+    pictures: Sequence[Photo],
+    *,
+    title: str,
+    coordinates: str,
+    settings: Mapping[str, object],
+    progress: Sequence[Mapping[str, float]] = (),
+) -> Path:
+    """The page of a table of SIRENs, see `report.write_report`.
+
+    Args:
+        run_dir: whose table it is.
+        pictures: the photographs that are at hand, as the networks were fitted to them.
+        title: of the page.
+        coordinates: of the networks.
+        settings: as `report.write_report` takes them.
+        progress: likewise.
+    """
     table = jaxfleet.open(run_dir)
 
     def render(row: Any) -> np.ndarray:
         trial = Trial.from_row(row)
         shape = (int(row["image_height"]), int(row["image_width"]))
         weights: Any = table.weights(row)
-        return jaxinr.render(weights, trial, shape, coordinates=config.coordinates)
+        return jaxinr.render(weights, trial, shape, coordinates=coordinates)
 
-    logs = [
-        list(_samples((run_dir / name).read_text().splitlines()))
-        for name in places.names(run_dir)
-        if name.startswith("progress") and name.endswith(".jsonl")
-    ]
-    manifest = table.manifest
     columns = [name for name in schema().names if name not in ("weights", *HISTORIES)]
     frame = table.to_pandas(columns)
     some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // report.MAX_HISTORIES]
@@ -183,15 +214,9 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         frame.merge(histories, on="trial_id", how="left"),
         {photo.image_id: photo.pixels for photo in pictures},
         render,
-        title="SIRENs fitted to photographs",
-        settings={
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
-            "device": manifest["device"],
-            "git_commit": manifest["git_commit"],
-            "versions": manifest["versions"],
-            "wall_seconds": sum(map(_seconds, logs)),
-        },
-        progress=logs[0] if len(logs) == 1 else [],
+        title=title,
+        settings=settings,
+        progress=progress,
     )
 
 

@@ -8,7 +8,9 @@ import dataclasses
 import io
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from jaxfleet import places
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress
@@ -29,6 +32,7 @@ FLUSH_BYTES = 1 << 25
 POLL_SECONDS = 2.0
 LOST_SECONDS = 60.0  # until a process of a lost machine has surely ended
 STOP_SECONDS = 15.0  # for tasks to write their checkpoints
+CONNECT_SECONDS = 10.0  # until a cluster that does not answer is given up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +114,20 @@ def checkpoint_folder(store: Store) -> Path:
     return store.run_dir / f"checkpoints{store.shard.suffix}"
 
 
+def clear_checkpoints(run_dir: Path) -> None:
+    """Forgets what was in flight in any shard, of this cut or another; for a run that is complete.
+
+    A shard that a process still works on, given the same work by mistake, keeps its own.
+    """
+    for name in places.names(run_dir):
+        if match := re.fullmatch(r"checkpoints(-\d{5}-of-\d{5})?", name):
+            with (
+                contextlib.suppress(InUseError),
+                places.locked(run_dir, f".lock{match[1] or ''}", "--run_dir"),
+            ):
+                places.remove_folder(run_dir / name)
+
+
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[threading.Event]:
     """Holds SIGINT and SIGTERM back until the end of the block; the event says that one came.
@@ -174,6 +192,7 @@ def run_on_ray(
         import ray
     except ImportError:
         raise InputError("--executor=ray needs Ray: pip install 'jaxfleet[ray]'.") from None
+    _refuse_silence(address)
 
     def task(index: int) -> None:
         signal.signal(signal.SIGINT, _interrupt_once)
@@ -185,7 +204,7 @@ def run_on_ray(
         try:
             with _signals_kept():
                 ray.init(
-                    address=address or None,
+                    address=address or "local",  # None would look for one that runs
                     log_to_driver=False,
                     include_dashboard=None if address else False,
                     logging_level=logging.ERROR,
@@ -212,6 +231,23 @@ def run_on_ray(
                 if running:
                     ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
                 ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Refuses a cluster's address at which nothing listens: Ray would try for many minutes."""
+    where = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
+    match = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", where)
+    if match is None:  # none was given, or what Ray itself finds or refuses
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"--ray_address={address}: no cluster answers at {where} ({reason}). Start one with "
+            "`ray start --head`, give the address that it prints, or leave the flag out for one on "
+            "this machine."
+        ) from None
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ A source is one word, with a path or a name after a colon:
     folder:PATH                   every .png, .jpg, .jpeg and .webp directly in PATH, sorted by name
     tfds:NAME[/CONFIG][:SPLIT]    a TensorFlow Datasets dataset, read without TensorFlow
 
+Several sources stand one after the other, a comma between them: `packaged,folder:PATH`. A comma
+that no kind of source follows is part of the path.
+
 All photographs become [H, W, 3] uint8 in the same way, whatever they were: EXIF orientation
 is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (16-bit colour
 keeps its upper 8 bits), other colour models are converted. No JAX device is started here.
@@ -28,6 +31,11 @@ from jaxfleet import images
 from jaxfleet.errors import InputError
 
 KINDS = ("packaged", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
+HELP = (
+    "packaged (colour photographs that scikit-image installs), folder:PATH, or "
+    "tfds:NAME[/CONFIG][:SPLIT]; several with commas between them, as in "
+    "folder:PATH,folder:PATH. No two photographs may have the same name."
+)
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 FITS = ("resize", "crop")
 
@@ -46,6 +54,9 @@ _PACKAGED = (
 _IMAGE_FEATURES = ("image", "hr")
 _NAME_FEATURES = ("filename", "file_name", "image/filename")
 
+# Between two sources, but not in a path.
+_COMMA = re.compile(r",\s*(?=folder:|tfds:|packaged(?:,|$))")
+
 # What Pillow raises for damaged files, depending on format and place of the damage.
 _DECODE_ERRORS = (
     OSError,
@@ -62,7 +73,7 @@ _DECODE_ERRORS = (
 class Photo:
     """One photograph.
 
-    image_id: names it within its source; the stem of its file where it has one.
+    image_id: names it, unique among those loaded together; the stem of its file where it has one.
     pixels: [H, W, 3] uint8, RGB.
     """
 
@@ -78,16 +89,19 @@ def load(
     max_images: int = 0,
     data_dir: str | None = None,
 ) -> list[Photo]:
-    """The photographs of a source, in its own fixed order.
+    """The photographs of one or more sources, in the order given and in each one's own.
+
+    What a photograph is called does not depend on the sources beside its own.
 
     Args:
         source: `packaged`, `folder:PATH` or `tfds:NAME[/CONFIG][:SPLIT]`; without a split,
-            the first of the dataset.
+            the first of the dataset. Several with commas between them.
         image_size: side of the square that each photograph becomes, pixels. 0 keeps the
             whole photographs, whatever their sizes.
         image_fit: how it becomes that square. `resize`: the largest central square, then
             antialiased bicubic. `crop`: the central window of that size, pixels untouched.
-        max_images: keep the first so many. 0 keeps all.
+        max_images: keep the first so many, of all sources together; sources behind those are
+            not read. 0 keeps all.
         data_dir: where TFDS keeps its datasets; None for its default, `$TFDS_DATA_DIR` or
             `~/tensorflow_datasets`. A dataset that is not there yet is downloaded; without a
             network TFDS tries for minutes before it gives up. Of no effect on other sources.
@@ -98,32 +112,60 @@ def load(
     Raises:
         InputError: if the source, a name in it, or an option is not one that exists; if the
             source is empty, cannot be read or cannot be downloaded; if a photograph is
-            smaller than `image_size`. One line that says what to do.
+            smaller than `image_size`; if two sources have a photograph of the same name. One line
+            that says what to do.
     """
     _check_options(image_size, image_fit, max_images)
-    kind, _, rest = source.partition(":")
-    if source == "packaged":
-        examples = _packaged()
-    elif kind == "folder" and rest:
-        examples = _folder(Path(rest))
-    elif kind == "tfds" and rest:
-        examples = _tfds(rest, data_dir)
-    else:
-        hint = f" For the pictures of that folder: folder:{source}." if _is_folder(source) else ""
-        raise InputError(f"Unknown source '{source}'. Use one of: {', '.join(KINDS)}.{hint}")
-    photos = []
-    for image_id, name, read in examples:
-        pixels = _decode(read, name)
-        photos.append(Photo(image_id, _fit(pixels, name, image_size, image_fit)))
-        if len(photos) == max_images:
-            break
-    if not photos:
-        raise InputError(f"'{source}' has no photographs. Choose another source or split.")
+    sources = [(one, _examples(one, data_dir)) for one in _split(source)]
+    photos: list[Photo] = []
+    source_of: dict[str, str] = {}
+    for one, examples in sources:
+        before = len(photos)
+        for image_id, name, read in examples:
+            if image_id in source_of:
+                raise InputError(
+                    f"'{source_of[image_id]}' and '{one}' both have a photograph '{image_id}'. "
+                    "Rename it in one of them, or leave one out."
+                )
+            source_of[image_id] = one
+            pixels = _decode(read, name)
+            photos.append(Photo(image_id, _fit(pixels, name, image_size, image_fit)))
+            if len(photos) == max_images:
+                return photos
+        if len(photos) == before:
+            raise InputError(f"'{one}' has no photographs. Choose another source or split.")
     return photos
+
+
+def absolute(source: str) -> str:
+    """The same sources for a process that stands in another folder."""
+    kinds = [one.partition(":") for one in _split(source)]
+    return ",".join(
+        f"folder:{Path(rest).expanduser().absolute()}" if kind == "folder" else f"{kind}{sep}{rest}"
+        for kind, sep, rest in kinds
+    )
 
 
 # What a source yields: image_id, name for messages, function that returns the file's bytes.
 _Example = tuple[str, str, Callable[[], bytes]]
+
+
+def _split(source: str) -> list[str]:
+    """The single sources of several that stand together, in order."""
+    return _COMMA.split(source)
+
+
+def _examples(source: str, data_dir: str | None) -> Iterator[_Example]:
+    """The pictures of a single source, read as they are asked for."""
+    kind, _, rest = source.partition(":")
+    if source == "packaged":
+        return _packaged()
+    if kind == "folder" and rest:
+        return _folder(Path(rest))
+    if kind == "tfds" and rest:
+        return _tfds(rest, data_dir)
+    hint = f" For the pictures of that folder: folder:{source}." if _is_folder(source) else ""
+    raise InputError(f"Unknown source '{source}'. Use one of: {', '.join(KINDS)}.{hint}")
 
 
 def _packaged() -> Iterator[_Example]:

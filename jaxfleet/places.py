@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -101,6 +102,14 @@ def move(path: Path, folder: Path) -> None:
     else:
         (folder / path.name).write_bytes(path.read_bytes())
         path.unlink()
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder with all that is in it, as far as that is there and can be."""
+    if is_local(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists():
+        cast(Any, folder).rmtree()
 
 
 @contextlib.contextmanager

@@ -45,7 +45,8 @@ class Store:
 
     Raises:
         InputError: for a directory of another plan, one that holds something else, one that cannot
-            be made, or one where another process writes the same shard.
+            be made, one where another process writes the same shard, or one with a damaged part of
+            another number of shards, whose trials this process cannot know.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Store:
             places.write_atomically(path, json.dumps(self.manifest, indent=1).encode())
         if places.is_local(self.parts):
             self.parts.mkdir(exist_ok=True)
+        self._refuse_damage_of_others()
         self.set_aside = self._check_own_parts()
         self.done = self._read_done()
 
@@ -172,20 +174,35 @@ class Store:
                 places.move(path, self.run_dir / CORRUPT)
         return sorted(bad)
 
+    def _refuse_damage_of_others(self) -> None:
+        """Refuses damaged parts of another cut, before anything is fitted next to them."""
+        for name in places.names(self.parts):
+            path = self.parts / name
+            match = _PART.fullmatch(name)
+            if match and self._is_of_another_cut(name) and not is_whole(path) and path.exists():
+                index, _, count = (match[1] or "")[1:].partition("-of-")
+                mend = f"--shard={int(index)} --num_shards={int(count)}" if count else "no --shard"
+                raise InputError(
+                    f"{path}: damaged. Repeat the command with {mend}, which fits its networks "
+                    "again, or remove the file to have them fitted by this one."
+                )
+
     def _is_own(self, name: str) -> bool:
         match = _PART.fullmatch(name)
         return match is None or (match[1] or "") == self.shard.suffix
+
+    def _is_of_another_cut(self, name: str) -> bool:
+        return not self._is_own(name) and f"-of-{self.shard.count:05}-" not in name
 
     def _read_done(self) -> set[int]:
         """The trials of parts that this shard may have written, under this number of shards or any.
 
         Other shards of the same cut have other trials, so their parts need not be read.
         """
-        others = f"-of-{self.shard.count:05}-"
         done: set[int] = set()
         for name in places.names(self.parts):
-            if self._is_own(name) or others not in name:
-                with contextlib.suppress(pa.ArrowInvalid):  # another's, damaged: not done
+            if self._is_own(name) or self._is_of_another_cut(name):
+                with contextlib.suppress(FileNotFoundError):  # merged meanwhile by another process
                     done.update(read_part(self.parts / name, ["trial_id"])["trial_id"].to_pylist())
         return done
 

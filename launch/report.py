@@ -2,17 +2,18 @@
 
     python launch/report.py --run_dir=runs/quickstart
 
-reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained.
+reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained. That of
+a run which launch/collection_import.py made has pictures only where --photos says what they are of.
 """
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import field
 from pathlib import Path
 
 import jaxfleet
-from experiments import siren_grid
+from experiments import collection_import, siren_grid
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from launch import flagdefs
@@ -24,7 +25,10 @@ class ReportConfig:
 
     photos: str = field(
         default="",
-        metadata={"help": "Where the photographs are now; empty for where the run had them."},
+        metadata={
+            "help": "Where the photographs are now, as launch/siren_grid.py takes it; empty for "
+            "where the run had them."
+        },
     )
 
 
@@ -40,7 +44,8 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     table = jaxfleet.open(run_dir)
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
-    flags = _flags(run_dir / "flags.txt")
+    imported = collection_import.is_import(table.manifest)
+    flags = _flags_of_import(sizes) if imported else _flags(run_dir / "flags.txt")
     flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
     pictures = [
         picture
@@ -50,7 +55,17 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     missing = len({image_id for image_id, *_ in sizes} - {picture.image_id for picture in pictures})
     if missing:
         print(f"{missing} photographs left out: --photos=... says where they are.", file=sys.stderr)
+    if imported:
+        return f"Look at {collection_import.write_report(run_dir, pictures)}"
     return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"
+
+
+def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.GridConfig:
+    """How photographs become those of an imported run: squares, if those are of one size."""
+    shapes = {(height, width) for _, height, width in sizes}
+    (height, width), *others = shapes
+    side = height if height == width and not others else 0
+    return siren_grid.GridConfig(photos="", image_size=side)
 
 
 def _flags(path: Path) -> siren_grid.GridConfig:
@@ -65,7 +80,9 @@ def _flags(path: Path) -> siren_grid.GridConfig:
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
-    """The photographs of the run, or none where they cannot be read any more."""
+    """The photographs of the run, or none where it names none or they cannot be read any more."""
+    if not flags.photos:
+        return []
     try:
         return photos.load(
             flags.photos,

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import figures, report
+from jaxfleet import codecs
 
 SHAPES = {"square": (32, 32), "wide & <low>": (20, 48), "kodak/tall $x$": (40, 24)}
 TITLE = "Does width <b>matter</b> & how?"
@@ -245,12 +246,36 @@ def test_mean_curve_of_lines_in_log_size():
     assert figures.mean_curve(curves, (20.0, 50.0))[0].size == 0
 
 
-def test_jpeg_counts_the_whole_file():
-    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None], (64, 48, 3))
-    bits, psnr_db = figures.jpeg_curve(np.ascontiguousarray(ramp))
-    assert (np.diff(bits) >= 0).all()
-    assert bits[0] * 64 * 48 / 8 > 300  # the tables alone
-    assert psnr_db[-1] > 40
+def test_curve_of_jpeg_is_that_of_the_codec(tmp_path, table, photos, write, monkeypatch):
+    averaged = []
+
+    def mean_curve(curves, limits):
+        averaged.append(curves)
+        return curves[0]
+
+    monkeypatch.setattr(figures, "mean_curve", mean_curve)
+    write(tmp_path, table)
+    best, jpeg = averaged
+    assert len(best) == len(jpeg) == len(SHAPES)
+    from_worst = table.groupby("image_id")["best_psnr_db"].max().sort_values()
+    for name, curve in zip(from_worst.index, jpeg, strict=True):
+        np.testing.assert_array_equal(curve, codecs.rate_distortion(photos[name], codecs.JPEG))
+
+
+def test_page_without_photographs_says_so(tmp_path, table):
+    def render(row):
+        raise AssertionError("there is nothing to compare with")
+
+    path = report.write_report(
+        tmp_path, table, {}, render, title=TITLE, settings=SETTINGS, progress=()
+    )
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "The photographs are not at hand, so pictures and the curve of JPEG" in page.text
+    assert "Dashed" not in page.text
+    assert "Solid: the best network up to that size." in page.text
+    names = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert {"rate_distortion.png", "iterations.png"} <= names
+    assert not [name for name in names if name.startswith(("pictures", "sizes"))]
 
 
 def test_writing_leaves_the_old_file_when_it_fails(tmp_path: pathlib.Path, table, write):

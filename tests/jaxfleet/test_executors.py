@@ -1,11 +1,14 @@
 import io
+import socket
+import time
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jaxfleet import executors, trainer
+from jaxfleet import executors, places, trainer
+from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.store import Store
 
@@ -98,3 +101,74 @@ def test_damaged_checkpoint_is_left_alone(run, assert_complete, tmp_path):
             path.write_bytes(b"")
     assert "its fits begin again" in run()
     assert_complete()
+
+
+def test_checkpoints_of_all_cuts_are_cleared_but_those_in_use(tmp_path):
+    names = ("checkpoints", "checkpoints-00001-of-00003", "checkpoints-00000-of-00002")
+    others = ("checkpoints-old", "parts")
+    for name in (*names, *others):
+        (tmp_path / name / "bucket-000").mkdir(parents=True)
+    with places.locked(tmp_path, ".lock-00000-of-00002", "--run_dir"):
+        executors.clear_checkpoints(tmp_path)
+        left = {names[2], *others}
+        assert set(places.names(tmp_path)) == left
+    executors.clear_checkpoints(tmp_path)
+    assert set(places.names(tmp_path)) == set(others)
+
+
+# ---------------------------------------------------------------------------- Ray
+
+
+def on_ray(address):
+    executors.run_on_ray(print, 1, lambda: None, address=address, cpus=1, gpus=0)
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine at which nothing listens."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))  # and no listen
+        yield holder.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_ray_cluster_that_is_not_there_is_refused_at_once(closed_port, scheme):
+    pytest.importorskip("ray")
+    address = f"{scheme}127.0.0.1:{closed_port}"
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        on_ray(address)
+    assert time.monotonic() - start < 20  # the import of Ray, mostly
+    assert str(caught.value) == (
+        f"--ray_address={address}: no cluster answers at {address} (Connection refused). Start one "
+        "with `ray start --head`, give the address that it prints, or leave the flag out for one "
+        "on this machine."
+    )
+
+
+@pytest.mark.parametrize("address", ["nowhere.invalid:6379", "127.0.0.1:99999"])
+def test_ray_address_that_there_cannot_be_is_refused(address):
+    pytest.importorskip("ray")
+    with pytest.raises(
+        InputError, match=f"--ray_address={address}: no cluster answers at {address}"
+    ):
+        on_ray(address)
+
+
+def test_ray_host_that_does_not_answer_is_given_up(closed_port, monkeypatch):
+    pytest.importorskip("ray")
+
+    def connect(address, timeout):
+        assert timeout == executors.CONNECT_SECONDS
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(InputError, match=r"no cluster answers at 127.* \(timed out\)"):
+        on_ray(f"127.0.0.1:{closed_port}")
+
+
+def test_ray_cluster_of_the_environment_that_is_gone_is_refused(closed_port, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed_port}")
+    with pytest.raises(InputError, match=f"ray_address=auto: no .* at 127.0.0.1:{closed_port} "):
+        on_ray("auto")

@@ -124,6 +124,62 @@ def test_kodak_folder(shared_data):
     assert all(photo.pixels.shape == (32, 32, 3) for photo in loaded)
 
 
+# ---------------------------------------------------------------------------- several sources
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Folders `one` with a and b, `two, too` with c, and `again` with b once more."""
+    for name, stems in (("one", "ab"), ("two, too", "c"), ("again", "b")):
+        (tmp_path / name).mkdir()
+        for stem in stems:
+            save(tmp_path / name / f"{stem}.png")
+    return tmp_path
+
+
+def ids(source, **options):
+    return [photo.image_id for photo in photos.load(source, **options)]
+
+
+def test_several_sources_come_in_the_order_given(folders):
+    one, two = f"folder:{folders / 'one'}", f"folder:{folders / 'two, too'}"
+    assert ids(two) == ["c"]  # a comma in a path is part of it
+    assert ids(f"{two},{one}") == ["c", "a", "b"]
+    assert ids(f"{one}, packaged,{two}") == ["a", "b", *ids("packaged"), "c"]
+    assert ids(f"{two},{one}", max_images=2) == ["c", "a"]
+    assert ids(f"{one},folder:nowhere", max_images=2) == ["a", "b"]
+
+
+def test_photographs_of_one_name_are_refused(folders):
+    one, again = f"folder:{folders / 'one'}", f"folder:{folders / 'again'}"
+    with pytest.raises(InputError) as caught:
+        photos.load(f"{one},{again}")
+    assert str(caught.value) == (
+        f"'{one}' and '{again}' both have a photograph 'b'. Rename it in one of them, or leave "
+        "one out."
+    )
+    with pytest.raises(InputError, match="'packaged' and 'packaged' both have .* 'astronaut'"):
+        photos.load("packaged,packaged")
+
+
+def test_bad_one_of_several_sources_is_named(folders):
+    one = f"folder:{folders / 'one'}"
+    with pytest.raises(InputError, match="Unknown source 'packaged,holidays'"):
+        photos.load("packaged,holidays")
+    with pytest.raises(InputError, match="Unknown source 'tfds:'"):  # before any is read
+        photos.load(f"folder:nowhere,tfds:,{one}")
+    with pytest.raises(InputError, match="no folder 'nowhere'"):
+        photos.load(f"{one},folder:nowhere")
+
+
+def test_sources_for_a_process_that_stands_elsewhere(folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    given = "folder:one,packaged,folder:two, too,tfds:kodak:test[:3],folder:~/x"
+    there = f"folder:{folders / 'one'},packaged,folder:{folders / 'two, too'}"
+    assert photos.absolute(given) == f"{there},tfds:kodak:test[:3],folder:{Path.home() / 'x'}"
+    assert photos.absolute("packaged") == "packaged"
+
+
 # ---------------------------------------------------------------------------- errors
 
 

@@ -54,6 +54,17 @@ def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("kind", ["disk", "bucket"])
+def test_folder_is_removed_with_all_in_it(tmp_path, request, kind):
+    home = request.getfixturevalue("bucket") + "/removed" if kind == "bucket" else str(tmp_path)
+    folder = places.place(home) / "full"
+    (folder / "deep").mkdir(parents=True, exist_ok=True)
+    (folder / "deep" / "file").write_bytes(b"1")
+    places.remove_folder(folder)
+    assert not folder.exists()
+    places.remove_folder(folder)  # nothing to do
+
+
 def no_space(*args):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -161,13 +161,41 @@ def test_another_cut_knows_what_all_shards_have_done(tmp_path):
         results.close()
 
 
-def test_shard_leaves_the_damaged_parts_of_another_alone(tmp_path):
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+@pytest.mark.parametrize(
+    ("owner", "mend"), [(Shard(0, 2), "--shard=0 --num_shards=2"), (Shard(), "no --shard")]
+)
+def test_damaged_part_of_another_cut_is_refused_and_left_alone(tmp_path, owner, mend, damage):
+    results = opened(tmp_path, shard=owner)
+    flush(results, 1)
+    results.close()
+    path = part(tmp_path, 1)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data if damage == "flip" else data[:-9])
+    before = files(tmp_path / "parts")
+    for shard in {Shard(), Shard(0, 3)} - {owner}:
+        with pytest.raises(InputError) as caught:
+            opened(tmp_path, shard=shard)
+        assert str(caught.value) == (
+            f"{path}: damaged. Repeat the command with {mend}, which fits its networks again, or "
+            "remove the file to have them fitted by this one."
+        )
+        assert files(tmp_path / "parts") == before
+    for shard in (owner, Shard(0, 3)):  # it is mended, and nothing stands in the way of others
+        results = opened(tmp_path, shard=shard)
+        assert results.set_aside == ([path.name] if shard == owner else [])
+        assert results.done == set()
+        results.close()
+
+
+def test_shard_leaves_the_damaged_parts_of_its_neighbours_alone(tmp_path):
     results = opened(tmp_path, shard=Shard(0, 2))
     flush(results, 1)
     results.close()
     path = part(tmp_path, 1)
     path.write_bytes(b"damaged")
-    for shard, aside in ((Shard(1, 2), []), (Shard(), []), (Shard(0, 2), [path.name])):
+    for shard, aside in ((Shard(1, 2), []), (Shard(0, 2), [path.name])):
         results = opened(tmp_path, shard=shard)
         assert (results.done, results.set_aside) == (set(), aside)
         results.close()

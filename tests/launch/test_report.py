@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import siren_grid
+import jaxfleet
+from experiments import collection_import, siren_grid
 from jaxfleet.errors import InputError
+from jaxinr import collection
 from launch import flagdefs, report
 
 
@@ -66,6 +68,44 @@ def test_photographs_that_are_gone_or_others_now(finished, run_dir, tmp_path, ca
     report.main(report.ReportConfig(photos=f"folder:{tmp_path / 'photos'}"), run_dir)
     assert "1 photographs left out" in capsys.readouterr().err
     assert "reconstruction" in (run_dir / "report.html").read_text()
+
+
+@pytest.fixture
+def imported(finished, tmp_path):
+    """The run of `finished`, as if it came from the published collection."""
+    rows = jaxfleet.open(finished / "run").to_pandas(siren_grid.schema().names)
+    published = map(collection.to_published, rows.to_dict("records"))
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "train.jsonl").write_text(
+        "\n".join(map(collection.as_json, published))
+    )
+    config = collection_import.ImportConfig(input=str(tmp_path / "published"))
+    collection_import.run(config, tmp_path / "imported")
+    return tmp_path / "imported"
+
+
+def test_imported_run_without_its_photographs(imported, capsys):
+    answer = report.main(report.ReportConfig(), imported)
+    assert answer == f"Look at {imported / 'report.html'}"
+    assert capsys.readouterr().err == (
+        "2 photographs left out: --photos=... says where they are.\n"
+    )
+    page = (imported / "report.html").read_text()
+    assert "SIRENs of a published collection" in page
+    assert "The photographs are not at hand" in page
+    assert "dusk" in page
+    assert "reconstruction" not in page
+    assert ">device<" not in page  # nobody noted on what they were fitted
+
+
+def test_imported_run_with_its_photographs(finished, imported, capsys):
+    report.main(report.ReportConfig(photos=f"folder:{finished / 'photos'}"), imported)
+    assert capsys.readouterr().err == ""
+    page = (imported / "report.html").read_text()
+    assert page.count("reconstruction</figcaption>") == 2
+    assert "not at hand" not in page
+    names = {path.name.split("_")[-1] for path in (imported / "figures").glob("pictures_*")}
+    assert names == {"dawn.png", "dusk.png"}
 
 
 def test_directories_without_a_run_are_refused(run_dir, tmp_path):

@@ -1,7 +1,11 @@
 """Shards of one run: real processes, killed, repeated and started twice. The table stays whole."""
 
+import os
 import re
+import resource
+import shutil
 import signal
+import subprocess
 import time
 
 import pandas as pd
@@ -12,6 +16,7 @@ import jaxfleet
 pytestmark = pytest.mark.slow  # each of the many processes takes seconds to start
 
 ONE = "-00001-of-00003"  # the shard that meets with accidents
+ROOM_BYTES = 4096  # for a line of progress, but for no part
 
 
 @pytest.fixture
@@ -167,16 +172,111 @@ def test_another_number_of_shards_takes_up_what_is_done(grid, run_dir, others):
     assert each_once(run_dir)  # nothing was fitted again
 
 
+class Limited:
+    """No room for a part: the process may write no more than a few kilobytes to a file."""
+
+    reason = "File too large"
+
+    def fill(self, process):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM_BYTES, ROOM_BYTES))
+
+    def empty(self):
+        """Another process has no limit."""
+
+
+class Mounted:
+    """No room for a part: the run directory is a disk of its own, and full."""
+
+    reason = "No space left on device"
+
+    def __init__(self, folder):
+        self.folder, self.ballast = folder, folder / ".ballast"
+
+    def fill(self, process):
+        with self.ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - ROOM_BYTES)
+
+    def empty(self):
+        self.ballast.unlink()
+
+
+@pytest.fixture(params=["limited", "mounted"])
+def disk(request, run_dir):
+    """A disk to be filled up; skips where no file system may be mounted."""
+    if request.param == "limited":
+        yield Limited()
+        return
+    run_dir.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(run_dir)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here: {getattr(error, 'stderr', error)}")
+    yield Mounted(run_dir)
+    subprocess.run(["umount", "--lazy", str(run_dir)], check=True)
+
+
+def test_shard_whose_disk_fills_up_loses_nothing_and_goes_on(grid, disk, run_dir, others):
+    process = grid.start(run_dir, *grid.shard(1, 3), "--checkpoint_minutes=10")
+    log = run_dir / f"progress{ONE}.jsonl"
+    grid.wait_until(lambda: log.exists() and log.read_text(), process)
+    disk.fill(process)
+    ended = grid.end(process)
+    assert (ended.code, ended.stdout) == (3, "")
+    assert "Traceback" not in ended.stderr
+    assert re.fullmatch(
+        rf"siren_grid: {run_dir}/parts/part{ONE}-\w+\.parquet: {disk.reason}. Put that right, then "
+        "repeat the command to go on.",
+        ended.stderr.splitlines()[-1],
+    )
+    assert not (run_dir / "DONE").exists()
+    assert others <= len(jaxfleet.open(run_dir)) < grid.fits
+    disk.empty()
+    before = {path: path.read_bytes() for path in (run_dir / "parts").iterdir()}
+
+    again = grid.call(run_dir, *grid.shard(1, 3))
+    assert_complete(grid, run_dir, again)
+    assert {path: path.read_bytes() for path in before} == before
+    assert each_once(run_dir)
+
+
 def test_part_that_was_damaged_is_mended_by_its_own_shard(grid, run_dir, others):
     grid.call(run_dir, *grid.shard(1, 3))
     bad = min((run_dir / "parts").glob(f"part{ONE}-*"))
     bad.write_bytes(bad.read_bytes()[:-100])
-    for cut in (grid.shard(0, 3), ()):
-        ended = grid.call(run_dir, *cut)
-        assert (ended.code, ended.stdout) == (2, "")
-        assert ended.stderr.splitlines()[-1].startswith(f"siren_grid: {bad}: damaged or missing; ")
-        assert bad.exists()
+    ended = grid.call(run_dir, *grid.shard(0, 3))
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr.splitlines()[-1].startswith(f"siren_grid: {bad}: damaged or missing; ")
+    assert bad.exists()
     ended = grid.call(run_dir, *grid.shard(1, 3))
     assert f"{bad.name} was damaged or missing; its fits are made again." in ended.stderr
     assert (run_dir / "corrupt" / bad.name).exists()
     assert_complete(grid, run_dir, ended)
+
+
+def test_whole_run_refuses_a_damaged_part_of_a_shard_before_it_fits_anything(grid, run_dir):
+    assert grid.call(run_dir, *grid.shard(1, 3)).code == 0
+    bad = min((run_dir / "parts").glob(f"part{ONE}-*"))
+    bad.write_bytes(bad.read_bytes()[:-100])
+    before = sorted(run_dir.rglob("[!.]*"))
+    ended = grid.call(run_dir)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"siren_grid: {bad}: damaged. Repeat the command with --shard=1 --num_shards=3, which fits "
+        "its networks again, or remove the file to have them fitted by this one.\n"
+    )
+    assert sorted(run_dir.rglob("[!.]*")) == before
+    bad.unlink()
+    assert_complete(grid, run_dir, grid.call(run_dir))
+
+
+def test_checkpoints_of_an_abandoned_cut_go_when_the_run_is_complete(grid, run_dir):
+    process = grid.start(run_dir, *grid.shard(1, 3))
+    grid.wait_until_in_training(run_dir, process, ONE)
+    process.send_signal(signal.SIGKILL)
+    grid.end(process)
+    stale = run_dir / f"checkpoints{ONE}"
+    assert grid.call(run_dir, *grid.shard(0, 2)).code == 0
+    assert stale.exists()  # the shard may yet be repeated
+    assert_complete(grid, run_dir, grid.call(run_dir, *grid.shard(1, 2)))
+    assert not stale.exists()

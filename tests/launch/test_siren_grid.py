@@ -63,6 +63,12 @@ BAD = [
     (["--photos=folder:empty"], 2, "'empty' holds no .png, .jpg, .jpeg, .webp files. Give the"),
     (["--photos=folder:cut"], 2, "'cut/a.png' cannot be read"),
     (["--photos=folder:small"], 2, "'small/a.png' is 10 x 10 pixels, smaller than image_size 12"),
+    (["--photos=folder:good,folder:empty"], 2, "'empty' holds no .png"),
+    (
+        ["--photos=folder:good,folder:small"],
+        2,
+        "'folder:good' and 'folder:small' both have a photograph 'a'. Rename it in one of them",
+    ),
     (["--image_size=-1"], 2, "--image_size=-1: expected an integer of at least 0"),
     (["--weight_bits=1"], 2, "--weight_bits=1: expected an integer from 2 to 16"),
     (["--weight_bits=17"], 2, "--weight_bits=17: expected an integer from 2 to 16"),
@@ -139,6 +145,30 @@ def test_full_disk_ends_the_run_and_room_completes_it(script, tmp_path, monkeypa
     assert 'w0 was "30" is "15"); give another --run_dir' in stderr
     assert files(tmp_path) == before
     assert script("--flagfile=run/flags.txt", "--run_dir=run")[:2] == (0, answer)
+
+
+@pytest.mark.usefixtures("pictures")
+def test_photographs_of_several_sources_are_one_run(script, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "good" / "a.png").rename(tmp_path / "more" / "b.png")
+    Image.open(tmp_path / "more" / "b.png").rotate(90).save(tmp_path / "good" / "a.png")
+    command = ["--image_size=12", "--layer_size=4", "--num_layers=1", "--num_iters=5"]
+    both = "--photos=folder:good,folder:more"
+    for run_dir, photos in (("one", "--photos=folder:more"), ("both", both)):
+        assert script(*command, photos, f"--run_dir={run_dir}")[0] == 0
+    assert f"{both}\n" in (tmp_path / "both" / "flags.txt").read_text()
+    one, two = (
+        pd.read_parquet(tmp_path / name / "parts").set_index("image_id").sort_index()
+        for name in ("one", "both")
+    )
+    assert two.index.tolist() == ["a", "b"]
+    assert two.loc["b", "split"] == one.loc["b", "split"]
+    assert two.loc["b", "best_psnr_db"] == one.loc["b", "best_psnr_db"]
+    # Taken up again there is nothing to do; in another order it is another plan.
+    assert script("--flagfile=both/flags.txt", "--run_dir=both")[0] == 0
+    code, _, stderr = script(*command, "--photos=folder:more,folder:good", "--run_dir=both")
+    assert code == 2
+    assert "picture_digest was" in stderr
 
 
 @pytest.mark.usefixtures("pictures")
