@@ -1,0 +1,206 @@
+"""Fits to learn a forecast from: collections of them, made one compact table.
+
+The table has a row for each fit and each picture, and needs no weights: `fits.parquet` holds the
+hyperparameters, the best PSNR and a few points of its history, `pictures.parquet` the descriptors
+of the pictures. Both go where the forecaster is trained, so that it can be trained again without
+the collections.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import jaxfleet
+from jaxfleet import photos
+from jaxfleet.errors import InputError
+from jaxinr.forecaster import descriptors, inputs, training
+
+FITS, PICTURES = "fits.parquet", "pictures.parquet"
+COLUMNS = tuple(
+    "image_id split image_height image_width layer_size num_layers w0_initial w0 learning_rate "
+    "num_iters seed parameters hp_bpp best_psnr_db".split()
+)
+HISTORY = ("iteration_history", "psnr_history")
+TIMES = 16  # points that are kept of a history
+FIRST_ITERATION = 10
+HELD_OUT = 0.1  # share of the architectures that are not trained on
+COMMON = 0.02  # of the fits: architectures beyond are trained on
+
+_KEY = ["image_id", "image_height", "image_width"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitTable:
+    """Fits and their pictures.
+
+    Attributes:
+        frame: N rows with `COLUMNS`; `picture`, a row of `described`; `is_new_size`, whether the
+            architecture is held out.
+        described: [P, D] float32.
+        thumbnails: [P, S, S, 3] uint8, or None where the photographs are not at hand.
+        iterations: [N, T] int, ascending.
+        best_db: [N, T] float32, the highest PSNR so far.
+    """
+
+    frame: pd.DataFrame
+    described: np.ndarray
+    thumbnails: np.ndarray | None
+    iterations: np.ndarray
+    best_db: np.ndarray
+
+    def __len__(self) -> int:
+        """Fits."""
+        return len(self.frame)
+
+    @property
+    def truth_db(self) -> np.ndarray:
+        """[N] the best PSNR at the end."""
+        return self.best_db[:, -1]
+
+    def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:
+        """As the forecaster learns from them."""
+        frame = self.frame
+        pixels = frame["image_height"] * frame["image_width"]
+        rows = frame[list(inputs.TRIAL[:-1])].assign(pixels=pixels).to_numpy(np.float64)
+        fits = training.Fits(
+            self.described,
+            self.thumbnails,
+            frame["picture"].to_numpy(),
+            rows,
+            self.iterations,
+            self.best_db,
+        )
+        return fits.of(chosen)
+
+    def split(self, name: str, *, new_size: bool = False) -> np.ndarray:
+        """[N] bool: fits on the photographs of a split, of architectures trained on or held out."""
+        frame = self.frame
+        return ((frame["split"] == name) & (frame["is_new_size"] == new_size)).to_numpy()
+
+    def save(self, folder: Path) -> None:
+        """Writes the two tables."""
+        columns = [name for name in self.frame if name in COLUMNS]
+        fits = pa.Table.from_pandas(self.frame[columns], preserve_index=False)
+        for name, values in (("iterations", self.iterations), ("best_db", self.best_db)):
+            fits = fits.append_column(name, pa.array(list(values)))
+        pictures = self.frame.drop_duplicates("picture").sort_values("picture")[_KEY]
+        pictures = pictures.assign(**dict(zip(descriptors.NAMES, self.described.T, strict=True)))
+        for name, table in ((FITS, fits), (PICTURES, pa.Table.from_pandas(pictures))):
+            pq.write_table(table, folder / name, compression="zstd", compression_level=19)
+
+
+def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") -> FitTable:
+    """All fits of some run directories, or folders with `FITS` and `PICTURES`.
+
+    Args:
+        collections: where they are.
+        pictures: a source of photographs, those of all the collections; empty for none, where the
+            tables hold the descriptors.
+        image_fit: how the collections made squares of them.
+
+    Raises:
+        InputError: naming what is missing, and where.
+    """
+    frames, described = [], {}
+    for folder in collections:
+        if (folder / FITS).exists():
+            frame, known = _read_compact(folder)
+            described |= known
+        else:
+            frame = _reduce(folder)
+        if not len(frame):
+            raise InputError(f"{folder} holds no fits that came to an end.")
+        frames.append(frame)
+    frame = pd.concat(frames, ignore_index=True)
+    keys = list(dict.fromkeys(frame[_KEY].itertuples(index=False, name=None)))
+    thumbnails = None
+    if pictures:
+        found = _look(keys, pictures, image_fit)
+        described = {key: descriptors.describe(pixels) for key, pixels in found.items()}
+        thumbnails = np.stack([descriptors.thumbnail(found[key]) for key in keys])
+    missing = [key for key in keys if key not in described]
+    if missing:
+        raise InputError(f"{collections[0]} needs its photographs: --photos=... says where.")
+    place = {key: number for number, key in enumerate(keys)}
+    frame["picture"] = [place[key] for key in frame[_KEY].itertuples(index=False, name=None)]
+    frame["is_new_size"] = _held_out(frame)
+    return FitTable(
+        frame.drop(columns=["iterations", "best_db"]),
+        np.stack([described[key] for key in keys]),
+        thumbnails,
+        np.stack(frame["iterations"]),
+        np.stack(frame["best_db"]).astype(np.float32),
+    )
+
+
+def _reduce(run_dir: Path) -> pd.DataFrame:
+    """The fits of a run directory that came to an end, with a few points of their histories."""
+    table = jaxfleet.open(run_dir)
+    frames = []
+    for frame in table.batches([*COLUMNS, *HISTORY]):
+        frame = frame[np.isfinite(frame["best_psnr_db"])]
+        points = [
+            _thinned(np.asarray(iterations), np.asarray(psnr_db))
+            for iterations, psnr_db in zip(
+                frame.pop(HISTORY[0]), frame.pop(HISTORY[1]), strict=True
+            )
+        ]
+        iterations, best_db = zip(*points, strict=True) if points else ((), ())
+        frames.append(frame.assign(iterations=list(iterations), best_db=list(best_db)))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[TIMES] iterations, evenly apart in their logarithm, and the highest PSNR until each."""
+    last = max(int(iterations[-1]), 1)
+    wanted = np.geomspace(min(FIRST_ITERATION, last), last, TIMES)
+    at = np.searchsorted(iterations, np.rint(wanted).astype(int))
+    at = np.maximum(np.minimum(at, len(iterations) - 1), min(1, len(iterations) - 1))
+    best = np.fmax.accumulate(psnr_db)[at]
+    return np.maximum(iterations[at], 1).astype(np.int32), best.round(3).astype(np.float32)
+
+
+def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[tuple[str, int, int], np.ndarray]]:
+    frame = pq.read_table(folder / FITS).to_pandas()
+    pictures = pq.read_table(folder / PICTURES).to_pandas()
+    missing = [n for n in descriptors.NAMES if n not in pictures]
+    if missing:
+        raise InputError(f"{folder / PICTURES} has no {missing[0]}: made by another version.")
+    keys = pictures[_KEY].itertuples(index=False, name=None)
+    values = pictures[list(descriptors.NAMES)].to_numpy(np.float32)
+    return frame, dict(zip(keys, values, strict=True))
+
+
+def _look(
+    keys: Sequence[tuple[str, int, int]], source: str, image_fit: str
+) -> dict[tuple[str, int, int], np.ndarray]:
+    """The pixels that were fitted: squares of each side, and whole photographs."""
+    found = {}
+    squares = {height for _, height, width in keys if height == width}
+    whole = {0} if any(height != width for _, height, width in keys) else set()
+    for side in sorted(squares | whole):
+        for photo in photos.load(source, image_size=side, image_fit=image_fit):
+            found[(photo.image_id, *photo.pixels.shape[:2])] = photo.pixels
+    for image_id, height, width in keys:
+        if (image_id, height, width) not in found:
+            raise InputError(f"--photos={source} has no {image_id} of {height} x {width} pixels.")
+    return {key: found[key] for key in keys}
+
+
+def _held_out(frame: pd.DataFrame) -> np.ndarray:
+    """[N] whether an architecture is one of the tenth that is held out, by its name alone."""
+    pairs = list(zip(frame["num_layers"], frame["layer_size"], strict=True))
+    share = frame.groupby(["num_layers", "layer_size"]).size() / len(frame)
+
+    def is_held_out(layers: int, size: int) -> bool:
+        digest = hashlib.sha256(f"{layers}x{size}".encode()).hexdigest()
+        return int(digest[:8], 16) / 2**32 < HELD_OUT and share[layers, size] < COMMON
+
+    held = {pair: is_held_out(*pair) for pair in set(pairs)}
+    return np.array([held[pair] for pair in pairs])
