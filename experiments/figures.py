@@ -59,7 +59,7 @@ def rate_distortion(
         yardsticks: the same, drawn dashed.
         ordered: whether the groups, in order of appearance, stand for rising values.
     """
-    figure, axes = _new()
+    figure, axes = new()
     names, group_of = list(dict.fromkeys(groups)), np.asarray(groups)
     size = float(np.clip(3000 / len(psnr_db), 8, 26))
     for i, name in enumerate(names):
@@ -79,10 +79,10 @@ def rate_distortion(
         for name, (x, y) in named.items():
             if len(x):
                 axes.plot(x, y, dashes, color=ink, linewidth=1.6, label=name)
-    _log_x(axes, bits_per_pixel)
+    log_x(axes, bits_per_pixel)
     axes.set_xlabel("bits per pixel, at 16 bits per weight")
     axes.set_ylabel("PSNR (dB)")
-    _legend(figure, axes, markerscale=5 / size**0.5)
+    legend(figure, axes, markerscale=5 / size**0.5)
     return figure
 
 
@@ -98,7 +98,7 @@ def histories(
         psnr_db: M arrays [T], finite.
         examples: label -> index in 0..M-1 of a fit to draw by itself.
     """
-    figure, axes = _new()
+    figure, axes = new()
     last = max(float(steps[-1]) for steps in iterations)
     first = min(float(steps[0]) for steps in iterations)
     grid = np.unique(np.r_[np.geomspace(first, last, 200), [steps[-1] for steps in iterations]])
@@ -120,10 +120,10 @@ def histories(
     for i, (name, fit) in enumerate(examples.items()):
         axes.plot(iterations[fit], psnr_db[fit], color=PALETTE[i], lw=1.2, label=name)
     if last > 20 * first:
-        _log_x(axes, np.asarray([first, last]))
+        log_x(axes, np.asarray([first, last]))
     axes.set_xlabel("iteration")
     axes.set_ylabel("PSNR (dB)")
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure
 
 
@@ -136,7 +136,7 @@ def boxes(levels: np.ndarray, values: np.ndarray, *, x_label: str, y_label: str)
         x_label: what the setting is, with its unit.
         y_label: what the values are, with their unit.
     """
-    figure, axes = _new()
+    figure, axes = new()
     names, index = _binned(levels)
     samples = [values[index == i] for i in range(len(names))]
     rng = np.random.default_rng(0)
@@ -164,7 +164,7 @@ def boxes(levels: np.ndarray, values: np.ndarray, *, x_label: str, y_label: str)
     axes.grid(visible=False, axis="x")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    _legend(figure, axes)
+    legend(figure, axes)
     return figure
 
 
@@ -180,7 +180,7 @@ def throughput(seconds: np.ndarray, rates: Mapping[str, np.ndarray]) -> Figure:
         for unit, length in (("h", 3600.0), ("min", 60.0), ("s", 1.0))
         if seconds[-1] > 2 * length or length == 1.0
     )
-    figure, first = _new(rows=len(rates))
+    figure, first = new(rows=len(rates))
     for axes, (label, rate), colour in zip(figure.axes, rates.items(), PALETTE, strict=False):
         marker = "o" if len(rate) < 40 else ""
         axes.plot(seconds / length, rate, color=colour, marker=marker, ms=3, lw=1.3)
@@ -257,7 +257,7 @@ def rates(progress: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, dict[str
 # ---------------------------------------------------------------------------------- the drawing
 
 
-def _new(rows: int = 1) -> tuple[Figure, Axes]:
+def new(rows: int = 1) -> tuple[Figure, Axes]:
     """An empty figure and its first axes, of `rows` panels that share x."""
     figure = Figure(figsize=(5.4, 4.1), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)
@@ -294,7 +294,7 @@ def _colour(i: int, count: int, ordered: bool) -> Any:
     return PALETTE[i % len(PALETTE)]
 
 
-def _log_x(axes: Axes, values: np.ndarray) -> None:
+def log_x(axes: Axes, values: np.ndarray) -> None:
     """Makes x logarithmic, a little wider than `values`, with ticks written out: 0.2, 0.5, 1."""
     low, high = float(values.min()), float(values.max())
     margin = 1.5 if high < 2 * low else (high / low) ** 0.04
@@ -306,7 +306,7 @@ def _log_x(axes: Axes, values: np.ndarray) -> None:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
-def _legend(figure: Figure, axes: Axes, markerscale: float = 1.0) -> None:
+def legend(figure: Figure, axes: Axes, markerscale: float = 1.0) -> None:
     """Names what is drawn, under the axes, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     labels = [label if len(label) < 45 else f"{label[:43]}…" for label in labels]

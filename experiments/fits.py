@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 import jaxfleet
-from experiments import forecast
+from experiments import plan_cost
 from experiments.grid_config import GridConfig
 from jaxfleet import executors, places, shards, store, table, trainer
 from jaxfleet.photos import Photo
@@ -172,7 +172,7 @@ def run_jobs(
     pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
         work_of = functools.partial(_make_work, config, pictures, jobs)
-        return forecast.describe([bucket for bucket, _ in pairs], work_of, jobs)
+        return plan_cost.describe([bucket for bucket, _ in pairs], work_of, jobs)
     results = store.Store(
         run_dir,
         {**_facts(config, pictures), **(facts or {})},

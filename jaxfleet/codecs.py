@@ -139,6 +139,23 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
     return undominated(bits_per_pixel, psnr_db)
 
 
+def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
+    """One line: what PSNR the codec's files of that size have, for people to compare with.
+
+    Args:
+        image: [H, W, 3] uint8, RGB.
+        codec: one that is available.
+        bits_per_pixel: size of the file.
+
+    Raises:
+        ValueError: as `encode`.
+    """
+    sizes, psnr_db = rate_distortion(image, codec)
+    if bits_per_pixel < sizes[0]:
+        return f"{codec.name} takes at least {sizes[0]:.3f} bits per pixel, for {psnr_db[0]:.2f} dB"
+    return f"{codec.name} of this size: {np.interp(bits_per_pixel, sizes, psnr_db):.2f} dB"
+
+
 def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points that no other of equal or smaller size equals or beats, smallest first.
 

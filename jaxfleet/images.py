@@ -1,4 +1,4 @@
-"""Image arithmetic: PSNR, SSIM, 8-bit rounding, bicubic resampling. Pure; no disk.
+"""Image arithmetic: PSNR, SSIM, luma, 8-bit rounding, bicubic resampling. Pure; no disk.
 
 Letters: H height, W width, C channels. Images are `[..., H, W, C]` float with any number
 of leading axes, and every function maps over those axes.
@@ -38,6 +38,57 @@ def psnr_db(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
     _check_pair(decoded, target)
     mse = jnp.mean((decoded - target) ** 2, axis=(-3, -2, -1))
     return 10.0 * jnp.log10(peak**2 / mse)
+
+
+def psnr_y_db(decoded: Array, target: Array, *, crop_px: int) -> Array:
+    """PSNR of the luma of 8-bit images, as papers on super-resolution report it, in decibels.
+
+    Colours are rounded to 8 bits first, luma stays unrounded, a border is left out, and the
+    peak is 255 although luma ends at 235. The mean over images is the mean of these values.
+
+    Args:
+        decoded: [..., H, W, 3] float in [0, 1], red, green, blue; clipped and rounded here.
+        target: [..., H, W, 3] float, the same shape.
+        crop_px: pixels left out on each side; papers take the scale.
+
+    Returns:
+        [...] float, dB; inf where the two images are equal.
+
+    Raises:
+        TypeError: if an image is not float.
+        ValueError: if the shapes differ, are not [..., H, W, 3], or vanish in the crop.
+    """
+    _check_pair(decoded, target)
+    height, width = decoded.shape[-3:-1]
+    if crop_px < 0 or 2 * crop_px >= min(height, width):
+        raise ValueError(f"Cannot crop {crop_px} pixels on each side of {height} x {width}.")
+    inside = (..., slice(crop_px, height - crop_px), slice(crop_px, width - crop_px), slice(None))
+    return psnr_db(luma(to_8bit(decoded[inside])), luma(to_8bit(target[inside])))
+
+
+def luma(image: Array) -> Array:
+    """Luma in the range of video, 16 (black) to 235 (white) of 255; MATLAB's `rgb2ycbcr`.
+
+    Args:
+        image: [..., H, W, 3] float in [0, 1]: red, green, blue.
+
+    Returns:
+        [..., H, W, 1] of the same dtype, in [16 / 255, 235 / 255].
+
+    Raises:
+        TypeError: if the image is not float.
+        ValueError: if its shape is another.
+
+    Source: ITU-R BT.601, rounded as MATLAB has it.
+    """
+    check_image(image, "image")
+    if image.shape[-1] != 3:
+        raise ValueError(
+            f"`image` must be [..., H, W, 3]; got shape {image.shape}. Repeat the channel of a "
+            "grey image."
+        )
+    red, green, blue = jnp.split(image, 3, axis=-1)
+    return (16.0 + 65.481 * red + 128.553 * green + 24.966 * blue) / 255.0
 
 
 def to_8bit(image: Array) -> Array:
@@ -184,6 +235,14 @@ def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
     matrix = np.zeros((size_out, size_in))
     np.add.at(matrix, (np.arange(size_out)[:, None], mirrored), weights)
     return matrix
+
+
+def cosine_matrix(size: int) -> np.ndarray:
+    """[size, size] float32: row k holds the k-th orthonormal cosine of the DCT of type II."""
+    order, position = np.arange(size)[:, None], np.arange(size)[None, :]
+    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * position + 1) / (2 * size))
+    matrix[0] = np.sqrt(1.0 / size)
+    return matrix.astype(np.float32)
 
 
 def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:

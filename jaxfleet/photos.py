@@ -137,6 +137,17 @@ def load(
     return photos
 
 
+def read(path: Path, *, image_size: int = 0, image_fit: str = "resize") -> np.ndarray:
+    """One picture file, as the photographs of `load`: [H, W, 3] uint8.
+
+    Raises:
+        InputError: as `load`, naming the file.
+    """
+    _check_options(image_size, image_fit, 0)
+    pixels = _decode(path.expanduser().read_bytes, f"'{path}'")
+    return _fit(pixels, f"'{path}'", image_size, image_fit)
+
+
 def absolute(source: str) -> str:
     """The same sources for a process that stands in another folder."""
     kinds = [one.partition(":") for one in _split(source)]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet.images import check_image
+from jaxfleet.images import check_image, cosine_matrix
 
 
 def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
@@ -95,9 +95,9 @@ def dct2(images: Array) -> Array:
     # HIGHEST: accelerators would otherwise round the factors to TF32 or bfloat16.
     return jnp.einsum(
         "ih,...hwc,jw->...ijc",
-        jnp.asarray(_cosine_matrix(height)),
+        jnp.asarray(cosine_matrix(height)),
         images.astype(jnp.float32),
-        jnp.asarray(_cosine_matrix(width)),
+        jnp.asarray(cosine_matrix(width)),
         precision=jax.lax.Precision.HIGHEST,
     )
 
@@ -108,11 +108,3 @@ def _radial_bins(height: int, width: int) -> np.ndarray:
     y = (np.arange(height) - height // 2) * (short / height)
     x = (np.arange(width) - width // 2) * (short / width)
     return np.round(np.hypot(y[:, None], x[None, :])).astype(np.int32)
-
-
-def _cosine_matrix(size: int) -> np.ndarray:
-    """[size, size] float32: row k holds the k-th orthonormal cosine."""
-    order, position = np.arange(size)[:, None], np.arange(size)[None, :]
-    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * position + 1) / (2 * size))
-    matrix[0] = np.sqrt(1.0 / size)
-    return matrix.astype(np.float32)

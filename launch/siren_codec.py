@@ -235,12 +235,7 @@ def read_picture(path: str) -> tuple[np.ndarray, list[str]]:
 
 def _jpeg(picture: np.ndarray, bits_per_pixel: float) -> list[str]:
     """What JPEG makes of a colour picture in as many bytes."""
-    if picture.ndim == 2:
-        return []
-    sizes, psnr_db = codecs.rate_distortion(picture, codecs.JPEG)
-    if bits_per_pixel < sizes[0]:
-        return [f"JPEG takes at least {sizes[0]:.3f} bits per pixel, for {psnr_db[0]:.2f} dB"]
-    return [f"JPEG of this size: {np.interp(bits_per_pixel, sizes, psnr_db):.2f} dB"]
+    return [] if picture.ndim == 2 else [codecs.at_size(picture, codecs.JPEG, bits_per_pixel)]
 
 
 def _read(path: str) -> bytes:

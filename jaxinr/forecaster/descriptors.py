@@ -8,10 +8,12 @@ same scene gives almost the same numbers at another size, as far as the pixels c
 """
 
 import io
+from typing import Any
 
 import numpy as np
-import scipy.fft
 from PIL import Image
+
+from jaxfleet.images import cosine_matrix
 
 FLOOR_DB = 60.0  # errors below it are 8-bit rounding
 THUMBNAIL = 48  # pixels a side of what the convolutions see
@@ -54,15 +56,17 @@ def describe(image: np.ndarray) -> np.ndarray:
         [len(NAMES)] float32, finite. PSNRs end at `FLOOR_DB`.
     """
     small, lost = _averaged(image)
-    energies = np.square(scipy.fft.dctn(small @ _OPPONENT.T, axes=(0, 1), norm="ortho"))
-    energies /= small.size
+    rows, columns = (cosine_matrix(size) for size in small.shape[:2])
+    cosines = np.einsum("ih,hwc,jw->ijc", rows, small @ _OPPONENT.T, columns, optimize=True)
+    energies = np.square(cosines) / small.size
     energies[0, 0] = 0
-    numbers = [
+    shrunk = [_blocks(small, factor).mean((1, 3)) for factor in SHRUNK]
+    numbers: list[Any] = [
         [_db(energies.sum() + lost)],
         _lowpass(energies, lost),
         _largest(energies, lost),
         *_jpeg(small),
-        *(_colours(_blocks(small, factor).mean((1, 3))) for factor in SHRUNK),
+        *map(_colours, shrunk),
         _tones(small),
         *_gradients(small),
     ]
@@ -138,10 +142,11 @@ def _tones(pixels: np.ndarray) -> list[float]:
     grey = pixels.mean(-1)
     levels = np.bincount(np.minimum(grey * 32, 31).astype(int).ravel(), minlength=32) / grey.size
     entropy = -np.sum(levels * np.log(np.maximum(levels, 1e-12)))
-    return [float(grey.mean()), np.mean(pixels < 0.03), np.mean(pixels > 0.97), float(entropy)]
+    shares = (np.mean(pixels < 0.03), np.mean(pixels > 0.97))
+    return [float(x) for x in (grey.mean(), *shares, entropy)]
 
 
-def _gradients(pixels: np.ndarray) -> tuple[np.ndarray, list[float]]:
+def _gradients(pixels: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     """Quantiles of their squares; share of horizontal ones, and how unevenly they are spread."""
     down, right = np.diff(pixels, axis=0)[:, :-1], np.diff(pixels, axis=1)[:-1]
     across = np.square(right).sum(-1)

@@ -6,6 +6,8 @@ it go the picture's descriptors and what they say of a network of this size. An 
 and asked at once, its parameters stacked in front.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -18,6 +20,21 @@ OCTAVES = 3  # of the positional encoding
 
 
 Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Size of a network.
+
+    Attributes:
+        width: units of a layer.
+        blocks: residual layers.
+        features: numbers that the convolutions find in a picture; 0 for no convolutions.
+    """
+
+    width: int = 128
+    blocks: int = 3
+    features: int = 8
 
 
 class Convolution(nnx.Module):
@@ -67,26 +84,28 @@ def _squares(x: Array, side: int) -> Array:
 class Forecaster(nnx.Module):
     """One member of the ensemble."""
 
-    def __init__(
-        self, *, width: int = 128, blocks: int = 3, picture_features: int = 8, rngs: nnx.Rngs
-    ) -> None:
-        """Residual blocks of `width` units; none of the convolutions without picture_features."""
-        self.picture_features = picture_features
-        if picture_features:
-            self.look = PictureFeatures(picture_features, rngs=rngs)
-        self.of_picture = nnx.Linear(len(descriptors.NAMES) + picture_features, width, rngs=rngs)
-        self.of_fit = nnx.Linear(AXES * (1 + 2 * OCTAVES) + CROSSED, width, rngs=rngs)
-        self.blocks = nnx.List([nnx.Linear(width, width, rngs=rngs) for _ in range(blocks)])
-        self.head = nnx.Linear(width, 2, kernel_init=nnx.initializers.zeros, rngs=rngs)
+    def __init__(self, shape: Shape, *, rngs: nnx.Rngs) -> None:
+        """Random weights; at first it says 0 of everything."""
+        self.shape = shape
+        if shape.features:
+            self.look = PictureFeatures(shape.features, rngs=rngs)
+        self.of_picture = nnx.Linear(
+            len(descriptors.NAMES) + shape.features, shape.width, rngs=rngs
+        )
+        self.of_fit = nnx.Linear(AXES * (1 + 2 * OCTAVES) + CROSSED, shape.width, rngs=rngs)
+        self.blocks = nnx.List(
+            [nnx.Linear(shape.width, shape.width, rngs=rngs) for _ in range(shape.blocks)]
+        )
+        self.head = nnx.Linear(shape.width, 2, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
     def pictures(self, described: Array, thumbnails: Array) -> Array:
         """[N, width]: all that depends on the picture alone.
 
         Args:
             described: [N, D] descriptors, standardised.
-            thumbnails: [N, S, S, 3] in [-1, 1]; of no effect without picture_features.
+            thumbnails: [N, S, S, 3] in [-1, 1]; of no effect without features.
         """
-        if self.picture_features:
+        if self.shape.features:
             described = jnp.concatenate([described, self.look(thumbnails)], -1)
         return self.of_picture(described)
 

@@ -1,7 +1,8 @@
-"""How the forecaster learns: Gaussian likelihood on fits drawn picture by picture."""
+"""How the forecaster learns: by likelihood, on fits that are drawn picture by picture."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,14 +11,13 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jaxinr.forecaster import inputs
-from jaxinr.forecaster.network import Forecaster
+from jaxinr.forecaster import descriptors, inputs
+from jaxinr.forecaster.network import Forecaster, Shape
 
 TARGET_DB = 5.0  # one unit of the target
-_ITERATIONS = inputs.ENCODED.index("log2_iterations")
 
 Array = jax.Array
-State = Any
+State = Any  # a tree of arrays, members of the ensemble in front
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fits:
         described: [P, D] float32 descriptors of the pictures.
         thumbnails: [P, S, S, 3] uint8, or None where nobody has the pictures.
         picture: [N] which of the pictures.
-        rows: [N, len(TRIAL)] float64.
+        rows: [N, len(inputs.TRIAL)] float64.
         iterations: [N, T] Adam updates, ascending, at least 1.
         best_db: [N, T] the highest PSNR so far.
     """
@@ -40,22 +40,27 @@ class Fits:
     iterations: np.ndarray
     best_db: np.ndarray
 
-    def of(self, chosen: np.ndarray) -> "Fits":
+    def of(self, chosen: np.ndarray | slice) -> "Fits":
         """These of the fits, all pictures."""
-        return dataclasses.replace(
-            self,
-            **{k: getattr(self, k)[chosen] for k in ("picture", "rows", "iterations", "best_db")},
-        )
+        own = ("picture", "rows", "iterations", "best_db")
+        return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
+
+    def encoded(self, at: int = -1) -> np.ndarray:
+        """[N, AXES + CROSSED] of all fits after their `at`-th noted iteration."""
+        return inputs.encode(self.rows, self.iterations[:, at], self.described[self.picture])
 
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """From raw numbers to what the network takes.
+    """From raw numbers to what the network takes: the axes to [0, 1], the rest standardised.
 
     Attributes:
-        low, high: [AXES] of the training range.
-        crossed_mean, crossed_std: [CROSSED].
-        described_mean, described_std: [D].
+        low: [AXES] of the training range.
+        high: [AXES] of the training range.
+        crossed_mean: [CROSSED].
+        crossed_std: [CROSSED].
+        described_mean: [D].
+        described_std: [D]; infinite for what hardly varied, so that it says nothing.
     """
 
     low: np.ndarray
@@ -65,44 +70,36 @@ class Scaling:
     described_mean: np.ndarray
     described_std: np.ndarray
 
+    @classmethod
+    def of(cls, fits: Fits) -> "Scaling":
+        """That of the training fits."""
+        encoded = fits.encoded()
+        axes, crossed = np.split(encoded, [inputs.AXES], axis=1)
+        low, high = axes.min(0), axes.max(0)
+        low[inputs.ITERATIONS] = np.log2(fits.iterations.min())
+        described = fits.described[np.unique(fits.picture)]
+        std = described.std(0)
+        arrays = (
+            *(low, high),
+            *(crossed.mean(0), crossed.std(0) + 1e-3),
+            *(described.mean(0), np.where(std > 0.01, std, np.inf)),
+        )
+        return cls(*(np.asarray(array, np.float32) for array in arrays))
+
+    @property
+    def width(self) -> np.ndarray:
+        """[AXES] of the training range; an octave for what never varied."""
+        return np.where(self.high > self.low, self.high - self.low, np.float32(1))
+
     def fits(self, encoded: Any) -> Any:
         """[..., AXES + CROSSED] of `inputs.encode`, scaled."""
-        axes = (encoded[..., : inputs.AXES] - self.low) / (self.high - self.low)
+        axes = (encoded[..., : inputs.AXES] - self.low) / self.width
         crossed = (encoded[..., inputs.AXES :] - self.crossed_mean) / self.crossed_std
         return jnp.concatenate([axes, crossed], -1)
 
-    def described(self, described: Any) -> Any:
-        """[..., D], standardised; what never varied in training says nothing."""
-        return (described - self.described_mean) / self.described_std
-
-
-def encode(fits: Fits, at: int = -1) -> np.ndarray:
-    """[N, AXES + CROSSED] of all fits after their `at`-th noted iteration."""
-    return inputs.encode(fits.rows, fits.iterations[:, at], fits.described[fits.picture])
-
-
-def scaling_of(fits: Fits) -> Scaling:
-    """From the training fits."""
-    encoded = encode(fits)
-    axes, crossed = encoded[:, : inputs.AXES], encoded[:, inputs.AXES :]
-    low, high = axes.min(0), axes.max(0)
-    low[_ITERATIONS] = np.log2(fits.iterations.min())
-    high = np.where(high > low, high, low + 1)
-    seen = fits.described[np.unique(fits.picture)]
-    std = seen.std(0)
-    return Scaling(
-        low,
-        high,
-        crossed.mean(0),
-        crossed.std(0) + 1e-3,
-        seen.mean(0),
-        np.where(std > 0.05, std, np.inf).astype(np.float32),
-    )
-
-
-def thumbnails_to_float(thumbnails: Any) -> Array:
-    """uint8 -> [-1, 1]."""
-    return jnp.asarray(thumbnails, jnp.float32) / 127.5 - 1
+    def pictures(self, described: Any) -> Any:
+        """[..., D], scaled; what lies far outside is moved to where training ended."""
+        return jnp.clip((described - self.described_mean) / self.described_std, -5, 5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +114,7 @@ class Recipe:
         learning_rate: at its highest.
         weight_decay: of AdamW.
         seed: of weights and batches.
+        shape: of the network.
     """
 
     members: int = 5
@@ -126,108 +124,104 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     seed: int = 0
+    shape: Shape = dataclasses.field(default_factory=Shape)
 
 
-def optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """AdamW, warmed up, then down to nothing along a cosine."""
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.learning_rate, recipe.steps // 20, recipe.steps
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, weight_decay=recipe.weight_decay),
-    )
-
-
-def create(recipe: Recipe) -> tuple[Any, State, State]:
-    """Graph definition, stacked parameters and optimizer state of an ensemble."""
+def create(recipe: Recipe) -> tuple[State, State]:
+    """Parameters of an ensemble, and the optimizer's state."""
 
     def init(key: Array) -> State:
-        return nnx.split(Forecaster(rngs=nnx.Rngs(key)))[1]
+        return nnx.state(Forecaster(recipe.shape, rngs=nnx.Rngs(key)))
 
-    keys = jax.random.split(jax.random.key(recipe.seed), recipe.members)
-    definition = nnx.split(nnx.eval_shape(lambda: Forecaster(rngs=nnx.Rngs(0))))[0]
-    params = jax.vmap(init)(keys)
-    return definition, params, jax.vmap(optimizer(recipe).init)(params)
+    params = jax.vmap(init)(jax.random.split(jax.random.key(recipe.seed), recipe.members))
+    return params, jax.vmap(_optimizer(recipe).init)(params)
 
 
-def make_step(definition: Any, scaling: Scaling, fits: Fits, recipe: Recipe) -> Any:
-    """A compiled step: (params, opt_state, step number) -> (params, opt_state, [members] loss)."""
+def make_step(
+    fits: Fits, scaling: Scaling, recipe: Recipe
+) -> Callable[[State, State, int], tuple[State, State, Array]]:
+    """A compiled step of all members, each on batches of its own.
+
+    Returns:
+        (params, optimizer state, number of the step) -> the new ones, and the loss [members].
+    """
+    definition = graph(recipe.shape)
+    optimizer = _optimizer(recipe)
     order = np.argsort(fits.picture, kind="stable")
-    counts = np.bincount(fits.picture, minlength=len(fits.described))
-    starts = jnp.asarray(np.concatenate([[0], np.cumsum(counts)[:-1]]), jnp.int32)
-    counts = jnp.asarray(counts, jnp.int32)
-    seen = jnp.log(jnp.maximum(counts, 1e-9).astype(jnp.float32))
-    encoded = jnp.asarray(encode(fits)[order])
-    constant = fits.described[:, 0][fits.picture]
-    target = jnp.asarray(((fits.best_db - constant[:, None]) / TARGET_DB)[order], jnp.float32)
-    log2_iterations = jnp.asarray(np.log2(fits.iterations)[order], jnp.float32)
-    described = jnp.asarray(scaling.described(fits.described), jnp.float32)
-    thumbnails = jnp.asarray(fits.thumbnails)
-    update = optimizer(recipe).update
-    times = target.shape[1]
+    fits = fits.of(order)
+    of_picture = np.bincount(fits.picture, minlength=len(fits.described))
+    starts = jnp.asarray(np.cumsum(of_picture) - of_picture)
+    counts = jnp.asarray(of_picture)
+    chances = jnp.log(counts.astype(jnp.float32))  # never those without fits
+    constant_db = fits.described[fits.picture, :1]
+    target = jnp.asarray((fits.best_db - constant_db) / TARGET_DB, jnp.float32)
+    octaves = jnp.asarray(np.log2(fits.iterations), jnp.float32)
+    encoded = jnp.asarray(fits.encoded())
+    described = scaling.pictures(fits.described)
+    thumbnails = jnp.asarray(or_blank(fits.thumbnails, len(described)))
+    shape, last = (recipe.pictures, recipe.fits), target.shape[1] - 1
 
     def loss(params: State, key: Array) -> Array:
         keys = jax.random.split(key, 5)
-        picture = jax.random.categorical(keys[0], seen, shape=(recipe.pictures,))
-        shape = (recipe.pictures, recipe.fits)
-        row = starts[picture][:, None] + jax.random.randint(
-            keys[1], shape, 0, counts[picture][:, None]
-        )
-        last = jax.random.bernoulli(keys[2], 0.5, shape)
-        time = jnp.where(last, times - 1, jax.random.randint(keys[3], shape, 0, times))
-        sample = encoded[row].at[..., _ITERATIONS].set(log2_iterations[row, time])
-        flips = jax.random.bernoulli(keys[4], 0.5, (3, recipe.pictures))
+        picture = jax.random.categorical(keys[0], chances, shape=shape[:1])
+        chosen = jax.random.randint(keys[1], shape, 0, counts[picture][:, None])
+        row = starts[picture][:, None] + chosen
+        time = jax.random.randint(keys[2], shape, 0, last + 1)
+        time = jnp.where(jax.random.bernoulli(keys[3], 0.5, shape), last, time)
+        sample = encoded[row].at[..., inputs.ITERATIONS].set(octaves[row, time])
+        flips = jax.random.bernoulli(keys[4], 0.5, (3, *shape[:1]))
         model = nnx.merge(definition, params)
-        looks = model.pictures(described[picture], _flipped(thumbnails[picture], flips))
+        looks = model.pictures(described[picture], _turned(thumbnails[picture], flips))
         mean, std = model(looks[:, None], scaling.fits(sample))
-        error = target[row, time] - mean
-        likelihood = jnp.square(error / std) / 2 + jnp.log(std)
+        likelihood = jnp.square((target[row, time] - mean) / std) / 2 + jnp.log(std)
+        # Weighted by the spread, or the mean would be learnt where fits scatter little alone:
+        # Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty Estimation, ICLR 2022.
         return jnp.mean(likelihood * jax.lax.stop_gradient(std))
 
     def member(params: State, state: State, key: Array) -> tuple[State, State, Array]:
         value, gradients = jax.value_and_grad(loss)(params, key)
-        updates, state = update(gradients, state, params)
+        updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params: State, state: State, number: Array) -> tuple[State, State, Array]:
+    def step(params: State, state: State, number: int) -> tuple[State, State, Array]:
         key = jax.random.fold_in(jax.random.key(recipe.seed + 1), number)
         return jax.vmap(member)(params, state, jax.random.split(key, recipe.members))
 
     return step
 
 
-def _flipped(thumbnails: Array, flips: Array) -> Array:
-    """Turned over rows, columns or the diagonal where `flips` [3, N] says so; in [-1, 1]."""
-    x = thumbnails_to_float(thumbnails)
-    for flip, turned in zip(
-        flips,
-        (lambda x: x[:, ::-1], lambda x: x[:, :, ::-1], lambda x: x.swapaxes(1, 2)),
-        strict=True,
-    ):
-        x = jnp.where(flip[:, None, None, None], turned(x), x)
-    return x
+@functools.cache
+def graph(shape: Shape) -> Any:
+    """What NNX knows of a network beside its parameters."""
+    return nnx.split(nnx.eval_shape(lambda: Forecaster(shape, rngs=nnx.Rngs(0))))[0]
 
 
-def make_predict(definition: Any, scaling: Scaling) -> Any:
-    """Compiled (params, described [P, D], thumbnails, picture [N], encoded) -> mean, std in dB.
+def to_float(thumbnails: Any) -> Array:
+    """uint8 -> [-1, 1]."""
+    return jnp.asarray(thumbnails, jnp.float32) / 127.5 - 1
 
-    The mean and the spread are of the mixture of the members; the mean is above `constant_db`.
-    """
 
-    @jax.jit
-    def predict(
-        params: State, described: Array, thumbnails: Array, picture: Array, encoded: Array
-    ) -> tuple[Array, Array]:
-        def member(own: State) -> tuple[Array, Array]:
-            model = nnx.merge(definition, own)
-            looks = model.pictures(scaling.described(described), thumbnails_to_float(thumbnails))
-            return model(looks[picture], scaling.fits(encoded))
+def or_blank(thumbnails: np.ndarray | None, count: int) -> np.ndarray:
+    """Thumbnails [count, S, S, 3], black where there are none."""
+    side = descriptors.THUMBNAIL
+    return np.zeros((count, side, side, 3), np.uint8) if thumbnails is None else thumbnails
 
-        means, stds = jax.vmap(member)(params)
-        mean = means.mean(0)
-        variance = jnp.mean(jnp.square(stds) + jnp.square(means - mean), 0)
-        return mean * TARGET_DB, jnp.sqrt(variance) * TARGET_DB
 
-    return predict
+def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    """AdamW, warmed up, then down to nothing along a cosine."""
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, recipe.learning_rate, recipe.steps // 20, recipe.steps
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay)
+    )
+
+
+def _turned(thumbnails: Array, flips: Array) -> Array:
+    """[N, S, S, 3] in [-1, 1]: rows, columns, both swapped, where `flips` [3, N] says so."""
+    x = to_float(thumbnails)
+    rows, columns, diagonal = flips[..., None, None, None]
+    x = jnp.where(rows, x[:, ::-1], x)
+    x = jnp.where(columns, x[:, :, ::-1], x)
+    return jnp.where(diagonal, x.swapaxes(1, 2), x)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import forecast
+from experiments import plan_cost
 from jaxfleet.shards import Shard
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +23,11 @@ COLLECTION = """
 
 
 def test_programs_that_a_share_compiles():
-    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 1) == 4
-    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 2) == 2
-    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 3) == 2
-    assert forecast.programs_each([1.0, 1.0, 1.0, 1.0], 8) == 1
-    assert forecast.programs_each([6.0, 1.0, 1.0], 2) == 3
+    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 1) == 4
+    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 2) == 2
+    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 3) == 2
+    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 8) == 1
+    assert plan_cost.programs_each([6.0, 1.0, 1.0], 2) == 3
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 9))
@@ -38,7 +38,7 @@ def test_shards_of_many_trials_compile_that_many(counts, count):
         mine = Shard(index, count).cut([1.0] * len(program))
         found.append(len({number for number, own in zip(program, mine, strict=True) if own}))
     # A trial goes where its middle lies, so a program may reach one trial less far.
-    assert max(found) <= forecast.programs_each(counts, count) <= max(found) + 2
+    assert max(found) <= plan_cost.programs_each(counts, count) <= max(found) + 2
 
 
 @pytest.mark.slow

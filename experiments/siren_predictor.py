@@ -1,0 +1,234 @@
+"""Can the PSNR of a SIREN be told from the picture and its hyperparameters, without a fit?
+
+Trains the forecaster on collections of fits, and measures it against baselines on photographs and
+architectures that it has not seen. Source: Vonderfecht & Liu, Predicting the Encoding Error of
+SIRENs (TMLR 2024), section 6.
+"""
+
+import dataclasses
+import hashlib
+import importlib.resources
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from experiments import forecast_baselines, forecast_data, forecast_metrics, forecast_report
+from experiments.forecast_data import FitTable
+from jaxfleet import photos as sources
+from jaxfleet import places, store
+from jaxfleet.checkpoints import Checkpoints
+from jaxfleet.errors import InputError
+from jaxfleet.progress import clock
+from jaxinr.forecaster import inputs, training
+from jaxinr.forecaster.network import Shape
+from jaxinr.forecaster.trained import PACKAGED, Trained
+from jaxinr.forecaster.training import Recipe, Scaling
+
+WANTED = 0.9  # coverage on the validation photographs that the spread is scaled to
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictorConfig:
+    """Flags of `launch/siren_predictor.py`."""
+
+    collections: tuple[str, ...] = field(
+        default=("packaged",),
+        metadata={
+            "group": "Fits to learn from",
+            "help": "Run directories of siren_grid or collection_import, folders with "
+            f"{forecast_data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
+        },
+    )
+    photos: str = field(
+        default="",
+        metadata={
+            "help": f"Photographs of all the collections: {sources.HELP} Empty for none: then the "
+            "forecaster is trained without its convolutions, on the descriptors that packaged "
+            "tables hold.",
+        },
+    )
+    image_fit: str = field(
+        default="resize",
+        metadata={"help": "How the collections made squares of them.", "choices": sources.FITS},
+    )
+    members: int = field(
+        default=5, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
+    )
+    steps: int = field(default=6000, metadata={"help": "Updates.", "lower": 20})
+    batch_pictures: int = field(default=32, metadata={"help": "In a batch.", "lower": 1})
+    batch_fits: int = field(
+        default=64, metadata={"help": "Of each picture in a batch.", "lower": 1}
+    )
+    learning_rate: float = field(
+        default=2e-3, metadata={"help": "Of AdamW, at its highest.", "lower": 1e-12}
+    )
+    weight_decay: float = field(default=1e-2, metadata={"help": "Of AdamW.", "lower": 0})
+    width: int = field(default=128, metadata={"help": "Units of a layer.", "lower": 1})
+    blocks: int = field(default=3, metadata={"help": "Residual layers.", "lower": 0})
+    features: int = field(
+        default=8,
+        metadata={"help": "Numbers that convolutions find in a picture; 0 for none.", "lower": 0},
+    )
+    seed: int = field(default=0, metadata={"help": "Of weights and batches.", "lower": 0})
+    checkpoint_minutes: float = field(
+        default=2.0,
+        metadata={"group": "Run", "help": "Minutes of work that a kill may cost.", "lower": 0},
+    )
+    regret_photos: int = field(
+        default=0,
+        metadata={
+            "help": "Unseen photographs on which the recommended networks, and a grid of others, "
+            "are really fitted; 0 for none.",
+            "lower": 0,
+        },
+    )
+
+    def recipe(self) -> Recipe:
+        """What training takes."""
+        return Recipe(
+            members=self.members,
+            steps=self.steps,
+            pictures=self.batch_pictures,
+            fits=self.batch_fits,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+            shape=Shape(self.width, self.blocks, self.features if self.photos else 0),
+        )
+
+
+def run(config: PredictorConfig, run_dir: Path) -> str:
+    """Trains, measures, writes `forecaster.safetensors` and the report.
+
+    Raises:
+        InputError: for collections or photographs that cannot be used; if there are too few.
+        OSError: if the disk is full.
+    """
+    if config.regret_photos and not config.photos:
+        raise InputError("--regret_photos needs the photographs: --photos=... says where.")
+    folders = [_folder(name) for name in config.collections]
+    table = forecast_data.load(folders, config.photos, config.image_fit)
+    for split in ("train", "validation", "test"):
+        if not table.split(split).any():
+            raise InputError(f"the collections have no photograph in the {split} split; add some.")
+    places.make_folder(run_dir)
+    table.save(run_dir)
+    started = time.monotonic()
+    forecaster = train(table, config.recipe(), run_dir, config.checkpoint_minutes)
+    seconds = time.monotonic() - started
+    mean_db, std_db = forecaster.predict(table.training_fits())
+    evaluation = evaluate(table, mean_db, std_db)
+    evaluation.to_parquet(run_dir / "evaluation.parquet")
+    card = make_card(config, table, evaluation)
+    forecaster = dataclasses.replace(forecaster, card=card)
+    forecaster.save(run_dir / PACKAGED)
+    page = forecast_report.write(
+        config, run_dir, table, forecaster, evaluation, (mean_db, std_db), seconds
+    )
+    places.write_atomically(run_dir / "DONE", b"")
+    return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
+
+
+def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: float) -> Trained:
+    """The ensemble, trained from where it was; its spread fits the validation photographs.
+
+    Raises:
+        InputError: if the directory holds the beginning of another training.
+    """
+    fits = table.training_fits()
+    own = fits.of(table.split("train"))
+    scaling = Scaling.of(own)
+    params, state = training.create(recipe)
+    checkpoints = Checkpoints(run_dir / "checkpoints")
+    digest = _digest(recipe, table)
+    start, params, state = _resumed(checkpoints, digest, params, state, run_dir)
+    step = training.make_step(own, scaling, recipe)
+    began = saved = told = time.monotonic()
+    for number in range(start, recipe.steps):
+        params, state, losses = step(params, state, number)
+        now = time.monotonic()
+        if now - told > 10 or number + 1 == recipe.steps:
+            told = now
+            left = (now - began) / (number + 1 - start) * (recipe.steps - number - 1)
+            sys.stderr.write(
+                f"{number + 1}/{recipe.steps} steps, loss {float(losses.mean()):.3f}, "
+                f"{clock(left)} left, {clock(now - began)} passed\n"
+            )
+        if now - saved > 60 * checkpoint_minutes or number + 1 == recipe.steps:
+            saved = now
+            leaves = jax.tree.map(np.asarray, jax.tree.leaves((params, state)))
+            checkpoints.save({"step": np.array(number + 1), "digest": digest, "leaves": leaves})
+    params = jax.tree.map(np.asarray, params)
+    forecaster = Trained(params, recipe.shape, scaling, 1.0, {})
+    validation = table.split("validation")
+    mean_db, std_db = forecaster.predict(fits.of(validation))
+    errors = np.abs(table.truth_db[validation] - mean_db) / std_db
+    spread = float(np.quantile(errors, WANTED)) / forecast_metrics.half_width(WANTED)
+    return dataclasses.replace(forecaster, spread=spread)
+
+
+def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.DataFrame:
+    """Every predictor on every split, the noise of the fits beside them."""
+    train = table.split("train")
+    predictions = forecast_baselines.predict(table, train) | {"forecaster": mean_db}
+    return forecast_metrics.table(table, predictions, {"forecaster": std_db})
+
+
+def make_card(config: PredictorConfig, table: FitTable, evaluation: pd.DataFrame) -> dict[str, Any]:
+    """What a forecaster was trained on and how well it does, for the file of its weights."""
+    train = table.split("train")
+    rows = training.Fits.encoded(table.training_fits(train))
+    low, high = (2.0 ** f(rows[:, : inputs.AXES], axis=0) for f in (np.min, np.max))
+    names = [name.removeprefix("log2_") for name in inputs.ENCODED]
+    return {
+        "collections": [Path(name).name for name in config.collections],
+        "fits": int(train.sum()),
+        "photographs": int(table.frame[train]["image_id"].nunique()),
+        "range": {n: [float(a), float(b)] for n, a, b in zip(names, low, high, strict=True)},
+        "evaluation": json.loads(evaluation.to_json(orient="records")),
+        "made_by": {**store.environment()},
+    }
+
+
+def _folder(name: str) -> Path:
+    if name != "packaged":
+        return places.place(name)
+    with importlib.resources.as_file(importlib.resources.files("jaxinr") / "data") as folder:
+        return folder
+
+
+def _resumed(
+    checkpoints: Checkpoints, digest: np.ndarray, params: Any, state: Any, run_dir: Path
+) -> tuple[int, Any, Any]:
+    snapshot: Mapping[str, Any] | None = checkpoints.load()
+    if snapshot is None:
+        return 0, params, state
+    if not np.array_equal(snapshot["digest"], digest):
+        raise InputError(
+            f"{run_dir} holds a training of other fits or flags; give another --run_dir, or remove "
+            "it."
+        )
+    structure = jax.tree.structure((params, state))
+    return int(snapshot["step"]), *jax.tree.unflatten(structure, snapshot["leaves"])
+
+
+def _digest(recipe: Recipe, table: FitTable) -> np.ndarray:
+    """Of all that training depends on."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    digest.update(pd.util.hash_pandas_object(table.frame).to_numpy().tobytes())
+    for array in (table.described, table.thumbnails, table.best_db):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _summary(evaluation: pd.DataFrame) -> str:
+    own = evaluation[evaluation["predictor"] == "forecaster"].iloc[0]
+    return f"RMSE {own['rmse_db']:.2f} dB on {own['split']}, R2 {own['r2']:.3f}."

@@ -1,0 +1,1 @@
+"""Forecasts the encoding error of SIRENs from picture and hyperparameters, in milliseconds."""

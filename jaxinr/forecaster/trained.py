@@ -1,0 +1,211 @@
+"""A trained forecaster: asked about fits, written to one file and read from it."""
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import nnx
+
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxinr.forecaster import descriptors, inputs, training
+from jaxinr.forecaster.network import Shape
+from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
+
+FORMAT = 1
+PACKAGED = "forecaster.safetensors"
+DB_PER_RANGE = 10.0  # spread of what is asked a whole training range outside of it
+USUAL_DEVIATIONS = 5.0  # of a descriptor from its mean in training
+DB_PER_DEVIATION = 0.5  # spread of a picture with one that deviates further
+TOLERANCE = 1e-2  # of a range: rounding is no excess
+_CHUNK = 1024  # fits in one call of the compiled program
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """An ensemble, and what it was trained on.
+
+    Attributes:
+        params: parameters, members in front.
+        shape: of each member.
+        scaling: of its inputs.
+        spread: what the ensemble's standard deviation is multiplied by, found on photographs of
+            the validation split.
+        card: what it was trained on and how well it does, JSON-able.
+    """
+
+    params: Any
+    shape: Shape
+    scaling: Scaling
+    spread: float
+    card: Mapping[str, Any]
+
+    @property
+    def low(self) -> dict[str, float]:
+        """Least of the training range, by the names of `inputs.ENCODED` without log2."""
+        return _by_name(self.scaling.low)
+
+    @property
+    def high(self) -> dict[str, float]:
+        """Greatest of the training range."""
+        return _by_name(self.scaling.high)
+
+    def look(self, described: np.ndarray, thumbnails: np.ndarray) -> Array:
+        """All that depends on the pictures alone: [members, P, width].
+
+        Args:
+            described: [P, D] descriptors.
+            thumbnails: [P, S, S, 3] uint8.
+        """
+        return _programs(self.shape)[0](self.params, self.scaling.pictures(described), thumbnails)
+
+    def ask(
+        self, looks: Array, described: np.ndarray, rows: np.ndarray, iterations: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the best PSNR in dB, both [N] float32.
+
+        Args:
+            looks: [members, N, width] or, all of one picture, [members, 1, width] of `look`.
+            described: [N, D] or [D] descriptors of the pictures.
+            rows: [N, len(inputs.TRIAL)] of the trials.
+            iterations: [N] Adam updates, at least 1.
+        """
+        encoded = inputs.encode(rows, iterations, described)
+        mean, std = np.zeros((2, len(rows)), np.float32)
+        for start in range(0, len(rows), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            some = encoded[part]
+            count = len(some)
+            size = min(_CHUNK, 1 << max(count - 1, 0).bit_length())  # few shapes, few compilations
+            some = np.pad(some, ((0, size - count), (0, 0)), mode="edge")
+            seen = looks
+            if looks.shape[1] > 1:
+                pad = ((0, 0), (0, size - count), (0, 0))
+                seen = jnp.pad(looks[:, part], pad)
+            means, stds = _programs(self.shape)[1](self.params, seen, self.scaling.fits(some))
+            mean[part], std[part] = np.asarray(means)[:count], np.asarray(stds)[:count]
+        constant_db = described[..., descriptors.NAMES.index("constant_db")]
+        excess = DB_PER_RANGE * self.excess(encoded).max(-1) + self.strangeness(described)
+        return mean + constant_db, np.hypot(self.spread * std, excess.astype(np.float32))
+
+    def predict(self, fits: training.Fits, at: int = -1) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [N] for fits on many pictures, after their `at`-th point."""
+        thumbnails = training.or_blank(fits.thumbnails, len(fits.described))
+        looks = self.look(fits.described, thumbnails)[:, fits.picture]
+        return self.ask(looks, fits.described[fits.picture], fits.rows, fits.iterations[:, at])
+
+    def excess(self, encoded: np.ndarray) -> np.ndarray:
+        """[N, AXES] how far outside the training range, in ranges; 0 inside."""
+        axes, low, high = encoded[:, : inputs.AXES], self.scaling.low, self.scaling.high
+        outside = np.maximum(low - axes, axes - high) / self.scaling.width
+        return np.where(outside > TOLERANCE, outside, 0)
+
+    def strangeness(self, described: np.ndarray) -> np.ndarray:
+        """[...] dB of spread that a picture [..., D] adds which is unlike those of training."""
+        far = np.abs(described - self.scaling.described_mean) / self.scaling.described_std
+        return DB_PER_DEVIATION * np.maximum(far.max(-1) - USUAL_DEVIATIONS, 0)
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file; nothing in it is ever run."""
+        tensors = {f"member{name}": leaf for name, leaf in _leaves(self.params).items()}
+        tensors |= {
+            f"scaling.{f.name}": getattr(self.scaling, f.name)
+            for f in dataclasses.fields(self.scaling)
+        }
+        tensors = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
+        facts = {
+            "format": FORMAT,
+            "shape": dataclasses.asdict(self.shape),
+            "members": len(next(iter(tensors.values()))),
+            "spread": self.spread,
+            "descriptors": list(descriptors.NAMES),
+            "card": dict(self.card),
+        }
+        metadata = {"forecaster": json.dumps(facts)}
+        places.write_atomically(path, safetensors.numpy.save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: Path) -> "Trained":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: naming the file, if it is not there, damaged, foreign or of another version.
+        """
+        try:
+            data = path.read_bytes()
+            tensors = safetensors.numpy.load(data)
+            size = int.from_bytes(data[:8], "little")
+            facts = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["forecaster"])
+            if facts["format"] != FORMAT or facts["descriptors"] != list(descriptors.NAMES):
+                raise InputError(
+                    f"{path}: a forecaster of another version; train it again with "
+                    "launch/siren_predictor.py."
+                )
+            shape = Shape(**facts["shape"])
+            blank = jax.eval_shape(
+                lambda: training.create(Recipe(members=facts["members"], shape=shape))[0]
+            )
+            leaves = {name: tensors[f"member{name}"] for name in _leaves(blank)}
+            expected = {name: leaf.shape for name, leaf in _leaves(blank).items()}
+            if {name: leaf.shape for name, leaf in leaves.items()} != expected:
+                raise ValueError("weights of other sizes")
+            names = [f.name for f in dataclasses.fields(Scaling)]
+            scaling = Scaling(**{name: tensors[f"scaling.{name}"] for name in names})
+            params = jax.tree.unflatten(jax.tree.structure(blank), leaves.values())
+            return cls(params, shape, scaling, float(facts["spread"]), facts["card"])
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}.") from None
+        except InputError:
+            raise
+        except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
+            raise InputError(f"{path}: no forecaster's weights, or damaged.") from None
+
+
+@functools.cache
+def packaged() -> Trained:
+    """The one that is installed with the package."""
+    file = importlib.resources.files("jaxinr") / "data" / PACKAGED
+    with importlib.resources.as_file(file) as path:
+        return Trained.load(path)
+
+
+def _by_name(octaves: np.ndarray) -> dict[str, float]:
+    names = [name.removeprefix("log2_") for name in inputs.ENCODED]
+    return dict(zip(names, (2.0 ** octaves.astype(np.float64)).tolist(), strict=True))
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+@functools.cache
+def _programs(shape: Shape) -> tuple[Any, Any]:
+    """Compiled: (params, described, thumbnails) -> looks; (params, looks, fits) -> mean, std."""
+    definition = training.graph(shape)
+
+    @jax.jit
+    def look(params: Any, described: Array, thumbnails: Array) -> Array:
+        pictures = training.to_float(thumbnails)
+        return jax.vmap(lambda own: nnx.merge(definition, own).pictures(described, pictures))(
+            params
+        )
+
+    @jax.jit
+    def ask(params: Any, looks: Array, fits: Array) -> tuple[Array, Array]:
+        means, stds = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(params, looks)
+        mean = means.mean(0)  # of the mixture of the members, and so its variance
+        variance = jnp.mean(jnp.square(stds) + jnp.square(means - mean), 0)
+        return mean * TARGET_DB, jnp.sqrt(variance) * TARGET_DB
+
+    return look, ask

@@ -1,0 +1,21 @@
+"""Trains the forecaster of the encoding error of SIRENs, and measures it.
+
+    python launch/siren_predictor.py
+    python launch/siren_predictor.py --collections=runs/collection_small \
+        --collections=runs/collection_twins --photos=folder:photographs
+
+The first learns from the fits that come with jaxinr, the second from run directories of
+launch/siren_grid.py, with the photographs that were fitted. Leaves in the run directory
+`forecaster.safetensors`, for launch/siren_forecast.py --forecaster=..., `report.html` to look at,
+and the fits as two small tables. Photographs and architectures are held out of training by their
+names, and all figures are of those. A run that was killed goes on where it was when the same
+command is given again.
+"""
+
+from experiments import siren_predictor
+from launch import flagdefs
+
+CONFIG = siren_predictor.PredictorConfig
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, siren_predictor.run)
