@@ -120,13 +120,6 @@ def _draw_spread(groups: pd.DataFrame, spread: pd.DataFrame) -> Figure:
 # ------------------------------------------------------------------------------- SIREN against JPEG
 
 
-def most_fitted(frame: pd.DataFrame) -> np.ndarray:
-    """[M] bool: the fits at those settings, the picture apart, that most fits have."""
-    settings = [name for name in SETTINGS if name != "image_id"]
-    number = frame.groupby(settings).ngroup().to_numpy()
-    return number == np.bincount(number).argmax()
-
-
 def jpeg_line(
     psnr_db: np.ndarray, picture: np.ndarray, described: np.ndarray
 ) -> tuple[JpegLine, Drawing]:
@@ -352,5 +345,5 @@ def _draw_best(rows: np.ndarray, loss_db: np.ndarray, counts: np.ndarray) -> Fig
     axes.set_xticks(range(0, rows.shape[1], step), [f"{w:.3g}" for w in rows[0, ::step, 2]])
     axes.set_xlabel("ω₀ of the first layer")
     axes.set_ylabel("layers × units")
-    figure.colorbar(mesh, label="mean loss to each photograph's best (dB)", pad=0.02)
+    figure.colorbar(mesh, label="mean loss to each photograph’s best (dB)", pad=0.02)
     return figure

@@ -69,21 +69,34 @@ def coverage(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray, shar
     return float(np.mean(np.abs(truth_db - mean_db) <= half_width(share) * std_db))
 
 
-def noise_floor_db(first_db: np.ndarray, second_db: np.ndarray, *, seed: int = 0) -> Estimate:
-    """Standard deviation of fits that differ in their seed alone, the best RMSE of any forecast.
+def noise_floor_db(
+    first_db: np.ndarray, second_db: np.ndarray, weights: np.ndarray | None = None, *, seed: int = 0
+) -> Estimate:
+    """Standard deviation of fits that differ in their seed alone, the least RMSE of any forecast.
 
     It is the root of half the mean squared difference of pairs. The interval is from pairs drawn
     again with replacement.
 
     Args:
-        first_db: [K] best PSNR of one fit of each pair.
+        first_db: [K] best PSNR of one fit of each pair, K at least 1.
         second_db: [K] of the other.
+        weights: [K] of the pairs in the mean; None for all the same.
         seed: of the draws.
     """
     squares = np.square(np.asarray(first_db, np.float64) - second_db) / 2
+    weights = np.ones(len(squares)) if weights is None else weights
     drawn = np.random.default_rng(seed).integers(len(squares), size=(BOOTSTRAPS, len(squares)))
-    low, high = np.quantile(np.sqrt(squares[drawn].mean(1)), (0.025, 0.975))
-    return Estimate(float(np.sqrt(squares.mean())), float(low), float(high), len(squares))
+    means = (weights * squares)[drawn].sum(1) / weights[drawn].sum(1)
+    low, high = np.quantile(np.sqrt(means), (0.025, 0.975))
+    value = np.sqrt(np.average(squares, weights=weights))
+    return Estimate(float(value), float(low), float(high), len(squares))
+
+
+def most_fitted(frame: pd.DataFrame) -> np.ndarray:
+    """[N] bool: the fits at those settings, the picture apart, that most fits have."""
+    settings = [name for name in SETTINGS if name != "image_id"]
+    number = frame.groupby(settings).ngroup().to_numpy()
+    return number == np.bincount(number).argmax()
 
 
 def twins(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +114,24 @@ def twins(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return rows[at], rows[at + 1]
 
 
+def noise_of(fits: FitTable, chosen: np.ndarray) -> Estimate | None:
+    """The noise floor of fits [N] bool, from the twins among them; None without any.
+
+    A collection repeats one architecture more often than others. So pairs of `most_fitted` settings
+    and of all others count as much as such fits do among those chosen; a kind without twins does not
+    count.
+    """
+    rows = np.flatnonzero(chosen)
+    first, second = (rows[at] for at in twins(fits.frame.iloc[rows]))
+    if not len(first):
+        return None
+    common = most_fitted(fits.frame)
+    weights = np.zeros(len(first))
+    for kind in (common, ~common):
+        weights[kind[first]] = kind[rows].sum() / max(int(kind[first].sum()), 1)
+    return noise_floor_db(fits.truth_db[first], fits.truth_db[second], weights)
+
+
 def splits(fits: FitTable) -> dict[str, np.ndarray]:
     """Name -> [N] bool of the fits that a forecaster trained on the rest has never seen."""
     return {
@@ -111,26 +142,24 @@ def splits(fits: FitTable) -> dict[str, np.ndarray]:
 
 
 def table(
-    truth_db: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    std_db: Mapping[str, np.ndarray],
-    splits: Mapping[str, np.ndarray],
+    fits: FitTable, predictions: Mapping[str, np.ndarray], std_db: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """All predictors on all splits.
+    """All predictors on all `splits` that have fits.
 
     Args:
-        truth_db: [N] best PSNR of the fits.
+        fits: N fits.
         predictions: name of the predictor -> [N] dB.
         std_db: the same of their standard deviations, for those that forecast any.
-        splits: name -> [N] bool; those without fits are left out.
 
     Returns:
-        A row for each split and predictor: `split, predictor, fits, rmse_db, mae_db, r2, spearman,
-        coverage_50, coverage_90`; coverage is NaN without a standard deviation.
+        A row for each split and predictor: `split, predictor, fits, rmse_db, noise_db, mae_db, r2,
+        spearman, coverage_50, coverage_90`. The noise is `noise_of` the split, NaN without twins;
+        coverage is NaN without a standard deviation.
     """
     rows = []
-    for split, chosen in splits.items():
-        truth = np.asarray(truth_db, np.float64)[chosen]
+    for split, chosen in splits(fits).items():
+        truth = fits.truth_db[chosen].astype(np.float64)
+        noise = noise_of(fits, chosen)
         for predictor, predicted in predictions.items() if len(truth) else ():
             mean, std = predicted[chosen], std_db.get(predictor)
             row = {
@@ -138,6 +167,7 @@ def table(
                 "predictor": predictor,
                 "fits": len(truth),
                 "rmse_db": rmse_db(mean, truth),
+                "noise_db": noise.value_db if noise else np.nan,
                 "mae_db": mae_db(mean, truth),
                 "r2": r2(mean, truth),
                 "spearman": spearman(mean, truth),

@@ -24,6 +24,7 @@ COLUMNS = {
     "predictor": ("predictor_id", "{}"),
     "fits": ("fits", "{:,}"),
     "RMSE (dB)": ("rmse_db", "{:.3f}"),
+    "scatter over seeds (dB)": ("noise_db", "{:.3f}"),
     "mean error (dB)": ("mae_db", "{:.3f}"),
     "R²": ("r2", "{:.4f}"),
     "Spearman": ("spearman", "{:.4f}"),
@@ -74,7 +75,7 @@ def tiles(
 
     Args:
         evaluation: rows of `forecast_metrics.table`, the forecaster's among them.
-        floor: of the fits themselves, from repeated seeds.
+        floor: `forecast_metrics.noise_of` these photographs.
         milliseconds: of a thousand forecasts.
     """
     unseen = evaluation[evaluation["split"] == UNSEEN].set_index("predictor")
@@ -84,6 +85,7 @@ def tiles(
         shown["scatter over seeds"] = (
             f"{floor.value_db:.2f} dB ({floor.low_db:.2f}–{floor.high_db:.2f})"
         )
+    shown["fits on them"] = f"{own['fits']:,}"
     shown["R²"] = f"{own['r2']:.4f}"
     shown["rank correlation"] = f"{own['spearman']:.4f}"
     shown["truth within the 90 % interval"] = f"{100 * own['coverage_90']:.1f} %"
@@ -103,9 +105,9 @@ def against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray)
         "against_truth",
         "Forecast against truth",
         f"{len(mean_db):,} fits of photographs never trained on: RMSE {rmse_db:.2f} dB, R² "
-        f"{forecast_metrics.r2(mean_db, truth_db):.4f}. Dashed: where {100 * BAND:.0f} % of the fits "
-        "should be, by the forecast spread of those around. The paper’s accuracy is not known to "
-        "us.",
+        f"{forecast_metrics.r2(mean_db, truth_db):.4f}. Dashed: where {100 * BAND:.0f} % of the "
+        "fits should be, by the forecast spread of those around. The paper’s accuracy is not known "
+        "to us.",
         functools.partial(_draw_against_truth, mean_db, std_db, truth_db),
     )
 
@@ -151,8 +153,8 @@ def calibration(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray) -
     return Drawing(
         "calibration",
         "Is the forecast spread right?",
-        f"Of the intervals that should hold 50 % of the fits, {100 * half:.1f} % hold theirs; of those "
-        f"that should hold 90 %, {100 * nearly_all:.1f} %. Photographs never trained on.",
+        f"The intervals that should hold 50 % of the fits hold {100 * half:.1f} %; those that "
+        f"should hold 90 %, {100 * nearly_all:.1f} %. Photographs never trained on.",
         functools.partial(_draw_calibration, wanted, np.array(found)),
     )
 
@@ -222,5 +224,6 @@ READING = """<p>RMSE is the root of the mean squared error over fits, each with 
 and R² the share of their variance that the forecast explains. “In 90 %” is the share of fits inside
 the Gaussian interval, forecast mean and spread, that should hold 90 % of them. Scatter over seeds
 is the standard deviation of fits that differ in nothing but the seed: no forecast that does not
-know the seed can have a lower RMSE. Its interval is a 95 % one, by drawing pairs again. Networks
-are named depth × width, in sine layers and units.</p>"""
+know the seed can have a lower RMSE. It is from pairs of such fits, weighted so that they stand for
+the fits of the row; its interval is a 95 % one, by drawing the pairs again. Networks are named
+depth × width, in sine layers and units.</p>"""

@@ -20,6 +20,7 @@ W0 = 30.0  # of every network that was trained on
 LEARNING_RATE = 1e-3  # of most of them
 W0_INITIALS = 13  # that are compared, evenly apart in their logarithm
 MIN_SIDE = 8  # pixels
+DB_PER_OCTAVE = 5.0  # spread of a network whose w0 is another
 SLACK = 0.01  # rounding of what training saw
 
 
@@ -107,6 +108,8 @@ def forecast(
         mean_db, std_db = (
             x.reshape(shape) for x in forecaster.ask(looks, described, rows, updates)
         )
+    octaves = np.abs(np.log2([trial.w0 / W0 for trial in trials])).astype(np.float32)
+    std_db = np.hypot(std_db.T, DB_PER_OCTAVE * octaves).T
     outside = _outside(forecaster, trials, updates, pixels, described)
     if outside:
         warnings.warn(

@@ -24,7 +24,6 @@ from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
 FORMAT = 1
 PACKAGED = "forecaster.safetensors"
 DB_PER_RANGE = 10.0  # spread of what is asked a whole training range outside of it
-USUAL_DEVIATIONS = 5.0  # of a descriptor from its mean in training
 DB_PER_DEVIATION = 0.5  # spread of a picture with one that deviates further
 TOLERANCE = 1e-2  # of a range: rounding is no excess
 _CHUNK = 1024  # fits in one call of the compiled program
@@ -82,10 +81,11 @@ class Trained:
             iterations: [N] Adam updates, at least 1.
         """
         encoded = inputs.encode(rows, iterations, described)
+        scaled = self.scaling.fits(encoded)
         mean, std = np.zeros((2, len(rows)), np.float32)
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            some = encoded[part]
+            some = scaled[part]
             count = len(some)
             size = min(_CHUNK, 1 << max(count - 1, 0).bit_length())  # few shapes, few compilations
             some = np.pad(some, ((0, size - count), (0, 0)), mode="edge")
@@ -93,7 +93,7 @@ class Trained:
             if looks.shape[1] > 1:
                 pad = ((0, 0), (0, size - count), (0, 0))
                 seen = jnp.pad(looks[:, part], pad)
-            means, stds = _programs(self.shape)[1](self.params, seen, self.scaling.fits(some))
+            means, stds = _programs(self.shape)[1](self.params, seen, some)
             mean[part], std[part] = np.asarray(means)[:count], np.asarray(stds)[:count]
         constant_db = described[..., descriptors.NAMES.index("constant_db")]
         excess = DB_PER_RANGE * self.excess(encoded).max(-1) + self.strangeness(described)
@@ -114,7 +114,7 @@ class Trained:
     def strangeness(self, described: np.ndarray) -> np.ndarray:
         """[...] dB of spread that a picture [..., D] adds which is unlike those of training."""
         far = np.abs(described - self.scaling.described_mean) / self.scaling.described_std
-        return DB_PER_DEVIATION * np.maximum(far.max(-1) - USUAL_DEVIATIONS, 0)
+        return DB_PER_DEVIATION * np.maximum(far.max(-1) - training.EDGE, 0)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file; nothing in it is ever run."""
@@ -204,8 +204,8 @@ def _programs(shape: Shape) -> tuple[Any, Any]:
     @jax.jit
     def ask(params: Any, looks: Array, fits: Array) -> tuple[Array, Array]:
         means, stds = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(params, looks)
-        mean = means.mean(0)  # of the mixture of the members, and so its variance
+        mean = means.mean(0, keepdims=True)  # of the mixture of the members, and so its variance
         variance = jnp.mean(jnp.square(stds) + jnp.square(means - mean), 0)
-        return mean * TARGET_DB, jnp.sqrt(variance) * TARGET_DB
+        return mean[0] * TARGET_DB, jnp.sqrt(variance) * TARGET_DB
 
     return look, ask

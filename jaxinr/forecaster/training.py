@@ -15,6 +15,7 @@ from jaxinr.forecaster import descriptors, inputs
 from jaxinr.forecaster.network import Forecaster, Shape
 
 TARGET_DB = 5.0  # one unit of the target
+EDGE = 5.0  # standard deviations of a descriptor that count
 
 Array = jax.Array
 State = Any  # a tree of arrays, members of the ensemble in front
@@ -91,15 +92,20 @@ class Scaling:
         """[AXES] of the training range; an octave for what never varied."""
         return np.where(self.high > self.low, self.high - self.low, np.float32(1))
 
-    def fits(self, encoded: Any) -> Any:
-        """[..., AXES + CROSSED] of `inputs.encode`, scaled."""
-        axes = (encoded[..., : inputs.AXES] - self.low) / self.width
-        crossed = (encoded[..., inputs.AXES :] - self.crossed_mean) / self.crossed_std
-        return jnp.concatenate([axes, crossed], -1)
+    def fits(self, encoded: np.ndarray) -> np.ndarray:
+        """[N, AXES + CROSSED] of `inputs.encode`, scaled."""
+        axes = (encoded[:, : inputs.AXES] - self.low) / self.width
+        crossed = (encoded[:, inputs.AXES :] - self.crossed_mean) / self.crossed_std
+        return np.concatenate([axes, crossed], -1)
 
-    def pictures(self, described: Any) -> Any:
-        """[..., D], scaled; what lies far outside is moved to where training ended."""
-        return jnp.clip((described - self.described_mean) / self.described_std, -5, 5)
+    def iterations(self, iterations: np.ndarray) -> np.ndarray:
+        """[...] updates, scaled as `fits` scales them."""
+        at = inputs.ITERATIONS
+        return ((np.log2(iterations) - self.low[at]) / self.width[at]).astype(np.float32)
+
+    def pictures(self, described: np.ndarray) -> np.ndarray:
+        """[P, D], scaled; what lies far outside is moved to the edge."""
+        return np.clip((described - self.described_mean) / self.described_std, -EDGE, EDGE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +161,9 @@ def make_step(
     chances = jnp.log(counts.astype(jnp.float32))  # never those without fits
     constant_db = fits.described[fits.picture, :1]
     target = jnp.asarray((fits.best_db - constant_db) / TARGET_DB, jnp.float32)
-    octaves = jnp.asarray(np.log2(fits.iterations), jnp.float32)
-    encoded = jnp.asarray(fits.encoded())
-    described = scaling.pictures(fits.described)
+    updates = jnp.asarray(scaling.iterations(fits.iterations))
+    encoded = jnp.asarray(scaling.fits(fits.encoded()))
+    described = jnp.asarray(scaling.pictures(fits.described))
     thumbnails = jnp.asarray(or_blank(fits.thumbnails, len(described)))
     shape, last = (recipe.pictures, recipe.fits), target.shape[1] - 1
 
@@ -168,11 +174,11 @@ def make_step(
         row = starts[picture][:, None] + chosen
         time = jax.random.randint(keys[2], shape, 0, last + 1)
         time = jnp.where(jax.random.bernoulli(keys[3], 0.5, shape), last, time)
-        sample = encoded[row].at[..., inputs.ITERATIONS].set(octaves[row, time])
+        sample = encoded[row].at[..., inputs.ITERATIONS].set(updates[row, time])
         flips = jax.random.bernoulli(keys[4], 0.5, (3, *shape[:1]))
         model = nnx.merge(definition, params)
         looks = model.pictures(described[picture], _turned(thumbnails[picture], flips))
-        mean, std = model(looks[:, None], scaling.fits(sample))
+        mean, std = model(looks[:, None], sample)
         likelihood = jnp.square((target[row, time] - mean) / std) / 2 + jnp.log(std)
         # Weighted by the spread, or the mean would be learnt where fits scatter little alone:
         # Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty Estimation, ICLR 2022.
@@ -180,7 +186,8 @@ def make_step(
 
     def member(params: State, state: State, key: Array) -> tuple[State, State, Array]:
         value, gradients = jax.value_and_grad(loss)(params, key)
-        updates, state = optimizer.update(gradients, state, params)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
+            updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))

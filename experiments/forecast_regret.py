@@ -1,0 +1,105 @@
+"""What following a recommendation costs: the best network of a grid less the recommended one.
+
+On photographs that the forecaster has not seen, and for some sizes in bits per pixel, all networks
+of a grid and the recommended one are really fitted, with several seeds each. A grid's best is the
+best by its mean over seeds; the regret is what that mean lies above the recommended one's.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+import jaxinr
+from jaxinr.forecaster.forecast import LEARNING_RATE
+from jaxinr.forecaster.trained import Trained
+from jaxinr.trial import Trial
+
+BITS_PER_PIXEL = (2.0, 6.0)
+W0_INITIALS = (10.0, 18.0, 32.0, 56.0, 100.0)
+SEEDS = 3
+
+
+def candidates(
+    height: int, width: int, bits_per_pixel: float, forecaster: Trained, num_iters: int
+) -> list[Trial]:
+    """The grid: the widest network of each depth that fits, with each w0_initial."""
+    low, high = forecaster.low, forecaster.high
+    found = []
+    for depth in range(round(low["num_layers"]), round(high["num_layers"]) + 1):
+        sizes = range(round(low["layer_size"]), round(high["layer_size"]) + 1)
+        trials = [Trial(layer_size=size, num_layers=depth) for size in sizes]
+        fitting = [t for t in trials if t.bits_per_pixel(height, width) <= bits_per_pixel]
+        found += fitting[-1:]
+    return [
+        dataclasses.replace(
+            trial, w0_initial=w0_initial, learning_rate=LEARNING_RATE, num_iters=num_iters
+        )
+        for trial in found
+        for w0_initial in W0_INITIALS
+    ]
+
+
+def measure(
+    images: Sequence[np.ndarray],
+    names: Sequence[str],
+    forecaster: Trained,
+    num_iters: int,
+    *,
+    bits_per_pixel: Sequence[float] = BITS_PER_PIXEL,
+    seeds: int = SEEDS,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Fits them all.
+
+    Args:
+        images: [H, W, 3] uint8 each.
+        names: of the images.
+        forecaster: that recommends.
+        num_iters: Adam updates of every fit.
+        bits_per_pixel: sizes that networks may have at 16 bits a weight.
+        seeds: fits of each network.
+        progress: whether to show how far the fits are.
+
+    Returns:
+        A row for each image and size: image_id, bits_per_pixel, regret_db, best_db,
+        recommended_db, forecast_db, and the hyperparameters of both.
+    """
+    cases, jobs = [], []
+    for image, name in zip(images, names, strict=True):
+        for size in bits_per_pixel:
+            grid = candidates(*image.shape[:2], size, forecaster, num_iters)
+            advice = jaxinr.recommend(
+                image, size, max_iterations=num_iters, forecaster=forecaster
+            )
+            cases.append((name, size, advice, grid))
+            jobs += [
+                (image, dataclasses.replace(trial, seed=seed))
+                for trial in [advice.trial, *grid]
+                for seed in range(seeds)
+            ]
+    pictures, trials = zip(*jobs, strict=True)
+    fits = jaxinr.fit(list(pictures), list(trials), progress=progress)
+    results = iter(fits.best_psnr_db.reshape(-1, seeds).mean(1))
+    rows = []
+    for name, size, advice, grid in cases:
+        recommended_db = float(next(results))
+        grid_db = [float(next(results)) for _ in grid]
+        best = int(np.argmax(grid_db))
+        rows.append(
+            {
+                "image_id": name,
+                "bits_per_pixel": size,
+                "regret_db": grid_db[best] - recommended_db,
+                "best_db": grid_db[best],
+                "recommended_db": recommended_db,
+                "forecast_db": advice.mean_db,
+                **{f"best_{n}": getattr(grid[best], n) for n in _SHOWN},
+                **{f"recommended_{n}": getattr(advice.trial, n) for n in _SHOWN},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_SHOWN = ("num_layers", "layer_size", "w0_initial")
