@@ -8,6 +8,7 @@ the collections.
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,14 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import jaxfleet
-from jaxfleet import photos
+from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import descriptors, inputs, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"
 COLUMNS = tuple(
     "image_id split image_height image_width layer_size num_layers w0_initial w0 learning_rate "
-    "num_iters seed parameters hp_bpp best_psnr_db".split()
+    "num_iters seed parameters hp_bpp best_psnr_db seconds".split()
 )
 HISTORY = ("iteration_history", "psnr_history")
 TIMES = 16  # points that are kept of a history
@@ -92,7 +93,9 @@ class FitTable:
         pictures = self.frame.drop_duplicates("picture").sort_values("picture")[_KEY]
         pictures = pictures.assign(**dict(zip(descriptors.NAMES, self.described.T, strict=True)))
         for name, table in ((FITS, fits), (PICTURES, pa.Table.from_pandas(pictures))):
-            pq.write_table(table, folder / name, compression="zstd", compression_level=19)
+            buffer = io.BytesIO()
+            pq.write_table(table, buffer, compression="zstd", compression_level=19)
+            places.write_atomically(folder / name, buffer.getvalue())
 
 
 def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") -> FitTable:
@@ -107,7 +110,8 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
     Raises:
         InputError: naming what is missing, and where.
     """
-    frames, described = [], {}
+    frames = []
+    described: dict[tuple[str, int, int], np.ndarray] = {}
     for folder in collections:
         if (folder / FITS).exists():
             frame, known = _read_compact(folder)

@@ -108,8 +108,10 @@ def _draw_spread(groups: pd.DataFrame, spread: pd.DataFrame) -> Figure:
         linewidths=0,
         label="one photograph",
     )
-    axes.plot(spread["layer_size"], spread["std_db"], "o-", color=PALETTE[0], label="all")
+    axes.plot(spread["layer_size"], spread["std_db"], "o-", color=PALETTE[0], ms=5, label="all")
     figures.log_x(axes, width)
+    if len(spread) <= figures.MAX_LEVELS:
+        axes.set_xticks(spread["layer_size"], spread["layer_size"].map(str))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("units of a layer")
     axes.set_ylabel("standard deviation of PSNR (dB)")

@@ -20,7 +20,7 @@ BOOTSTRAPS = 1000
 SETTINGS = [
     name
     for name in COLUMNS
-    if name not in ("split", "seed", "parameters", "hp_bpp", "best_psnr_db")
+    if name not in ("split", "seed", "parameters", "hp_bpp", "best_psnr_db", "seconds")
 ]
 
 
@@ -118,8 +118,8 @@ def noise_of(fits: FitTable, chosen: np.ndarray) -> Estimate | None:
     """The noise floor of fits [N] bool, from the twins among them; None without any.
 
     A collection repeats one architecture more often than others. So pairs of `most_fitted` settings
-    and of all others count as much as such fits do among those chosen; a kind without twins does not
-    count.
+    and of all others count as much as such fits do among those chosen; a kind without twins is left
+    out.
     """
     rows = np.flatnonzero(chosen)
     first, second = (rows[at] for at in twins(fits.frame.iloc[rows]))

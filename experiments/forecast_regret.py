@@ -69,10 +69,9 @@ def measure(
     cases, jobs = [], []
     for image, name in zip(images, names, strict=True):
         for size in bits_per_pixel:
-            grid = candidates(*image.shape[:2], size, forecaster, num_iters)
-            advice = jaxinr.recommend(
-                image, size, max_iterations=num_iters, forecaster=forecaster
-            )
+            height, width = image.shape[:2]
+            grid = candidates(height, width, size, forecaster, num_iters)
+            advice = jaxinr.recommend(image, size, max_iterations=num_iters, forecaster=forecaster)
             cases.append((name, size, advice, grid))
             jobs += [
                 (image, dataclasses.replace(trial, seed=seed))

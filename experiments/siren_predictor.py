@@ -20,7 +20,13 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments import forecast_baselines, forecast_data, forecast_metrics, forecast_report
+from experiments import (
+    forecast_baselines,
+    forecast_data,
+    forecast_metrics,
+    forecast_regret,
+    forecast_report,
+)
 from experiments.forecast_data import FitTable
 from jaxfleet import photos as sources
 from jaxfleet import places, store
@@ -119,21 +125,26 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
             raise InputError(f"the collections have no photograph in the {split} split; add some.")
-    places.make_folder(run_dir)
-    table.save(run_dir)
-    started = time.monotonic()
-    forecaster = train(table, config.recipe(), run_dir, config.checkpoint_minutes)
-    seconds = time.monotonic() - started
-    mean_db, std_db = forecaster.predict(table.training_fits())
-    evaluation = evaluate(table, mean_db, std_db)
-    evaluation.to_parquet(run_dir / "evaluation.parquet")
-    card = make_card(config, table, evaluation)
-    forecaster = dataclasses.replace(forecaster, card=card)
-    forecaster.save(run_dir / PACKAGED)
-    page = forecast_report.write(
-        config, run_dir, table, forecaster, evaluation, (mean_db, std_db), seconds
-    )
-    places.write_atomically(run_dir / "DONE", b"")
+    places.make_folder(run_dir, "--run_dir")
+    with places.locked(run_dir, "lock", "--run_dir"):
+        forecaster = train(table, config.recipe(), run_dir, config.checkpoint_minutes)
+        table.save(run_dir)
+        mean_db, std_db = forecaster.predict(table.training_fits())
+        evaluation = evaluate(table, mean_db, std_db)
+        evaluation.to_parquet(run_dir / "evaluation.parquet")
+        regret = None
+        if config.regret_photos:
+            regret = _regret(config, table, forecaster)
+            regret.to_parquet(run_dir / "regret.parquet")
+        forecaster = dataclasses.replace(
+            forecaster, card=make_card(config, table, evaluation, regret)
+        )
+        forecaster.save(run_dir / PACKAGED)
+        settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        page = forecast_report.write(
+            run_dir, table, forecaster, evaluation, mean_db, std_db, regret, settings
+        )
+        places.write_atomically(run_dir / "DONE", b"")
     return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
 
 
@@ -171,7 +182,7 @@ def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: fl
     validation = table.split("validation")
     mean_db, std_db = forecaster.predict(fits.of(validation))
     errors = np.abs(table.truth_db[validation] - mean_db) / std_db
-    spread = float(np.quantile(errors, WANTED)) / forecast_metrics.half_width(WANTED)
+    spread = float(np.quantile(errors, WANTED) / forecast_metrics.half_width(WANTED))
     return dataclasses.replace(forecaster, spread=spread)
 
 
@@ -182,20 +193,44 @@ def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.Dat
     return forecast_metrics.table(table, predictions, {"forecaster": std_db})
 
 
-def make_card(config: PredictorConfig, table: FitTable, evaluation: pd.DataFrame) -> dict[str, Any]:
+def make_card(
+    config: PredictorConfig,
+    table: FitTable,
+    evaluation: pd.DataFrame,
+    regret: pd.DataFrame | None,
+) -> dict[str, Any]:
     """What a forecaster was trained on and how well it does, for the file of its weights."""
     train = table.split("train")
-    rows = training.Fits.encoded(table.training_fits(train))
-    low, high = (2.0 ** f(rows[:, : inputs.AXES], axis=0) for f in (np.min, np.max))
+    scaling = Scaling.of(table.training_fits(train))
     names = [name.removeprefix("log2_") for name in inputs.ENCODED]
+    ranges = (2.0 ** scaling.low.astype(float), 2.0 ** scaling.high.astype(float))
     return {
         "collections": [Path(name).name for name in config.collections],
         "fits": int(train.sum()),
         "photographs": int(table.frame[train]["image_id"].nunique()),
-        "range": {n: [float(a), float(b)] for n, a, b in zip(names, low, high, strict=True)},
+        "range": {n: [round(a, 6), round(b, 6)] for n, a, b in zip(names, *ranges, strict=True)},
         "evaluation": json.loads(evaluation.to_json(orient="records")),
-        "made_by": {**store.environment()},
+        "regret_db": None if regret is None else float(regret["regret_db"].mean()),
+        "made_by": store.environment(),
     }
+
+
+def _regret(config: PredictorConfig, table: FitTable, forecaster: Trained) -> pd.DataFrame:
+    """Of recommendations on some unseen photographs, at the size that most fits have."""
+    frame = table.frame[table.split("test")]
+    side = int(frame["image_height"].mode()[0])
+    unseen = set(frame[frame["image_height"] == side]["image_id"])
+    pictures = [
+        photo
+        for photo in sources.load(config.photos, image_size=side, image_fit=config.image_fit)
+        if photo.image_id in unseen
+    ][: config.regret_photos]
+    return forecast_regret.measure(
+        [photo.pixels for photo in pictures],
+        [photo.image_id for photo in pictures],
+        forecaster,
+        int(frame[frame["image_height"] == side]["num_iters"].max()),
+    )
 
 
 def _folder(name: str) -> Path:

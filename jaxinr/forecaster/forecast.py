@@ -171,8 +171,13 @@ def recommend(
             f"No network of the training range takes {bits_per_pixel} bits per pixel on "
             f"{height} x {width} pixels; the smallest takes {least:.3g}."
         )
-    own = {"learning_rate": learning_rate, "num_iters": updates, "w0": W0}
-    trials = [dataclasses.replace(trial, w0_initial=w0, **own) for trial in fitting for w0 in w0s]
+    trials = [
+        dataclasses.replace(
+            trial, w0_initial=w0, learning_rate=learning_rate, num_iters=updates, w0=W0
+        )
+        for trial in fitting
+        for w0 in w0s
+    ]
     found = forecast(image, trials, forecaster=forecaster)
     order = np.argsort(-found.mean_db, kind="stable")
     best = trials[order[0]]

@@ -1,0 +1,154 @@
+"""What a trained forecaster is shown to be worth: figures, findings and timings on one page."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments import forecast_baselines, forecast_findings, forecast_metrics, forecast_page
+from experiments.forecast_data import FitTable
+from experiments.page import Drawing
+from jaxinr.forecaster import training
+from jaxinr.forecaster.forecast import LEARNING_RATE
+from jaxinr.forecaster.trained import Trained
+
+CURVES = 5  # fits whose learning curve is drawn
+GRID_PARAMETERS = 700  # of the networks among which pictures may choose
+TIMED = 1000  # forecasts
+REPEATS = 9
+
+
+def write(
+    run_dir: Path,
+    table: FitTable,
+    forecaster: Trained,
+    evaluation: pd.DataFrame,
+    mean_db: np.ndarray,
+    std_db: np.ndarray,
+    regret: pd.DataFrame | None,
+    settings: dict[str, object],
+) -> Path:
+    """The page of a forecaster.
+
+    Args:
+        run_dir: where.
+        table: N fits.
+        forecaster: trained on those of its training split.
+        evaluation: rows of `forecast_metrics.table`.
+        mean_db: [N] its forecasts.
+        std_db: [N] their standard deviations.
+        regret: rows of `forecast_regret.measure`, if it was.
+        settings: of the training.
+    """
+    unseen = table.split("test")
+    milliseconds = time_forecasts(table, forecaster)
+    values = forecast_page.tiles(evaluation, forecast_metrics.noise_of(table, unseen), milliseconds)
+    notes = [*forecast_baselines.notes(set(evaluation["predictor"])), *_notes(table, milliseconds)]
+    if regret is not None:
+        values["regret of recommendations"] = f"{regret['regret_db'].mean():.2f} dB"
+        notes.append(
+            f"On {regret['image_id'].nunique()} unseen photographs and at "
+            f"{', '.join(f'{b:g}' for b in sorted(regret['bits_per_pixel'].unique()))} bits per "
+            "pixel, the recommended networks and a grid of others were really fitted, with several "
+            f"seeds: the best of the grid is {regret['regret_db'].mean():.2f} dB better in the "
+            f"mean, {regret['regret_db'].quantile(0.9):.2f} dB in the worst tenth."
+        )
+    drawings = [
+        forecast_page.against_truth(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
+        forecast_page.calibration(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
+        _curves(table, forecaster),
+        *findings(table, forecaster).values(),
+    ]
+    title = "The encoding error of SIRENs, forecast"
+    return forecast_page.write(run_dir, title, evaluation, drawings, values, settings, notes)
+
+
+def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
+    """What the paper found, on this table; name -> figure, of what the table can show."""
+    frame = table.frame
+    common = forecast_metrics.most_fitted(frame)
+    drawings = {}
+    first, _ = forecast_metrics.twins(frame)
+    if len(first):
+        drawings["spread"] = forecast_findings.seed_spread(_of_one_depth(frame))[1]
+    if common.sum() > 2 * frame[common]["picture"].nunique():
+        picture = frame[common]["picture"].to_numpy()
+        db = table.truth_db[common]
+        drawings["jpeg"] = forecast_findings.jpeg_line(db, picture, table.described)[1]
+    varied = frame[~common]
+    drawings["gain"] = forecast_findings.gain_per_doubling(
+        varied["parameters"].to_numpy(),
+        varied["num_layers"].to_numpy(),
+        varied["picture"].to_numpy(),
+        table.truth_db[~common],
+    )[1]
+    drawings["best"] = _best(table, forecaster)
+    return drawings
+
+
+def time_forecasts(table: FitTable, forecaster: Trained) -> float:
+    """Milliseconds of a thousand forecasts for one picture, its descriptors given; the median."""
+    fits = table.training_fits(np.resize(np.arange(len(table)), TIMED))
+    described = table.described[0]
+    thumbnails = training.or_blank(table.thumbnails, len(table.described))[:1]
+    seconds = []
+    for _ in range(REPEATS + 1):  # the first compiles
+        start = time.perf_counter()
+        looks = forecaster.look(described[None], thumbnails)
+        forecaster.ask(looks, described, fits.rows, fits.iterations[:, -1])
+        seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds[1:]))
+
+
+def _notes(table: FitTable, milliseconds: float) -> list[str]:
+    seconds = table.frame["seconds"].mean() * TIMED
+    if not np.isfinite(seconds):
+        return []
+    return [
+        f"A thousand forecasts take {milliseconds:.3g} ms, a thousand of these fits "
+        f"{seconds:,.0f} s of one device: {1e3 * seconds / milliseconds:,.0f} times as long."
+    ]
+
+
+def _curves(table: FitTable, forecaster: Trained) -> Drawing:
+    """A few unseen fits from the worst to the best."""
+    rows = np.flatnonzero(table.split("test"))
+    rows = rows[np.argsort(table.truth_db[rows])]
+    rows = rows[(np.linspace(0.1, 0.9, CURVES) * (len(rows) - 1)).astype(int)]
+    fits = table.training_fits(rows)
+    answers = [forecaster.predict(fits, at) for at in range(fits.iterations.shape[1])]
+    mean_db, std_db = (np.stack(some, axis=1) for some in zip(*answers, strict=True))
+    frame = table.frame.iloc[rows]
+    names = [f"{row.num_layers} × {row.layer_size}, {row.image_id}" for row in frame.itertuples()]
+    return forecast_page.learning_curves(fits.iterations, fits.best_db, mean_db, std_db, names)
+
+
+def _of_one_depth(frame: pd.DataFrame) -> pd.DataFrame:
+    """The fits of the depth that has most groups of seeds, so that widths can be compared."""
+    first, _ = forecast_metrics.twins(frame)
+    depths = frame.iloc[first].groupby("num_layers")["layer_size"].nunique()
+    return frame[frame["num_layers"] == depths.idxmax()]
+
+
+def _best(table: FitTable, forecaster: Trained) -> Drawing:
+    """Which networks the unseen pictures would choose."""
+    low, high = forecaster.low, forecaster.high
+    pixels = table.frame["image_height"] * table.frame["image_width"]
+    usual = int(pixels.mode()[0])
+    pictures = table.frame["picture"][table.split("test") & (pixels == usual).to_numpy()].unique()
+    depths = range(round(low["num_layers"]), round(high["num_layers"]) + 1)
+    w0s = np.geomspace(low["w0_initial"], high["w0_initial"], 17).tolist()
+    rows = forecast_findings.grid(
+        GRID_PARAMETERS, list(depths), w0s, learning_rate=LEARNING_RATE, pixels=usual
+    )
+    inside = (rows[:, 0, 0] >= low["layer_size"]) & (rows[:, 0, 0] <= high["layer_size"])
+    updates = int(table.iterations[(pixels == usual).to_numpy(), -1].max())
+
+    def forecast(numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        thumbnails = training.or_blank(table.thumbnails, len(table.described))
+        looks = forecaster.look(table.described, thumbnails)[:, numbers]
+        iterations = np.full(len(asked), updates)
+        return forecaster.ask(looks, table.described[numbers], asked, iterations)[0]
+
+    return forecast_findings.best_settings(forecast, pictures, rows[inside])[1]

@@ -1,0 +1,130 @@
+"""Collections become one compact table: thinned histories, splits, photographs found again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxfleet
+from experiments import forecast_data, siren_grid
+from jaxfleet.errors import InputError
+from jaxinr.collection import split_of
+from jaxinr.forecaster import descriptors
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    """48 fits on twelve pictures: random networks of one or two layers, 60 iterations."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "photos").mkdir()
+    for seed in range(12):
+        pixels = np.random.default_rng(seed).integers(0, 256, (14, 14, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(home / "photos" / f"picture{seed}.png")
+    config = siren_grid.GridConfig(
+        photos=f"folder:{home / 'photos'}",
+        image_size=14,
+        sampling="random",
+        num_trials=48,
+        layer_size=("uniform:4:6",),
+        num_layers=("choice:1,2",),
+        w0_initial=("log:3:100",),
+        learning_rate=("1e-3",),
+        num_iters=("60",),
+    )
+    siren_grid.run(config, home / "run")
+    return home
+
+
+@pytest.fixture(scope="module")
+def table(collection):
+    return forecast_data.load([collection / "run"], f"folder:{collection / 'photos'}")
+
+
+def test_rows_are_those_of_the_collection(collection, table):
+    rows = jaxfleet.open(collection / "run").to_pandas()
+    frame = table.frame.merge(rows, on=["image_id", "seed", "w0_initial"], suffixes=("", "_run"))
+    assert len(table) == len(frame) == 48
+    assert np.array_equal(frame["best_psnr_db"], frame["best_psnr_db_run"])
+    assert all(frame["split"] == frame["image_id"].map(split_of))
+
+
+def test_histories_are_thinned_to_the_best_so_far(collection, table):
+    rows = jaxfleet.open(collection / "run").to_pandas()
+    place = {key: i for i, key in enumerate(zip(rows["image_id"], rows["seed"], strict=True))}
+    assert table.iterations.shape == (48, forecast_data.TIMES)
+    assert (np.diff(table.iterations) >= 0).all()
+    assert (np.diff(table.best_db) >= 0).all()
+    for row in range(0, 48, 7):
+        key = table.frame.loc[row, "image_id"], table.frame.loc[row, "seed"]
+        whole = rows.iloc[place[key]]
+        for time, best in zip(table.iterations[row], table.best_db[row], strict=True):
+            seen = whole["psnr_history"][whole["iteration_history"] <= time]
+            assert best == pytest.approx(seen.max(), abs=1e-3)
+        assert table.iterations[row, -1] == 60
+
+
+def test_pictures_are_those_that_were_fitted(collection, table):
+    for row in (0, 20, 47):
+        image_id, picture = table.frame.loc[row, ["image_id", "picture"]]
+        with Image.open(collection / "photos" / f"{image_id}.png") as opened:
+            pixels = np.asarray(opened)
+        assert np.array_equal(table.described[picture], descriptors.describe(pixels))
+        assert np.array_equal(table.thumbnails[picture], descriptors.thumbnail(pixels))
+
+
+def test_no_photograph_is_in_two_splits_and_no_size_half_held_out(table):
+    assert (table.frame.groupby("image_id")["split"].nunique() == 1).all()
+    sizes = table.frame.groupby(["num_layers", "layer_size"])["is_new_size"]
+    assert (sizes.nunique() == 1).all()
+
+
+def test_saved_table_needs_neither_run_nor_photographs(table, tmp_path):
+    table.save(tmp_path)
+    again = forecast_data.load([tmp_path], "")
+    assert again.thumbnails is None
+    assert np.array_equal(again.described, table.described)
+    assert np.array_equal(again.best_db, table.best_db)
+    assert again.frame.equals(table.frame)
+
+
+def test_collections_add_up_and_share_pictures(collection, table):
+    folders = [collection / "run"] * 2
+    both = forecast_data.load(folders, f"folder:{collection / 'photos'}")
+    assert len(both) == 96
+    assert len(both.described) == len(table.described)
+
+
+def test_missing_photographs_are_named(collection, tmp_path):
+    with pytest.raises(InputError, match="needs its photographs"):
+        forecast_data.load([collection / "run"], "")
+    with Image.open(collection / "photos" / "picture3.png") as opened:
+        opened.save(tmp_path / "picture3.png")
+    with pytest.raises(InputError, match=r"has no picture\d+ of 14 x 14 pixels"):
+        forecast_data.load([collection / "run"], f"folder:{tmp_path}")
+
+
+def test_table_of_another_version_is_named(table, tmp_path):
+    table.save(tmp_path)
+    path = tmp_path / forecast_data.PICTURES
+    pictures = forecast_data.pq.read_table(path).drop(["constant_db"])
+    forecast_data.pq.write_table(pictures, path)
+    with pytest.raises(InputError, match="has no constant_db: made by another version"):
+        forecast_data.load([tmp_path], "")
+
+
+def test_common_architectures_are_never_held_out(table):
+    frame = table.frame.assign(num_layers=1, layer_size=4)
+    assert not forecast_data._held_out(frame).any()
+    many = frame.assign(layer_size=np.arange(len(frame)) + 100, num_layers=7)
+    many = forecast_data.pd.concat([many] * 10, ignore_index=True)
+    many["layer_size"] = np.arange(len(many)) + 100
+    assert 0.04 < forecast_data._held_out(many).mean() < 0.2
+
+
+def test_fits_for_training_are_chosen_rows(table):
+    mask = table.split("train")
+    fits = table.training_fits(mask)
+    assert len(fits.rows) == mask.sum()
+    assert (fits.rows[:, -1] == 14 * 14).all()
+    assert dataclasses.is_dataclass(fits)

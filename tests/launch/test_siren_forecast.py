@@ -1,0 +1,83 @@
+"""The forecast on the command line: what it prints, writes and refuses."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from jaxfleet.errors import InputError
+from launch import flagdefs
+from launch.siren_forecast import ForecastConfig, main
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    y, x = np.mgrid[:60, :90] / 60
+    waves = np.stack([np.sin(9 * x + 3 * y), np.cos(7 * y), np.sin(5 * x * y)], -1)
+    Image.fromarray((127 + 100 * waves).astype(np.uint8)).save(path)
+    return str(path)
+
+
+def ask(*flags):
+    config, run_dir = flagdefs.parse(ForecastConfig, list(flags))
+    return main(config, run_dir)
+
+
+def test_names_the_best_network_of_a_size(photo, tmp_path):
+    output = tmp_path / "all.csv"
+    text = ask(f"--image={photo}", "--image_size=48", "--bits_per_pixel=3", f"--output={output}")
+    assert "48 x 48 pixels" in text
+    assert "networks of at most 3 bits per pixel" in text
+    assert "JPEG of this size" in text
+    assert "90 % between" in text
+    assert "after" in text
+    table = pd.read_csv(output)
+    assert (table["bits_per_pixel"] <= 3).all()
+    assert table["mean_db"].is_monotonic_decreasing
+    best = table.iloc[0]
+    first = text.splitlines()[3].split()
+    assert first[:2] == [str(best["num_layers"]), str(best["layer_size"])]
+
+
+def test_forecasts_a_grid(photo):
+    text = ask(
+        *(f"--image={photo}", "--image_size=48", "--num_layers=2", "--num_layers=4"),
+        *("--layer_size=8", "--layer_size=16", "--num_iters=100", "--num_iters=1000"),
+    )
+    rows = [line for line in text.splitlines() if " dB  " in line]
+    assert len(rows) == 8
+    assert "JPEG" not in text
+
+
+def test_what_was_not_trained_on_is_said(photo):
+    text = ask(f"--image={photo}", "--num_layers=30", "--layer_size=16")
+    assert "Not trained on, so less sure: num_layers 30" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "--image=PATH names the picture"),
+        (("--image={photo}",), "either --bits_per_pixel, or"),
+        (("--image={photo}", "--layer_size=8"), "belong together"),
+        (("--image={photo}", "--layer_size=8", "--num_layers=0"), "at least 1"),
+        (("--image={photo}", "--bits_per_pixel=1", "--output=x.txt"), "ends in .csv"),
+        (("--image={photo}", "--image_size=48", "--bits_per_pixel=0.001"), "the smallest takes"),
+        (("--image={photo}", "--image_size=400", "--bits_per_pixel=1"), "smaller than image_size"),
+        (("--image={empty}", "--bits_per_pixel=1"), "empty.png' is not a picture"),
+        (("--image={text}", "--bits_per_pixel=1"), "text.png' is not a picture"),
+        (("--image={point}", "--bits_per_pixel=1"), "1 x 1 pixels"),
+        (("--image={absent}", "--bits_per_pixel=1"), "absent.png"),
+        (("--image={photo}", "--bits_per_pixel=1", "--forecaster={text}"), "no forecaster"),
+    ],
+)
+def test_bad_input_is_one_line(photo, tmp_path, flags, said):
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(tmp_path / "point.png")
+    paths = {name: tmp_path / f"{name}.png" for name in ("empty", "text", "point", "absent")}
+    flags = [flag.format(photo=photo, **paths) for flag in flags]
+    with pytest.raises(InputError, match=said) as error:
+        ask(*flags)
+    assert "\n" not in str(error.value)
