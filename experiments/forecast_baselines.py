@@ -60,7 +60,7 @@ def predict(table: FitTable, train: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def notes(predicted: Collection[str]) -> list[str]:
-    """What a page should say of rules that are missing."""
+    """What a page should say of rules that are missing, given the names of those predicted."""
     without = f"Without {TREES}: scikit-learn is not installed."
     return [] if TREES in predicted else [without]
 

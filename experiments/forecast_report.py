@@ -77,12 +77,13 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
         db = table.truth_db[common]
         drawings["jpeg"] = forecast_findings.jpeg_line(db, picture, table.described)[1]
     varied = frame[~common]
-    drawings["gain"] = forecast_findings.gain_per_doubling(
-        varied["parameters"].to_numpy(),
-        varied["num_layers"].to_numpy(),
-        varied["picture"].to_numpy(),
-        table.truth_db[~common],
-    )[1]
+    if varied["parameters"].nunique() > 1:
+        drawings["gain"] = forecast_findings.gain_per_doubling(
+            varied["parameters"].to_numpy(),
+            varied["num_layers"].to_numpy(),
+            varied["picture"].to_numpy(),
+            table.truth_db[~common],
+        )[1]
     drawings["best"] = _best(table, forecaster)
     return drawings
 
@@ -125,10 +126,14 @@ def _curves(table: FitTable, forecaster: Trained) -> Drawing:
 
 
 def _of_one_depth(frame: pd.DataFrame) -> pd.DataFrame:
-    """The fits of the depth that has most groups of seeds, so that widths can be compared."""
+    """Fits of several seeds that compare widths: one depth, on photographs that have all widths."""
     first, _ = forecast_metrics.twins(frame)
-    depths = frame.iloc[first].groupby("num_layers")["layer_size"].nunique()
-    return frame[frame["num_layers"] == depths.idxmax()]
+    paired = frame.iloc[first]
+    depth = paired.groupby("num_layers")["layer_size"].nunique().idxmax()
+    paired = paired[paired["num_layers"] == depth]
+    widths = paired.groupby("picture")["layer_size"].nunique()
+    pictures = widths.index[widths == widths.max()]
+    return frame[(frame["num_layers"] == depth) & frame["picture"].isin(pictures)]
 
 
 def _best(table: FitTable, forecaster: Trained) -> Drawing:

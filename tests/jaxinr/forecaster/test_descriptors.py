@@ -50,7 +50,9 @@ def test_largest_coefficients_are_those_of_scipy() -> None:
 
 def test_a_scene_keeps_its_numbers_at_another_size() -> None:
     y, x = np.mgrid[:480, :480] / 480
-    scene = 0.5 + 0.2 * np.sin(9 * x + 4 * y) + 0.2 * np.tanh(40 * (np.hypot(x - 0.5, y - 0.4) - 0.3))
+    scene = (
+        0.5 + 0.2 * np.sin(9 * x + 4 * y) + 0.2 * np.tanh(40 * (np.hypot(x - 0.5, y - 0.4) - 0.3))
+    )
     large = np.rint(255 * np.repeat(scene[..., None], 3, -1)).astype(np.uint8)
     small = large.reshape(96, 5, 96, 5, 3).mean((1, 3)).astype(np.uint8)
     a, b = named(large), named(small)
