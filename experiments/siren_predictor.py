@@ -76,7 +76,7 @@ class PredictorConfig:
     learning_rate: float = field(
         default=2e-3, metadata={"help": "Of AdamW, at its highest.", "lower": 1e-12}
     )
-    weight_decay: float = field(default=1e-2, metadata={"help": "Of AdamW.", "lower": 0})
+    weight_decay: float = field(default=0.3, metadata={"help": "Of AdamW.", "lower": 0})
     width: int = field(default=128, metadata={"help": "Units of a layer.", "lower": 1})
     blocks: int = field(default=3, metadata={"help": "Residual layers.", "lower": 0})
     features: int = field(

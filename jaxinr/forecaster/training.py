@@ -128,7 +128,7 @@ class Recipe:
     pictures: int = 32
     fits: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.3
     seed: int = 0
     shape: Shape = dataclasses.field(default_factory=Shape)
 

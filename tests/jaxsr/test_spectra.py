@@ -82,7 +82,7 @@ def test_dct2_keeps_energy_and_maps_over_leading_axes(key):
     np.testing.assert_allclose(transformed[1, 2], jaxsr.dct2(images[1, 2]), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", jaxsr.__all__)
+@pytest.mark.parametrize("name", ["log_power_spectrum", "azimuthal_average", "dct2"])
 def test_shapes_and_dtypes_are_checked(name):
     transform = getattr(jaxsr, name)
     with pytest.raises(ValueError, match=r"\[\.\.\., H, W, C\].*\(8, 8\)"):

@@ -1,0 +1,80 @@
+"""EDSR: residual blocks without batch normalisation, on sub-pixel upsampling."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from jaxsr.networks import layers
+
+
+class ResidualBlock(nnx.Module):
+    """x + s conv(relu(conv(x)))."""
+
+    def __init__(
+        self, num_features: int, res_scale: float, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        """C is `num_features`, s is `res_scale`."""
+        self.res_scale = res_scale
+        self.conv1 = layers.conv(num_features, num_features, dtype=dtype, rngs=rngs)
+        self.conv2 = layers.conv(num_features, num_features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        """[N, H, W, C] to the same."""
+        return x + self.res_scale * self.conv2(jax.nn.relu(self.conv1(x)))
+
+
+class EDSR(nnx.Module):
+    """Enhanced deep super-resolution network.
+
+    Source: Lim et al., "Enhanced deep residual networks for single image super-resolution",
+    2017; names and mean colour as in BasicSR's EDSR.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: int,
+        num_features: int = 256,
+        num_blocks: int = 32,
+        res_scale: float = 0.1,
+        img_range: float = 255.0,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Draws the initial weights.
+
+        Args:
+            scale: 2, 3, 4 or 8.
+            num_features: channels of the body.
+            num_blocks: residual blocks.
+            res_scale: what residuals are multiplied by; the paper needs it at 256 features.
+            img_range: range that colours have inside the network.
+            dtype: of the computation; parameters are float32.
+            rngs: where initial values are drawn.
+
+        Raises:
+            ValueError: at a scale that is not made of x2 and x3.
+        """
+        conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
+        self.scale, self.img_range = scale, img_range
+        self.conv_first = conv(3, num_features)
+        self.body = nnx.Sequential(
+            *(
+                ResidualBlock(num_features, res_scale, dtype=dtype, rngs=rngs)
+                for _ in range(num_blocks)
+            )
+        )
+        self.conv_after_body = conv(num_features, num_features)
+        self.upsample = layers.upsampler(scale, num_features, conv)
+        self.conv_last = conv(num_features, 3)
+
+    def __call__(self, images: Array) -> Array:
+        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        layers.check_images(images)
+        shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
+        deep = shallow + self.conv_after_body(self.body(shallow))
+        return layers.add_mean(self.conv_last(self.upsample(deep)), self.img_range)

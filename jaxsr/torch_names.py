@@ -1,0 +1,92 @@
+"""Official names of weights: what a reference's state_dict calls each array of a network.
+
+Names follow the attributes of the modules, joined by dots; items of sequences and lists go by
+index. `OFFICIAL_NAMES` of a class says where it differs. Layouts: PyTorch has convolutions
+[out, in, height, width] and dense layers [out, in], Flax [height, width, in, out] and [in, out].
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+# What else a state_dict holds: follows from the architecture, or counts batches.
+_DERIVED = ("relative_position_index", "attn_mask", "num_batches_tracked")
+_MOST_NAMED = 5
+_TO_FLAX = {4: (2, 3, 1, 0), 2: (1, 0)}  # axes of a kernel
+
+
+def load_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Sets every weight and running statistic of a network, in place; all of them or none.
+
+    Args:
+        model: a network or discriminator of `jaxsr.networks`; may be of shapes only, from
+            `nnx.eval_shape`, and is a real one afterwards.
+        arrays: state_dict, {official name: array}. A `module.` before every name, which
+            training on several devices leaves, is dropped. Masks, position indices and batch
+            counters are not needed and may be there.
+
+    Raises:
+        ValueError: naming what is missing, not known, of another shape, or not finite.
+    """
+    arrays = {name.removeprefix("module."): np.asarray(array) for name, array in arrays.items()}
+    wanted = {name: (variable, kernel) for name, variable, kernel in _named_variables(model)}
+    unknown = {key for key in arrays.keys() - wanted.keys() if key.split(".")[-1] not in _DERIVED}
+    misshapen, broken = [], []
+    for name in wanted.keys() & arrays.keys():
+        expected = _official_shape(*wanted[name])
+        if arrays[name].shape != expected:
+            misshapen.append(f"{name} {arrays[name].shape} for {expected}")
+        elif not np.all(np.isfinite(arrays[name].astype(np.float32))):
+            broken.append(name)
+    faults = {
+        "missing": wanted.keys() - arrays.keys(),
+        "not known": unknown,
+        "of another shape": misshapen,
+        "not finite": broken,
+    }
+    if any(faults.values()):
+        found = "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
+        raise ValueError(f"The weights do not fit this {type(model).__name__}. {found}.")
+    for name, (variable, is_kernel) in wanted.items():
+        array = arrays[name]
+        array = array.transpose(_TO_FLAX[array.ndim]) if is_kernel else array
+        variable.set_value(jnp.asarray(array.astype(np.float32)))
+
+
+def _named_variables(module: nnx.Module, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
+    """Yields official name, variable, and whether it is a kernel, which PyTorch lays out apart."""
+    official = {"kernel": "weight", "scale": "weight", **getattr(module, "OFFICIAL_NAMES", {})}
+    for attribute, child in vars(module).items():
+        name = official.get(attribute, attribute)
+        if isinstance(child, nnx.Variable):
+            yield prefix + name, child, attribute == "kernel"
+        elif isinstance(child, nnx.Module | nnx.List):
+            for item_name, item in _items(child, name):
+                yield from _named_variables(item, f"{prefix}{item_name}.")
+
+
+def _items(child: Any, name: Any) -> Iterator[tuple[str, nnx.Module]]:
+    """Yields official name and module: the child itself, or what a sequence holds.
+
+    `name` is that of the child, or of a list index -> name.
+    """
+    if not isinstance(child, nnx.Sequential | nnx.List):
+        yield name, child
+        return
+    for index, item in enumerate(child.layers if isinstance(child, nnx.Sequential) else child):
+        if isinstance(item, nnx.Module):
+            yield from _items(item, name(index) if callable(name) else f"{name}.{index}")
+
+
+def _official_shape(variable: Any, is_kernel: bool) -> tuple[int, ...]:
+    if not is_kernel:
+        return variable.shape
+    return tuple(variable.shape[axis] for axis in np.argsort(_TO_FLAX[len(variable.shape)]))
+
+
+def _listed(names: Collection[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(sorted(names)[:_MOST_NAMED]) + more

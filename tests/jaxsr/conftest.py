@@ -1,0 +1,22 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def quick_jit():
+    """`jax.jit` that compiles twice as fast, to programs that are slower."""
+    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@pytest.fixture(scope="session")
+def golden(shared_data):
+    """Reads a golden file of a super-resolution network: {name: array}."""
+
+    def read(name):
+        with np.load(shared_data / "golden" / "sr" / f"{name}.npz") as file:
+            return dict(file)
+
+    return read
