@@ -90,8 +90,9 @@ class FitTable:
         fits = pa.Table.from_pandas(self.frame[columns], preserve_index=False)
         for name, values in (("iterations", self.iterations), ("best_db", self.best_db)):
             fits = fits.append_column(name, pa.array(list(values)))
-        pictures = self.frame.drop_duplicates("picture").sort_values("picture")[_KEY]
-        pictures = pictures.assign(**dict(zip(descriptors.NAMES, self.described.T, strict=True)))
+        pictures = self.frame.drop_duplicates("picture").sort_values("picture")
+        numbers = self.described[pictures["picture"]].T
+        pictures = pictures[_KEY].assign(**dict(zip(descriptors.NAMES, numbers, strict=True)))
         for name, table in ((FITS, fits), (PICTURES, pa.Table.from_pandas(pictures))):
             buffer = io.BytesIO()
             pq.write_table(table, buffer, compression="zstd", compression_level=19)

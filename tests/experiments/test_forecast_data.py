@@ -31,6 +31,7 @@ def collection(tmp_path_factory):
         w0_initial=("log:3:100",),
         learning_rate=("1e-3",),
         num_iters=("60",),
+        seed=("uniform:0:999999",),
     )
     siren_grid.run(config, home / "run")
     return home
