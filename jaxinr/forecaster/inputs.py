@@ -34,9 +34,9 @@ _COUNT_OCTAVES = (-4.0, -3.0, -2.0, -1.0, 0.0)
 _RADIUS_OCTAVES = (-1.0, 0.0, 1.0, 2.0)
 CROSSED = len(_COUNT_OCTAVES) + len(_RADIUS_OCTAVES)
 
-_AT = {name: place for place, name in enumerate(pictures.NAMES)}
-_CONSTANT = _AT["constant_db"]
-_LARGEST = slice(_AT[f"largest_{pictures.COUNTS[0]}_db"], None)
+CONSTANT = pictures.NAMES.index("constant_db")
+_LOWPASS = [n for n, name in enumerate(pictures.NAMES) if name.startswith("lowpass")]
+_LARGEST = [n for n, name in enumerate(pictures.NAMES) if name.startswith("largest")]
 
 
 def trial_rows(trials: Sequence[Trial], pixels: int) -> np.ndarray:
@@ -71,18 +71,15 @@ def encode(rows: np.ndarray, iterations: np.ndarray, described: np.ndarray) -> n
     axes = [width, depth, w0_initial, rate, pixels, np.log2(iterations), count]
     axes.append(count - pixels - np.log2(CHANNELS))
     radius = w0_initial - np.log2(2 * np.pi)
-    first = _AT["lowpass_0.5_db"]
-    lowpass = described[:, first : first + len(pictures.RADII)]
-    first = _AT["largest_8_db"]
-    largest = described[:, first : first + len(pictures.COUNTS)]
-    crossed = [
-        _interpolate(count + octave, np.log2(pictures.COUNTS), largest) for octave in _COUNT_OCTAVES
-    ] + [
-        _interpolate(radius + octave, np.log2(pictures.RADII), lowpass)
-        for octave in _RADIUS_OCTAVES
+    questions = [
+        *((count + octave, pictures.COUNTS, _LARGEST) for octave in _COUNT_OCTAVES),
+        *((radius + octave, pictures.RADII, _LOWPASS) for octave in _RADIUS_OCTAVES),
     ]
-    constant = described[:, _CONSTANT]
-    return np.stack([*axes, *(c - constant for c in crossed)], -1).astype(np.float32)
+    crossed = [
+        _interpolate(x, np.log2(knots), described[:, own]) - described[:, CONSTANT]
+        for x, knots, own in questions
+    ]
+    return np.stack([*axes, *crossed], -1).astype(np.float32)
 
 
 def _interpolate(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,6 @@ from jaxinr.forecaster.inputs import AXES, CROSSED
 PATCH = 4  # pixels a side of what becomes one of their places
 OCTAVES = 3  # of the positional encoding
 
-
 Array = jax.Array
 
 
@@ -70,7 +69,8 @@ class PictureFeatures(nnx.Module):
         x = nnx.relu(self.near(x))
         x = _squares(x, 2).reshape(*x.shape[:1], x.shape[1] // 2, x.shape[2] // 2, 4, -1).mean(3)
         x = nnx.relu(self.far(x))
-        return self.head(jnp.concatenate([x.mean((1, 2)), x.std((1, 2))], -1))
+        deviation = jnp.sqrt(x.var((1, 2)) + 1e-6)  # of a dead feature too there is a gradient
+        return self.head(jnp.concatenate([x.mean((1, 2)), deviation], -1))
 
 
 def _squares(x: Array, side: int) -> Array:

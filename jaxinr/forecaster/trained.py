@@ -25,6 +25,7 @@ FORMAT = 1
 PACKAGED = "forecaster.safetensors"
 DB_PER_RANGE = 10.0  # spread of what is asked a whole training range outside of it
 DB_PER_DEVIATION = 0.5  # spread of a picture with one that deviates further
+MAX_EXCESS_DB = 10.0  # of these two together
 TOLERANCE = 1e-2  # of a range: rounding is no excess
 _CHUNK = 1024  # fits in one call of the compiled program
 
@@ -95,9 +96,10 @@ class Trained:
                 seen = jnp.pad(looks[:, part], pad)
             means, stds = _programs(self.shape)[1](self.params, seen, some)
             mean[part], std[part] = np.asarray(means)[:count], np.asarray(stds)[:count]
-        constant_db = described[..., descriptors.NAMES.index("constant_db")]
+        constant_db = described[..., inputs.CONSTANT]
         excess = DB_PER_RANGE * self.excess(encoded).max(-1) + self.strangeness(described)
-        return mean + constant_db, np.hypot(self.spread * std, excess.astype(np.float32))
+        excess = np.minimum(excess, MAX_EXCESS_DB).astype(np.float32)
+        return mean + constant_db, np.hypot(self.spread * std, excess)
 
     def predict(self, fits: training.Fits, at: int = -1) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [N] for fits on many pictures, after their `at`-th point."""

@@ -159,7 +159,7 @@ def make_step(
     starts = jnp.asarray(np.cumsum(of_picture) - of_picture)
     counts = jnp.asarray(of_picture)
     chances = jnp.log(counts.astype(jnp.float32))  # never those without fits
-    constant_db = fits.described[fits.picture, :1]
+    constant_db = fits.described[fits.picture, inputs.CONSTANT, None]
     target = jnp.asarray((fits.best_db - constant_db) / TARGET_DB, jnp.float32)
     updates = jnp.asarray(scaling.iterations(fits.iterations))
     encoded = jnp.asarray(scaling.fits(fits.encoded()))
