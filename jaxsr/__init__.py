@@ -13,6 +13,9 @@ Spectra that fingerprints are sought in:
 - `azimuthal_average(spectrum)`: one value per radial frequency.
 - `dct2(images)`: orthonormal cosine transform.
 
+What it is trained on and for stays in its modules: `jaxsr.degrade` (MATLAB's bicubic reduction),
+`jaxsr.data` (photographs on the device, random crops), `jaxsr.losses` and `jaxsr.feature_networks`.
+
 The training of the zoo and the attribution of images to it are not here yet.
 """
 
