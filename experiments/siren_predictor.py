@@ -68,7 +68,7 @@ class PredictorConfig:
     members: int = field(
         default=5, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
     )
-    steps: int = field(default=6000, metadata={"help": "Updates.", "lower": 20})
+    steps: int = field(default=1500, metadata={"help": "Updates.", "lower": 20})
     batch_pictures: int = field(default=32, metadata={"help": "In a batch.", "lower": 1})
     batch_fits: int = field(
         default=64, metadata={"help": "Of each picture in a batch.", "lower": 1}
@@ -76,7 +76,7 @@ class PredictorConfig:
     learning_rate: float = field(
         default=2e-3, metadata={"help": "Of AdamW, at its highest.", "lower": 1e-12}
     )
-    weight_decay: float = field(default=0.3, metadata={"help": "Of AdamW.", "lower": 0})
+    weight_decay: float = field(default=0.5, metadata={"help": "Of AdamW.", "lower": 0})
     width: int = field(default=128, metadata={"help": "Units of a layer.", "lower": 1})
     blocks: int = field(default=3, metadata={"help": "Residual layers.", "lower": 0})
     features: int = field(

@@ -124,11 +124,11 @@ class Recipe:
     """
 
     members: int = 5
-    steps: int = 6000
+    steps: int = 1500
     pictures: int = 32
     fits: int = 64
     learning_rate: float = 2e-3
-    weight_decay: float = 0.3
+    weight_decay: float = 0.5
     seed: int = 0
     shape: Shape = dataclasses.field(default_factory=Shape)
 

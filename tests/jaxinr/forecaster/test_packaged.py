@@ -1,0 +1,77 @@
+"""The forecaster that is installed: small, with a card, and as good as the card says."""
+
+import importlib.resources
+
+import numpy as np
+import pytest
+
+import jaxinr
+from experiments import forecast_data, forecast_metrics
+from jaxinr.forecaster import inputs
+from jaxinr.forecaster.trained import packaged
+
+DATA = importlib.resources.files("jaxinr") / "data"
+
+
+def test_card_says_what_it_was_trained_on():
+    card = packaged().card
+    assert card["fits"] > 10_000
+    assert card["photographs"] > 300
+    assert set(card["range"]) == {name.removeprefix("log2_") for name in inputs.ENCODED}
+    rows = {(row["split"], row["predictor"]): row for row in card["evaluation"]}
+    own = rows["unseen photographs", "forecaster"]
+    others = [row for (split, name), row in rows.items() if split == own["split"]]
+    assert own["rmse_db"] == min(row["rmse_db"] for row in others)
+
+
+def test_what_ships_is_small():
+    sizes = {name: len((DATA / name).read_bytes()) for name in _shipped()}
+    assert sizes["forecaster.safetensors"] < 5e6
+    assert sum(sizes.values()) < 10e6
+
+
+def test_shipped_table_loads_and_keeps_photographs_apart():
+    with importlib.resources.as_file(DATA) as folder:
+        table = forecast_data.load([folder], "")
+    assert len(table) > 20_000
+    assert (table.frame.groupby("image_id")["split"].nunique() == 1).all()
+    assert len(forecast_metrics.twins(table.frame)[0]) > 1000
+    assert np.allclose(table.best_db[:, -1], table.frame["best_psnr_db"], atol=2e-3)
+
+
+def test_wider_networks_and_longer_fits_are_forecast_to_be_better():
+    y, x = np.mgrid[:48, :48] / 48
+    waves = np.stack([np.sin(9 * x + 3 * y), np.cos(7 * y), np.sin(5 * x * y)], -1)
+    image = (127 + 100 * waves).astype(np.uint8)
+    trials = [
+        jaxinr.Trial(layer_size=width, num_layers=4, learning_rate=1e-3, num_iters=1000)
+        for width in (6, 12, 24, 32)
+    ]
+    found = jaxinr.forecast(image, trials, iterations=[30, 100, 300, 1000])
+    assert (np.diff(found.mean_db, axis=0)[:, -1] > 0).all()
+    assert (np.diff(found.mean_db, axis=1) > 0).all()
+
+
+@pytest.mark.slow
+def test_is_as_good_as_its_card_says(shared_data):
+    """Unseen photographs again, from their pixels: those whose fits the shipped table holds."""
+    names = ("div2k_test_lr", "bsds500_train", "bsds500_test")
+    pictures = ",".join(f"folder:{shared_data / 'photos' / name}" for name in names)
+    with importlib.resources.as_file(DATA) as folder:
+        table = forecast_data.load([folder], pictures)
+    chosen = table.split("test")
+    mean_db, std_db = packaged().predict(table.training_fits(chosen))
+    truth_db = table.truth_db[chosen]
+    card = packaged().card["evaluation"]
+    own = next(
+        row
+        for row in card
+        if (row["split"], row["predictor"]) == ("unseen photographs", "forecaster")
+    )
+    assert forecast_metrics.rmse_db(mean_db, truth_db) == pytest.approx(own["rmse_db"], abs=2e-3)
+    inside = forecast_metrics.coverage(mean_db, std_db, truth_db, 0.9)
+    assert inside == pytest.approx(own["coverage_90"], abs=2e-3)
+
+
+def _shipped():
+    return ("forecaster.safetensors", forecast_data.FITS, forecast_data.PICTURES)
