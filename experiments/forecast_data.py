@@ -46,7 +46,7 @@ class FitTable:
         described: [P, D] float32.
         thumbnails: [P, S, S, 3] uint8, or None where the photographs are not at hand.
         iterations: [N, T] int, ascending.
-        best_db: [N, T] float32, the highest PSNR so far.
+        best_db: [N, T] float32, the highest PSNR logged so far.
     """
 
     frame: pd.DataFrame
@@ -61,7 +61,7 @@ class FitTable:
 
     @property
     def truth_db(self) -> np.ndarray:
-        """[N] the best PSNR at the end."""
+        """[N] the best PSNR that was logged; `best_psnr_db` may fall between two entries."""
         return self.best_db[:, -1]
 
     def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:

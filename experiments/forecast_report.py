@@ -14,6 +14,7 @@ from jaxinr.forecaster.forecast import LEARNING_RATE
 from jaxinr.forecaster.trained import Trained
 
 CURVES = 5  # fits whose learning curve is drawn
+SEEDS = 4  # at least, of a network whose spread is shown
 GRID_PARAMETERS = 700  # of the networks among which pictures may choose
 TIMED = 1000  # forecasts
 REPEATS = 9
@@ -69,9 +70,9 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
     frame = table.frame
     common = forecast_metrics.most_fitted(frame)
     drawings = {}
-    first, _ = forecast_metrics.twins(frame)
-    if len(first):
-        drawings["spread"] = forecast_findings.seed_spread(_of_one_depth(frame))[1]
+    seeds = _grid_of_seeds(frame)
+    if seeds["layer_size"].nunique() > 1:
+        drawings["spread"] = forecast_findings.seed_spread(seeds)[1]
     if common.sum() > 2 * frame[common]["picture"].nunique():
         picture = frame[common]["picture"].to_numpy()
         db = table.truth_db[common]
@@ -125,15 +126,16 @@ def _curves(table: FitTable, forecaster: Trained) -> Drawing:
     return forecast_page.learning_curves(fits.iterations, fits.best_db, mean_db, std_db, names)
 
 
-def _of_one_depth(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fits of several seeds that compare widths: one depth, on photographs that have all widths."""
-    first, _ = forecast_metrics.twins(frame)
-    paired = frame.iloc[first]
-    depth = paired.groupby("num_layers")["layer_size"].nunique().idxmax()
-    paired = paired[paired["num_layers"] == depth]
-    widths = paired.groupby("picture")["layer_size"].nunique()
-    pictures = widths.index[widths == widths.max()]
-    return frame[(frame["num_layers"] == depth) & frame["picture"].isin(pictures)]
+def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Fits that compare widths: several seeds of each, all else equal, photographs with all."""
+    settings = forecast_metrics.SETTINGS
+    fits = frame.drop_duplicates([*settings, "seed"])
+    fits = fits[fits.groupby(settings)["seed"].transform("size") >= SEEDS]
+    others = [name for name in settings if name not in ("image_id", "layer_size")]
+    for equal in (others, ["image_id"]):
+        widths = fits.groupby(equal)["layer_size"].transform("nunique")
+        fits = fits[widths == widths.max()]
+    return fits
 
 
 def _best(table: FitTable, forecaster: Trained) -> Drawing:

@@ -37,7 +37,7 @@ def test_names_the_best_network_of_a_size(photo, tmp_path):
     assert table["mean_db"].is_monotonic_decreasing
     best = table.iloc[0]
     first = text.splitlines()[3].split()
-    assert first[:2] == [str(best["num_layers"]), str(best["layer_size"])]
+    assert first[:2] == [f"{best[name]:.0f}" for name in ("num_layers", "layer_size")]
 
 
 def test_forecasts_a_grid(photo):

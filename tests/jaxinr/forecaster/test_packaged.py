@@ -7,6 +7,7 @@ import pytest
 
 import jaxinr
 from experiments import forecast_data, forecast_metrics
+from jaxfleet import photos
 from jaxinr.forecaster import inputs
 from jaxinr.forecaster.trained import packaged
 
@@ -36,13 +37,13 @@ def test_shipped_table_loads_and_keeps_photographs_apart():
     assert len(table) > 20_000
     assert (table.frame.groupby("image_id")["split"].nunique() == 1).all()
     assert len(forecast_metrics.twins(table.frame)[0]) > 1000
-    assert np.allclose(table.best_db[:, -1], table.frame["best_psnr_db"], atol=2e-3)
+    between_logs = table.frame["best_psnr_db"] - table.truth_db  # the best may fall between two
+    assert (between_logs > -2e-3).all()
+    assert between_logs.mean() < 0.05
 
 
 def test_wider_networks_and_longer_fits_are_forecast_to_be_better():
-    y, x = np.mgrid[:48, :48] / 48
-    waves = np.stack([np.sin(9 * x + 3 * y), np.cos(7 * y), np.sin(5 * x * y)], -1)
-    image = (127 + 100 * waves).astype(np.uint8)
+    image = photos.load("packaged", image_size=48, max_images=1)[0].pixels
     trials = [
         jaxinr.Trial(layer_size=width, num_layers=4, learning_rate=1e-3, num_iters=1000)
         for width in (6, 12, 24, 32)
