@@ -39,7 +39,7 @@ def test_shipped_table_loads_and_keeps_photographs_apart():
     assert len(forecast_metrics.twins(table.frame)[0]) > 1000
     between_logs = table.frame["best_psnr_db"] - table.truth_db  # the best may fall between two
     assert (between_logs > -2e-3).all()
-    assert between_logs.mean() < 0.05
+    assert between_logs.mean() < 0.1
 
 
 def test_wider_networks_and_longer_fits_are_forecast_to_be_better():
