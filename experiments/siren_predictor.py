@@ -28,8 +28,8 @@ from experiments import (
     forecast_report,
 )
 from experiments.forecast_data import FitTable
+from jaxfleet import executors, places, store
 from jaxfleet import photos as sources
-from jaxfleet import places, store
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
 from jaxfleet.progress import clock
@@ -38,6 +38,7 @@ from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.trained import PACKAGED, Trained
 from jaxinr.forecaster.training import Recipe, Scaling
 
+REPORT_SECONDS = 10
 WANTED = 0.9  # coverage on the validation photographs that the spread is scaled to
 
 
@@ -163,20 +164,23 @@ def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: fl
     start, params, state = _resumed(checkpoints, digest, params, state, run_dir)
     step = training.make_step(own, scaling, recipe)
     began = saved = told = time.monotonic()
-    for number in range(start, recipe.steps):
-        params, state, losses = step(params, state, number)
-        now = time.monotonic()
-        if now - told > 10 or number + 1 == recipe.steps:
-            told = now
-            left = (now - began) / (number + 1 - start) * (recipe.steps - number - 1)
-            sys.stderr.write(
-                f"{number + 1}/{recipe.steps} steps, loss {float(losses.mean()):.3f}, "
-                f"{clock(left)} left, {clock(now - began)} passed\n"
-            )
-        if now - saved > 60 * checkpoint_minutes or number + 1 == recipe.steps:
-            saved = now
-            leaves = jax.tree.map(np.asarray, jax.tree.leaves((params, state)))
-            checkpoints.save({"step": np.array(number + 1), "digest": digest, "leaves": leaves})
+    with executors.signals_wait() as stop:
+        for number in range(start, recipe.steps):
+            params, state, losses = step(params, state, number)
+            now, is_last = time.monotonic(), number + 1 == recipe.steps or stop.is_set()
+            if now - told > REPORT_SECONDS or is_last:
+                told = now
+                left = (now - began) / (number + 1 - start) * (recipe.steps - number - 1)
+                sys.stderr.write(
+                    f"{number + 1}/{recipe.steps} steps, loss {float(losses.mean()):.3f}, "
+                    f"{clock(left)} left, {clock(now - began)} passed\n"
+                )
+            if now - saved > 60 * checkpoint_minutes or is_last:
+                saved = now
+                leaves = jax.tree.map(np.asarray, jax.tree.leaves((params, state)))
+                checkpoints.save({"step": np.array(number + 1), "digest": digest, "leaves": leaves})
+            if stop.is_set():
+                break
     params = jax.tree.map(np.asarray, params)
     forecaster = Trained(params, recipe.shape, scaling, 1.0, {})
     validation = table.split("validation")

@@ -85,7 +85,7 @@ def run_here(
         if checkpoints.folder.exists():
             display.note(_take_up(work, trainer, checkpoints.load(), done))
         flushed = saved = time.monotonic()
-        with _signals_wait() as stop:
+        with signals_wait() as stop:
             for finished in train(trainer):
                 rows = [work.row(one) for one in finished]
                 store.add(rows)
@@ -129,7 +129,7 @@ def clear_checkpoints(run_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[threading.Event]:
+def signals_wait() -> Iterator[threading.Event]:
     """Holds SIGINT and SIGTERM back until the end of the block; the event says that one came.
 
     A second one of them is not held back. Outside of the main thread Python has no signals.
@@ -212,7 +212,7 @@ def run_on_ray(
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"--ray_address={address}: {reason}") from None
-        with _signals_wait() as stop:  # which Ray would make another exception of
+        with signals_wait() as stop:  # which Ray would make another exception of
             running: list[Any] = []
             try:
                 remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries)(task)
