@@ -7,7 +7,6 @@ the collections.
 """
 
 import dataclasses
-import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 import jaxfleet
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
+from jaxinr.collection import lot
 from jaxinr.forecaster import descriptors, inputs, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"
@@ -203,9 +203,8 @@ def _held_out(frame: pd.DataFrame) -> np.ndarray:
     pairs = list(zip(frame["num_layers"], frame["layer_size"], strict=True))
     share = frame.groupby(["num_layers", "layer_size"]).size() / len(frame)
 
-    def is_held_out(layers: int, size: int) -> bool:
-        digest = hashlib.sha256(f"{layers}x{size}".encode()).hexdigest()
-        return int(digest[:8], 16) / 2**32 < HELD_OUT and share[layers, size] < COMMON
-
-    held = {pair: is_held_out(*pair) for pair in set(pairs)}
+    held = {
+        (layers, size): lot(f"{layers}x{size}") < HELD_OUT and share[layers, size] < COMMON
+        for layers, size in set(pairs)
+    }
     return np.array([held[pair] for pair in pairs])

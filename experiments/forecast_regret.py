@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import jaxinr
-from jaxinr.forecaster.forecast import LEARNING_RATE
+from jaxinr.forecaster.forecast import LEARNING_RATE, sizes_within
 from jaxinr.forecaster.trained import Trained
 from jaxinr.trial import Trial
 
@@ -25,18 +25,13 @@ def candidates(
     height: int, width: int, bits_per_pixel: float, forecaster: Trained, num_iters: int
 ) -> list[Trial]:
     """The grid: the widest network of each depth that fits, with each w0_initial."""
-    low, high = forecaster.low, forecaster.high
-    found = []
-    for depth in range(round(low["num_layers"]), round(high["num_layers"]) + 1):
-        sizes = range(round(low["layer_size"]), round(high["layer_size"]) + 1)
-        trials = [Trial(layer_size=size, num_layers=depth) for size in sizes]
-        fitting = [t for t in trials if t.bits_per_pixel(height, width) <= bits_per_pixel]
-        found += fitting[-1:]
+    fitting = sizes_within(forecaster, height, width, bits_per_pixel=bits_per_pixel)
+    widest = {trial.num_layers: trial for trial in fitting}  # the last of a depth
     return [
         dataclasses.replace(
             trial, w0_initial=w0_initial, learning_rate=LEARNING_RATE, num_iters=num_iters
         )
-        for trial in found
+        for trial in widest.values()
         for w0_initial in W0_INITIALS
     ]
 

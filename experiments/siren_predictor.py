@@ -33,7 +33,7 @@ from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
 from jaxfleet.progress import clock
-from jaxinr.forecaster import inputs, training
+from jaxinr.forecaster import training
 from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.trained import PACKAGED, Trained
 from jaxinr.forecaster.training import Recipe, Scaling
@@ -138,7 +138,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
             regret = _regret(config, table, forecaster)
             regret.to_parquet(run_dir / "regret.parquet")
         forecaster = dataclasses.replace(
-            forecaster, card=make_card(config, table, evaluation, regret)
+            forecaster, card=make_card(config, table, forecaster, evaluation, regret)
         )
         forecaster.save(run_dir / PACKAGED)
         settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
@@ -200,19 +200,18 @@ def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.Dat
 def make_card(
     config: PredictorConfig,
     table: FitTable,
+    forecaster: Trained,
     evaluation: pd.DataFrame,
     regret: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """What a forecaster was trained on and how well it does, for the file of its weights."""
     train = table.split("train")
-    scaling = Scaling.of(table.training_fits(train))
-    names = [name.removeprefix("log2_") for name in inputs.ENCODED]
-    ranges = (2.0 ** scaling.low.astype(float), 2.0 ** scaling.high.astype(float))
+    low, high = forecaster.low, forecaster.high
     return {
         "collections": [Path(name).name for name in config.collections],
         "fits": int(train.sum()),
         "photographs": int(table.frame[train]["image_id"].nunique()),
-        "range": {n: [round(a, 6), round(b, 6)] for n, a, b in zip(names, *ranges, strict=True)},
+        "range": {name: [round(low[name], 6), round(high[name], 6)] for name in low},
         "evaluation": json.loads(evaluation.to_json(orient="records")),
         "regret_db": None if regret is None else float(regret["regret_db"].mean()),
         "made_by": store.environment(),

@@ -51,8 +51,13 @@ NEEDED = tuple(
 
 def split_of(image_id: str) -> str:
     """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
-    place = int(hashlib.sha256(image_id.encode()).hexdigest()[:8], 16) / 2**32
+    place = lot(image_id)
     return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
+
+
+def lot(name: str) -> float:
+    """In [0, 1), the same for a name on any machine, and as good as drawn."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def are_whole(image_ids: Iterable[str]) -> bool:

@@ -9,12 +9,15 @@ Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs (TMLR 2024).
 import dataclasses
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxinr.forecaster import descriptors, inputs
-from jaxinr.forecaster.trained import Trained, packaged
 from jaxinr.trial import Trial
+
+if TYPE_CHECKING:
+    from jaxinr.forecaster.trained import Trained
 
 W0 = 30.0  # of every network that was trained on
 LEARNING_RATE = 1e-3  # of most of them
@@ -70,7 +73,7 @@ def forecast(
     trials: Sequence[Trial],
     *,
     iterations: Sequence[int] | None = None,
-    forecaster: Trained | None = None,
+    forecaster: "Trained | None" = None,
 ) -> Forecast:
     """What PSNR SIRENs will reach on a picture, without fitting them.
 
@@ -89,7 +92,7 @@ def forecast(
         TypeError, ValueError: if the image is none, or below 8 x 8 pixels; if iterations are below
             1 or there are no trials.
     """
-    forecaster = forecaster or packaged()
+    forecaster = forecaster or _packaged()
     pixels = _to_8bit(image)
     if not len(trials):
         raise ValueError("`trials` is empty; give at least one.")
@@ -128,7 +131,7 @@ def recommend(
     max_iterations: int | None = None,
     learning_rate: float = LEARNING_RATE,
     weight_bits: int = 16,
-    forecaster: Trained | None = None,
+    forecaster: "Trained | None" = None,
 ) -> Recommendation:
     """The SIREN of at most so many bits that will come closest to a picture, by forecast.
 
@@ -148,29 +151,17 @@ def recommend(
     Raises:
         TypeError, ValueError: as `forecast`; if no network of the training range is so small.
     """
-    forecaster = forecaster or packaged()
+    forecaster = forecaster or _packaged()
     pixels = _to_8bit(image)
     if not bits_per_pixel > 0:
         raise ValueError(f"`bits_per_pixel` must be positive; got {bits_per_pixel}.")
     low, high = forecaster.low, forecaster.high
     updates = round(high["iterations"]) if max_iterations is None else max_iterations
-    widths, depths = (
-        range(round(low[name]), round(high[name]) + 1) for name in ("layer_size", "num_layers")
-    )
     w0s = np.geomspace(low["w0_initial"], high["w0_initial"], W0_INITIALS).round(1).tolist()
     height, width = pixels.shape[:2]
-    sizes = [Trial(layer_size=w, num_layers=d) for d in depths for w in widths]
-    fitting = [
-        trial
-        for trial in sizes
-        if trial.bits_per_pixel(height, width, bits=weight_bits) <= bits_per_pixel
-    ]
-    if not fitting:
-        least = min(t.bits_per_pixel(height, width, bits=weight_bits) for t in sizes)
-        raise ValueError(
-            f"No network of the training range takes {bits_per_pixel} bits per pixel on "
-            f"{height} x {width} pixels; the smallest takes {least:.3g}."
-        )
+    fitting = sizes_within(
+        forecaster, height, width, bits_per_pixel=bits_per_pixel, weight_bits=weight_bits
+    )
     trials = [
         dataclasses.replace(
             trial, w0_initial=w0, learning_rate=learning_rate, num_iters=updates, w0=W0
@@ -189,6 +180,37 @@ def recommend(
         [trials[i] for i in order],
         Forecast(found.mean_db[order], found.std_db[order], found.outside),
     )
+
+
+def sizes_within(
+    forecaster: "Trained", height: int, width: int, *, bits_per_pixel: float, weight_bits: int = 16
+) -> list[Trial]:
+    """Every layers x width of the training range that takes at most so many bits per pixel.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    low, high = forecaster.low, forecaster.high
+    widths, depths = (
+        range(round(low[name]), round(high[name]) + 1) for name in ("layer_size", "num_layers")
+    )
+    sizes = {
+        trial: trial.bits_per_pixel(height, width, bits=weight_bits)
+        for trial in (Trial(layer_size=w, num_layers=d) for d in depths for w in widths)
+    }
+    fitting = [trial for trial, size in sizes.items() if size <= bits_per_pixel]
+    if not fitting:
+        raise ValueError(
+            f"No network of the training range takes {bits_per_pixel} bits per pixel on "
+            f"{height} x {width} pixels; the smallest takes {min(sizes.values()):.3g}."
+        )
+    return fitting
+
+
+def _packaged() -> "Trained":
+    from jaxinr.forecaster.trained import packaged  # flax, which who only fits need not load
+
+    return packaged()
 
 
 def _to_8bit(image: np.ndarray) -> np.ndarray:
@@ -211,7 +233,7 @@ def _to_8bit(image: np.ndarray) -> np.ndarray:
 
 
 def _outside(
-    forecaster: Trained,
+    forecaster: "Trained",
     trials: Sequence[Trial],
     updates: np.ndarray,
     pixels: np.ndarray,
