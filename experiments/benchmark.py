@@ -99,7 +99,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     texts, extra = [], store.environment()
     for part in dict.fromkeys(config.part):
         rows = _alone({"shapes": shapes, "scaling": scaling, "mixed": mixed}[part], config)
-        texts.append(_table(rows))
+        texts.append(markdown(rows))
         if part == "shapes":
             texts.append(_summary(rows))
             _save(run_dir / "benchmark.json", rows)
@@ -278,7 +278,7 @@ def _use_cores(cores: int) -> None:
     jax.config.update("jax_num_cpu_devices", cores)
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """Rows as a Markdown table."""
 
     def text(value: Any) -> str:

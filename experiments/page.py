@@ -72,10 +72,10 @@ def strip(images: Mapping[str, Image.Image], gap_px: int = 8) -> bytes:
     return buffer.getvalue()
 
 
-def cell(image: Image.Image, caption: str, alt: str) -> str:
+def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) -> str:
     """A picture with its caption; enlarged without smoothing where it is small."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=85)
+    image.save(buffer, "WEBP", quality=85, lossless=lossless)
     kind = ' class="tiny"' if max(image.size) < MAX_SIDE_PX // 3 else ""
     return (
         f'<figure><img{kind} alt="{alt}" src="{_data_uri(buffer.getvalue(), "webp")}">'
@@ -234,6 +234,8 @@ article span, figcaption span { color: var(--quiet); white-space: nowrap;
 figcaption strong { color: var(--ink) }
 figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 .grid { display: grid; grid-template-columns: repeat(3, 1fr); gap: .75rem }
+.crops { grid-template-columns: repeat(6, 1fr); gap: .5rem }
+:is(article, .grid) + h3 { margin-top: 2.25rem }
 .measurements { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem }
 .measurements h2 { grid-column: 1 / -1; margin-bottom: 0 }
 .plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
@@ -253,6 +255,7 @@ pre { overflow: auto; margin: 0; font-size: .9rem }
   body { padding: 1.25rem .9rem 3rem } h1 { font-size: 1.4rem } h2 { margin-top: 2.25rem }
   .tiles { grid-template-columns: 1fr 1fr } .tiles dd { font-size: 1.05rem }
   .measurements { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
+  .crops { grid-template-columns: repeat(3, 1fr) }
   .grid { gap: .35rem } .grid.sizes { grid-template-columns: 1fr 1fr; gap: .75rem }
 }
 @media print {

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
@@ -25,7 +25,6 @@ from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress
 from jaxfleet.store import Store
-from jaxfleet.trainer import Finished, Trainer
 
 FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between checkpoints
 FLUSH_BYTES = 1 << 25
@@ -33,6 +32,32 @@ POLL_SECONDS = 2.0
 LOST_SECONDS = 60.0  # until a process of a lost machine has surely ended
 STOP_SECONDS = 15.0  # for tasks to write their checkpoints
 CONNECT_SECONDS = 10.0  # until a cluster that does not answer is given up
+
+
+class Trainer(Protocol):
+    """What trains the jobs of a bucket, such as `jaxfleet.trainer.Trainer`.
+
+    Attributes:
+        work_done: in the last segment, in the unit of the display.
+    """
+
+    work_done: float
+
+    @property
+    def training(self) -> np.ndarray:
+        """[N] bool: which of its places hold a job."""
+
+    def step(self) -> Sequence[Any] | None:
+        """Trains for a segment and returns what finished; None when all is done."""
+
+    def losses(self) -> np.ndarray:
+        """Mean squared errors of what is in training, for the eye."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything in flight, a tree of numpy arrays."""
+
+    def restore(self, snapshot: Mapping[str, Any], done: Sequence[int]) -> bool:
+        """Goes on from a snapshot; False, and nothing is changed, if it does not fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +68,18 @@ class Work:
         name: unique in the run and the same each time; names its checkpoints.
         trial_ids: [J] of its jobs.
         make_trainer: positions of jobs that need no training -> a trainer of the others.
-        row: what the store keeps of a finished job, and its PSNR in dB for the display.
+        row: what the store keeps of a finished job.
+        shown: the column of `row`, a PSNR in dB, that is for the display.
     """
 
     name: str
     trial_ids: np.ndarray
     make_trainer: Callable[[Sequence[int]], Trainer]
-    row: Callable[[Finished], Mapping[str, Any]]
+    row: Callable[[Any], Mapping[str, Any]]
+    shown: str = "psnr_db"
 
 
-def train(trainer: Trainer) -> Iterator[list[Finished]]:
+def train(trainer: Trainer) -> Iterator[Sequence[Any]]:
     """What finishes in each segment, until all is done."""
     while (finished := trainer.step()) is not None:
         yield finished
@@ -83,14 +110,14 @@ def run_here(
         checkpoints = Checkpoints(checkpoint_folder(store) / work.name)
         trainer = work.make_trainer(done)
         if checkpoints.folder.exists():
-            display.note(_take_up(work, trainer, checkpoints.load(), done))
+            display.note(_take_up(work, trainer, checkpoints.load(), done, display.unit))
         flushed = saved = time.monotonic()
         with signals_wait() as stop:
             for finished in train(trainer):
                 rows = [work.row(one) for one in finished]
                 store.add(rows)
                 display.update(
-                    trainer.work_done, [row["psnr_db"] for row in rows], trainer.losses()
+                    trainer.work_done, [row[work.shown] for row in rows], trainer.losses()
                 )
                 now = time.monotonic()
                 if stop.is_set() or now - saved > 60 * checkpoint_minutes:
@@ -286,7 +313,11 @@ def _wait_for_lock(work: Callable[[], Any]) -> None:
 
 
 def _take_up(
-    work: Work, trainer: Trainer, snapshot: Mapping[str, Any] | None, done: Sequence[int]
+    work: Work,
+    trainer: Trainer,
+    snapshot: Mapping[str, Any] | None,
+    done: Sequence[int],
+    unit: str,
 ) -> str:
     """Restores what was in flight, if it can be; says which."""
     if (
@@ -294,5 +325,5 @@ def _take_up(
         and np.array_equal(snapshot["trial_ids"], work.trial_ids)
         and trainer.restore(snapshot, done)
     ):
-        return f"{work.name}: {int(trainer.training.sum())} fits taken up again."
-    return f"{work.name}: the checkpoint is damaged or of another machine; its fits begin again."
+        return f"{work.name}: {int(trainer.training.sum())} {unit} taken up again."
+    return f"{work.name}: the checkpoint is damaged or of another machine; its {unit} begin again."

@@ -17,7 +17,7 @@ FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 
 
 class Progress:
-    """Counts fits and pixel-steps; use as a context manager.
+    """Counts fits and pixel-steps, or whatever they are called; use as a context manager.
 
     On a terminal it redraws a bar and a line of numbers, its clocks also between updates. Elsewhere
     it writes a line after 5 seconds, then ever more rarely, at least once a minute, and one at the
@@ -29,10 +29,21 @@ class Progress:
     """
 
     def __init__(
-        self, fits: int, pixel_steps: float, *, fits_done: int = 0, stream: TextIO | None = None
+        self,
+        fits: int,
+        pixel_steps: float,
+        *,
+        fits_done: int = 0,
+        stream: TextIO | None = None,
+        unit: str = "fits",
+        work: str = "pixel-steps",
     ) -> None:
-        """`fits` and `pixel_steps` are totals of the run; `fits_done` were there before."""
+        """`fits` and `pixel_steps` are totals of the run; `fits_done` were there before.
+
+        `unit` and `work` are what the two are called on the display.
+        """
         self._stream = stream or sys.stderr
+        self.unit, self._work = unit, work
         self._total_fits, self._total_steps = fits, max(pixel_steps, 1.0)
         self._before = fits_done
         self._fits, self._steps = 0, 0.0
@@ -124,14 +135,14 @@ class Progress:
 
     def _counts(self) -> str:
         """Fits, rates and quality at the last update."""
-        fits = f"{self._before + self._fits}/{self._total_fits} fits"
+        fits = f"{self._before + self._fits}/{self._total_fits} {self.unit}"
         if not self._fits and not self._steps:
             return fits if self._complete else f"{fits}, compiling ..."
         seconds = max(self._updated - self._start, 1e-9)
         parts = [
             fits,
-            f"{self._fits / seconds:.2f} fits/s",
-            f"{self._steps / seconds:.3g} pixel-steps/s",
+            _rate(self._fits / seconds, self.unit),
+            f"{self._steps / seconds:.3g} {self._work}/s",
         ]
         if self._count_db:
             parts.append(f"mean PSNR {self._sum_db / self._count_db:.2f} dB")
@@ -149,6 +160,13 @@ class Progress:
             return f"? left, {passed}"
         total = (self._updated - self._start) * self._total_steps / self._steps
         return f"{clock(max(0.0, self._start + total - now))} left, {passed}"
+
+
+def _rate(per_second: float, unit: str) -> str:
+    """By the hour where a second sees next to none."""
+    if 0 < per_second < 0.1:
+        return f"{3600 * per_second:.1f} {unit}/h"
+    return f"{per_second:.2f} {unit}/s"
 
 
 def clock(seconds: Any) -> str:

@@ -6,6 +6,8 @@ The zoo (its classes: `jaxsr.networks`):
 - `build(name, scale=)`: a network, [N, H, W, 3] float in [0, 1] in and out.
 - `count_parameters(name, scale=)`: by shapes alone.
 - `load_torch(model, path_or_arrays)`: published weights, by their official names.
+- `save(model, path, architecture=, scale=)`, `load(path)`: our own files, which PyTorch reads too.
+- `upscale(model, image)`: one picture of any size, uint8 in and out.
 
 Spectra that fingerprints are sought in:
 
@@ -16,10 +18,13 @@ Spectra that fingerprints are sought in:
 What it is trained on and for stays in its modules: `jaxsr.degrade` (MATLAB's bicubic reduction),
 `jaxsr.data` (photographs on the device, random crops), `jaxsr.losses` and `jaxsr.feature_networks`.
 
-The training of the zoo and the attribution of images to it are not here yet.
+How they are trained: `jaxsr.training`, and side by side, `jaxsr.fleets`; how well they do:
+`jaxsr.evaluation`. The attribution of images to networks is not here yet.
 """
 
+from jaxsr.network_files import load, save
 from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
+from jaxsr.upscale import upscale
 from jaxsr.weights import load_torch
 from jaxsr.zoo import build, count_parameters, names
 
@@ -28,7 +33,10 @@ __all__ = [
     "build",
     "count_parameters",
     "dct2",
+    "load",
     "load_torch",
     "log_power_spectrum",
     "names",
+    "save",
+    "upscale",
 ]

@@ -9,6 +9,7 @@ Letters: P photographs, N crops in a batch, r scale, c side of a low-resolution 
 import dataclasses
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 
 import jax
@@ -19,6 +20,10 @@ from jax import Array
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import degrade, div2k
+
+
+_OPTION = re.compile(r"(.*\S)\s+(fraction|fraction_seed|reduce_by)=(\S+)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,33 @@ class TrainingSet:
             raise InputError(
                 f"reduce_by of '{self.name}' is {self.reduce_by}. Use 1 (not at all) or more."
             )
+
+    @classmethod
+    def parse(cls, text: str) -> "TrainingSet":
+        """The set that a flag describes.
+
+        Args:
+            text: NAME=SOURCE, then any of fraction=F, fraction_seed=N, reduce_by=N, such as
+                `quarter_div2k=tfds:div2k/bicubic_x2 fraction=0.25`.
+
+        Raises:
+            InputError: if it is written in another way.
+        """
+        options: dict[str, float | int] = {}
+        source = text.strip()
+        try:
+            while match := _OPTION.fullmatch(source):
+                source, key, value = match.groups()
+                options[key] = float(value) if key == "fraction" else int(value)
+        except ValueError:
+            raise InputError(f"'{text}': {value} is no number for {key}.") from None
+        name, sign, source = source.partition("=")
+        if not (sign and source and _NAME.fullmatch(name)):
+            raise InputError(
+                f"'{text}' names no training set; write NAME=SOURCE, such as A=folder:PATH, with "
+                "a name of letters, digits and . _ +"
+            )
+        return cls(name, source, **options)  # type: ignore[arg-type]  # by the names above
 
 
 @functools.partial(

@@ -241,14 +241,19 @@ def _convolve(x: Array, conv: Convolution, stride: int = 1) -> Array:
 
 
 def _max_pool(x: Array, *, size: int, padding: tuple[int, int]) -> Array:
-    """Largest value of windows two pixels apart; nothing is larger than what is around."""
-    return jax.lax.reduce_window(
-        x,
-        -jnp.inf,
-        jax.lax.max,
-        window_dimensions=(1, size, size, 1),
-        window_strides=(1, 2, 2, 1),
-        padding=((0, 0), padding, padding, (0, 0)),
+    """Largest value of windows two pixels apart; nothing is larger than what is around.
+
+    Of slices, whose gradient XLA computes several times faster on a CPU than that of windows.
+    """
+    x = jnp.pad(x, ((0, 0), padding, padding, (0, 0)), constant_values=-jnp.inf)
+    rows, columns = (((side - size) // 2) * 2 + 1 for side in x.shape[1:3])
+    return functools.reduce(
+        jnp.maximum,
+        [
+            x[:, top : top + rows : 2, left : left + columns : 2]
+            for top in range(size)
+            for left in range(size)
+        ],
     )
 
 

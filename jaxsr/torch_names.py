@@ -56,6 +56,24 @@ def load_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
         variable.set_value(jnp.asarray(array.astype(np.float32)))
 
 
+def to_arrays(model: nnx.Module) -> dict[str, np.ndarray]:
+    """Every weight and running statistic of a network; the inverse of `load_arrays`.
+
+    Args:
+        model: a network or discriminator of `jaxsr.networks`.
+
+    Returns:
+        {official name: float32 array in PyTorch's layout}.
+    """
+    arrays = {}
+    for name, variable, is_kernel in _named_variables(model):
+        array = np.asarray(variable[...], np.float32)
+        if is_kernel:
+            array = array.transpose(_to_official(array.ndim))
+        arrays[name] = np.ascontiguousarray(array)
+    return arrays
+
+
 def _named_variables(module: nnx.Module, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
     """Yields official name, variable, and whether it is a kernel, which PyTorch lays out apart."""
     official = {"kernel": "weight", "scale": "weight", **getattr(module, "OFFICIAL_NAMES", {})}
@@ -84,7 +102,12 @@ def _items(child: Any, name: Any) -> Iterator[tuple[str, nnx.Module]]:
 def _official_shape(variable: Any, is_kernel: bool) -> tuple[int, ...]:
     if not is_kernel:
         return variable.shape
-    return tuple(variable.shape[axis] for axis in np.argsort(_TO_FLAX[len(variable.shape)]))
+    return tuple(variable.shape[axis] for axis in _to_official(len(variable.shape)))
+
+
+def _to_official(rank: int) -> tuple[int, ...]:
+    """Axes of a Flax kernel in PyTorch's order."""
+    return tuple(np.argsort(_TO_FLAX[rank]).tolist())
 
 
 def _listed(names: Collection[str]) -> str:

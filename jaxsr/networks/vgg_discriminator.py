@@ -1,4 +1,4 @@
-"""VGG-style discriminator: is a picture of 128 x 128 pixels a photograph, or made?"""
+"""VGG-style discriminator: is a small picture, of 128 x 128 pixels say, a photograph, or made?"""
 
 import functools
 
@@ -13,6 +13,8 @@ from jaxsr.networks import layers
 _lrelu = layers.leaky_relu(0.2)
 _WIDTHS = (1, 2, 4, 8, 8, 8)  # of the sizes, in `num_features`
 _LAST_SIZE = 4  # pixels of a side at the end
+
+SIZES = (32, 64, 128, 256)  # of pictures, pixels
 
 
 class BatchNorm(nnx.Module):
@@ -77,15 +79,17 @@ class VGGStyleDiscriminator(nnx.Module):
 
         Args:
             num_features: channels at full size.
-            input_size: 128 or 256, the side of the pictures.
+            input_size: side of the pictures in pixels: 128 or 256 as in BasicSR, 32 or 64 in
+                the same manner.
             dtype: of the computation; parameters are float32.
             rngs: where initial values are drawn.
 
         Raises:
             ValueError: at another size.
         """
-        if input_size not in (128, 256):
-            raise ValueError(f"The discriminator takes 128 or 256 pixels; got {input_size}.")
+        if input_size not in SIZES:
+            sizes = ", ".join(map(str, SIZES))
+            raise ValueError(f"The discriminator takes pictures of {sizes}; got {input_size}.")
         conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
         num_sizes = (input_size // _LAST_SIZE).bit_length() - 1
         self.input_size = input_size

@@ -1,0 +1,271 @@
+"""How fast are super-resolution networks trained and used, side by side, alone, and by PyTorch?
+
+Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
+keeps its best of `rounds`. Ours is measured through `jaxsr.fleets.Trainer` and `jaxsr.upscale`, on
+real batches drawn from photographs, once its program is compiled. GFLOP/s are XLA's count of an
+update, before it optimises, for every engine alike.
+"""
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+import jaxsr
+from experiments import sr_zoo_cost
+from experiments.benchmark import markdown
+from jaxfleet import photos, places, store
+from jaxsr import data, fleets
+from jaxsr.fleets import Strategy
+from jaxsr.training import Program, Recipe
+
+PARTS = ("step", "fleet", "upscale")
+FOREVER = 10**9  # updates: the clock ends a measurement
+PAPER_UPDATES = 50_000  # of a network of the paper, for networks per hour
+TORCH = "PyTorch, one after the other"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Networks of one kind and how they are trained.
+
+    Attributes:
+        architecture: one of `jaxsr.names()`.
+        overrides: of its hyperparameters.
+        scale: how many times more rows and columns.
+        batch_size: crops.
+        crop_px: side of the high-resolution crops.
+        in_torch: whether the baseline knows the architecture.
+    """
+
+    architecture: str
+    overrides: Mapping[str, Any]
+    scale: int
+    batch_size: int
+    crop_px: int
+    in_torch: bool = False
+
+    def __str__(self) -> str:
+        """As in the table."""
+        return f"{self.architecture} x{self.scale}, {self.batch_size} crops of {self.crop_px} px"
+
+
+BASELINE: Mapping[str, Any] = {"num_features": 64, "num_blocks": 16, "res_scale": 1.0}
+STEP = Case("edsr", BASELINE, 4, 16, 192, in_torch=True)
+# The networks of launch/flagfiles/sr_zoo/mini.flags.
+MINI: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
+    ("edsr", {"num_features": 16, "num_blocks": 4, "res_scale": 1.0}, True),
+    ("rdn", {"num_features": 16, "growth_rate": 8, "num_blocks": 3, "num_layers": 3}, True),
+    ("rcan", {"num_features": 16, "num_groups": 2, "num_blocks": 2, "reduction": 4}, True),
+    (
+        "nlsn",
+        {
+            **{"num_features": 16, "num_blocks": 4, "res_scale": 1.0},
+            **{"num_hashes": 2, "chunk_size": 36},
+        },
+        False,
+    ),
+    (
+        "swinir",
+        {
+            **{"embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2]},
+            "upsampler": "pixelshuffledirect",
+        },
+        False,
+    ),
+)
+FLEET = tuple(
+    Case(architecture, overrides, scale, 4, 64, in_torch)
+    for architecture, overrides, in_torch in MINI
+    for scale in (2, 4)
+)
+NETWORKS = 4  # of a fleet, for each device
+PICTURE = (339, 510)  # rows and columns of what is enlarged
+
+
+@dataclasses.dataclass(frozen=True)
+class SrBenchmarkConfig:
+    """Flags of `launch/sr_benchmark.py`."""
+
+    part: tuple[str, ...] = field(
+        default=PARTS,
+        metadata={
+            "help": "step: an update of EDSR's baseline; fleet: the small networks of mini.flags, "
+            "many side by side and one after the other; upscale: a picture of 510 x 339 by 4.",
+            "choices": PARTS,
+        },
+    )
+    architecture: tuple[str, ...] = field(
+        default=tuple(name for name, _, _ in MINI),
+        metadata={"help": "Of --part=fleet.", "choices": tuple(name for name, _, _ in MINI)},
+    )
+    seconds: float = field(
+        default=4.0, metadata={"help": "Aimed at for each measurement.", "lower": 0.1}
+    )
+    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+
+
+def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
+    """Measures, leaves `sr_benchmark.json`, and gives the tables as text."""
+    parts = {"step": _step, "fleet": _fleet, "upscale": _upscale}
+    rows = {part: parts[part](config) for part in dict.fromkeys(config.part)}
+    content = {**store.environment(), **rows}
+    places.make_folder(run_dir, "--run_dir")
+    places.write_atomically(run_dir / "sr_benchmark.json", json.dumps(content, indent=1).encode())
+    return "\n\n".join(markdown(part_rows) for part_rows in rows.values())
+
+
+def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
+    """One network at a time, with all that a device has."""
+    engines = {"jaxsr, one device": _trainer(STEP, 1, Strategy(), jax.local_devices()[:1])}
+    return _compare(config, STEP, engines | _torch(config, STEP))
+
+
+def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
+    """Small networks: a fleet on all devices, and other ways to train as many."""
+    devices = jax.local_devices()
+    default = fleets.choose("auto", 0, devices[0].platform)
+    updates, rows = default.updates, []
+    for case in FLEET:
+        if case.architecture not in config.architecture:
+            continue
+        engines = {
+            "jaxsr fleet": _trainer(case, NETWORKS * len(devices), default, devices),
+            "jaxsr, one after the other": _trainer(case, 1, Strategy(updates=updates), devices[:1]),
+            f"jaxsr, {NETWORKS} unrolled": _trainer(
+                case, NETWORKS, Strategy(NETWORKS, updates=updates), devices[:1]
+            ),
+            f"jaxsr, {NETWORKS} under vmap": _trainer(
+                case, NETWORKS, Strategy(NETWORKS, True, updates), devices[:1]
+            ),
+        }
+        rows += _compare(config, case, engines | _torch(config, case))
+    return rows
+
+
+def _compare(
+    config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[float], float]]
+) -> list[dict[str, Any]]:
+    """A row for each engine; a ratio is to the engine of that name, above 1 is faster."""
+    flops = sr_zoo_cost.flops_per_update(_program(case))
+    rates = dict.fromkeys(engines, 0.0)
+    for _ in range(config.rounds):
+        for name, measure in engines.items():
+            rates[name] = max(rates[name], measure(config.seconds))
+    serial = rates.get("jaxsr, one after the other")
+    torch = rates.get(TORCH)
+    return [
+        {
+            "networks": str(case),
+            "engine": name,
+            "updates_per_s": rate,
+            "gflop_per_s": rate * flops / 1e9,
+            "networks_per_hour": 3600 * rate / PAPER_UPDATES,
+            "ratio_to_serial": rate / serial if serial else None,
+            "ratio_to_torch": rate / torch if torch else None,
+        }
+        for name, rate in rates.items()
+    ]
+
+
+def _trainer(
+    case: Case, networks: int, strategy: Strategy, devices: Sequence[jax.Device]
+) -> Callable[[float], float]:
+    """Seconds to measure -> updates per second, of all the networks together."""
+
+    @functools.cache
+    def make() -> fleets.Trainer:
+        return fleets.Trainer(
+            _program(case),
+            [fleets.Job(seed) for seed in range(networks)],
+            [_dataset(case.scale)],
+            strategy=strategy,
+            devices=devices,
+            log_every=FOREVER,
+            validate_every=FOREVER,
+        )
+
+    def measure(seconds: float) -> float:
+        trainer = make()
+        if not trainer.work_done:
+            trainer.step()  # compiles
+        trainer.segment_seconds = seconds
+        start = time.perf_counter()
+        trainer.step()
+        return trainer.work_done / (time.perf_counter() - start)
+
+    return measure
+
+
+def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[float], float]]:
+    """The baseline, where PyTorch is installed and knows the architecture."""
+    del config
+    try:
+        from experiments import torch_sr
+    except ImportError:
+        return {}
+    if not case.in_torch:
+        return {}
+    network = torch_sr.build(case.architecture, case.scale, **case.overrides)
+    return {
+        TORCH: functools.partial(
+            torch_sr.updates_per_second, network, case.scale, case.batch_size, case.crop_px
+        )
+    }
+
+
+def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
+    """EDSR's baseline enlarges one picture four times."""
+    height, width = PICTURE
+    pixels = max(photos.load("packaged"), key=lambda photo: photo.pixels.size).pixels
+    image = np.ascontiguousarray(pixels[:height, :width])
+    model = jaxsr.build("edsr_baseline", scale=4, rngs=nnx.Rngs(0))
+    engines: dict[str, Callable[[], float]] = {
+        "jaxsr.upscale": lambda: _seconds(lambda: jaxsr.upscale(model, image))
+    }
+    try:
+        from experiments import torch_sr
+    except ImportError:
+        pass
+    else:
+        network = torch_sr.build("edsr", 4, **BASELINE)
+        engines["PyTorch"] = lambda: torch_sr.seconds_to_upscale(network, image)
+    jaxsr.upscale(model, image)
+    best = dict.fromkeys(engines, float("inf"))
+    for _ in range(config.rounds):
+        for name, measure in engines.items():
+            best[name] = min(best[name], measure())
+    torch = best.get("PyTorch")
+    return [
+        {
+            "picture": f"{image.shape[1]} x {image.shape[0]} by 4, edsr_baseline",
+            "engine": name,
+            "seconds": seconds,
+            "ratio_to_torch": torch / seconds if torch else None,
+        }
+        for name, seconds in best.items()
+    ]
+
+
+@functools.cache
+def _dataset(scale: int) -> data.Dataset:
+    return data.pack([photo.pixels for photo in photos.load("packaged")], scale)
+
+
+def _program(case: Case) -> Program:
+    recipe = Recipe(num_iters=FOREVER, batch_size=case.batch_size, crop_px=case.crop_px)
+    return Program(case.architecture, case.scale, case.overrides, recipe)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start

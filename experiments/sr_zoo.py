@@ -1,0 +1,413 @@
+"""A zoo of super-resolution networks: architecture x scale x loss x training set x seed.
+
+Trains them as fleets, one for each architecture, scale and loss. Source: Vonderfecht and Liu,
+"Fingerprints of super resolution networks", 2022, whose zoo is `launch/flagfiles/sr_zoo/paper.flags`.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pyarrow as pa
+from flax import nnx
+
+import jaxfleet
+from experiments import sr_evaluation, sr_zoo_cost, sr_zoo_report
+from experiments.sr_zoo_config import Architecture, ZooConfig
+from jaxfleet import executors, places, shards, store
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxfleet.shards import Shard
+from jaxsr import data, evaluation, fleets, losses, network_files, torch_names
+from jaxsr.data import TrainingSet
+from jaxsr.fleets import Trained
+from jaxsr.training import Program
+from jaxsr.upscale import run as run_network
+
+NETWORKS = "networks"  # folder of the run directory
+GIGA = 1e9
+_NEUTRAL = (
+    *("checkpoint_minutes", "dry_run", "shard", "num_shards", "strategy", "fleet_group"),
+    *("data_dir", "vgg_weights", "resnet_weights"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """One network of the plan."""
+
+    trial_id: int
+    architecture: Architecture
+    scale: int
+    loss: str
+    training_set: TrainingSet
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unique in the zoo."""
+        return self.name_with(self.loss)
+
+    def name_with(self, loss: str) -> str:
+        """Of the network that differs in its loss alone."""
+        parts = (self.architecture.name, self.training_set.name, f"x{self.scale}", loss)
+        return "-".join((*parts, f"s{self.seed}"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """Networks of one architecture, scale and loss, those of this process."""
+
+    name: str
+    networks: tuple[Network, ...]
+    program: Program
+    flops: float  # of an update of one network
+
+
+def schema() -> pa.Schema:
+    """Columns of the table."""
+    texts = ("network", "architecture", "overrides", "loss", "training_set", "status")
+    wholes = ("trial_id", "scale", "seed", "num_iters", "parameters")
+    names = (
+        "trial_id network architecture overrides scale loss training_set seed num_iters status "
+        "parameters psnr_y_db ssim_y iteration_history loss_history validation_iterations "
+        "validation_psnr_y_db seconds"
+    ).split()
+    kinds: dict[str, pa.DataType] = {
+        **dict.fromkeys(texts, pa.string()),
+        **dict.fromkeys(wholes, pa.int64()),
+        **dict.fromkeys(("iteration_history", "validation_iterations"), pa.list_(pa.int32())),
+        **dict.fromkeys(("loss_history", "validation_psnr_y_db"), pa.list_(pa.float32())),
+    }
+    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+
+
+def is_zoo(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run directory is one of these."""
+    return {"architecture", "training_set"} <= set(manifest["plan"])
+
+
+def make_networks(config: ZooConfig) -> list[Network]:
+    """The plan: architectures outermost, then scales, losses (l1 first), training sets and seeds.
+
+    Raises:
+        InputError: if a flag cannot be used, or two networks would have one name.
+    """
+    architectures = [Architecture.parse(text) for text in config.architecture]
+    sets = [TrainingSet.parse(text) for text in config.training_set]
+    _refuse_twice("architecture", [one.name for one in architectures])
+    _refuse_twice("training_set", [one.name for one in sets])
+    for loss in config.loss:
+        config.recipe(loss)
+    if config.pretraining == "l1" and "l1" not in config.loss:
+        raise InputError("--pretraining=l1 goes on from l1 networks: add --loss=l1.")
+    ordered = sorted(dict.fromkeys(config.loss), key=lambda loss: loss != "l1")
+    seeds = list(dict.fromkeys(config.seed))
+    pairs = [
+        (one, seed)
+        for number, one in enumerate(sets)
+        for seed in (seeds[: config.seeds_elsewhere] if number else seeds)
+    ]
+    points = itertools.product(architectures, dict.fromkeys(config.scale), ordered, pairs)
+    return [
+        Network(number, architecture, scale, loss, training_set, seed)
+        for number, (architecture, scale, loss, (training_set, seed)) in enumerate(points)
+    ]
+
+
+def run(config: ZooConfig, run_dir: Path) -> str:
+    """Trains what is not trained yet, measures all networks and writes the report.
+
+    Returns:
+        What was done and where to look; of a dry run, the plan and its cost.
+
+    Raises:
+        InputError: for flags, photographs, weights and directories that cannot be used.
+        OSError: if the disk is full.
+    """
+    networks = make_networks(config)
+    shard = shards.choose(config.shard, config.num_shards)
+    if not config.benchmark:
+        raise InputError("--benchmark is empty; name a set to measure networks on.")
+    for scale in config.scale:
+        for text in config.benchmark:
+            evaluation.load_set(*evaluation.parse_set(text), scale)
+    features = _load_features(config)
+    pool = _Pool(config)
+    fleet_list = make_fleets(config, networks, features, shard)
+    if config.dry_run:
+        return sr_zoo_cost.describe(config, fleet_list)
+    for training_set, scale in dict.fromkeys(
+        (network.training_set, network.scale) for fleet in fleet_list for network in fleet.networks
+    ):
+        pool.dataset(training_set, scale)
+    digests = {
+        one.name: pool.digest(one) for one in dict.fromkeys(n.training_set for n in networks)
+    }
+    facts = {**_facts(config), "photographs": digests}
+    results = store.Store(run_dir, facts, schema(), network={}, shard=shard)
+    try:
+        with places.naming(run_dir):
+            places.make_folder(run_dir / NETWORKS, "--run_dir")
+            _train(config, run_dir, networks, fleet_list, pool, results)
+            done = len(jaxfleet.open(run_dir))
+            if done < len(networks):
+                return (
+                    f"Shard {shard.index} of {shard.count} is done, {done} of {len(networks)} "
+                    "networks in all. The last shard to end writes the report."
+                )
+            sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
+            page = sr_zoo_report.write(run_dir)
+            places.write_atomically(run_dir / "DONE", b"")
+            executors.clear_checkpoints(run_dir)
+    finally:
+        results.close()
+    return f"{len(networks)} networks. Look at {page}"
+
+
+def make_fleets(
+    config: ZooConfig,
+    networks: Sequence[Network],
+    features: Mapping[str, losses.FeatureNetwork | None],
+    shard: Shard,
+) -> list[Fleet]:
+    """The fleets of a shard, l1 before what goes on from it.
+
+    Networks that differ in their loss alone stay in one shard.
+    """
+    fleets_of: dict[tuple[str, int, str], Fleet] = {}
+    grouped: dict[tuple[str, int, str], list[Network]] = {}
+    for network in networks:
+        key = (network.architecture.name, network.scale, network.loss)
+        grouped.setdefault(key, []).append(network)
+    for key, members in grouped.items():
+        first = members[0]
+        program = Program(
+            first.architecture.base,
+            first.scale,
+            first.architecture.overrides,
+            config.recipe(first.loss),
+            features[first.loss],
+        )
+        flops = sr_zoo_cost.flops_per_update(program)
+        name = f"{key[0]}-x{key[1]}-{key[2]}"
+        fleets_of[key] = Fleet(name, tuple(members), program, flops)
+    families: dict[str, float] = {}
+    for fleet in fleets_of.values():
+        for network in fleet.networks:
+            family = network.name_with("")
+            work = fleet.flops * fleet.program.recipe.num_iters
+            families[family] = families.get(family, 0.0) + work
+    own = shard.cut(list(families.values()))
+    mine = {family for family, is_mine in zip(families, own, strict=True) if is_mine}
+    cut = [
+        dataclasses.replace(
+            fleet, networks=tuple(n for n in fleet.networks if n.name_with("") in mine)
+        )
+        for fleet in fleets_of.values()
+    ]
+    return [fleet for fleet in cut if fleet.networks]
+
+
+class _Pool:
+    """Photographs that are read once."""
+
+    def __init__(self, config: ZooConfig) -> None:
+        self.config = config
+        self.dataset = functools.cache(self._dataset)
+        self.benchmark = functools.cache(self._benchmark)
+
+    def _dataset(self, training_set: TrainingSet, scale: int) -> data.Dataset:
+        return data.load(
+            training_set,
+            scale=scale,
+            crop_px=self.config.crop_px,
+            data_dir=self.config.data_dir or None,
+        )
+
+    def _benchmark(self, scale: int) -> evaluation.BenchmarkSet:
+        """The one that is looked at while networks train."""
+        return evaluation.load_set(*evaluation.parse_set(self.config.benchmark[0]), scale)
+
+    def digest(self, training_set: TrainingSet) -> str:
+        """Of the photographs, at the first of the scales."""
+        pixels = np.asarray(self.dataset(training_set, self.config.scale[0]).high)
+        return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+
+
+def _train(
+    config: ZooConfig,
+    run_dir: Path,
+    networks: Sequence[Network],
+    fleet_list: Sequence[Fleet],
+    pool: _Pool,
+    results: store.Store,
+) -> None:
+    results.done -= _lost(run_dir, networks, results.done)
+    works = [_make_work(config, run_dir, fleet, pool) for fleet in fleet_list]
+    own = [network for fleet in fleet_list for network in fleet.networks]
+    flops = sum(
+        fleet.flops * fleet.program.recipe.num_iters
+        for fleet in fleet_list
+        for network in fleet.networks
+        if network.trial_id not in results.done
+    )
+    done = sum(network.trial_id in results.done for network in own)
+    if done < len(own):
+        (run_dir / "DONE").unlink(missing_ok=True)
+    with Progress(len(own), flops / GIGA, fits_done=done, unit="networks", work="GFLOP") as display:
+        for name in results.set_aside:
+            display.note(f"{name} was damaged or missing; its networks are trained again.")
+        executors.run_here(works, results, display, checkpoint_minutes=config.checkpoint_minutes)
+    results.merge()
+
+
+def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> executors.Work:
+    program, recipe = fleet.program, fleet.program.recipe
+
+    def start(skip: Sequence[int]) -> fleets.Trainer:
+        sets = list(dict.fromkeys(network.training_set for network in fleet.networks))
+        scale = fleet.networks[0].scale
+        platform = jax.local_devices()[0].platform
+        return fleets.Trainer(
+            program,
+            [
+                fleets.Job(
+                    network.seed,
+                    sets.index(network.training_set),
+                    _beginning(config, run_dir, network, program),
+                )
+                for network in fleet.networks
+            ],
+            [pool.dataset(one, scale) for one in sets],
+            strategy=fleets.choose(config.strategy, config.fleet_group, platform),
+            log_every=min(config.log_every, recipe.num_iters),
+            validate_every=config.validate_every or max(1, recipe.num_iters // 10),
+            validate=lambda model: _measure(model, pool.benchmark(scale))["psnr_y_db"],
+            skip=skip,
+            work=fleet.flops / GIGA,
+        )
+
+    def row(trained: Trained) -> dict[str, Any]:
+        return _keep(config, run_dir, fleet, trained, pool)
+
+    ids = np.array([network.trial_id for network in fleet.networks])
+    return executors.Work(fleet.name, ids, start, row, shown="psnr_y_db")
+
+
+def _keep(
+    config: ZooConfig, run_dir: Path, fleet: Fleet, trained: Trained, pool: _Pool
+) -> dict[str, Any]:
+    """Writes a network's file, and says what the table says of it."""
+    network, program = fleet.networks[trained.job], fleet.program
+    overrides = dict(network.architecture.overrides)
+    facts = {
+        "network": network.name,
+        "loss": network.loss,
+        "training_set": network.training_set.name,
+        "seed": network.seed,
+        "num_iters": program.recipe.num_iters,
+    }
+    saved = network_files.SavedNetwork(
+        network.architecture.base,
+        network.scale,
+        overrides,
+        facts,
+        torch_names.to_arrays(program.model(trained.params)),
+    )
+    measured = {"psnr_y_db": float("nan"), "ssim_y": float("nan")}
+    if trained.status == "done":
+        path = run_dir / NETWORKS / f"{network.name}.safetensors"
+        network_files.write(path, saved, half=config.half_weights)
+        measured = _measure(network_files.read(path).build(), pool.benchmark(network.scale))
+    return {
+        "trial_id": network.trial_id,
+        **facts,
+        "architecture": network.architecture.name,
+        "overrides": json.dumps(overrides),
+        "scale": network.scale,
+        "status": trained.status,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(trained.params)),
+        **measured,
+        "iteration_history": trained.iterations,
+        "loss_history": trained.losses,
+        "validation_iterations": trained.scored,
+        "validation_psnr_y_db": trained.scores,
+        "seconds": trained.seconds,
+    }
+
+
+def _measure(model: nnx.Module, pictures: evaluation.BenchmarkSet) -> dict[str, float]:
+    """Means over a set."""
+    rows = evaluation.measure(functools.partial(run_network, nnx.split(model)), pictures)
+    return {
+        name: float(np.mean([float(row[name]) for row in rows])) for name in ("psnr_y_db", "ssim_y")
+    }
+
+
+def _beginning(
+    config: ZooConfig, run_dir: Path, network: Network, program: Program
+) -> Callable[[], Any] | None:
+    """Parameters that a network goes on from; None where they are drawn."""
+    if config.pretraining == "none" or network.loss == "l1":
+        return None
+    path = run_dir / NETWORKS / f"{network.name_with('l1')}.safetensors"
+
+    def read() -> Any:
+        if not path.exists():  # its training diverged, and so will this one, at once
+            return jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan), program.shapes.params)
+        return nnx.state(network_files.read(path).build(), nnx.Param)
+
+    return read
+
+
+def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int]:
+    """Networks in the table whose files are gone."""
+    if not done:
+        return set()
+    there = set(places.names(run_dir / NETWORKS))
+    frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "status"])
+    saved = frame[frame["status"] == "done"]["trial_id"].tolist()
+    return {i for i in saved if f"{networks[i].name}.safetensors" not in there}
+
+
+def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]:
+    """Feature networks by loss.
+
+    Raises:
+        InputError: if a loss needs weights that are not given, or cannot be read.
+    """
+    paths = {"vgg_adv": config.vgg_weights, "resnet_adv": config.resnet_weights}
+    found: dict[str, losses.FeatureNetwork | None] = {}
+    for loss in config.loss:
+        path = paths.get(loss)
+        if path == "":
+            flag = loss.removesuffix("_adv")
+            raise InputError(f"--loss={loss} compares features: --{flag}_weights=FILE names them.")
+        try:
+            found[loss] = losses.load_features(loss, path)
+        except (ValueError, FileNotFoundError, ImportError) as error:
+            raise InputError(str(error)) from error
+    return found
+
+
+def _facts(config: ZooConfig) -> dict[str, Any]:
+    """The flags that define the results."""
+    return {
+        f.name: getattr(config, f.name)
+        for f in dataclasses.fields(config)
+        if f.name not in _NEUTRAL
+    }
+
+
+def _refuse_twice(flag: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--{flag}: two are called {name}; write NAME=... to tell them apart.")

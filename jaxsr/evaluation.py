@@ -1,0 +1,246 @@
+"""How near a network's pictures come to the truth, on benchmark sets.
+
+The protocol of papers on super-resolution: whole photographs are reduced by MATLAB's bicubic, the
+network enlarges them, its output is clipped and rounded to 8 bits, and a border as wide as the
+scale is left out of every measure; features are of the middle alone. Each measure is of one
+picture; the mean over a set is the mean of its values, of PSNR the mean of decibels.
+
+Letters: H height, W width of the truth, h and w of the low resolution, r scale.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxfleet import images, photos
+from jaxfleet.errors import InputError
+from jaxsr import degrade, losses, spectra
+
+SMALLEST_PX = 16  # of what the border leaves: SSIM's window needs 11, features of VGG19 need 16
+FEATURES_PX = 128  # side of what features are of; those of whole photographs take seconds each
+SHARP_FROM = 0.25  # cycles per pixel, half of what pixels can hold
+
+Network = Callable[[Array], Array]
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A photograph at both resolutions.
+
+    Attributes:
+        image_id: its name, unique in its set.
+        low: [h, w, 3] uint8.
+        high: [r h, r w, 3] uint8, the truth.
+    """
+
+    image_id: str
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkSet:
+    """Pictures that networks of one scale are measured on.
+
+    Attributes:
+        name: as tables show it.
+        scale: how many times more rows and columns the truths have.
+        pictures: at least one.
+    """
+
+    name: str
+    scale: int
+    pictures: tuple[Picture, ...]
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """Name and source of a set that a flag names, such as `Set5=folder:PATH`.
+
+    Raises:
+        InputError: if it is written in another way.
+    """
+    name, sign, source = text.partition("=")
+    if not (sign and source and _NAME.fullmatch(name)):
+        raise InputError(
+            f"'{text}' names no benchmark set; write NAME=SOURCE, such as Set5=folder:PATH, with a "
+            "name of letters, digits and . _ + -"
+        )
+    return name, source
+
+
+def load_set(name: str, source: str, scale: int) -> BenchmarkSet:
+    """The set of all photographs of a source, cut to a multiple of the scale and reduced.
+
+    Args:
+        name: of the set.
+        source: of high resolution, as `jaxfleet.photos.load` takes it.
+        scale: r, at least 1.
+
+    Raises:
+        InputError: if the source cannot be read, or a photograph is too small to be measured.
+    """
+    return make_set(name, photos.load(source), scale)
+
+
+def make_set(name: str, loaded: Sequence[photos.Photo], scale: int) -> BenchmarkSet:
+    """The set of these photographs; see `load_set`.
+
+    Raises:
+        InputError: if one is too small.
+    """
+    pictures = []
+    for photo in loaded:
+        high = degrade.crop_to_multiple(photo.pixels, scale)
+        least = SMALLEST_PX + 2 * scale
+        if min(high.shape[:2]) < least:
+            raise InputError(
+                f"{photo.image_id} of {name} is {photo.pixels.shape[1]} x {photo.pixels.shape[0]} "
+                f"pixels, too few to measure at x{scale}; leave out what is smaller than {least}."
+            )
+        pictures.append(Picture(photo.image_id, degrade.bicubic_reduce(high, scale), high))
+    return BenchmarkSet(name, scale, tuple(pictures))
+
+
+def measure(
+    network: Network,
+    benchmark_set: BenchmarkSet,
+    features: losses.FeatureNetwork | None = None,
+) -> list[dict[str, str | float]]:
+    """The measures of a network on each picture of a set.
+
+    Args:
+        network: [1, h, w, 3] float32 in [0, 1] to [1, r h, r w, 3] float32, compiled, such as
+            `functools.partial(jaxsr.upscale.run, model)`, or `functools.partial(bicubic, scale=r)`.
+        benchmark_set: of the network's scale.
+        features: VGG19 with weights, for `vgg_distance`; that is NaN without.
+
+    Returns:
+        A row for each picture: `set`, `image_id`, the values of `compare`, and `vgg_distance`, that
+        of `feature_distance`.
+    """
+    rows: list[dict[str, str | float]] = []
+    for picture in benchmark_set.pictures:
+        output = network(_as_float(picture.low)[None])[0]
+        truth = _as_float(picture.high)
+        values = compare(output, truth, crop_px=benchmark_set.scale)
+        distance = np.nan
+        if features is not None:
+            middle = (_middle(one, benchmark_set.scale) for one in (output, truth))
+            distance = float(feature_distance(features, *middle))
+        rows.append(
+            {
+                "set": benchmark_set.name,
+                "image_id": picture.image_id,
+                **{name: float(value) for name, value in values.items()},
+                "vgg_distance": distance,
+            }
+        )
+    return rows
+
+
+@functools.partial(jax.jit, static_argnames="scale")
+def bicubic(low: Array, *, scale: int) -> Array:
+    """The pictures enlarged by MATLAB's bicubic and rounded to 8 bits: what networks must beat.
+
+    Args:
+        low: [N, h, w, 3] float in [0, 1].
+        scale: r.
+
+    Returns:
+        [N, r h, r w, 3] float in [0, 1].
+    """
+    height, width = low.shape[1:3]
+    return images.to_8bit(images.bicubic_resize(low, scale * height, scale * width))
+
+
+@functools.partial(jax.jit, static_argnames="crop_px")
+def compare(output: Array, truth: Array, *, crop_px: int) -> dict[str, Array]:
+    """The measures of one picture that need no weights.
+
+    Args:
+        output: [H, W, 3] float; clipped and rounded to 8 bits here.
+        truth: [H, W, 3] float in [0, 1].
+        crop_px: width of the border that does not count.
+
+    Returns:
+        psnr_y_db: PSNR of luma, dB.
+        ssim_y: SSIM of luma, at most 1. Luma in 16 to 235 and peak 255, or the same over 255.
+        psnr_db: PSNR of red, green and blue together, dB.
+        sharpness_db: see `sharpness_db`.
+        Each [] float32.
+
+    Raises:
+        TypeError: if a picture is not float.
+        ValueError: if the shapes differ, or too little is left.
+    """
+    psnr_y_db = images.psnr_y_db(output, truth, crop_px=crop_px)
+    inside = (slice(crop_px, -crop_px or None),) * 2
+    output, truth = images.to_8bit(output[inside]), images.to_8bit(truth[inside])
+    luma, true_luma = images.luma(output), images.luma(truth)
+    return {
+        "psnr_y_db": psnr_y_db,
+        "ssim_y": images.ssim(luma, true_luma),
+        "psnr_db": images.psnr_db(output, truth),
+        "sharpness_db": sharpness_db(luma, true_luma),
+    }
+
+
+@jax.jit
+def feature_distance(features: losses.FeatureNetwork, output: Array, truth: Array) -> Array:
+    """Mean squared difference of the features of a picture: `losses.feature_distance`.
+
+    Args:
+        features: VGG19 with weights.
+        output: [H, W, 3] float; clipped and rounded to 8 bits here.
+        truth: [H, W, 3] float in [0, 1].
+
+    Returns:
+        [] float32, in units of the network.
+    """
+    return losses.feature_distance(features, images.to_8bit(output)[None], truth[None])
+
+
+def sharpness_db(luma: Array, true_luma: Array) -> Array:
+    """Fine detail of a picture against that of the truth: 0 is as sharp, below is blurred, dB.
+
+    Detail is the energy beyond half of Nyquist, `SHARP_FROM` cycles per pixel in any direction.
+    It is taken from the cosine transform, which continues a picture by its mirror image, so that
+    no jump at the border counts as detail. Whether the detail is in the right place is not asked:
+    noise is sharp, too.
+
+    Args:
+        luma: [H, W, 1] float.
+        true_luma: [H, W, 1] float.
+
+    Returns:
+        [] float32, dB; inf or NaN where the truth has no detail.
+    """
+    return 10.0 * jnp.log10(_detail(luma) / _detail(true_luma))
+
+
+def _detail(luma: Array) -> Array:
+    """Energy of [H, W, 1] from `SHARP_FROM` cycles per pixel on."""
+    y, x = (np.arange(size) / (2 * size) for size in luma.shape[:2])
+    is_fine = np.hypot(y[:, None], x[None, :]) >= SHARP_FROM
+    # Without the mean, float32 keeps its digits for what is small.
+    coefficients = spectra.dct2(luma - jnp.mean(luma))[..., 0]
+    return jnp.sum(jnp.where(is_fine, coefficients, 0.0) ** 2)
+
+
+def _middle(image: Array, crop_px: int) -> Array:
+    """At most `FEATURES_PX` rows and columns in the middle of [H, W, C], and not its border."""
+    sides = [min(size - 2 * crop_px, FEATURES_PX) for size in image.shape[:2]]
+    top, left = ((size - side) // 2 for size, side in zip(image.shape, sides, strict=False))
+    return image[top : top + sides[0], left : left + sides[1]]
+
+
+def _as_float(pixels: np.ndarray) -> Array:
+    return jnp.asarray(pixels.astype(np.float32) / 255.0)

@@ -1,0 +1,409 @@
+"""Networks of one architecture and scale trained side by side, a group of them on each device.
+
+A group is what one compiled call updates: its networks are written out one after the other, or
+stacked under `vmap`; a group of one leaves a device to a single network. Devices do not wait for
+each other: a thread serves each, and takes the next group when its own has ended.
+
+On a CPU with a device for each core, groups of one are the fastest (see BUILD.md): convolutions
+fall off their fast path in `vmap` and in loops, and one core has no use for more networks.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxfleet.errors import InputError
+from jaxsr import data, training
+from jaxsr.training import Constants, Program, State
+
+Tree = Any
+
+SEGMENT_SECONDS = 2.0  # between two looks of the host; no shorter than a call
+STRATEGIES = ("auto", "single", "unrolled", "vmap")
+CPU_GROUP, ACCELERATOR_GROUP = 1, 4
+ACCELERATOR_UPDATES = 10  # in a call; on a CPU a loop inside the program costs more than it saves
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """How a device trains its networks.
+
+    Attributes:
+        group: networks in a call.
+        stacked: under `vmap`; otherwise written out one after the other.
+        updates: of each network in a call.
+    """
+
+    group: int = 1
+    stacked: bool = False
+    updates: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One network to train.
+
+    Attributes:
+        seed: of its weights and batches.
+        dataset: which of the trainer's.
+        start: gives the parameters to go on from; None to draw them.
+    """
+
+    seed: int
+    dataset: int = 0
+    start: Callable[[], Tree] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """One trained network.
+
+    Attributes:
+        job: its place among the jobs.
+        status: "done" or "diverged".
+        params: the averaged parameters, a tree of numpy arrays; those before it diverged.
+        iterations: [T] int32, where the loss was noted.
+        losses: [T] float32, its running mean.
+        scored: [S] int32, updates before each validation.
+        scores: [S] float32, what validation gave.
+        seconds: wall time, shared evenly among the networks of a group.
+    """
+
+    job: int
+    status: str
+    params: Tree
+    iterations: np.ndarray
+    losses: np.ndarray
+    scored: np.ndarray
+    scores: np.ndarray
+    seconds: float
+
+
+@dataclasses.dataclass
+class _Group:
+    """Networks that are updated together, as far as they are."""
+
+    jobs: list[int]
+    states: list[State] | None = None  # on the host until a device takes them
+    iteration: int = 0
+    iterations: list[int] = dataclasses.field(default_factory=list)
+    losses: list[np.ndarray] = dataclasses.field(default_factory=list)
+    scored: list[int] = dataclasses.field(default_factory=list)
+    scores: list[np.ndarray] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass
+class _Lane:
+    """A device: what it holds, the group that it trains, and that group's states there."""
+
+    device: jax.Device
+    constants: Constants
+    datasets: dict[int, data.Dataset]
+    group: _Group | None = None
+    states: Any = None
+    updates: int = 0  # made in the last segment, of all its networks
+
+
+def choose(strategy: str, group: int, platform: str) -> Strategy:
+    """What flags ask for.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        group: networks in a call; 0 for the default.
+        platform: of the devices, such as "cpu".
+
+    Raises:
+        InputError: if a group of several is asked of "single".
+    """
+    on_cpu = platform == "cpu"
+    if strategy == "auto":
+        strategy = "single" if on_cpu and group <= 1 else "unrolled"
+    if strategy == "single" and group > 1:
+        raise InputError(f"A group of {group} networks is not single; use unrolled or vmap.")
+    default = 1 if strategy == "single" else ACCELERATOR_GROUP
+    updates = 1 if on_cpu else ACCELERATOR_UPDATES
+    return Strategy(group or default, strategy == "vmap", updates)
+
+
+class Trainer:
+    """Trains every job; call `step` until it says there is nothing left.
+
+    Args:
+        program: of all jobs.
+        jobs: the networks.
+        datasets: that the jobs count; sent to a device when a network there needs it.
+        strategy: from `choose`.
+        devices: to train on; None for all of this process.
+        log_every: updates between notes of the loss.
+        validate_every: updates between validations; there is one at the end in any case.
+        validate: of a network with averaged weights, any number; None for no validation.
+        skip: jobs that need no training.
+        work: what an update of a network counts for, for `work_done`.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        jobs: Sequence[Job],
+        datasets: Sequence[data.Dataset],
+        *,
+        strategy: Strategy,
+        devices: Sequence[jax.Device] | None = None,
+        log_every: int = 50,
+        validate_every: int = 1000,
+        validate: Callable[[nnx.Module], float] | None = None,
+        skip: Sequence[int] = (),
+        work: float = 1.0,
+    ) -> None:
+        """Makes lanes; nothing is compiled or sent yet."""
+        self.program, self.strategy = program, strategy
+        self.log_every, self.validate_every = log_every, validate_every
+        self.segment_seconds = SEGMENT_SECONDS  # of a segment, at least
+        self.work_done = 0.0  # in the last segment
+        self._jobs, self._datasets, self._validate, self._work = jobs, datasets, validate, work
+        self._lanes = [
+            _Lane(device, jax.device_put(program.constants, device), {})
+            for device in devices or jax.local_devices()
+        ]
+        left = [job for job in range(len(jobs)) if job not in set(skip)]
+        self._waiting = self._grouped(left)
+        self._threads = concurrent.futures.ThreadPoolExecutor(len(self._lanes))
+        self._advance = _compiled(program, strategy)
+
+    @property
+    def training(self) -> np.ndarray:
+        """[N] bool, all true: one for every network in training or taken up again."""
+        groups = [lane.group for lane in self._lanes if lane.group]
+        groups += [group for group in self._waiting if group.states is not None]
+        return np.ones(sum(len(group.jobs) for group in groups), bool)
+
+    def step(self) -> list[Trained] | None:
+        """Trains for a segment and returns what finished; None when all is done."""
+        for lane in self._lanes:
+            if lane.group is None and self._waiting:
+                lane.group = self._waiting.pop(0)
+        busy = [lane for lane in self._lanes if lane.group]
+        if not busy:
+            self._threads.shutdown()
+            return None
+        finished = [one for found in self._threads.map(self._segment, busy) for one in found]
+        self.work_done = self._work * sum(lane.updates for lane in busy)
+        return finished
+
+    def losses(self) -> np.ndarray:
+        """Mean squared errors that the last validations stand for, if they were PSNR in dB."""
+        scores = [lane.group.scores[-1] for lane in self._lanes if lane.group and lane.group.scores]
+        return 10.0 ** (-np.concatenate(scores) / 10.0) if scores else np.zeros(0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything in flight, as numpy arrays; `restore` takes it back on any machine."""
+        for lane in self._lanes:
+            if lane.group:
+                lane.group.states = self._unpacked(lane)
+        groups = [lane.group for lane in self._lanes if lane.group]
+        groups += [group for group in self._waiting if group.states is not None]
+        return {"groups": [_as_arrays(group) for group in groups]}
+
+    def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
+        """Goes on from a snapshot of the same program and jobs; groups that are `done` are left.
+
+        Returns False, and does nothing, if the snapshot is of other networks.
+        """
+        shapes = self.program.shapes
+        structure = jax.tree.structure(shapes)
+        expected = [leaf.shape for leaf in jax.tree.leaves(shapes)]
+        groups = []
+        for arrays in snapshot["groups"]:
+            members = arrays["states"]
+            if any([leaf.shape for leaf in leaves] != expected for leaves in members):
+                return False
+            group = _from_arrays(arrays, [jax.tree.unflatten(structure, m) for m in members])
+            if not set(group.jobs) <= set(done):
+                groups.append(group)
+        begun = {job for group in groups for job in group.jobs}
+        left = [j for group in self._waiting for j in group.jobs if j not in begun]
+        self._waiting = groups + self._grouped(left)
+        return True
+
+    def _grouped(self, jobs: Sequence[int]) -> list[_Group]:
+        """Groups of as equal a size as can be, so that few sizes are compiled."""
+        lanes = len(self._lanes)
+        rounds = -(-len(jobs) // (self.strategy.group * lanes))
+        size = -(-len(jobs) // (rounds * lanes)) if jobs else 1
+        return [_Group(list(jobs[i : i + size])) for i in range(0, len(jobs), size)]
+
+    def _segment(self, lane: _Lane) -> list[Trained]:
+        """Updates a lane's group until time is up or it has ended; in a thread of its own."""
+        group = lane.group
+        assert group is not None
+        start, first = time.perf_counter(), group.iteration
+        if lane.states is None:
+            self._place(lane, group)
+        total = self.program.recipe.num_iters
+        ended = False
+        while not ended:
+            event = min(total, *(group.iteration // n * n + n for n in self._events))
+            count = min(self.strategy.updates, event - group.iteration)
+            self._call(lane, group, count)
+            group.iteration += count
+            ended = group.iteration == total
+            if ended or group.iteration % self.log_every == 0:
+                ended |= not self._note(lane, group)
+            if ended or group.iteration % self.validate_every == 0:
+                self._score(lane, group)
+            if time.perf_counter() - start > self.segment_seconds:
+                break
+        lane.updates = (group.iteration - first) * len(group.jobs)
+        group.seconds += time.perf_counter() - start
+        return self._collect(lane, group) if ended else []
+
+    @property
+    def _events(self) -> tuple[int, int]:
+        return self.log_every, self.validate_every
+
+    def _place(self, lane: _Lane, group: _Group) -> None:
+        """Draws weights, or takes those of the host, and sends them and their data."""
+        jobs = [self._jobs[job] for job in group.jobs]
+        states = group.states or [
+            self.program.init(job.seed, job.start() if job.start else None) for job in jobs
+        ]
+        group.states = None
+        lane.states = jax.device_put(self._packed(states), lane.device)
+        for index in {job.dataset for job in jobs} - set(lane.datasets):
+            lane.datasets[index] = jax.device_put(self._datasets[index], lane.device)
+
+    def _call(self, lane: _Lane, group: _Group, count: int) -> None:
+        recipe = self.program.recipe
+        batches = []
+        for job in group.jobs:
+            one = self._jobs[job]
+            batches.append(
+                _draw(
+                    jax.device_put(np.int32(one.seed), lane.device),
+                    jax.device_put(np.int32(group.iteration), lane.device),
+                    lane.datasets[one.dataset],
+                    count=count,
+                    batch_size=recipe.batch_size,
+                    crop_px=recipe.crop_px,
+                )
+            )
+        lane.states = self._advance(lane.states, lane.constants, tuple(batches))
+        jax.block_until_ready(jax.tree.leaves(lane.states)[-1])
+
+    def _note(self, lane: _Lane, group: _Group) -> bool:
+        """Keeps the losses; says whether any network is still finite."""
+        states = self._unpacked(lane)
+        finite = np.array([bool(state.is_finite) for state in states])
+        losses = np.array([float(state.loss) for state in states])
+        group.iterations.append(group.iteration)
+        group.losses.append(np.where(finite, losses, np.nan).astype(np.float32))
+        return bool(finite.any())
+
+    def _score(self, lane: _Lane, group: _Group) -> None:
+        if self._validate is None:
+            return
+        models = [self.program.model(state.average) for state in self._unpacked(lane)]
+        group.scored.append(group.iteration)
+        group.scores.append(np.array([self._validate(model) for model in models], np.float32))
+
+    def _collect(self, lane: _Lane, group: _Group) -> list[Trained]:
+        states = jax.device_get(self._unpacked(lane))
+        lane.group = lane.states = None
+        losses = np.stack(group.losses, axis=1)
+        scores = np.reshape(group.scores, (-1, len(states))).T.astype(np.float32)
+        return [
+            Trained(
+                job=job,
+                status="done" if state.is_finite else "diverged",
+                params=state.average,
+                iterations=np.array(group.iterations, np.int32),
+                losses=losses[i],
+                scored=np.array(group.scored, np.int32),
+                scores=scores[i],
+                seconds=group.seconds / len(states),
+            )
+            for i, (job, state) in enumerate(zip(group.jobs, states, strict=True))
+        ]
+
+    def _packed(self, states: Sequence[State]) -> Any:
+        if not self.strategy.stacked:
+            return tuple(states)
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *states)
+
+    def _unpacked(self, lane: _Lane) -> list[State]:
+        if not self.strategy.stacked:
+            return list(lane.states)
+        assert lane.group is not None
+        return [
+            jax.tree.map(lambda leaf, i=i: leaf[i], lane.states)
+            for i in range(len(lane.group.jobs))
+        ]
+
+
+@functools.partial(jax.jit, static_argnames=("count", "batch_size", "crop_px"))
+def _draw(
+    seed: Array, iteration: Array, dataset: data.Dataset, *, count: int, **shape: int
+) -> tuple[Array, Array]:
+    """Batches of `count` updates from `iteration` on: [count, N, ...] in low and high."""
+    keys = jax.vmap(training.batch_key, (None, 0))(seed, iteration + jnp.arange(count))
+    return jax.vmap(lambda key: data.sample(key, dataset, **shape))(keys)
+
+
+def _compiled(program: Program, strategy: Strategy) -> Callable[..., Any]:
+    """States of a group, constants, batches of each -> states after them."""
+
+    def advance(state: State, constants: Constants, lows: Array, highs: Array) -> State:
+        if len(lows) == 1:
+            return program.update(state, constants, lows[0], highs[0])
+        return jax.lax.scan(
+            lambda state, batch: (program.update(state, constants, *batch), None),
+            state,
+            (lows, highs),
+        )[0]
+
+    def unrolled(states: Any, constants: Constants, batches: Any) -> Any:
+        return tuple(advance(s, constants, *b) for s, b in zip(states, batches, strict=True))
+
+    def stacked(states: Any, constants: Constants, batches: Any) -> Any:
+        lows, highs = (jnp.stack(batch) for batch in zip(*batches, strict=True))
+        return jax.vmap(advance, (0, None, 0, 0))(states, constants, lows, highs)
+
+    return jax.jit(stacked if strategy.stacked else unrolled, donate_argnums=0)
+
+
+def _as_arrays(group: _Group) -> dict[str, Any]:
+    assert group.states is not None
+    members = len(group.jobs)
+    return {
+        "states": [jax.tree.leaves(jax.device_get(state)) for state in group.states],
+        "jobs": np.array(group.jobs),
+        "iteration": np.array(group.iteration),
+        "iterations": np.array(group.iterations, np.int32),
+        "losses": np.reshape(group.losses, (-1, members)).astype(np.float32),
+        "scored": np.array(group.scored, np.int32),
+        "scores": np.reshape(group.scores, (-1, members)).astype(np.float32),
+        "seconds": np.array(group.seconds),
+    }
+
+
+def _from_arrays(arrays: Mapping[str, Any], states: list[State]) -> _Group:
+    return _Group(
+        jobs=arrays["jobs"].tolist(),
+        states=states,
+        iteration=int(arrays["iteration"]),
+        iterations=arrays["iterations"].tolist(),
+        losses=list(arrays["losses"]),
+        scored=arrays["scored"].tolist(),
+        scores=list(arrays["scores"]),
+        seconds=float(arrays["seconds"]),
+    )

@@ -1,0 +1,230 @@
+"""Networks in files: .safetensors with official names, and what is needed to build them.
+
+The arrays are called and laid out as in the references' own state_dict, so PyTorch loads them with
+`safetensors.torch.load_file`. Buffers that follow from the architecture, as SwinIR's masks, are not
+among them: `load_state_dict(..., strict=False)`. The metadata has one entry, `jaxsr`, JSON:
+architecture, scale, overrides, facts, and a checksum of these and the arrays. Nothing in a file is
+ever run.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxsr import zoo
+
+if TYPE_CHECKING:
+    from flax import nnx
+
+_ENTRY = "jaxsr"
+_PUBLISHED = (
+    "A published file needs to be told its architecture and scale: --architecture, --scale."
+)
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network as it is in a file.
+
+    Attributes:
+        architecture: one of `jaxsr.names()`.
+        scale: how many times more rows and columns come out.
+        overrides: hyperparameters that differ from the architecture's, as of `jaxsr.build`,
+            JSON-able; a `dtype` by its name.
+        facts: what is to be known of its training, JSON-able.
+        arrays: weights by official name, in PyTorch's layouts, float32 or float16.
+    """
+
+    architecture: str
+    scale: int
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def build(self) -> nnx.Module:
+        """The network with these weights, parameters float32.
+
+        Raises:
+            InputError: if there is no such network, or the weights do not fit it (by name).
+        """
+        from flax import nnx
+
+        from jaxsr import torch_names
+
+        try:
+            spec = json.dumps(dict(self.overrides), sort_keys=True)
+            model = nnx.merge(*_shapes(self.architecture, self.scale, spec), copy=True)
+            torch_names.load_arrays(model, self.arrays)
+        except (TypeError, ValueError) as error:
+            raise InputError(str(error).replace("`", "")) from None
+        return model
+
+
+def load(path: str | os.PathLike[str]) -> nnx.Module:
+    """The network of a file that `save` or the training of a zoo wrote.
+
+    Raises:
+        InputError: one line, if it is missing, damaged or of another kind.
+    """
+    return read(places.place(os.fspath(path))).build()
+
+
+def save(
+    model: nnx.Module,
+    path: str | os.PathLike[str],
+    *,
+    architecture: str,
+    scale: int,
+    overrides: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Writes a network to a .safetensors file, which `load` and PyTorch can read.
+
+    Args:
+        model: what `jaxsr.build(architecture, scale=scale, **overrides)` gave.
+        path: of the file; one that is there is replaced.
+        architecture: one of `jaxsr.names()`.
+        scale: how many times more rows and columns come out.
+        overrides: the hyperparameters that were given to `build`.
+        facts: anything else to keep with it, JSON-able.
+        half: whether to round the weights to float16, at half the size.
+
+    Raises:
+        InputError: if the model is not the one that is named, or its weights are not finite, as
+            float16 may make them.
+        TypeError: if overrides or facts are not JSON-able.
+        OSError: naming the file; the one that was there stays.
+    """
+    from jaxsr import torch_names
+
+    arrays = torch_names.to_arrays(model)
+    network = SavedNetwork(architecture, scale, overrides or {}, facts or {}, arrays)
+    network.build()
+    write(places.place(os.fspath(path)), network, half=half)
+
+
+def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
+    """Writes `to_bytes` of a network to a file; readers see all of it or none.
+
+    Raises:
+        InputError: as `to_bytes`.
+        OSError: naming the file; the one that was there stays.
+    """
+    places.write_atomically(path, to_bytes(network, half=half))
+
+
+def read(path: Path) -> SavedNetwork:
+    """The network in a file, checked to be whole.
+
+    Raises:
+        InputError: one line that names the file, if it is missing, damaged, or not one of ours;
+            if its architecture is not known; or if its weights do not fit (by name).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}. Name a network's file.") from None
+    return from_bytes(data, str(path))
+
+
+def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
+    """A network as the content of a .safetensors file; the same bytes for the same network.
+
+    Args:
+        network: what to keep.
+        half: whether to round the weights to float16.
+
+    Raises:
+        InputError: if a weight is not finite (by name), as float16 may make it.
+        TypeError: if overrides or facts are not JSON-able.
+    """
+    from safetensors import numpy as safetensors
+
+    arrays = {}
+    for name, array in network.arrays.items():
+        with np.errstate(over="ignore"):
+            arrays[name] = np.ascontiguousarray(array, np.float16 if half else np.float32)
+        if not np.isfinite(arrays[name]).all():
+            raise InputError(f"{name} has weights that are not finite in {arrays[name].dtype}.")
+    card = {
+        "architecture": network.architecture,
+        "scale": network.scale,
+        "overrides": dict(network.overrides),
+        "facts": dict(network.facts),
+    }
+    card = json.loads(json.dumps(card))  # as it will be read
+    # A single entry: the library writes several in any order.
+    text = json.dumps({**card, "crc32": _checksum(card, arrays)}, sort_keys=True)
+    return safetensors.save(arrays, {_ENTRY: text})
+
+
+def from_bytes(data: bytes, name: str) -> SavedNetwork:
+    """The inverse of `to_bytes`; weights keep the precision of the file.
+
+    Args:
+        data: content of a file.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: as `read`.
+    """
+    import safetensors
+    from safetensors import numpy as safetensors_numpy
+
+    try:
+        arrays = safetensors_numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
+        raise InputError(
+            f"{name} is damaged, or no .safetensors file; copy it again. {_PUBLISHED}"
+        ) from None
+    if _ENTRY not in (header.get("__metadata__") or {}):
+        raise InputError(f"{name} does not say which network it holds. {_PUBLISHED}")
+    try:
+        card = json.loads(header["__metadata__"][_ENTRY])
+        whole = card.pop("crc32") == _checksum(card, arrays)
+        overrides = _overrides(card.pop("overrides"))
+        network = SavedNetwork(**card, overrides=overrides, arrays=arrays)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise InputError(f"{name} is damaged: what it holds has changed; copy it again.")
+    try:
+        network.build()
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    return network
+
+
+@functools.lru_cache(maxsize=64)
+def _shapes(architecture: str, scale: int, overrides: str) -> tuple[Any, Any]:
+    """Definition and state of a network, shapes only; overrides as JSON."""
+    from flax import nnx
+
+    chosen = _overrides(json.loads(overrides))
+    return nnx.split(nnx.eval_shape(lambda: zoo.build(architecture, scale=scale, **chosen)))
+
+
+def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters from JSON, which has lists for tuples."""
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in parsed.items()}
+
+
+def _checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    checksum = zlib.crc32(json.dumps(card, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return checksum

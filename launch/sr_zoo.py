@@ -1,0 +1,20 @@
+"""Trains a zoo of super-resolution networks: architecture x scale x loss x training set x seed.
+
+    python launch/sr_zoo.py --flagfile=launch/flagfiles/sr_zoo/mini.flags
+
+leaves in the run directory `networks/*.safetensors`, which launch/sr_upscale.py and PyTorch read,
+`parts/*.parquet` and `evaluation.parquet` to compute with, and `report.html` to look at. Networks
+that share architecture, scale and loss train side by side. Every seed trains on the first training
+set, the first --seeds_elsewhere of them on the others, as in the paper. --dry_run prints fleets,
+FLOPs, memory and time. A run that was killed goes on where it was when the same command is given
+again; in a job array each task takes its share.
+"""
+
+from experiments import sr_zoo
+from experiments.sr_zoo_config import ZooConfig
+from launch import flagdefs
+
+CONFIG = ZooConfig
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, sr_zoo.run)
