@@ -30,7 +30,7 @@ from jaxsr.training import Program, Recipe
 PARTS = ("step", "fleet", "upscale")
 FOREVER = 10**9  # updates: the clock ends a measurement
 PAPER_UPDATES = 50_000  # of a network of the paper, for networks per hour
-TORCH = "PyTorch, one after the other"
+SERIAL, TORCH = "jaxsr, one after the other", "PyTorch, one after the other"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,8 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
 
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     """One network at a time, with all that a device has."""
-    engines = {"jaxsr, one device": _trainer(STEP, 1, Strategy(), jax.local_devices()[:1])}
+    measure = _trainer(STEP, 1, Strategy(), jax.local_devices()[:1], config.seconds)
+    engines = {"jaxsr, one device": measure}
     return _compare(config, STEP, engines | _torch(config, STEP))
 
 
@@ -137,30 +138,33 @@ def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     for case in FLEET:
         if case.architecture not in config.architecture:
             continue
-        engines = {
-            "jaxsr fleet": _trainer(case, NETWORKS * len(devices), default, devices),
-            "jaxsr, one after the other": _trainer(case, 1, Strategy(updates=updates), devices[:1]),
-            f"jaxsr, {NETWORKS} unrolled": _trainer(
-                case, NETWORKS, Strategy(NETWORKS, updates=updates), devices[:1]
+        ways = {
+            "jaxsr fleet": (NETWORKS * len(devices), default, devices),
+            SERIAL: (1, Strategy(updates=updates), devices[:1]),
+            f"jaxsr, {NETWORKS} unrolled": (
+                *(NETWORKS, Strategy(NETWORKS, updates=updates)),
+                devices[:1],
             ),
-            f"jaxsr, {NETWORKS} under vmap": _trainer(
-                case, NETWORKS, Strategy(NETWORKS, True, updates), devices[:1]
+            f"jaxsr, {NETWORKS} under vmap": (
+                *(NETWORKS, Strategy(NETWORKS, True, updates)),
+                devices[:1],
             ),
         }
+        engines = {name: _trainer(case, *way, config.seconds) for name, way in ways.items()}
         rows += _compare(config, case, engines | _torch(config, case))
     return rows
 
 
 def _compare(
-    config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[float], float]]
+    config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[], float]]
 ) -> list[dict[str, Any]]:
     """A row for each engine; a ratio is to the engine of that name, above 1 is faster."""
     flops = sr_zoo_cost.flops_per_update(_program(case))
     rates = dict.fromkeys(engines, 0.0)
     for _ in range(config.rounds):
         for name, measure in engines.items():
-            rates[name] = max(rates[name], measure(config.seconds))
-    serial = rates.get("jaxsr, one after the other")
+            rates[name] = max(rates[name], measure())
+    serial = rates.get(SERIAL)
     torch = rates.get(TORCH)
     return [
         {
@@ -177,9 +181,13 @@ def _compare(
 
 
 def _trainer(
-    case: Case, networks: int, strategy: Strategy, devices: Sequence[jax.Device]
-) -> Callable[[float], float]:
-    """Seconds to measure -> updates per second, of all the networks together."""
+    case: Case,
+    networks: int,
+    strategy: Strategy,
+    devices: Sequence[jax.Device],
+    seconds: float,
+) -> Callable[[], float]:
+    """What measures updates per second, of all the networks together."""
 
     @functools.cache
     def make() -> fleets.Trainer:
@@ -191,23 +199,21 @@ def _trainer(
             devices=devices,
             log_every=FOREVER,
             validate_every=FOREVER,
+            wanted_seconds=seconds,
         )
 
-    def measure(seconds: float) -> float:
+    def measure() -> float:
         trainer = make()
         if not trainer.work_done:
             trainer.step()  # compiles
-        trainer.segment_seconds = seconds
-        start = time.perf_counter()
         trainer.step()
-        return trainer.work_done / (time.perf_counter() - start)
+        return trainer.work_done / trainer.segment_seconds
 
     return measure
 
 
-def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[float], float]]:
+def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], float]]:
     """The baseline, where PyTorch is installed and knows the architecture."""
-    del config
     try:
         from experiments import torch_sr
     except ImportError:
@@ -215,11 +221,8 @@ def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[float],
     if not case.in_torch:
         return {}
     network = torch_sr.build(case.architecture, case.scale, **case.overrides)
-    return {
-        TORCH: functools.partial(
-            torch_sr.updates_per_second, network, case.scale, case.batch_size, case.crop_px
-        )
-    }
+    sizes = (case.scale, case.batch_size, case.crop_px)
+    return {TORCH: lambda: torch_sr.updates_per_second(network, *sizes, config.seconds)}
 
 
 def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ network at a time, on as many threads as PyTorch takes by itself.
 
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ def build(architecture: str, scale: int, **sizes: Any) -> nn.Module:
         scale: 2 or 4.
         sizes: hyperparameters by the names of `jaxsr.networks`.
     """
-    body = {"edsr": _edsr, "rdn": _rdn, "rcan": _rcan}[architecture](**sizes)
+    bodies: dict[str, Callable[..., nn.Module]] = {"edsr": _edsr, "rdn": _rdn, "rcan": _rcan}
+    body = bodies[architecture](**sizes)
     features = sizes["num_features"]
     doublings = [
         nn.Sequential(_conv(features, 4 * features), nn.PixelShuffle(2)) for _ in range(scale // 2)

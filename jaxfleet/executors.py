@@ -39,9 +39,11 @@ class Trainer(Protocol):
 
     Attributes:
         work_done: in the last segment, in the unit of the display.
+        segment_seconds: wall time of the last segment.
     """
 
     work_done: float
+    segment_seconds: float
 
     @property
     def training(self) -> np.ndarray:

@@ -21,7 +21,6 @@ from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import degrade, div2k
 
-
 _OPTION = re.compile(r"(.*\S)\s+(fraction|fraction_seed|reduce_by)=(\S+)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
 

@@ -27,7 +27,7 @@ from jaxsr.training import Constants, Program, State
 
 Tree = Any
 
-SEGMENT_SECONDS = 2.0  # between two looks of the host; no shorter than a call
+SEGMENT_SECONDS = 2.0  # until the host has a look
 STRATEGIES = ("auto", "single", "unrolled", "vmap")
 CPU_GROUP, ACCELERATOR_GROUP = 1, 4
 ACCELERATOR_UPDATES = 10  # in a call; on a CPU a loop inside the program costs more than it saves
@@ -149,6 +149,7 @@ class Trainer:
         validate: of a network with averaged weights, any number; None for no validation.
         skip: jobs that need no training.
         work: what an update of a network counts for, for `work_done`.
+        wanted_seconds: of a segment; it lasts longer by the rest of a call.
     """
 
     def __init__(
@@ -164,12 +165,13 @@ class Trainer:
         validate: Callable[[nnx.Module], float] | None = None,
         skip: Sequence[int] = (),
         work: float = 1.0,
+        wanted_seconds: float = SEGMENT_SECONDS,
     ) -> None:
         """Makes lanes; nothing is compiled or sent yet."""
         self.program, self.strategy = program, strategy
         self.log_every, self.validate_every = log_every, validate_every
-        self.segment_seconds = SEGMENT_SECONDS  # of a segment, at least
-        self.work_done = 0.0  # in the last segment
+        self.work_done = self.segment_seconds = 0.0  # in the last segment
+        self._wanted_seconds = wanted_seconds
         self._jobs, self._datasets, self._validate, self._work = jobs, datasets, validate, work
         self._lanes = [
             _Lane(device, jax.device_put(program.constants, device), {})
@@ -196,7 +198,9 @@ class Trainer:
         if not busy:
             self._threads.shutdown()
             return None
+        start = time.perf_counter()
         finished = [one for found in self._threads.map(self._segment, busy) for one in found]
+        self.segment_seconds = time.perf_counter() - start
         self.work_done = self._work * sum(lane.updates for lane in busy)
         return finished
 
@@ -261,7 +265,7 @@ class Trainer:
                 ended |= not self._note(lane, group)
             if ended or group.iteration % self.validate_every == 0:
                 self._score(lane, group)
-            if time.perf_counter() - start > self.segment_seconds:
+            if time.perf_counter() - start > self._wanted_seconds:
                 break
         lane.updates = (group.iteration - first) * len(group.jobs)
         group.seconds += time.perf_counter() - start

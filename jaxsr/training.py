@@ -163,14 +163,17 @@ class Program:
             zoo.build, architecture, scale=scale, dtype=jnp.dtype(recipe.dtype), **self.overrides
         )
         model = self._build(rngs=nnx.Rngs(0))
-        self.graph, params, frozen = nnx.split(model, nnx.Param, ...)
-        self._shapes = jax.eval_shape(lambda: params)
+        parts: Any = nnx.split(model, nnx.Param, ...)
+        self.graph: nnx.GraphDef[nnx.Module] = parts[0]
+        self._shapes = jax.eval_shape(lambda: parts[1])
         critic_frozen: Tree = None
         if recipe.is_adversarial:
             if features is None:
                 raise InputError(f"The loss '{recipe.loss}' needs the weights of its features.")
-            self.critic_graph, _, critic_frozen = nnx.split(self._critic(0), nnx.Param, ...)
-        self.constants = Constants(frozen, critic_frozen, features)
+            critic_parts: Any = nnx.split(self._critic(0), nnx.Param, ...)
+            self.critic_graph: nnx.GraphDef[nnx.Module] = critic_parts[0]
+            critic_frozen = critic_parts[2]
+        self.constants = Constants(parts[2], critic_frozen, features)
         self.optimiser = _adam(recipe)
 
     def init(self, seed: int, start: Tree | None = None) -> State:
