@@ -164,7 +164,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
                     "networks in all. The last shard to end writes the report."
                 )
             sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
-            page = sr_zoo_report.write(run_dir)
+            page = sr_zoo_report.write(run_dir, planned=len(networks))
             places.write_atomically(run_dir / "DONE", b"")
             executors.clear_checkpoints(run_dir)
     finally:

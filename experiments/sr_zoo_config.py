@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from experiments import sr_evaluation
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import fleets, losses, training, zoo
@@ -46,8 +47,8 @@ class Architecture:
         base = base if sign else name
         if base not in zoo.names():
             raise InputError(f"No network is called '{base}'; there are {', '.join(zoo.names())}.")
-        if not _NAME.fullmatch(name):
-            raise InputError(f"'{name}' is no name: use letters, digits and . _ +")
+        if not _NAME.fullmatch(name) or name == sr_evaluation.BICUBIC:
+            raise InputError(f"'{name}' is no name: use letters, digits and . _ +, not bicubic.")
         overrides = {}
         for option in options:
             key, sign, value = option.partition("=")

@@ -168,6 +168,14 @@ def _load(source: str) -> list[photos.Photo]:
         return []
 
 
+def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[Picture, ...]:
+    """The pictures of a set, none if it is another now, with some that are too small."""
+    try:
+        return evaluation.make_set(name, found, scale).pictures
+    except InputError:
+        return ()
+
+
 def _windows(
     measured: pd.DataFrame, loaded: Mapping[str, list[photos.Photo]], scale: int
 ) -> list[Window]:
@@ -176,8 +184,7 @@ def _windows(
     pictures = [
         (name, picture)
         for name, found in loaded.items()
-        if found
-        for picture in evaluation.make_set(name, found, scale).pictures
+        for picture in _pictures(name, found, scale)
         if checksums["picture_checksum"].get((name, picture.image_id))
         == sr_evaluation.checksum_of(picture.high)
     ]

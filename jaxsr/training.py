@@ -185,6 +185,8 @@ class Program:
         """
         if start is None:
             start = nnx.state(self._build(rngs=nnx.Rngs(seed)), nnx.Param)
+        # With weak types, which an update loses, the same program would be compiled again.
+        start = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), start)
         critic: Tree = None
         if self.recipe.is_adversarial:
             critic = nnx.state(self._critic(seed), nnx.Param)
@@ -235,12 +237,12 @@ class Program:
         decay = jnp.minimum(self.recipe.ema_decay, (1.0 + made) / (10.0 + made))
         average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, new[0])
         changed = {"params": new[0], "moments": new[1], "average": average}
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradient))
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         if state.critic is not None:
             gradient = jax.grad(self._critic_loss)(state.critic, constants, output, high)
             critic, moments = self._moved(state.critic, gradient, state.critic_moments)
             changed |= {"critic": critic, "critic_moments": moments}
-            finite &= jnp.isfinite(optax.global_norm(gradient))
+            finite &= jnp.isfinite(optax.tree.norm(gradient))
         memory = jnp.where(state.iteration > 0, MEMORY, 0.0)
         changed["loss"] = memory * state.loss + (1.0 - memory) * loss
         finite &= state.is_finite

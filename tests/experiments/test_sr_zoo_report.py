@@ -89,10 +89,14 @@ def run_dir(finished, tmp_path):
     return shutil.copytree(finished / "run", tmp_path / "run")
 
 
-def test_page_of_a_complete_run(run_dir):
-    path = sr_zoo_report.write(run_dir)
-    text = path.read_text()
-    assert path == run_dir / "report.html"
+@pytest.fixture(scope="module")
+def page_path(finished):
+    return sr_zoo_report.write(shutil.copytree(finished / "run", finished / "reported"))
+
+
+def test_page_of_a_complete_run(page_path):
+    text, run_dir = page_path.read_text(), page_path.parent
+    assert page_path.name == "report.html"
     assert "not complete" not in text
     names = {path.name for path in (run_dir / "figures").iterdir()}
     assert names == FIGURES | {"crops_x2_1_d_u_sk.png", "crops_x2_2_dawn.png"}
@@ -103,8 +107,8 @@ def test_page_of_a_complete_run(run_dir):
     assert "validation set:" not in text  # since every network was measured
 
 
-def test_nothing_from_outside_becomes_a_tag(run_dir):
-    text = sr_zoo_report.write(run_dir).read_text()
+def test_nothing_from_outside_becomes_a_tag(page_path):
+    text = page_path.read_text()
     for name in ("<i>", "d<u>sk", "<b>"):
         assert name not in text
         assert name.replace("<", "&lt;").replace(">", "&gt;") in text
@@ -129,15 +133,18 @@ def test_page_of_a_run_that_was_not_evaluated(run_dir):
     assert names == {"validation.png", "loss.png"}
 
 
-def test_page_without_photographs_and_networks(finished, run_dir, tmp_path):
+def test_page_without_photographs_and_networks(run_dir, tmp_path):
     rows = sr_evaluation.read(run_dir)
     rows = rows.assign(source=f"folder:{tmp_path / 'none'}")
     rows.to_parquet(run_dir / sr_evaluation.FILE, index=False)
+    (tmp_path / "none").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "none" / "small.png")  # other photographs now
     for _ in range(2):
         text = sr_zoo_report.write(run_dir).read_text()
         assert "Two: PSNR-Y (dB)" in text
         assert "<h2>Pictures</h2>" not in text
         shutil.rmtree(run_dir / "networks", ignore_errors=True)
+        shutil.rmtree(tmp_path / "none", ignore_errors=True)
 
 
 def test_page_of_a_run_where_all_diverged(tmp_path):
