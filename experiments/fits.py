@@ -192,9 +192,9 @@ def run_jobs(
                 )
             page = finish()
             places.write_atomically(run_dir / "DONE", b"")
-            executors.clear_checkpoints(run_dir)
     finally:
         results.close()
+    executors.clear_checkpoints(run_dir)
     best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
     return f"{len(best)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
 

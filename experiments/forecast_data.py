@@ -46,7 +46,9 @@ class FitTable:
         described: [P, D] float32.
         thumbnails: [P, S, S, 3] uint8, or None where the photographs are not at hand.
         iterations: [N, T] int, ascending.
-        best_db: [N, T] float32, the highest PSNR logged so far.
+        best_db: [N, T] float32, the highest PSNR logged so far; at the end `best_psnr_db`, which
+            may have come between two entries. All are at most `descriptors.FLOOR_DB`: networks with
+            more weights than the picture has values go on to where only rounding is left.
     """
 
     frame: pd.DataFrame
@@ -61,7 +63,7 @@ class FitTable:
 
     @property
     def truth_db(self) -> np.ndarray:
-        """[N] the best PSNR that was logged; `best_psnr_db` may fall between two entries."""
+        """[N] `best_psnr_db`, that of the kept weights; at most `descriptors.FLOOR_DB`."""
         return self.best_db[:, -1]
 
     def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:
@@ -84,11 +86,18 @@ class FitTable:
         frame = self.frame
         return ((frame["split"] == name) & (frame["is_new_size"] == new_size)).to_numpy()
 
+    @property
+    def usual(self) -> np.ndarray:
+        """[N] bool: fits on pictures of the size that most fits have."""
+        pixels = self.frame["image_height"] * self.frame["image_width"]
+        return (pixels == pixels.mode()[0]).to_numpy()
+
     def save(self, folder: Path) -> None:
         """Writes the two tables."""
         columns = [name for name in self.frame if name in COLUMNS]
         fits = pa.Table.from_pandas(self.frame[columns], preserve_index=False)
-        for name, values in (("iterations", self.iterations), ("best_db", self.best_db)):
+        noted_db = self.best_db.round(2)  # the last of them is a column in full
+        for name, values in (("iterations", self.iterations), ("best_db", noted_db)):
             fits = fits.append_column(name, pa.array(list(values)))
         pictures = self.frame.drop_duplicates("picture").sort_values("picture")
         numbers = self.described[pictures["picture"]].T
@@ -133,14 +142,18 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
     if missing:
         raise InputError(f"{collections[0]} needs its photographs: --photos=... says where.")
     place = {key: number for number, key in enumerate(keys)}
+    frame["best_psnr_db"] = frame["best_psnr_db"].astype(np.float32)
     frame["picture"] = [place[key] for key in frame[_KEY].itertuples(index=False, name=None)]
     frame["is_new_size"] = _held_out(frame)
+    best_db = np.stack(frame["best_db"]).astype(np.float32)
+    best_db[:, -1] = frame["best_psnr_db"]
+    best_db = np.minimum(best_db, np.minimum(best_db[:, -1:], descriptors.FLOOR_DB))
     return FitTable(
         frame.drop(columns=["iterations", "best_db"]),
         np.stack([described[key] for key in keys]),
         thumbnails,
         np.stack(frame["iterations"]),
-        np.stack(frame["best_db"]).astype(np.float32),
+        best_db,
     )
 
 
@@ -168,7 +181,7 @@ def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, n
     at = np.searchsorted(iterations, np.rint(wanted).astype(int))
     at = np.maximum(np.minimum(at, len(iterations) - 1), min(1, len(iterations) - 1))
     best = np.fmax.accumulate(psnr_db)[at]
-    return np.maximum(iterations[at], 1).astype(np.int32), best.round(3).astype(np.float32)
+    return np.maximum(iterations[at], 1).astype(np.int32), best.round(2).astype(np.float32)
 
 
 def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[tuple[str, int, int], np.ndarray]]:

@@ -131,11 +131,21 @@ def noise_of(fits: FitTable, chosen: np.ndarray) -> Estimate | None:
 
 
 def splits(fits: FitTable) -> dict[str, np.ndarray]:
-    """Name -> [N] bool of the fits that a forecaster trained on the rest has never seen."""
+    """Name -> [N] bool of the fits that a forecaster trained on the rest has never seen.
+
+    Pictures of the size that most fits have come first, each other size of unseen photographs by
+    itself.
+    """
+    unseen, usual = fits.split("test"), fits.usual
+    sizes = fits.frame["image_width"].map(str) + " x " + fits.frame["image_height"].map(str)
     return {
-        UNSEEN: fits.split("test"),
-        "unseen architectures": fits.split("train", new_size=True),
-        "both unseen": fits.split("test", new_size=True),
+        UNSEEN: unseen & usual,
+        "unseen architectures": fits.split("train", new_size=True) & usual,
+        "both unseen": fits.split("test", new_size=True) & usual,
+        **{
+            f"{UNSEEN}, {size} pixels": unseen & (sizes == size).to_numpy()
+            for size in sorted(set(sizes[~usual]))
+        },
     }
 
 

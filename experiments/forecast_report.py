@@ -42,7 +42,7 @@ def write(
         regret: rows of `forecast_regret.measure`, if it was.
         settings: of the training.
     """
-    unseen = table.split("test")
+    unseen = table.split("test") & table.usual
     milliseconds = time_forecasts(table, forecaster)
     values = forecast_page.tiles(evaluation, forecast_metrics.noise_of(table, unseen), milliseconds)
     notes = [*forecast_baselines.notes(set(evaluation["predictor"])), *_notes(table, milliseconds)]
@@ -77,13 +77,14 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
         picture = frame[common]["picture"].to_numpy()
         db = table.truth_db[common]
         drawings["jpeg"] = forecast_findings.jpeg_line(db, picture, table.described)[1]
-    varied = frame[~common]
+    others = table.usual & ~common
+    varied = frame[others]
     if varied["parameters"].nunique() > 1:
         drawings["gain"] = forecast_findings.gain_per_doubling(
             varied["parameters"].to_numpy(),
             varied["num_layers"].to_numpy(),
             varied["picture"].to_numpy(),
-            table.truth_db[~common],
+            table.truth_db[others],
         )[1]
     drawings["best"] = _best(table, forecaster)
     return drawings
@@ -115,7 +116,7 @@ def _notes(table: FitTable, milliseconds: float) -> list[str]:
 
 def _curves(table: FitTable, forecaster: Trained) -> Drawing:
     """A few unseen fits from the worst to the best."""
-    rows = np.flatnonzero(table.split("test"))
+    rows = np.flatnonzero(table.split("test") & table.usual)
     rows = rows[np.argsort(table.truth_db[rows])]
     rows = rows[(np.linspace(0.1, 0.9, CURVES) * (len(rows) - 1)).astype(int)]
     fits = table.training_fits(rows)
@@ -141,16 +142,16 @@ def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 def _best(table: FitTable, forecaster: Trained) -> Drawing:
     """Which networks the unseen pictures would choose."""
     low, high = forecaster.low, forecaster.high
-    pixels = table.frame["image_height"] * table.frame["image_width"]
-    usual = int(pixels.mode()[0])
-    pictures = table.frame["picture"][table.split("test") & (pixels == usual).to_numpy()].unique()
+    usual = table.frame[table.usual].iloc[0]
+    pixels = int(usual["image_height"] * usual["image_width"])
+    pictures = table.frame["picture"][table.split("test") & table.usual].unique()
     depths = range(round(low["num_layers"]), round(high["num_layers"]) + 1)
     w0s = np.geomspace(low["w0_initial"], high["w0_initial"], 17).tolist()
     rows = forecast_findings.grid(
-        GRID_PARAMETERS, list(depths), w0s, learning_rate=LEARNING_RATE, pixels=usual
+        GRID_PARAMETERS, list(depths), w0s, learning_rate=LEARNING_RATE, pixels=pixels
     )
     inside = (rows[:, 0, 0] >= low["layer_size"]) & (rows[:, 0, 0] <= high["layer_size"])
-    updates = int(table.iterations[(pixels == usual).to_numpy(), -1].max())
+    updates = int(table.iterations[table.usual, -1].max())
 
     def forecast(numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
         thumbnails = training.or_blank(table.thumbnails, len(table.described))

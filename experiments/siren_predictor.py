@@ -67,9 +67,9 @@ class PredictorConfig:
         metadata={"help": "How the collections made squares of them.", "choices": sources.FITS},
     )
     members: int = field(
-        default=5, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
+        default=4, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
     )
-    steps: int = field(default=1500, metadata={"help": "Updates.", "lower": 20})
+    steps: int = field(default=1000, metadata={"help": "Updates.", "lower": 20})
     batch_pictures: int = field(default=32, metadata={"help": "In a batch.", "lower": 1})
     batch_fits: int = field(
         default=64, metadata={"help": "Of each picture in a batch.", "lower": 1}
@@ -176,12 +176,12 @@ def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: fl
                     f"{clock(left)} left, {clock(now - began)} passed\n"
                 )
             if now - saved > 60 * checkpoint_minutes or is_last:
-                saved = now
                 leaves = jax.tree.map(np.asarray, jax.tree.leaves((params, state)))
                 checkpoints.save({"step": np.array(number + 1), "digest": digest, "leaves": leaves})
+                saved = time.monotonic()  # a slow disk is not written to all the time
             if stop.is_set():
                 break
-    params = jax.tree.map(np.asarray, params)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)  # half the file
     forecaster = Trained(params, recipe.shape, scaling, 1.0, {})
     validation = table.split("validation")
     mean_db, std_db = forecaster.predict(fits.of(validation))

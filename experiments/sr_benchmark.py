@@ -23,8 +23,8 @@ import jaxsr
 from experiments import sr_zoo_cost
 from experiments.benchmark import markdown
 from jaxfleet import photos, places, store
-from jaxsr import data, fleets
-from jaxsr.fleets import Strategy
+from jaxsr import data, fleets, groups
+from jaxsr.groups import Strategy
 from jaxsr.training import Program, Recipe
 
 PARTS = ("step", "fleet", "upscale")
@@ -124,22 +124,26 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
 
 
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
-    """One network at a time, with all that a device has."""
-    measure = _trainer(STEP, 1, Strategy(), jax.local_devices()[:1], config.seconds)
-    engines = {"jaxsr, one device": measure}
+    """One network: its batch over all devices, or on one."""
+    devices = jax.local_devices()
+    engines = {
+        "jaxsr": _trainer(STEP, 1, Strategy(spread=True), devices, config.seconds),
+        "jaxsr, one device": _trainer(STEP, 1, Strategy(), devices[:1], config.seconds),
+    }
     return _compare(config, STEP, engines | _torch(config, STEP))
 
 
 def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     """Small networks: a fleet on all devices, and other ways to train as many."""
     devices = jax.local_devices()
-    default = fleets.choose("auto", 0, devices[0].platform)
-    updates, rows = default.updates, []
+    networks, rows = NETWORKS * len(devices), []
     for case in FLEET:
         if case.architecture not in config.architecture:
             continue
+        default = groups.choose("auto", 0, devices, networks=networks, batch_size=case.batch_size)
+        updates = default.updates
         ways = {
-            "jaxsr fleet": (NETWORKS * len(devices), default, devices),
+            "jaxsr fleet": (networks, default, devices),
             SERIAL: (1, Strategy(updates=updates), devices[:1]),
             f"jaxsr, {NETWORKS} unrolled": (
                 *(NETWORKS, Strategy(NETWORKS, updates=updates)),

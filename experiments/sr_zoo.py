@@ -7,7 +7,6 @@ Trains them as fleets, one for each architecture, scale and loss. Source: Vonder
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,11 +19,15 @@ from flax import nnx
 
 import jaxfleet
 from experiments import sr_evaluation, sr_zoo_cost, sr_zoo_report
-from experiments.sr_zoo_config import Architecture, ZooConfig
+from experiments import sr_zoo_plan as plan
+from experiments.sr_zoo_config import ZooConfig
+from experiments.sr_zoo_plan import Fleet as Fleet
+from experiments.sr_zoo_plan import Network as Network
+from experiments.sr_zoo_plan import make_fleets as make_fleets
+from experiments.sr_zoo_plan import make_networks as make_networks
 from jaxfleet import executors, places, shards, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxfleet.shards import Shard
 from jaxsr import data, evaluation, fleets, losses, network_files, torch_names
 from jaxsr.data import TrainingSet
 from jaxsr.fleets import Trained
@@ -37,38 +40,6 @@ _NEUTRAL = (
     *("checkpoint_minutes", "dry_run", "shard", "num_shards", "strategy", "fleet_group"),
     *("data_dir", "vgg_weights", "resnet_weights"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """One network of the plan."""
-
-    trial_id: int
-    architecture: Architecture
-    scale: int
-    loss: str
-    training_set: TrainingSet
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Unique in the zoo."""
-        return self.name_with(self.loss)
-
-    def name_with(self, loss: str) -> str:
-        """Of the network that differs in its loss alone."""
-        parts = (self.architecture.name, self.training_set.name, f"x{self.scale}", loss)
-        return "-".join((*parts, f"s{self.seed}"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Fleet:
-    """Networks of one architecture, scale and loss, those of this process."""
-
-    name: str
-    networks: tuple[Network, ...]
-    program: Program
-    flops: float  # of an update of one network
 
 
 def schema() -> pa.Schema:
@@ -94,34 +65,6 @@ def is_zoo(manifest: Mapping[str, Any]) -> bool:
     return {"architecture", "training_set"} <= set(manifest["plan"])
 
 
-def make_networks(config: ZooConfig) -> list[Network]:
-    """The plan: architectures outermost, then scales, losses (l1 first), training sets and seeds.
-
-    Raises:
-        InputError: if a flag cannot be used, or two networks would have one name.
-    """
-    architectures = [Architecture.parse(text) for text in config.architecture]
-    sets = [TrainingSet.parse(text) for text in config.training_set]
-    _refuse_twice("architecture", [one.name for one in architectures])
-    _refuse_twice("training_set", [one.name for one in sets])
-    for loss in config.loss:
-        config.recipe(loss)
-    if config.pretraining == "l1" and "l1" not in config.loss:
-        raise InputError("--pretraining=l1 goes on from l1 networks: add --loss=l1.")
-    ordered = sorted(dict.fromkeys(config.loss), key=lambda loss: loss != "l1")
-    seeds = list(dict.fromkeys(config.seed))
-    pairs = [
-        (one, seed)
-        for number, one in enumerate(sets)
-        for seed in (seeds[: config.seeds_elsewhere] if number else seeds)
-    ]
-    points = itertools.product(architectures, dict.fromkeys(config.scale), ordered, pairs)
-    return [
-        Network(number, architecture, scale, loss, training_set, seed)
-        for number, (architecture, scale, loss, (training_set, seed)) in enumerate(points)
-    ]
-
-
 def run(config: ZooConfig, run_dir: Path) -> str:
     """Trains what is not trained yet, measures all networks and writes the report.
 
@@ -136,6 +79,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     shard = shards.choose(config.shard, config.num_shards)
     if not config.benchmark:
         raise InputError("--benchmark is empty; name a set to measure networks on.")
+    plan.refuse_twice("benchmark", [evaluation.parse_set(text)[0] for text in config.benchmark])
     for scale in config.scale:
         for text in config.benchmark:
             evaluation.load_set(*evaluation.parse_set(text), scale)
@@ -166,54 +110,10 @@ def run(config: ZooConfig, run_dir: Path) -> str:
             sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
             page = sr_zoo_report.write(run_dir, planned=len(networks))
             places.write_atomically(run_dir / "DONE", b"")
-            executors.clear_checkpoints(run_dir)
     finally:
         results.close()
+    executors.clear_checkpoints(run_dir)  # once their lock is free
     return f"{len(networks)} networks. Look at {page}"
-
-
-def make_fleets(
-    config: ZooConfig,
-    networks: Sequence[Network],
-    features: Mapping[str, losses.FeatureNetwork | None],
-    shard: Shard,
-) -> list[Fleet]:
-    """The fleets of a shard, l1 before what goes on from it.
-
-    Networks that differ in their loss alone stay in one shard.
-    """
-    fleets_of: dict[tuple[str, int, str], Fleet] = {}
-    grouped: dict[tuple[str, int, str], list[Network]] = {}
-    for network in networks:
-        key = (network.architecture.name, network.scale, network.loss)
-        grouped.setdefault(key, []).append(network)
-    for key, members in grouped.items():
-        first = members[0]
-        program = Program(
-            first.architecture.base,
-            first.scale,
-            first.architecture.overrides,
-            config.recipe(first.loss),
-            features[first.loss],
-        )
-        flops = sr_zoo_cost.flops_per_update(program)
-        name = f"{key[0]}-x{key[1]}-{key[2]}"
-        fleets_of[key] = Fleet(name, tuple(members), program, flops)
-    families: dict[str, float] = {}
-    for fleet in fleets_of.values():
-        for network in fleet.networks:
-            family = network.name_with("")
-            work = fleet.flops * fleet.program.recipe.num_iters
-            families[family] = families.get(family, 0.0) + work
-    own = shard.cut(list(families.values()))
-    mine = {family for family, is_mine in zip(families, own, strict=True) if is_mine}
-    cut = [
-        dataclasses.replace(
-            fleet, networks=tuple(n for n in fleet.networks if n.name_with("") in mine)
-        )
-        for fleet in fleets_of.values()
-    ]
-    return [fleet for fleet in cut if fleet.networks]
 
 
 class _Pool:
@@ -275,7 +175,6 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
     def start(skip: Sequence[int]) -> fleets.Trainer:
         sets = list(dict.fromkeys(network.training_set for network in fleet.networks))
         scale = fleet.networks[0].scale
-        platform = jax.local_devices()[0].platform
         return fleets.Trainer(
             program,
             [
@@ -287,7 +186,7 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
                 for network in fleet.networks
             ],
             [pool.dataset(one, scale) for one in sets],
-            strategy=fleets.choose(config.strategy, config.fleet_group, platform),
+            strategy=fleet.strategy(config, jax.local_devices()),
             log_every=min(config.log_every, recipe.num_iters),
             validate_every=config.validate_every or max(1, recipe.num_iters // 10),
             validate=lambda model: _measure(model, pool.benchmark(scale))["psnr_y_db"],
@@ -405,9 +304,3 @@ def _facts(config: ZooConfig) -> dict[str, Any]:
         for f in dataclasses.fields(config)
         if f.name not in _NEUTRAL
     }
-
-
-def _refuse_twice(flag: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--{flag}: two are called {name}; write NAME=... to tell them apart.")

@@ -10,7 +10,7 @@ from typing import Any
 from experiments import sr_evaluation
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import fleets, losses, training, zoo
+from jaxsr import groups, losses, training, zoo
 from jaxsr.training import Recipe
 
 PRETRAININGS = ("none", "l1")
@@ -42,7 +42,7 @@ class Architecture:
         Raises:
             InputError: if it is written in another way, or not in the zoo.
         """
-        head, *options = text.split()
+        head, *options = text.split() or [""]
         name, sign, base = head.partition("=")
         base = base if sign else name
         if base not in zoo.names():
@@ -195,7 +195,7 @@ class ZooConfig:
             "group": "Run",
             "help": "How a device trains networks of one kind: single, one at a time; unrolled or "
             "vmap, --fleet_group of them in one program; auto: single on a CPU.",
-            "choices": fleets.STRATEGIES,
+            "choices": groups.STRATEGIES,
         },
     )
     fleet_group: int = field(

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxfleet.progress import clock
-from jaxsr import fleets
+from jaxsr.networks import convolution
 from jaxsr.training import Program, State
 
 if TYPE_CHECKING:
-    from experiments.sr_zoo import Fleet
     from experiments.sr_zoo_config import ZooConfig
+    from experiments.sr_zoo_plan import Fleet
 
 PROBE = (4, 64, 64, 64)  # pictures, rows, columns and features of the convolution that is timed
 PROBE_SECONDS = 1.0
@@ -48,12 +48,12 @@ def activation_bytes(program: Program) -> int:
 def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
     """The plan as a table, and sums."""
     devices = jax.local_devices()
-    strategy = fleets.choose(config.strategy, config.fleet_group, devices[0].platform)
-    rate = flops_per_second() * len(devices)
+    rate = flops_per_second(devices)
     lines = [
         "fleet                        networks   updates  GFLOP/update  MiB/network      time",
     ]
     total = disk = memory = 0.0
+    most = 0
     for fleet in fleet_list:
         program = fleet.program
         flops = fleet.flops * program.recipe.num_iters * len(fleet.networks)
@@ -61,7 +61,10 @@ def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
         total += flops
         weights = _bytes(program.shapes.params) / (2 if config.half_weights else 1)
         disk += weights * len(fleet.networks)
-        side_by_side = min(strategy.group * len(devices), len(fleet.networks))
+        strategy = fleet.strategy(config, devices)
+        lanes = 1 if strategy.spread else len(devices)
+        side_by_side = min(strategy.group * lanes, len(fleet.networks))
+        most = max(most, side_by_side)
         memory = max(memory, side_by_side * per_network)
         lines.append(
             f"{fleet.name:28} {len(fleet.networks):8}  {program.recipe.num_iters:8}  "
@@ -70,7 +73,7 @@ def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
     count = sum(len(fleet.networks) for fleet in fleet_list)
     lines += [
         f"{count} networks in {len(fleet_list)} fleets on {len(devices)} x "
-        f"{devices[0].device_kind}, {strategy.group} at a time on each",
+        f"{devices[0].device_kind}, up to {most} side by side",
         f"{total / 1e15:.4g} PFLOP, about {memory / 2**20:.0f} MiB of states and activations "
         f"(photographs come on top), {disk / 2**20:.0f} MiB of networks on disk",
         f"about {clock(total / rate)}, compilation not counted, at {rate / 1e9:.0f} GFLOP/s: what "
@@ -79,30 +82,29 @@ def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
     return "\n".join(lines)
 
 
-def flops_per_second() -> float:
-    """Of the gradient of convolutions on one device."""
+def flops_per_second(devices: Sequence[jax.Device]) -> float:
+    """Of the gradient of convolutions, on all devices at once."""
     images, rows, columns, features = PROBE
-    shape = (KERNEL_PX, KERNEL_PX, features, features)
+    shape, pad = (KERNEL_PX, KERNEL_PX, features, features), KERNEL_PX // 2
 
     @jax.jit
     def gradient(kernels: jax.Array, x: jax.Array) -> jax.Array:
         def loss(kernels: jax.Array) -> jax.Array:
             y = x
             for kernel in kernels:
-                y = jax.lax.conv_general_dilated(
-                    y, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-                )
+                y = convolution.conv_general_dilated(y, kernel, (1, 1), ((pad, pad), (pad, pad)))
             return jnp.sum(y**2)
 
         return jax.grad(loss)(kernels)
 
-    kernels = jnp.full((2, *shape), 1e-3)
-    x = jnp.ones(PROBE)
-    jax.block_until_ready(gradient(kernels, x))
+    arguments = [
+        jax.device_put((jnp.full((2, *shape), 1e-3), jnp.ones(PROBE)), device) for device in devices
+    ]
+    jax.block_until_ready([gradient(*own) for own in arguments])
     start, calls = time.perf_counter(), 0
     while time.perf_counter() - start < PROBE_SECONDS:
-        jax.block_until_ready(gradient(kernels, x))
-        calls += 1
+        jax.block_until_ready([gradient(*own) for own in arguments])
+        calls += len(devices)
     products = 2 + 1 + 2  # forward, by the second input, by both kernels
     flops = products * 2 * images * rows * columns * float(np.prod(shape))
     return flops * calls / (time.perf_counter() - start)

@@ -23,7 +23,6 @@ Where the schema leaves a choice:
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,11 +31,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxfleet.splits import SPLITS as SPLITS
+from jaxfleet.splits import lot as lot
+from jaxfleet.splits import split_of as split_of
 from jaxfleet.table import flatten, unflatten
 from jaxinr.torch_names import from_torch, to_torch
 from jaxinr.trial import CHANNELS, Trial
 
-SPLITS = ("train", "validation", "test")
 CONFIG = tuple("num_iters seed image_id image_size layer_size num_layers w0_initial".split())
 COLUMNS = (
     *("config", "iteration_history", "psnr_history", "best_psnr_history"),
@@ -47,17 +48,6 @@ NEEDED = tuple(
     "image_id image_height num_iters seed layer_size num_layers w0_initial iteration_history "
     "psnr_history hp_bpp fp_bpp psnr_8bit_db weights".split()
 )
-
-
-def split_of(image_id: str) -> str:
-    """train, validation or test (80, 10, 10 %), by the photograph's name alone."""
-    place = lot(image_id)
-    return "train" if place < 0.8 else "validation" if place < 0.9 else "test"
-
-
-def lot(name: str) -> float:
-    """In [0, 1), the same for a name on any machine, and as good as drawn."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def are_whole(image_ids: Iterable[str]) -> bool:

@@ -15,6 +15,13 @@ Spectra that fingerprints are sought in:
 - `azimuthal_average(spectrum)`: one value per radial frequency.
 - `dct2(images)`: orthonormal cosine transform.
 
+Fingerprints proper, from what a denoiser takes away:
+
+- `noise_residual(images, method)`: "wavelet", "gaussian", "wiener", "bm3d".
+- `jaxsr.prnu`: mean and maximum-likelihood fingerprints of many residuals, cleaned as for cameras.
+- `jaxsr.correlation`: normalised cross-correlation, and the energy of its peak.
+- `jaxsr.periodicity`: what an up-sampling grid repeats every 2, 3, 4 or 8 pixels.
+
 What it is trained on and for stays in its modules: `jaxsr.degrade` (MATLAB's bicubic reduction),
 `jaxsr.data` (photographs on the device, random crops), `jaxsr.losses` and `jaxsr.feature_networks`.
 
@@ -23,6 +30,7 @@ How they are trained: `jaxsr.training`, and side by side, `jaxsr.fleets`; how we
 """
 
 from jaxsr.network_files import load, save
+from jaxsr.residuals import noise_residual
 from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
 from jaxsr.upscale import upscale
 from jaxsr.weights import load_torch
@@ -37,6 +45,7 @@ __all__ = [
     "load_torch",
     "log_power_spectrum",
     "names",
+    "noise_residual",
     "save",
     "upscale",
 ]

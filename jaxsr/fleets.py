@@ -1,51 +1,29 @@
 """Networks of one architecture and scale trained side by side, a group of them on each device.
 
-A group is what one compiled call updates: its networks are written out one after the other, or
-stacked under `vmap`; a group of one leaves a device to a single network. Devices do not wait for
-each other: a thread serves each, and takes the next group when its own has ended.
+Devices do not wait for each other: a thread serves each, and takes the next group when its own has
+ended. What a group is, and what is compiled for it: `groups`.
 
-On a CPU with a device for each core, groups of one are the fastest (see BUILD.md): convolutions
-fall off their fast path in `vmap` and in loops, and one core has no use for more networks.
+Where a plan has fewer networks than devices, one after the other has them all, its batch spread.
 """
 
 import concurrent.futures
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxfleet.errors import InputError
-from jaxsr import data, training
+from jaxsr import data, groups
+from jaxsr.groups import Strategy
 from jaxsr.training import Constants, Program, State
 
 Tree = Any
 
 SEGMENT_SECONDS = 2.0  # until the host has a look
-STRATEGIES = ("auto", "single", "unrolled", "vmap")
-CPU_GROUP, ACCELERATOR_GROUP = 1, 4
-ACCELERATOR_UPDATES = 10  # in a call; on a CPU a loop inside the program costs more than it saves
-
-
-@dataclasses.dataclass(frozen=True)
-class Strategy:
-    """How a device trains its networks.
-
-    Attributes:
-        group: networks in a call.
-        stacked: under `vmap`; otherwise written out one after the other.
-        updates: of each network in a call.
-    """
-
-    group: int = 1
-    stacked: bool = False
-    updates: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,35 +82,19 @@ class _Group:
 
 @dataclasses.dataclass
 class _Lane:
-    """A device: what it holds, the group that it trains, and that group's states there."""
+    """A device, or several: what is there, the group that is trained, and that group's states."""
 
-    device: jax.Device
+    mesh: Mesh
     constants: Constants
     datasets: dict[int, data.Dataset]
     group: _Group | None = None
     states: Any = None
     updates: int = 0  # made in the last segment, of all its networks
 
-
-def choose(strategy: str, group: int, platform: str) -> Strategy:
-    """What flags ask for.
-
-    Args:
-        strategy: one of `STRATEGIES`.
-        group: networks in a call; 0 for the default.
-        platform: of the devices, such as "cpu".
-
-    Raises:
-        InputError: if a group of several is asked of "single".
-    """
-    on_cpu = platform == "cpu"
-    if strategy == "auto":
-        strategy = "single" if on_cpu and group <= 1 else "unrolled"
-    if strategy == "single" and group > 1:
-        raise InputError(f"A group of {group} networks is not single; use unrolled or vmap.")
-    default = 1 if strategy == "single" else ACCELERATOR_GROUP
-    updates = 1 if on_cpu else ACCELERATOR_UPDATES
-    return Strategy(group or default, strategy == "vmap", updates)
+    @property
+    def everywhere(self) -> NamedSharding:
+        """A copy on each of its devices."""
+        return NamedSharding(self.mesh, PartitionSpec())
 
 
 class Trainer:
@@ -142,7 +104,7 @@ class Trainer:
         program: of all jobs.
         jobs: the networks.
         datasets: that the jobs count; sent to a device when a network there needs it.
-        strategy: from `choose`.
+        strategy: from `groups.choose`.
         devices: to train on; None for all of this process.
         log_every: updates between notes of the loss.
         validate_every: updates between validations; there is one at the end in any case.
@@ -173,21 +135,26 @@ class Trainer:
         self.work_done = self.segment_seconds = 0.0  # in the last segment
         self._wanted_seconds = wanted_seconds
         self._jobs, self._datasets, self._validate, self._work = jobs, datasets, validate, work
-        self._lanes = [
-            _Lane(device, jax.device_put(program.constants, device), {})
-            for device in devices or jax.local_devices()
-        ]
         left = [job for job in range(len(jobs)) if job not in set(skip)]
+        devices = list(devices or jax.local_devices())
+        self._lanes = []
+        for some in [devices] if strategy.spread else [[device] for device in devices]:
+            mesh = jax.make_mesh((len(some),), (groups.BATCH,), (AxisType.Auto,), devices=some)
+            lane = _Lane(mesh, program.constants, {})
+            lane.constants = jax.device_put(program.constants, lane.everywhere)
+            self._lanes.append(lane)
         self._waiting = self._grouped(left)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._lanes))
-        self._advance = _compiled(program, strategy)
+        self._advance = groups.compiled(
+            program, strategy, self._lanes[0].mesh if strategy.spread else None
+        )
 
     @property
     def training(self) -> np.ndarray:
         """[N] bool, all true: one for every network in training or taken up again."""
-        groups = [lane.group for lane in self._lanes if lane.group]
-        groups += [group for group in self._waiting if group.states is not None]
-        return np.ones(sum(len(group.jobs) for group in groups), bool)
+        begun = [lane.group for lane in self._lanes if lane.group]
+        begun += [group for group in self._waiting if group.states is not None]
+        return np.ones(sum(len(group.jobs) for group in begun), bool)
 
     def step(self) -> list[Trained] | None:
         """Trains for a segment and returns what finished; None when all is done."""
@@ -214,9 +181,9 @@ class Trainer:
         for lane in self._lanes:
             if lane.group:
                 lane.group.states = self._unpacked(lane)
-        groups = [lane.group for lane in self._lanes if lane.group]
-        groups += [group for group in self._waiting if group.states is not None]
-        return {"groups": [_as_arrays(group) for group in groups]}
+        begun = [lane.group for lane in self._lanes if lane.group]
+        begun += [group for group in self._waiting if group.states is not None]
+        return {"groups": [_as_arrays(group) for group in begun]}
 
     def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
         """Goes on from a snapshot of the same program and jobs; groups that are `done` are left.
@@ -226,17 +193,17 @@ class Trainer:
         shapes = self.program.shapes
         structure = jax.tree.structure(shapes)
         expected = [leaf.shape for leaf in jax.tree.leaves(shapes)]
-        groups = []
+        taken = []
         for arrays in snapshot["groups"]:
             members = arrays["states"]
             if any([leaf.shape for leaf in leaves] != expected for leaves in members):
                 return False
             group = _from_arrays(arrays, [jax.tree.unflatten(structure, m) for m in members])
             if not set(group.jobs) <= set(done):
-                groups.append(group)
-        begun = {job for group in groups for job in group.jobs}
+                taken.append(group)
+        begun = {job for group in taken for job in group.jobs}
         left = [j for group in self._waiting for j in group.jobs if j not in begun]
-        self._waiting = groups + self._grouped(left)
+        self._waiting = taken + self._grouped(left)
         return True
 
     def _grouped(self, jobs: Sequence[int]) -> list[_Group]:
@@ -282,26 +249,26 @@ class Trainer:
             self.program.init(job.seed, job.start() if job.start else None) for job in jobs
         ]
         group.states = None
-        lane.states = jax.device_put(self._packed(states), lane.device)
+        lane.states = jax.device_put(self._packed(states), lane.everywhere)
         for index in {job.dataset for job in jobs} - set(lane.datasets):
-            lane.datasets[index] = jax.device_put(self._datasets[index], lane.device)
+            first = lane.mesh.devices[0]
+            lane.datasets[index] = jax.device_put(self._datasets[index], first)
 
     def _call(self, lane: _Lane, group: _Group, count: int) -> None:
         recipe = self.program.recipe
-        batches = []
-        for job in group.jobs:
-            one = self._jobs[job]
-            batches.append(
-                _draw(
-                    jax.device_put(np.int32(one.seed), lane.device),
-                    jax.device_put(np.int32(group.iteration), lane.device),
-                    lane.datasets[one.dataset],
-                    count=count,
-                    batch_size=recipe.batch_size,
-                    crop_px=recipe.crop_px,
-                )
+        batches = tuple(
+            groups.draw(
+                np.int32(self._jobs[job].seed),
+                np.int32(group.iteration),
+                lane.datasets[self._jobs[job].dataset],
+                count=count,
+                batch_size=recipe.batch_size,
+                crop_px=recipe.crop_px,
             )
-        lane.states = self._advance(lane.states, lane.constants, tuple(batches))
+            for job in group.jobs
+        )
+        spread = NamedSharding(lane.mesh, PartitionSpec(None, groups.BATCH))
+        lane.states = self._advance(lane.states, lane.constants, jax.device_put(batches, spread))
         jax.block_until_ready(jax.tree.leaves(lane.states)[-1])
 
     def _note(self, lane: _Lane, group: _Group) -> bool:
@@ -352,37 +319,6 @@ class Trainer:
             jax.tree.map(lambda leaf, i=i: leaf[i], lane.states)
             for i in range(len(lane.group.jobs))
         ]
-
-
-@functools.partial(jax.jit, static_argnames=("count", "batch_size", "crop_px"))
-def _draw(
-    seed: Array, iteration: Array, dataset: data.Dataset, *, count: int, **shape: int
-) -> tuple[Array, Array]:
-    """Batches of `count` updates from `iteration` on: [count, N, ...] in low and high."""
-    keys = jax.vmap(training.batch_key, (None, 0))(seed, iteration + jnp.arange(count))
-    return jax.vmap(lambda key: data.sample(key, dataset, **shape))(keys)
-
-
-def _compiled(program: Program, strategy: Strategy) -> Callable[..., Any]:
-    """States of a group, constants, batches of each -> states after them."""
-
-    def advance(state: State, constants: Constants, lows: Array, highs: Array) -> State:
-        if len(lows) == 1:
-            return program.update(state, constants, lows[0], highs[0])
-        return jax.lax.scan(
-            lambda state, batch: (program.update(state, constants, *batch), None),
-            state,
-            (lows, highs),
-        )[0]
-
-    def unrolled(states: Any, constants: Constants, batches: Any) -> Any:
-        return tuple(advance(s, constants, *b) for s, b in zip(states, batches, strict=True))
-
-    def stacked(states: Any, constants: Constants, batches: Any) -> Any:
-        lows, highs = (jnp.stack(batch) for batch in zip(*batches, strict=True))
-        return jax.vmap(advance, (0, None, 0, 0))(states, constants, lows, highs)
-
-    return jax.jit(stacked if strategy.stacked else unrolled, donate_argnums=0)
 
 
 def _as_arrays(group: _Group) -> dict[str, Any]:

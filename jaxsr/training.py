@@ -220,7 +220,15 @@ class Program:
             return model(low)
         return model(low, model.rotations(key, *low.shape[1:3]))
 
-    def update(self, state: State, constants: Constants, low: Array, high: Array) -> State:
+    def update(
+        self,
+        state: State,
+        constants: Constants,
+        low: Array,
+        high: Array,
+        *,
+        axis: str | None = None,
+    ) -> State:
         """One update of a network, and of its discriminator, on a batch.
 
         A loss or gradient that is not finite leaves the network as it was, from then on.
@@ -230,8 +238,11 @@ class Program:
             constants: `self.constants`, on the device.
             low: [N, c, c, 3] float32 in [0, 1].
             high: [N, r c, r c, 3] float32 in [0, 1].
+            axis: of the mesh that the batch is spread over, in a `shard_map`; None for one device.
+                A discriminator normalises over the crops of its own device.
         """
         loss, gradient, output = self._gradient(state, constants, low, high)
+        loss, gradient = _mean_over(axis, (loss, gradient))
         new = self._moved(state.params, gradient, state.moments)
         made = state.iteration.astype(jnp.float32)
         decay = jnp.minimum(self.recipe.ema_decay, (1.0 + made) / (10.0 + made))
@@ -240,6 +251,7 @@ class Program:
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
         if state.critic is not None:
             gradient = jax.grad(self._critic_loss)(state.critic, constants, output, high)
+            gradient = _mean_over(axis, gradient)
             critic, moments = self._moved(state.critic, gradient, state.critic_moments)
             changed |= {"critic": critic, "critic_moments": moments}
             finite &= jnp.isfinite(optax.tree.norm(gradient))
@@ -300,6 +312,10 @@ class Program:
 def batch_key(seed: Array, iteration: Array) -> Array:
     """The key of the batch of an update: the same for all networks of a seed."""
     return jax.random.fold_in(jax.random.key(seed), 2 * iteration)
+
+
+def _mean_over(axis: str | None, tree: Tree) -> Tree:
+    return tree if axis is None else jax.lax.pmean(tree, axis)
 
 
 def _adam(recipe: Recipe) -> optax.GradientTransformation:

@@ -50,6 +50,7 @@ def test_the_names_that_outsiders_rely_on_are_there():
     assert {"Trial", "fit", "render", "to_torch", "from_torch"} <= set(dir(jaxinr))
     assert {"open"} <= set(dir(jaxfleet))
     assert {"log_power_spectrum", "azimuthal_average", "dct2"} <= set(dir(jaxsr))
+    assert {"noise_residual"} <= set(dir(jaxsr))
     assert {"names", "build", "count_parameters", "load_torch"} <= set(dir(jaxsr))
     assert {"save", "load", "upscale"} <= set(dir(jaxsr))
 

@@ -28,6 +28,7 @@ ENCODED = (
 )
 AXES = len(ENCODED)
 ITERATIONS = ENCODED.index("log2_iterations")
+PIXELS = ENCODED.index("log2_pixels")
 
 # In octaves around the parameters, and around w0_initial / (2 pi) cycles per picture.
 _COUNT_OCTAVES = (-4.0, -3.0, -2.0, -1.0, 0.0)

@@ -21,7 +21,7 @@ from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
 
-FORMAT = 1
+FORMAT = 2
 PACKAGED = "forecaster.safetensors"
 DB_PER_RANGE = 10.0  # spread of what is asked a whole training range outside of it
 DB_PER_DEVIATION = 0.5  # spread of a picture with one that deviates further
@@ -37,7 +37,7 @@ class Trained:
     """An ensemble, and what it was trained on.
 
     Attributes:
-        params: parameters, members in front.
+        params: parameters, members in front, float32 or, to save space, float16.
         shape: of each member.
         scaling: of its inputs.
         spread: what the ensemble's standard deviation is multiplied by, found on photographs of
@@ -62,7 +62,7 @@ class Trained:
         return _by_name(self.scaling.high)
 
     def look(self, described: np.ndarray, thumbnails: np.ndarray) -> Array:
-        """All that depends on the pictures alone: [members, P, width].
+        """All that depends on the pictures alone: [members, P, width + products].
 
         Args:
             described: [P, D] descriptors.
@@ -76,7 +76,7 @@ class Trained:
         """Mean and standard deviation of the best PSNR in dB, both [N] float32.
 
         Args:
-            looks: [members, N, width] or, all of one picture, [members, 1, width] of `look`.
+            looks: [members, N, ...] or, all of one picture, [members, 1, ...] of `look`.
             described: [N, D] or [D] descriptors of the pictures.
             rows: [N, len(inputs.TRIAL)] of the trials.
             iterations: [N] Adam updates, at least 1.
@@ -191,6 +191,10 @@ def _leaves(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
+def _widened(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+
+
 @functools.cache
 def _programs(shape: Shape) -> tuple[Any, Any]:
     """Compiled: (params, described, thumbnails) -> looks; (params, looks, fits) -> mean, std."""
@@ -200,13 +204,16 @@ def _programs(shape: Shape) -> tuple[Any, Any]:
     def look(params: Any, described: Array, thumbnails: Array) -> Array:
         pictures = training.to_float(thumbnails)
         return jax.vmap(lambda own: nnx.merge(definition, own).pictures(described, pictures))(
-            params
+            _widened(params)
         )
 
     @jax.jit
     def ask(params: Any, looks: Array, fits: Array) -> tuple[Array, Array]:
-        means, stds = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(params, looks)
-        mean = means.mean(0, keepdims=True)  # of the mixture of the members, and so its variance
+        answers = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(
+            _widened(params), looks
+        )
+        means, stds = (x.reshape(-1, len(fits)) for x in answers)
+        mean = means.mean(0, keepdims=True)  # of the mixture of all of them, and so its variance
         variance = jnp.mean(jnp.square(stds) + jnp.square(means - mean), 0)
         return mean[0] * TARGET_DB, jnp.sqrt(variance) * TARGET_DB
 

@@ -123,8 +123,8 @@ class Recipe:
         shape: of the network.
     """
 
-    members: int = 5
-    steps: int = 1500
+    members: int = 4
+    steps: int = 1000
     pictures: int = 32
     fits: int = 64
     learning_rate: float = 2e-3
@@ -179,7 +179,7 @@ def make_step(
         model = nnx.merge(definition, params)
         looks = model.pictures(described[picture], _turned(thumbnails[picture], flips))
         mean, std = model(looks[:, None], sample)
-        likelihood = jnp.square((target[row, time] - mean) / std) / 2 + jnp.log(std)
+        likelihood = jnp.square((target[row, time][None] - mean) / std) / 2 + jnp.log(std)
         # Weighted by the spread, or the mean would be learnt where fits scatter little alone:
         # Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty Estimation, ICLR 2022.
         return jnp.mean(likelihood * jax.lax.stop_gradient(std))

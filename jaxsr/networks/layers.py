@@ -18,6 +18,8 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
+from jaxsr.networks import convolution
+
 # Mean colour of DIV2K's training photographs, red, green, blue in [0, 1].
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
@@ -96,6 +98,7 @@ def conv(
         kernel_init=kernel_init or default_init,
         bias_init=bias_init or default_init,
         dtype=dtype,
+        conv_general_dilated=convolution.conv_general_dilated,
         rngs=rngs,
     )
 

@@ -93,6 +93,23 @@ def test_noise_counts_kinds_as_often_as_they_occur():
     assert noise.value_db == pytest.approx(np.sqrt((10 * 2 + 6 * 8) / 16))
 
 
+def test_other_sizes_of_pictures_are_measured_by_themselves():
+    frame = {
+        "picture": 0,
+        "image_height": [48] * 6 + [24] * 4,
+        "image_width": [48] * 6 + [32] * 4,
+        "split": ["test", "test", "train", "train", "test", "train"] + ["test"] * 3 + ["train"],
+        "is_new_size": [False, False, True, False, True, False, False, False, True, True],
+    }
+    found = forecast_metrics.splits(fits_of(frame, np.zeros(10)))
+    assert {name: np.flatnonzero(rows).tolist() for name, rows in found.items()} == {
+        "unseen photographs": [0, 1],
+        "unseen architectures": [2],
+        "both unseen": [4],
+        "unseen photographs, 32 x 24 pixels": [6, 7],
+    }
+
+
 def test_table_has_all_splits_with_fits():
     frame = {
         "picture": np.arange(300) // 2,

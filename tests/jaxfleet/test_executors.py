@@ -1,3 +1,4 @@
+import contextlib
 import io
 import socket
 import time
@@ -101,6 +102,55 @@ def test_damaged_checkpoint_is_left_alone(run, assert_complete, tmp_path):
             path.write_bytes(b"")
     assert "its fits begin again" in run()
     assert_complete()
+
+
+class Counting:
+    """A trainer of three jobs, of which a segment finishes one; what it holds is which are left."""
+
+    work_done = segment_seconds = 1.0
+
+    def __init__(self, skip):
+        self.left = [job for job in range(3) if job not in skip]
+
+    @property
+    def training(self):
+        return np.ones(len(self.left), bool)
+
+    def step(self):
+        return [self.left.pop(0)] if self.left else None
+
+    def losses(self):
+        return np.zeros(0)
+
+    def snapshot(self):
+        return {"left": np.array(self.left)}
+
+    def restore(self, snapshot, done):
+        self.left = snapshot["left"].tolist()
+        return True
+
+
+def test_another_kind_of_trainer_is_run_and_its_own_column_shown(tmp_path):
+    schema = pa.schema([("trial_id", pa.int64()), ("psnr_y_db", pa.float64())])
+
+    def run(last):
+        def row(job):
+            if job > last:
+                raise Killed
+            return {"trial_id": job, "psnr_y_db": 30.0 + job}
+
+        work = executors.Work("all", np.arange(3), Counting, row, shown="psnr_y_db")
+        results, log = Store(tmp_path, {}, schema, network={}), io.StringIO()
+        with contextlib.suppress(Killed), Progress(3, 3.0, stream=log, unit="networks") as display:
+            executors.run_here([work], results, display, checkpoint_minutes=0)
+        results.close()
+        return log.getvalue()
+
+    assert "1/3 networks" in run(last=0)
+    log = run(last=2)
+    assert "all: 2 networks taken up again." in log
+    assert "mean PSNR 31.50 dB" in log  # of the second and third
+    assert sorted(pd.read_parquet(tmp_path / "parts")["psnr_y_db"]) == [30.0, 31.0, 32.0]
 
 
 def test_checkpoints_of_all_cuts_are_cleared_but_those_in_use(tmp_path):

@@ -37,6 +37,24 @@ def test_numbers_by_hand(now):
     assert math.isnan(samples[0]["mean_psnr_db"])
 
 
+def test_slow_work_is_told_by_the_hour_and_in_its_own_words(now):
+    log = io.StringIO()
+    with Progress(8, 4000.0, stream=log, unit="networks", work="GFLOP") as display:
+        now[0] += 100  # 400 of 4000, so 900 s to go
+        display.update(400.0, [30.0])
+    assert log.getvalue().splitlines()[-1] == (
+        "1/8 networks, 36.0 networks/h, 4 GFLOP/s, mean PSNR 30.00 dB, 15:00 left, 1:40 passed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [(0.0, "0.00 fits/s"), (0.05, "180.0 fits/h"), (0.1, "0.10 fits/s"), (12.345, "12.35 fits/s")],
+)
+def test_rates_by_the_second_or_hour(per_second, text):
+    assert progress._rate(per_second, "fits") == text
+
+
 def test_log_grows_slowly_but_never_falls_silent(now):
     log = io.StringIO()
     at = []

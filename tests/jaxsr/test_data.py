@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from jaxfleet import photos
@@ -207,3 +209,76 @@ def test_a_training_set_says_what_is_out_of_range():
             data.TrainingSet("a", "packaged", fraction=fraction)
     with pytest.raises(InputError, match="reduce_by of 'a' is 0"):
         data.TrainingSet("a", "packaged", reduce_by=0)
+
+
+# ---------------------------------------------------------------------------- flags
+
+
+def test_training_sets_as_flags_have_them():
+    parse = data.TrainingSet.parse
+    assert parse("A=packaged") == data.TrainingSet("A", "packaged")
+    assert parse("quarter_div2k=tfds:div2k/bicubic_x2 fraction=0.25") == data.TrainingSet(
+        "quarter_div2k", "tfds:div2k/bicubic_x2", fraction=0.25
+    )
+    expected = data.TrainingSet("B", "folder:my photos,folder:b=c", 0.5, 7, 2)
+    for options in (
+        "fraction=0.5 fraction_seed=7 reduce_by=2",
+        "reduce_by=2  fraction_seed=7\tfraction=0.5 ",
+        "fraction_seed=7 fraction=5e-1 reduce_by=2",
+    ):
+        assert parse(f" B=folder:my photos,folder:b=c {options}") == expected
+
+
+SOURCES = st.from_regex(r"(folder:|tfds:)?[\w/ .,=-]{0,12}[\w/.,=-]", fullmatch=True)
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+]{0,8}", fullmatch=True),
+    SOURCES.filter(lambda source: source == source.strip()),
+    st.permutations(
+        [
+            ("fraction", st.floats(0, 1, exclude_min=True)),
+            ("fraction_seed", st.integers()),
+            ("reduce_by", st.integers(1, 99)),
+        ]
+    ),
+    st.integers(0, 3),
+    st.data(),
+)
+def test_written_training_sets_are_read_back(name, source, options, count, draw):
+    chosen = {key: draw.draw(values) for key, values in options[:count]}
+    text = " ".join([f"{name}={source}", *(f"{key}={value}" for key, value in chosen.items())])
+    assert data.TrainingSet.parse(text) == data.TrainingSet(name, source, **chosen)
+
+
+@given(st.text(max_size=30) | st.builds("A=packaged {}={}".format, *2 * [st.text(max_size=12)]))
+def test_junk_is_a_training_set_or_refused(text):
+    try:
+        parsed = data.TrainingSet.parse(text)
+    except InputError:
+        return
+    assert parsed.name
+    assert parsed.source
+    assert 0 < parsed.fraction <= 1
+    assert parsed.reduce_by >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'' names no training set; write NAME=SOURCE, such as A=folder:PATH"),
+        ("packaged", "'packaged' names no training set"),
+        ("A=", "'A=' names no training set"),
+        ("=packaged", "'=packaged' names no training set"),
+        ("my-set=packaged", "'my-set=packaged' names no training set; .*letters, digits"),
+        ("A=packaged fraction=half", "half is no number for fraction"),
+        ("A=packaged fraction=2", "fraction of 'A' is 2.0"),
+        ("A=packaged reduce_by=0", "reduce_by of 'A' is 0"),
+        ("A=packaged reduce_by=1.5 fraction=0.5", "1.5 is no number for reduce_by"),
+        ("A=packaged fraction_seed=x", "x is no number for fraction_seed"),
+        ("A fraction=0.5", "names no training set"),
+    ],
+)
+def test_training_sets_written_otherwise_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        data.TrainingSet.parse(text)

@@ -168,6 +168,41 @@ def test_the_gradient_of_a_feature_distance_is_that_of_finite_differences(networ
     np.testing.assert_allclose(np.sum(gradient * direction), expected / (2 * step), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "around"),
+    [
+        ((8, 6), 2, 0),
+        ((9, 7), 2, 0),
+        ((8, 6), 3, 1),
+        ((9, 7), 3, 1),
+        ((3, 2), 3, 1),
+        ((2, 2), 2, 0),
+    ],
+)
+def test_max_pooling_and_its_gradient_are_of_the_largest_in_each_window(shape, size, around):
+    x = RNG.permuted(np.arange(2 * np.prod(shape) * 3.0)).reshape(2, *shape, 3)  # no two alike
+    expected = max_pool(x, size, around)
+    weights = RNG.normal(size=expected.shape)
+
+    def pooled(x):
+        return feature_networks._max_pool(x, size=size, padding=(around, around))
+
+    np.testing.assert_array_equal(pooled(jnp.float32(x)), expected)
+    gradient = jax.grad(lambda x: jnp.sum(jnp.float32(weights) * pooled(x)))(jnp.float32(x))
+    by_value = dict.fromkeys(x.ravel().tolist(), 0.0)
+    for value, weight in zip(expected.ravel().tolist(), weights.ravel().tolist(), strict=True):
+        by_value[value] += weight
+    wanted = np.vectorize(by_value.__getitem__)(x)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_max_pooling_with_one_side_padded_is_that_of_nothing_there():
+    x = jnp.float32(-1.0 - RNG.random((1, 5, 4, 2)))  # below the zeros that would be wrong
+    pooled = feature_networks._max_pool(x, size=3, padding=(0, 1))
+    padded = np.pad(np.asarray(x), ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=-np.inf)
+    np.testing.assert_array_equal(pooled, max_pool(padded, 3, 0))
+
+
 # ---------------------------------------------------------------------------- VGG19
 
 

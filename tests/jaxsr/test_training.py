@@ -165,7 +165,7 @@ def test_long_gradients_are_shortened_before_adam():
     for bound, length in ((0.0, 5.0), (0.5, 0.5), (7.0, 5.0)):
         optimiser = training._adam(dataclasses.replace(TINY, max_gradient_norm=bound))
         with jax.numpy_dtype_promotion("standard"):
-            _, moments = optimiser.update(gradient, optimiser.init(gradient), gradient)
+            _, moments = jax.jit(optimiser.update)(gradient, optimiser.init(gradient), gradient)
         (first,) = [one.mu for one in jax.tree.leaves(moments, is_leaf=is_adam) if is_adam(one)]
         assert float(first["x"][0]) == pytest.approx(0.1 * 3 / 5 * length)
         assert float(first["y"][0]) == pytest.approx(0.1 * 4 / 5 * length)
@@ -185,9 +185,6 @@ def test_bfloat16_is_computed_in_and_parameters_stay_float32(plain, start, quick
     difference = np.max(np.abs(outputs[0] - outputs[1]))
     assert 1e-5 < difference < 0.02
     shapes = jax.eval_shape(rough.update, start, rough.constants, low, high)
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), start
-    )
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes.params)} == {jnp.dtype(jnp.float32)}
 
 
@@ -200,7 +197,7 @@ def test_what_is_not_finite_changes_nothing_from_then_on(plain, start, update, b
         before = dataclasses.replace(before, params=params)
         after = update(before, plain.constants, low, high)
     else:
-        after = update(before, plain.constants, low.at[0, 0, 0, 0].set(jnp.nan), high)
+        after = update(before, plain.constants, np.where(low == low.max(), np.nan, low), high)
     assert not bool(after.is_finite)
     for iteration in (2, 3):
         same = dataclasses.replace(
@@ -235,15 +232,15 @@ def test_nlsn_hashes_anew_in_every_update(quick_jit, batches):
     nlsn = Program("nlsn", 2, size, TINY)
     start = nlsn.init(1)
     low, high = (side[0] for side in batches)
-    update = quick_jit(nlsn.update)
-    first = update(start, nlsn.constants, low, high)
-    later = update(dataclasses.replace(start, iteration=jnp.int32(7)), nlsn.constants, low, high)
-    of_seed_2 = update(dataclasses.replace(start, seed=jnp.int32(2)), nlsn.constants, low, high)
-    # The first loss and the gradient's direction are those of the weights and what it hashes with.
-    moments = [leaves(state.moments) for state in (first, later, of_seed_2)]
-    for other in moments[1:]:
-        assert any(np.any(a != b) for a, b in zip(moments[0], other, strict=True))
-    assert_same(update(start, nlsn.constants, low, high), first)
+
+    @quick_jit
+    def loss(state):
+        return nlsn._gradient(state, nlsn.constants, low, high)[0]
+
+    first = loss(start)
+    assert loss(dataclasses.replace(start, iteration=jnp.int32(7))) != first
+    assert loss(dataclasses.replace(start, seed=jnp.int32(2))) != first
+    assert loss(start) == first
 
 
 # ---------------------------------------------------------------------------- adversaries
@@ -271,12 +268,18 @@ def duel_batch():
 
 
 @pytest.fixture(scope="module")
-def duel_history(duel, duel_batch, quick_jit):
-    """The states of five updates on one batch."""
+def duel_update(duel, duel_batch, quick_jit):
+    """An update on one batch, of a state."""
     update = quick_jit(duel.update)
+    return lambda state: update(state, duel.constants, *duel_batch)
+
+
+@pytest.fixture(scope="module")
+def duel_history(duel, duel_update):
+    """The states of thirty updates on one batch."""
     states = [duel.init(1)]
-    for _ in range(5):
-        states.append(update(states[-1], duel.constants, *duel_batch))
+    for _ in range(30):
+        states.append(duel_update(states[-1]))
     return states
 
 
@@ -323,7 +326,7 @@ def test_network_and_discriminator_move_against_each_other(
 def test_the_loss_of_the_network_falls(duel_history):
     noted = [float(state.loss) for state in duel_history[1:]]
     each = [noted[0]] + [(b - 0.98 * a) / 0.02 for a, b in zip(noted, noted[1:], strict=False)]
-    assert each[-1] < 0.9 * each[0]
+    assert np.mean(each[-3:]) < 0.9 * each[0]
 
 
 def test_running_statistics_of_the_discriminator_are_not_kept(duel, duel_history):
@@ -334,11 +337,11 @@ def test_running_statistics_of_the_discriminator_are_not_kept(duel, duel_history
     assert means  # zeros, as they are drawn
 
 
-def test_a_discriminator_that_is_not_finite_stops_both(duel, duel_batch, duel_history, quick_jit):
+def test_a_discriminator_that_is_not_finite_stops_both(duel_update, duel_history):
     start = duel_history[0]
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, start.critic)
     state = dataclasses.replace(start, critic=broken)
-    after = quick_jit(duel.update)(state, duel.constants, *duel_batch)
+    after = duel_update(state)
     assert not bool(after.is_finite)
     assert_same((after.params, after.average), (start.params, start.average))
 

@@ -131,6 +131,21 @@ def test_discriminators_of_one_kind_are_one_program(discriminator):
     assert nnx.graphdef(first) == nnx.graphdef(second)
 
 
+@pytest.mark.parametrize(("size", "convs"), [(32, 6), (64, 8), (128, 10), (256, 12)])
+def test_the_vgg_discriminator_halves_pictures_down_to_4_pixels(size, convs):
+    shapes = nnx.eval_shape(
+        lambda: VGGStyleDiscriminator(num_features=2, input_size=size, rngs=nnx.Rngs(0))
+    )
+    assert len(shapes.convs) == convs
+    assert len(shapes.norms) == convs - 1
+    widths = [conv.kernel.shape[-1] for conv in shapes.convs]
+    assert widths[::2] == widths[1::2] == [2, 4, 8, 16, 16, 16][: convs // 2]
+    assert shapes.linear1.kernel.shape == (widths[-1] * 4 * 4, 100)
+    images = jax.ShapeDtypeStruct((3, size, size, 3), jnp.float32)
+    logits = nnx.eval_shape(lambda model, images: model(images), shapes, images)
+    assert (logits.shape, logits.dtype) == ((3, 1), jnp.float32)
+
+
 def test_bfloat16_is_near_float32(key, quick_jit):
     images = jax.random.uniform(key, (1, 8, 8, 3))
     exact = quick_jit(quick("edsr", scale=2))(images)
@@ -217,6 +232,8 @@ def test_pictures_that_are_none_are_refused_in_one_line():
     vgg = nnx.eval_shape(lambda: VGGStyleDiscriminator(rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="takes 128 x 128 pixels"):
         vgg(jnp.zeros((1, 64, 64, 3)))
+    with pytest.raises(ValueError, match="takes pictures of 32, 64, 128, 256; got 48"):
+        VGGStyleDiscriminator(input_size=48, rngs=nnx.Rngs(0))
 
 
 def test_shuffles_are_inverse_and_in_pytorchs_order(key):

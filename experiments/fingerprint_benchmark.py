@@ -1,0 +1,161 @@
+"""How fast are noise residuals extracted, against prnu-python on the same cores?
+
+Pictures of 512 x 512 in colour, 8 bits, in memory. Ours are a batch spread over all devices, once
+its program is compiled; prnu-python runs in one process per core, each on pictures of its own.
+Measured in turn, since machines are noisy: each engine keeps its best of `rounds`.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from experiments.benchmark import markdown
+from jaxfleet import photos, places, store
+from jaxfleet.trainer import usable_cores
+from jaxsr import prnu, residuals
+
+SIDE_PX = 512
+JAXSR, BASELINE = "jaxsr", "prnu-python"
+# What it is called: our function of [N, H, W, 3] float, and theirs of [H, W, 3] uint8.
+TASKS: dict[str, tuple[Callable[[Array], Array], str]] = {
+    "residual": (residuals.wavelet_residual, "noise_extract"),
+    "query": (lambda images: prnu.clean(residuals.wavelet_residual(images)), "extract_single"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class FingerprintBenchmarkConfig:
+    """Flags of `launch/fingerprint_benchmark.py`."""
+
+    task: tuple[str, ...] = field(
+        default=tuple(TASKS),
+        metadata={
+            "help": "residual: of wavelets; query: that in grey, of zero mean and levelled, as it "
+            "is compared with fingerprints.",
+            "choices": tuple(TASKS),
+        },
+    )
+    batch: int = field(default=8, metadata={"help": "Pictures on each device.", "lower": 1})
+    seconds: float = field(
+        default=3.0, metadata={"help": "At least, of each measurement.", "lower": 0.01}
+    )
+    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+
+
+def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
+    """Measures, leaves `fingerprint_benchmark.json`, and gives the table as text."""
+    rows = [row for task in dict.fromkeys(config.task) for row in _compare(config, task)]
+    content = {**store.environment(), "rows": rows}
+    places.make_folder(run_dir, "--run_dir")
+    path = run_dir / "fingerprint_benchmark.json"
+    places.write_atomically(path, json.dumps(content, indent=1).encode())
+    return markdown(rows)
+
+
+def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, Any]]:
+    """A row for each engine; the ratio is of images per second."""
+    engines = {JAXSR: _jaxsr(config, task)}
+    if _prnu_python() is not None:
+        engines[BASELINE] = functools.partial(_every_core, task, config.seconds)
+    rates = dict.fromkeys(engines, 0.0)
+    for _ in range(config.rounds):
+        for name, measure in engines.items():
+            rates[name] = max(rates[name], measure())
+    baseline = rates.get(BASELINE)
+    return [
+        {
+            "task": task,
+            "engine": name,
+            "images_per_s": rate,
+            "ms_per_image": 1e3 / rate,
+            "ratio_to_prnu_python": rate / baseline if baseline else None,
+        }
+        for name, rate in rates.items()
+    ]
+
+
+def _jaxsr(config: FingerprintBenchmarkConfig, task: str) -> Callable[[], float]:
+    """What measures images per second, on all devices together."""
+    devices = jax.local_devices()
+    mesh = jax.make_mesh(
+        (len(devices),), ("images",), (jax.sharding.AxisType.Auto,), devices=devices
+    )
+    spread = PartitionSpec("images")
+    ours, _ = TASKS[task]
+
+    @jax.jit
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
+    def extract(pixels: Array) -> Array:
+        return ours(pixels.astype(np.float32) / np.float32(255))
+
+    pictures = np.stack(_pictures(config.batch * len(devices)))
+
+    def once() -> None:
+        extract(jax.device_put(pictures, NamedSharding(mesh, spread))).block_until_ready()
+
+    def measure() -> float:
+        once()  # compiles
+        return len(pictures) * _calls_per_second(once, config.seconds)
+
+    return measure
+
+
+def _every_core(task: str, seconds: float) -> float:
+    """Images per second of prnu-python, one process per core at the same time."""
+    cores = usable_cores()
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Manager() as manager,
+        concurrent.futures.ProcessPoolExecutor(cores, context) as processes,
+    ):
+        together = manager.Barrier(cores)
+        waiting = [
+            processes.submit(_one_core, task, seconds, core, together) for core in range(cores)
+        ]
+        return sum(process.result() for process in waiting)
+
+
+def _one_core(task: str, seconds: float, core: int, together: Any) -> float:
+    """Images per second of this process; waits for the others before it starts."""
+    theirs = getattr(_prnu_python(), TASKS[task][1])
+    picture = _pictures(core + 1)[core]
+    theirs(picture.copy())
+    together.wait()
+    return _calls_per_second(lambda: theirs(picture.copy()), seconds)
+
+
+def _prnu_python() -> Any:
+    """The module, None where it is not installed; other packages go by that name too."""
+    try:
+        import prnu as module
+    except ImportError:
+        return None
+    return module if hasattr(module, "noise_extract") else None
+
+
+def _calls_per_second(work: Callable[[], object], seconds: float) -> float:
+    calls, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < seconds or not calls:
+        work()
+        calls += 1
+    return calls / passed
+
+
+def _pictures(count: int) -> Sequence[np.ndarray]:
+    """Windows of packaged photographs, [SIDE_PX, SIDE_PX, 3] uint8, one after the other."""
+    loaded = [
+        photo.pixels for photo in photos.load("packaged") if min(photo.pixels.shape[:2]) >= SIDE_PX
+    ]
+    return [np.ascontiguousarray(loaded[i % len(loaded)][:SIDE_PX, :SIDE_PX]) for i in range(count)]

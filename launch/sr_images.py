@@ -1,0 +1,22 @@
+r"""Enlarges photographs with every network of a zoo: pictures to look for fingerprints in.
+
+    python launch/sr_images.py --flagfile=launch/flagfiles/sr_images/mini.flags
+    python launch/sr_images.py --photos=folder:photographs --zoo=runs/sr_zoo \
+        --network="IMDN=IMDN_x4.pth architecture=imdn scale=4 loss=l1" --labelled=camera=mine
+
+leaves in the run directory `images/NETWORK/IMAGE_ID.png` and `index/NETWORK.parquet`, which says of
+each picture the photograph, the network with its hyperparameters, PSNR and split (800 of 1,000
+photographs to learn from, by their names). Read them with `jaxsr.picture_sets.open`, or with
+pandas.read_parquet("index"), or as TFDS's `super_resolved`. --dry_run says how many pictures there
+would be. The same command again makes only what is missing or has changed, so a zoo may still be
+training; other networks and photographs may be added.
+"""
+
+from experiments import sr_images
+from experiments.sr_images_config import ImagesConfig
+from launch import flagdefs
+
+CONFIG = ImagesConfig
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, sr_images.run)

@@ -1,0 +1,524 @@
+"""The zoo: its plan, what a run leaves, and that a run taken up again is the same run."""
+
+import functools
+import json
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import jaxfleet
+import jaxsr
+from experiments import sr_zoo, sr_zoo_cost, sr_zoo_plan, sr_zoo_report
+from experiments.sr_zoo_config import Architecture, ZooConfig
+from jaxfleet.errors import InputError
+from jaxfleet.shards import Shard
+from jaxsr import fleets, groups, losses, network_files, torch_names
+from jaxsr.data import TrainingSet
+from jaxsr.training import Program
+from launch import flagdefs
+
+FLAGFILES = Path(flagdefs.__file__).parent / "flagfiles" / "sr_zoo"
+TINY = "tiny=srvgg num_features=4 num_convs=1"
+NAMES = [  # in the order of the plan
+    *("tiny-A-x2-l1-s1", "tiny-A-x2-l1-s2", "tiny-B-x2-l1-s1"),
+    *("tiny-A-x2-resnet_adv-s1", "tiny-A-x2-resnet_adv-s2", "tiny-B-x2-resnet_adv-s1"),
+]
+
+
+class Rows:
+    """Features that can be worked by hand: the mean of each row and colour."""
+
+    unit = 1.0
+
+    def __call__(self, images):
+        """[N, H, W, 3] to [N, H, 3]."""
+        return jnp.mean(images, axis=2)
+
+
+jax.tree_util.register_static(Rows)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once():
+    """Runs of this module share programs, compiled quickly; features are `Rows`."""
+    quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    compiled, flops, features = groups.compiled, sr_zoo_cost.flops_per_update, Rows()
+    made = {}
+
+    def program(*args):
+        if repr(args) not in made:
+            made[repr(args)] = Program(*args)
+        return made[repr(args)]
+
+    @functools.cache
+    def once(program, strategy, mesh):
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(jax, "jit", quick)
+            return compiled(program, strategy, mesh)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sr_zoo_plan, "Program", program)
+        patch.setattr(sr_zoo_cost, "flops_per_update", functools.cache(flops))
+        patch.setattr(groups, "compiled", once)
+        patch.setattr(
+            losses, "LOSSES", {"l1": None, "vgg_adv": None, "resnet_adv": lambda path: features}
+        )
+        yield
+
+
+def draw(folder, count, seed, size=(40, 48)):
+    """Smooth pictures of an even number of rows and columns."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (5, 6, 3), dtype=np.uint8))
+        small.resize(size[::-1], Image.Resampling.BICUBIC).save(folder / f"photo{number}.png")
+
+
+def make_config(home, **changes):
+    defaults = {
+        "architecture": (TINY,),
+        "scale": (2,),
+        "loss": ("resnet_adv", "l1"),
+        "training_set": (f"A=folder:{home}/a", f"B=folder:{home}/b reduce_by=1"),
+        "seed": (1, 2),
+        "num_iters": 4,
+        "adversarial_iters": 3,
+        "pretraining": "l1",
+        "batch_size": 2,
+        "crop_px": 32,
+        "learning_rate": 1e-2,
+        "discriminator_features": 2,
+        "resnet_weights": "of.npz",
+        "benchmark": (f"Two=folder:{home}/benchmark",),
+        "log_every": 2,
+        "checkpoint_minutes": 0.0,
+    }
+    return ZooConfig(**{**defaults, **changes})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Photographs: training sets a and b, and a benchmark."""
+    path = tmp_path_factory.mktemp("home")
+    draw(path / "a", 2, 0)
+    draw(path / "b", 1, 1)
+    draw(path / "benchmark", 1, 2)
+    return path
+
+
+@pytest.fixture(scope="module")
+def starts():
+    """Seed and given start of every network that began: [(seed, parameters or None), ...]."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(home, tmp_path_factory, starts, _compiled_once):
+    """The directory of a run of six networks, l1 and what goes on from it."""
+    run_dir = tmp_path_factory.mktemp("finished") / "run"
+    init = Program.init
+
+    def noted(program, seed, start=None):
+        if seed:  # zero where only shapes are wanted
+            starts.append((seed, jax.tree.map(np.array, start)))  # a copy: arrays are donated
+        return init(program, seed, start)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Program, "init", noted)
+        answer = sr_zoo.run(make_config(home), run_dir)
+    assert answer == f"6 networks. Look at {run_dir / 'report.html'}"
+    return run_dir
+
+
+@pytest.fixture
+def run_dir(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The seeds of networks that begin from now on; no page is drawn."""
+    seeds = []
+    monkeypatch.setattr(sr_zoo_report, "write", lambda run_dir, planned: run_dir / "report.html")
+    place = fleets.Trainer._place
+
+    def noted(trainer, lane, group):
+        seeds.extend(trainer._jobs[job].seed for job in group.jobs)
+        place(trainer, lane, group)
+
+    monkeypatch.setattr(fleets.Trainer, "_place", noted)
+    return seeds
+
+
+def weights_of(run_dir):
+    folder = run_dir / "networks"
+    return {path.stem: path.read_bytes() for path in folder.iterdir()}
+
+
+def table_of(run_dir):
+    return jaxfleet.open(run_dir).to_pandas().sort_values("trial_id", ignore_index=True)
+
+
+# ---------------------------------------------------------------------------- the plan
+
+
+def shipped(name):
+    return flagdefs.parse(ZooConfig, [f"--flagfile={FLAGFILES / name}.flags"])[0]
+
+
+def test_paper_flags_are_the_networks_of_the_paper():
+    networks = sr_zoo.make_networks(shipped("paper"))
+    assert len(networks) == 180
+    assert len({network.name for network in networks}) == 180
+    assert Counter(n.scale for n in networks) == {2: 90, 4: 90}
+    assert Counter(n.loss for n in networks) == {"l1": 60, "vgg_adv": 60, "resnet_adv": 60}
+    assert Counter(n.architecture.base for n in networks) == dict.fromkeys(
+        ("edsr", "rdn", "rcan", "nlsn", "swinir"), 36
+    )
+    assert not any(network.architecture.overrides for network in networks)
+    # Seed 1, or DIV2K: 30 kinds with three seeds on it, and one on each of the others.
+    held_out = Counter((n.training_set.name, n.seed) for n in networks)
+    assert held_out == {
+        **{("div2k", seed): 30 for seed in (1, 2, 3)},
+        **{(name, 1): 30 for name in ("flickr2k", "quarter_div2k", "quarter_flickr2k")},
+    }
+    quarters = {n.training_set.fraction for n in networks if "quarter" in n.training_set.name}
+    assert quarters == {0.25}
+    assert {shipped("paper").recipe(loss).num_iters for loss in losses.LOSSES} == {50_000}
+
+
+def test_mini_flags_are_120_small_networks():
+    config = shipped("mini")
+    networks = sr_zoo.make_networks(config)
+    assert len(networks) == len({network.name for network in networks}) == 120
+    assert Counter((n.training_set.name, n.seed) for n in networks) == dict.fromkeys(
+        (("A", 1), ("A", 2), ("A", 3), ("B", 1)), 30
+    )
+    kinds = {(n.architecture.name, n.scale): n.architecture for n in networks}
+    assert len(kinds) == 10
+    for (name, scale), one in kinds.items():
+        weights = jaxsr.count_parameters(one.base, scale=scale, **one.overrides)
+        assert 30_000 <= weights <= 70_000, name
+        assert config.crop_px % scale == 0
+
+
+def test_l1_comes_before_what_goes_on_from_it(home):
+    networks = sr_zoo.make_networks(make_config(home, scale=(4, 2, 4), seed=(1, 2, 1)))
+    assert [network.trial_id for network in networks] == list(range(12))
+    assert [network.name for network in networks[6:]] == NAMES
+    assert [network.name for network in networks[:6]] == [n.replace("x2", "x4") for n in NAMES]
+    assert networks[3].name_with("l1") == networks[0].name
+
+
+@given(st.integers(1, 9))
+def test_shards_part_the_plan_and_keep_families_together(count):
+    config = shipped("mini")
+    networks = sr_zoo.make_networks(config)
+    fleets_of = [_fleets_without_programs(config, networks, Shard(i, count)) for i in range(count)]
+    names = [n.name for shard in fleets_of for fleet in shard for n in fleet.networks]
+    assert sorted(names) == sorted(network.name for network in networks)
+    families = [{n.name_with("") for f in shard for n in f.networks} for shard in fleets_of]
+    assert sum(map(len, families)) == 40
+    for shard in fleets_of:
+        order = [fleet.networks[0].loss for fleet in shard]
+        kinds = [(f.networks[0].architecture.name, f.networks[0].scale) for f in shard]
+        for kind in set(kinds):
+            own = [loss for loss, k in zip(order, kinds, strict=True) if k == kind]
+            assert own[0] == "l1"
+
+
+def _fleets_without_programs(config, networks, shard):
+    """As `make_fleets`, but that no network is built; adversaries cost ten times as much."""
+
+    class Costly:
+        def __init__(self, base, scale, overrides, recipe, features):
+            self.recipe = recipe
+
+    def flops(program):
+        return 10.0 if program.recipe.is_adversarial else 1.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sr_zoo_plan, "Program", Costly)
+        patch.setattr(sr_zoo_cost, "flops_per_update", flops)
+        patch.setattr(losses, "LOSSES", dict.fromkeys(("vgg_adv", "resnet_adv"), 1) | {"l1": None})
+        return sr_zoo.make_fleets(config, networks, dict.fromkeys(config.loss), shard)
+
+
+# ---------------------------------------------------------------------------- architectures
+
+
+def test_architectures_as_flags_have_them():
+    assert Architecture.parse("edsr") == Architecture("edsr", "edsr", {})
+    text = 'light=swinir  embed_dim=24 depths=[2,2] upsampler="pixelshuffledirect" res_scale=0.5'
+    overrides = {
+        "embed_dim": 24,
+        "depths": [2, 2],
+        "upsampler": "pixelshuffledirect",
+        "res_scale": 0.5,
+    }
+    assert Architecture.parse(text) == Architecture("light", "swinir", overrides)
+    assert Architecture.parse(" srvgg num_convs=1\n").overrides == {"num_convs": 1}
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+]{0,8}", fullmatch=True).filter(
+        lambda n: n != "bicubic"
+    ),
+    st.sampled_from(jaxsr.names()),
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,9}", fullmatch=True),
+        st.integers()
+        | st.booleans()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.lists(st.integers(0, 9), max_size=3)
+        | st.from_regex(r"[a-z]{0,5}", fullmatch=True),
+        max_size=3,
+    ),
+)
+def test_written_architectures_are_read_back(name, base, overrides):
+    options = [
+        f"{key}={json.dumps(value, separators=(',', ':'))}" for key, value in overrides.items()
+    ]
+    parsed = Architecture.parse(" ".join([f"{name}={base}", *options]))
+    assert parsed == Architecture(name, base, overrides)
+
+
+@given(st.text(max_size=30) | st.builds("edsr {}".format, st.text(max_size=20)))
+def test_junk_is_an_architecture_or_refused(text):
+    try:
+        parsed = Architecture.parse(text)
+    except InputError:
+        return
+    assert parsed.base in jaxsr.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "No network is called ''; there are edsr, "),
+        ("edsrr", "No network is called 'edsrr'; there are edsr, "),
+        ("edsr=", "No network is called ''"),
+        ("a-b=edsr", "'a-b' is no name: use letters, digits"),
+        ("=edsr", "'' is no name"),
+        ("bicubic=edsr", "'bicubic' is no name"),
+        ("edsr num_features", "'num_features' of 'edsr num_features': write KEY=VALUE"),
+        ("swinir depths=[2, 2]", r"'depths=\[2,' of .*without spaces inside"),
+        ("edsr upsampler=nearest", "'upsampler=nearest' of"),
+    ],
+)
+def test_architectures_written_otherwise_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        Architecture.parse(text)
+
+
+# ---------------------------------------------------------------------------- a whole run
+
+
+def test_what_a_run_leaves(finished):
+    assert set(weights_of(finished)) == set(NAMES)
+    assert (finished / "DONE").exists()
+    assert not list(finished.glob("checkpoints*"))
+    frame = table_of(finished)
+    assert list(frame) == sr_zoo.schema().names
+    assert frame["network"].tolist() == NAMES
+    assert (frame["status"] == "done").all()
+    assert frame["seed"].tolist() == [1, 2, 1] * 2
+    assert frame["num_iters"].tolist() == [4, 4, 4, 3, 3, 3]
+    assert [list(x) for x in frame["iteration_history"]] == 3 * [[2, 4]] + 3 * [[2, 3]]
+    assert [list(x) for x in frame["validation_iterations"]] == 3 * [[1, 2, 3, 4]] + 3 * [[1, 2, 3]]
+    assert {json.dumps(json.loads(text)) for text in frame["overrides"]} == {
+        '{"num_features": 4, "num_convs": 1}'
+    }
+    expected = jaxsr.count_parameters("srvgg", scale=2, num_features=4, num_convs=1)
+    assert set(frame["parameters"]) == {expected}
+    for psnr, scores in zip(frame["psnr_y_db"], frame["validation_psnr_y_db"], strict=True):
+        assert psnr == pytest.approx(scores[-1], abs=1e-3)
+        assert 5 < psnr < 60
+    page = (finished / "report.html").read_text()
+    assert all(name in page for name in NAMES)
+
+
+def test_networks_are_measured_on_the_benchmark(finished):
+    rows = pd.read_parquet(finished / "evaluation.parquet")
+    assert set(rows["network"]) == {*NAMES, "bicubic-x2"}
+    means = rows.set_index("network")["psnr_y_db"]
+    frame = table_of(finished).set_index("network")
+    for name in NAMES:
+        assert means[name] == pytest.approx(frame.loc[name, "psnr_y_db"], abs=1e-4)
+
+
+def test_files_say_what_they_hold(finished):
+    saved = network_files.read(finished / "networks" / f"{NAMES[3]}.safetensors")
+    assert (saved.architecture, saved.scale) == ("srvgg", 2)
+    assert saved.facts == {
+        "network": NAMES[3],
+        "loss": "resnet_adv",
+        "training_set": "A",
+        "seed": 1,
+        "num_iters": 3,
+    }
+
+
+def test_adversarial_networks_go_on_from_the_file_of_their_l1_network(finished, starts):
+    begun = starts[-3:]
+    assert [start is None for _, start in starts[:3]] == [True] * 3
+    assert sorted(seed for seed, _ in begun) == [1, 1, 2]
+    shape = jaxsr.build("srvgg", scale=2, num_features=4, num_convs=1)
+    found = set()
+    for _, start in begun:
+        nnx.update(shape, start)
+        arrays = torch_names.to_arrays(shape)
+        for name in NAMES[:3]:
+            saved = network_files.read(finished / "networks" / f"{name}.safetensors").arrays
+            if all(np.array_equal(saved[key], array) for key, array in arrays.items()):
+                found.add(name)
+    assert found == set(NAMES[:3])
+
+
+def test_a_second_call_trains_nothing(home, run_dir, trained):
+    before = weights_of(run_dir)
+    answer = sr_zoo.run(make_config(home), run_dir)
+    assert answer.startswith("6 networks. Look at ")
+    assert trained == []
+    assert weights_of(run_dir) == before
+
+
+def test_a_deleted_network_is_trained_again_and_equals_the_old_one(home, run_dir, trained):
+    before, rows = weights_of(run_dir), table_of(run_dir)
+    for name in (NAMES[1], NAMES[5]):
+        (run_dir / "networks" / f"{name}.safetensors").unlink()
+    sr_zoo.run(make_config(home), run_dir)
+    assert sorted(trained) == [1, 2]
+    assert weights_of(run_dir) == before
+    pd.testing.assert_frame_equal(
+        table_of(run_dir).drop(columns="seconds"), rows.drop(columns="seconds"), check_exact=True
+    )
+    assert (run_dir / "DONE").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"num_iters": 5}, "num_iters was 4 is 5"),
+        ({"seed": (1,)}, r"seed was \[1, 2\] is \[1\]"),
+        ({"pretraining": "none"}, 'pretraining was "l1" is "none"'),
+    ],
+    ids=["num_iters", "seed", "pretraining"],
+)
+def test_a_run_begun_with_other_flags_is_refused(home, run_dir, changes, difference):
+    before = weights_of(run_dir)
+    with pytest.raises(InputError, match=f"belongs to another plan .*{difference}"):
+        sr_zoo.run(make_config(home, **changes), run_dir)
+    assert weights_of(run_dir) == before
+    assert (run_dir / "DONE").exists()
+
+
+def test_the_plan_tells_photographs_by_their_pixels(home, tmp_path):
+    pool = sr_zoo._Pool(make_config(home))
+    shutil.copytree(home / "a", tmp_path / "same")
+    draw(tmp_path / "other", 2, 7)
+    one, same, other = (
+        pool.digest(TrainingSet("A", f"folder:{folder}"))
+        for folder in (home / "a", tmp_path / "same", tmp_path / "other")
+    )
+    assert one == same != other
+
+
+def test_shards_are_the_whole_run(home, finished, tmp_path, trained):
+    run_dir = tmp_path / "shards"
+    answers = []
+    for index in (0, 1):
+        config = make_config(home, shard=index, num_shards=2)
+        answers.append(sr_zoo.run(config, run_dir))
+    own = re.fullmatch(r"Shard 0 of 2 is done, ([24]) of 6 networks in all\..*", answers[0])
+    assert own, answers[0]
+    assert answers[1].startswith("6 networks. Look at ")
+    assert len(trained) == 6
+    assert weights_of(run_dir) == weights_of(finished)
+    assert table_of(run_dir)["network"].tolist() == NAMES
+
+
+def test_a_diverged_network_has_a_row_and_no_file(home, tmp_path):
+    config = make_config(
+        home,
+        loss=("l1",),
+        pretraining="none",
+        training_set=(f"A=folder:{home}/a",),
+        learning_rate=1e38,
+    )
+    run_dir = tmp_path / "run"
+    with pytest.raises(InputError, match="holds no trained networks"):
+        sr_zoo.run(config, run_dir)
+    frame = table_of(run_dir)
+    assert frame["status"].tolist() == ["diverged", "diverged"]
+    assert frame["psnr_y_db"].isna().all()
+    assert weights_of(run_dir) == {}
+
+
+# ---------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": ("edsrr",)}, "No network is called 'edsrr'"),
+        ({"architecture": (TINY, TINY)}, "--architecture: two are called tiny; write NAME="),
+        ({"architecture": ()}, "There is no network to train: --architecture, --scale"),
+        ({"architecture": ("srvgg depths=[2]",)}, "--architecture=srvgg: srvgg has no depths"),
+        (
+            {"architecture": ("rdn",), "scale": (5,), "crop_px": 40, "loss": ("l1",)},
+            "--architecture=rdn: Scale 5 .*choose 2, 3",
+        ),
+        ({"scale": (3,)}, "crop_px is 32. Use a multiple of the scale, 3."),
+        ({"loss": ("l2",), "pretraining": "none"}, "Unknown loss 'l2'"),
+        ({"loss": ("resnet_adv",)}, "--pretraining=l1 goes on from l1 networks: add --loss=l1."),
+        ({"crop_px": 48}, "discriminator of resnet_adv takes crops of 32, 64, 128, 256"),
+        ({"resnet_weights": ""}, "--loss=resnet_adv compares .*--resnet_weights=FILE names them"),
+        ({"training_set": ("folder",)}, "'folder' names no training set; write NAME=SOURCE"),
+        ({"training_set": ("A=a", "A=b")}, "--training_set: two are called A"),
+        ({"training_set": ("A=folder:nowhere",)}, "no folder 'nowhere'"),
+        ({"seed": ()}, "There is no network to train"),
+        ({"benchmark": ()}, "--benchmark is empty; name a set"),
+        ({"benchmark": ("Set5",)}, "'Set5' names no benchmark set; write NAME=SOURCE"),
+        ({"benchmark": ("S=folder:nowhere",)}, "no folder 'nowhere'"),
+        ({"shard": 2, "num_shards": 2}, "shards count from 0"),
+        ({"shard": 0}, "--shard and --num_shards belong together"),
+        ({"strategy": "single", "fleet_group": 2}, "A group of 2 networks is not single"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_flags_that_cannot_be_used_are_refused_before_any_training(
+    home, tmp_path, trained, changes, message
+):
+    with pytest.raises(InputError, match=message):
+        sr_zoo.run(make_config(home, **changes), tmp_path / "run")
+    assert trained == []
+    assert not list(tmp_path.glob("run/networks/*"))
+
+
+def test_sets_of_one_name_are_refused_before_any_training(home, tmp_path, trained):
+    (one,) = make_config(home).benchmark
+    with pytest.raises(InputError, match="--benchmark: two are called Two"):
+        sr_zoo.run(make_config(home, benchmark=(one, one)), tmp_path / "run")
+    assert trained == []
+
+
+def test_photographs_smaller_than_the_crop_are_named(home, tmp_path, trained):
+    draw(tmp_path / "small", 1, 0, (30, 48))
+    sets = (f"A=folder:{home}/a", f"S=folder:{tmp_path}/small")
+    with pytest.raises(InputError, match="'photo0' of 'S' has 48 x 30 pixels, fewer than a crop"):
+        sr_zoo.run(make_config(home, training_set=sets), tmp_path / "run")
+    assert trained == []
+    assert not (tmp_path / "run").exists()
