@@ -90,7 +90,9 @@ def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, progr
     assert float(rows[0][3]) == pytest.approx(flops / 1e9, rel=1e-3)
     total = sum(3 * 1000 * 1e9 * float(row[3]) for row in rows)
     counted, told, clocked = answer.splitlines()[3:]
-    assert counted.startswith(f"6 networks in 2 fleets on {DEVICES} x cpu, 1 at a time on each")
+    assert counted.startswith(
+        f"6 networks in 2 fleets on {DEVICES} x cpu, up to {min(DEVICES, 3)} side by side"
+    )
     pflop = re.match(r"([\d.e-]+) PFLOP, about ", told)
     assert float(pflop[1]) == pytest.approx(total / 1e15, rel=1e-3)
     seconds = round(total / (DEVICES * RATE))
