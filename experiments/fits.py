@@ -23,9 +23,9 @@ from jaxfleet import executors, places, shards, store, table, trainer
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
+from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
-from jaxinr.collection import split_of
 from jaxinr.fit import describe
 from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, Trial

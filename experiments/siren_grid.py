@@ -30,7 +30,7 @@ from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
-from jaxinr.collection import split_of as split_of
+from jaxfleet.splits import split_of as split_of
 from jaxinr.fit import MAX_PIXELS
 from jaxinr.trial import Trial
 

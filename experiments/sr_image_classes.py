@@ -15,7 +15,7 @@ import jaxsr
 from experiments import sr_evaluation
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import network_files, picture_sets, zoo
+from jaxsr import network_files, picture_sets, weights, zoo
 
 _OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
@@ -215,7 +215,7 @@ def _published(text: str, name: str, path: Path, options: dict[str, str]) -> Pic
         raise InputError(f"--network={text}: {error}".replace("`", "")) from None
     facts |= {"overrides": json.dumps(overrides), "parameters": parameters}
     load = functools.partial(
-        _load_published, path, facts["architecture"], facts["scale"], overrides
+        weights.load_published, path, facts["architecture"], facts["scale"], overrides
     )
     return _of_file(name, facts, path, load)
 
@@ -264,13 +264,3 @@ def _json(text: str) -> Any:
 
 def _read(path: Path) -> nnx.Module:
     return network_files.read(path).build()
-
-
-def _load_published(
-    path: Path, architecture: str, scale: int, overrides: Mapping[str, Any]
-) -> nnx.Module:
-    try:
-        shapes = nnx.eval_shape(lambda: jaxsr.build(architecture, scale=scale, **overrides))
-        return jaxsr.load_torch(shapes, path)
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}".replace("`", "")) from None

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxfleet.errors import InputError
+from jaxsr import zoo
+
 if TYPE_CHECKING:
     from flax import nnx
 
@@ -50,6 +53,29 @@ def load_torch(
         arrays = read_state_dict(Path(arrays))
     torch_names.load_arrays(model, arrays)
     return model
+
+
+def load_published(
+    path: Path, architecture: str, scale: int, overrides: Mapping[str, Any] | None = None
+) -> nnx.Module:
+    """The network that a published file holds, which does not say what it is.
+
+    Args:
+        path: as of `load_torch`.
+        architecture: one of `jaxsr.names()`.
+        scale: how many times more rows and columns come out.
+        overrides: hyperparameters that differ from the architecture's.
+
+    Raises:
+        InputError: one line that names the file, for whatever is wrong.
+    """
+    from flax import nnx
+
+    try:
+        shapes = nnx.eval_shape(lambda: zoo.build(architecture, scale=scale, **(overrides or {})))
+        return load_torch(shapes, path)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}".replace("`", "")) from None
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:

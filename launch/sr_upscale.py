@@ -26,7 +26,6 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -35,7 +34,7 @@ import jaxsr
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
 from jaxfleet.places import make_folder, place, write_atomically
-from jaxsr import degrade, network_files
+from jaxsr import degrade, network_files, weights
 from jaxsr.upscale import SMALLEST_TILE
 from launch import flagdefs
 
@@ -229,7 +228,7 @@ def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
     if config.architecture:
         assert config.scale is not None
         scale = config.scale
-        model = load_published(path, config.architecture, scale)
+        model = weights.load_published(path, config.architecture, scale)
     else:
         saved = network_files.read(path)
         model, scale = saved.build(), saved.scale
@@ -246,19 +245,6 @@ def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
         )
 
     return enlarge, scale
-
-
-def load_published(path: Path, architecture: str, scale: int) -> nnx.Module:
-    """A network with published weights.
-
-    Raises:
-        InputError: if there is no such network or file, or the weights do not fit (by name).
-    """
-    try:
-        shapes = nnx.eval_shape(lambda: jaxsr.build(architecture, scale=scale))
-        return jaxsr.load_torch(shapes, path)
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        raise InputError(str(error).replace("`", "")) from None
 
 
 def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> list[Path]:
