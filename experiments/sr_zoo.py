@@ -34,7 +34,6 @@ from jaxsr.fleets import Trained
 from jaxsr.training import Program
 from jaxsr.upscale import run as run_network
 
-NETWORKS = "networks"  # folder of the run directory
 GIGA = 1e9
 _NEUTRAL = (
     *("checkpoint_minutes", "dry_run", "shard", "num_shards", "strategy", "fleet_group"),
@@ -80,11 +79,11 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     if not config.benchmark:
         raise InputError("--benchmark is empty; name a set to measure networks on.")
     plan.refuse_twice("benchmark", [evaluation.parse_set(text)[0] for text in config.benchmark])
+    pool = _Pool(config)
     for scale in config.scale:
         for text in config.benchmark:
-            evaluation.load_set(*evaluation.parse_set(text), scale)
+            pool.benchmark(text, scale)
     features = _load_features(config)
-    pool = _Pool(config)
     fleet_list = make_fleets(config, networks, features, shard)
     if config.dry_run:
         return sr_zoo_cost.describe(config, fleet_list)
@@ -99,7 +98,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     results = store.Store(run_dir, facts, schema(), network={}, shard=shard)
     try:
         with places.naming(run_dir):
-            places.make_folder(run_dir / NETWORKS, "--run_dir")
+            places.make_folder(run_dir / sr_evaluation.NETWORKS, "--run_dir")
             _train(config, run_dir, networks, fleet_list, pool, results)
             done = len(jaxfleet.open(run_dir))
             if done < len(networks):
@@ -132,9 +131,12 @@ class _Pool:
             data_dir=self.config.data_dir or None,
         )
 
-    def _benchmark(self, scale: int) -> evaluation.BenchmarkSet:
-        """The one that is looked at while networks train."""
-        return evaluation.load_set(*evaluation.parse_set(self.config.benchmark[0]), scale)
+    def _benchmark(self, text: str, scale: int) -> evaluation.BenchmarkSet:
+        return evaluation.load_set(*evaluation.parse_set(text), scale)
+
+    def validation(self, scale: int) -> evaluation.BenchmarkSet:
+        """The set that is looked at while networks train."""
+        return self.benchmark(self.config.benchmark[0], scale)
 
     def digest(self, training_set: TrainingSet) -> str:
         """Of the photographs, at the first of the scales."""
@@ -189,7 +191,7 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
             strategy=fleet.strategy(config, jax.local_devices()),
             log_every=min(config.log_every, recipe.num_iters),
             validate_every=config.validate_every or max(1, recipe.num_iters // 10),
-            validate=lambda model: _measure(model, pool.benchmark(scale))["psnr_y_db"],
+            validate=lambda model: _measure(model, pool.validation(scale))["psnr_y_db"],
             skip=skip,
             work=fleet.flops / GIGA,
         )
@@ -223,9 +225,9 @@ def _keep(
     )
     measured = {"psnr_y_db": float("nan"), "ssim_y": float("nan")}
     if trained.status == "done":
-        path = run_dir / NETWORKS / f"{network.name}.safetensors"
+        path = sr_evaluation.network_path(run_dir, network.name)
         network_files.write(path, saved, half=config.half_weights)
-        measured = _measure(network_files.read(path).build(), pool.benchmark(network.scale))
+        measured = _measure(network_files.read(path).build(), pool.validation(network.scale))
     return {
         "trial_id": network.trial_id,
         **facts,
@@ -257,7 +259,7 @@ def _beginning(
     """Parameters that a network goes on from; None where they are drawn."""
     if config.pretraining == "none" or network.loss == "l1":
         return None
-    path = run_dir / NETWORKS / f"{network.name_with('l1')}.safetensors"
+    path = sr_evaluation.network_path(run_dir, network.name_with("l1"))
 
     def read() -> Any:
         if not path.exists():  # its training diverged, and so will this one, at once
@@ -271,10 +273,12 @@ def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int
     """Networks in the table whose files are gone."""
     if not done:
         return set()
-    there = set(places.names(run_dir / NETWORKS))
+    there = set(places.names(run_dir / sr_evaluation.NETWORKS))
     frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "status"])
     saved = frame[frame["status"] == "done"]["trial_id"].tolist()
-    return {i for i in saved if f"{networks[i].name}.safetensors" not in there}
+    return {
+        i for i in saved if sr_evaluation.network_path(run_dir, networks[i].name).name not in there
+    }
 
 
 def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]:

@@ -85,16 +85,12 @@ class _Lane:
     """A device, or several: what is there, the group that is trained, and that group's states."""
 
     mesh: Mesh
+    everywhere: NamedSharding  # a copy on each of its devices
     constants: Constants
     datasets: dict[int, data.Dataset]
     group: _Group | None = None
     states: Any = None
     updates: int = 0  # made in the last segment, of all its networks
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """A copy on each of its devices."""
-        return NamedSharding(self.mesh, PartitionSpec())
 
 
 class Trainer:
@@ -140,9 +136,9 @@ class Trainer:
         self._lanes = []
         for some in [devices] if strategy.spread else [[device] for device in devices]:
             mesh = jax.make_mesh((len(some),), (groups.BATCH,), (AxisType.Auto,), devices=some)
-            lane = _Lane(mesh, program.constants, {})
-            lane.constants = jax.device_put(program.constants, lane.everywhere)
-            self._lanes.append(lane)
+            everywhere = NamedSharding(mesh, PartitionSpec())
+            constants = jax.device_put(program.constants, everywhere)
+            self._lanes.append(_Lane(mesh, everywhere, constants, {}))
         self._waiting = self._grouped(left)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(self._lanes))
         self._advance = groups.compiled(
@@ -223,7 +219,8 @@ class Trainer:
         total = self.program.recipe.num_iters
         ended = False
         while not ended:
-            event = min(total, *(group.iteration // n * n + n for n in self._events))
+            every = (self.log_every, self.validate_every)
+            event = min(total, *(group.iteration // n * n + n for n in every))
             count = min(self.strategy.updates, event - group.iteration)
             self._call(lane, group, count)
             group.iteration += count
@@ -237,10 +234,6 @@ class Trainer:
         lane.updates = (group.iteration - first) * len(group.jobs)
         group.seconds += time.perf_counter() - start
         return self._collect(lane, group) if ended else []
-
-    @property
-    def _events(self) -> tuple[int, int]:
-        return self.log_every, self.validate_every
 
     def _place(self, lane: _Lane, group: _Group) -> None:
         """Draws weights, or takes those of the host, and sends them and their data."""
