@@ -80,6 +80,13 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
     }
     features = None if vgg_weights is None else feature_networks.load_vgg19(vgg_weights)
     vgg_checksum = "" if vgg_weights is None else _checksum_of_file(Path(vgg_weights).expanduser())
+    truths = {
+        (scale, one.name): None
+        if features is None
+        else evaluation.features_of_truths(features, one)
+        for scale, some in benchmark_sets.items()
+        for one in some
+    }
     rows = _kept(read(run_dir), entries, benchmark_sets)
     rows["source"] = rows["set"].map(sources).fillna(rows["source"])
     for number, entry in enumerate(entries, 1):
@@ -88,7 +95,9 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
             continue
         network = network_of(entry)
         for one in missing:
-            found = pd.DataFrame(evaluation.measure(network, one, features)).assign(
+            true_features = truths[entry.facts["scale"], one.name]
+            measured = evaluation.measure(network, one, features, true_features)
+            found = pd.DataFrame(measured).assign(
                 network=entry.name,
                 **entry.facts,
                 source=sources[one.name],

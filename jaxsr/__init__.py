@@ -22,13 +22,22 @@ Fingerprints proper, from what a denoiser takes away:
 - `jaxsr.correlation`: normalised cross-correlation, and the energy of its peak.
 - `jaxsr.periodicity`: what an up-sampling grid repeats every 2, 3, 4 or 8 pixels.
 
+Which network made a picture, and how was it built:
+
+- `Gallery.open()`, `.identify(picture)`, `.add(name, pictures)`: the tool.
+- `jaxsr.attribution`: all methods behind one interface; `jaxsr.grid_statistics` is the strongest
+  of them and learns in minutes, `jaxsr.networks.convnext` the network classifier of the paper.
+- `jaxsr.open_set`, `jaxsr.calibration`, `jaxsr.class_distances`, `jaxsr.perturbations`: how sure,
+  how far apart, and how much a picture may suffer on its way.
+
 What it is trained on and for stays in its modules: `jaxsr.degrade` (MATLAB's bicubic reduction),
 `jaxsr.data` (photographs on the device, random crops), `jaxsr.losses` and `jaxsr.feature_networks`.
 
 How they are trained: `jaxsr.training`, and side by side, `jaxsr.fleets`; how well they do:
-`jaxsr.evaluation`. The attribution of images to networks is not here yet.
+`jaxsr.evaluation`.
 """
 
+from jaxsr.gallery import Gallery
 from jaxsr.network_files import load, save
 from jaxsr.residuals import noise_residual
 from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
@@ -37,6 +46,7 @@ from jaxsr.weights import load_torch
 from jaxsr.zoo import build, count_parameters, names
 
 __all__ = [
+    "Gallery",
     "azimuthal_average",
     "build",
     "count_parameters",

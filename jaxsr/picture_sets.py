@@ -26,7 +26,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -134,6 +134,29 @@ class PictureSet:
                 )
             crops[place] = central(self.picture(row), crop_px)
         return crops
+
+
+class Pictures(Sequence[np.ndarray]):
+    """The pictures of a set, [H, W, 3] uint8, each read when it is asked for."""
+
+    def __init__(self, pictures: PictureSet) -> None:
+        """Of this set, in its order."""
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self._pictures)
+
+    @overload
+    def __getitem__(self, place: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Pictures": ...
+    def __getitem__(self, place: int | slice) -> "np.ndarray | Pictures":
+        """One of them, or several, which are not read yet."""
+        if isinstance(place, slice):
+            index = self._pictures.index.iloc[place].reset_index(drop=True)
+            return Pictures(PictureSet(self._pictures.run_dir, index))
+        return self._pictures.picture(range(len(self))[place])
 
 
 def open(run_dir: str | Path) -> PictureSet:

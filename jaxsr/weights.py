@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flax import nnx
 
 # Where training code keeps the state_dict within a file; averaged weights before raw ones.
-_NESTED = ("params_ema", "params", "state_dict")
+_NESTED = ("params_ema", "params", "state_dict", "model")
 
 
 def load_torch(

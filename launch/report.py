@@ -4,7 +4,7 @@
 
 reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained. That of
 a run which launch/collection_import.py made has pictures only where --photos says what they are of.
-Works on runs of launch/siren_grid.py and launch/sr_zoo.py.
+Works on runs of launch/siren_grid.py, launch/sr_zoo.py and launch/sr_attribution.py.
 """
 
 import dataclasses
@@ -14,7 +14,14 @@ from dataclasses import field
 from pathlib import Path
 
 import jaxfleet
-from experiments import collection_import, siren_grid, sr_zoo, sr_zoo_report
+from experiments import (
+    collection_import,
+    siren_grid,
+    sr_attribution_files,
+    sr_attribution_report,
+    sr_zoo,
+    sr_zoo_report,
+)
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from launch import flagdefs
@@ -42,6 +49,8 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     Raises:
         InputError: if the directory is none of a run, or no network is finished yet.
     """
+    if (run_dir / sr_attribution_files.MANIFEST).exists():
+        return f"Look at {sr_attribution_report.write(run_dir)}"
     table = jaxfleet.open(run_dir)
     if sr_zoo.is_zoo(table.manifest):
         return f"Look at {sr_zoo_report.write(run_dir)}"

@@ -52,7 +52,7 @@ def test_the_names_that_outsiders_rely_on_are_there():
     assert {"log_power_spectrum", "azimuthal_average", "dct2"} <= set(dir(jaxsr))
     assert {"noise_residual"} <= set(dir(jaxsr))
     assert {"names", "build", "count_parameters", "load_torch"} <= set(dir(jaxsr))
-    assert {"save", "load", "upscale"} <= set(dir(jaxsr))
+    assert {"save", "load", "upscale", "Gallery"} <= set(dir(jaxsr))
 
 
 def test_import_is_light():

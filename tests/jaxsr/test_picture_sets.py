@@ -104,6 +104,23 @@ def test_crops_are_of_the_middle_in_the_order_asked_for(folder):
         pictures.crops(9)
 
 
+def test_pictures_are_a_sequence_that_reads_what_is_asked_for(folder):
+    pictures = picture_sets.Pictures(picture_sets.open(folder).only(network="b-x4"))
+    assert len(pictures) == 3
+    for pixels, image_id in zip(pictures, PICTURES, strict=True):
+        np.testing.assert_array_equal(pixels, pixels_of("b-x4", image_id))
+    np.testing.assert_array_equal(pictures[-1], pixels_of("b-x4", "noon"))
+    backwards = pictures[:0:-1]
+    assert len(backwards) == 2
+    np.testing.assert_array_equal(backwards[1], pixels_of("b-x4", "dusk"))
+    with pytest.raises(IndexError):
+        pictures[3]
+    (folder / picture_sets.file_of("b-x4", "dusk")).unlink()
+    assert len(pictures[1:]) == 2  # nothing is read yet
+    with pytest.raises(InputError, match=r"dusk\.png: missing or changed"):
+        pictures[1:][0]
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.data())
 def test_as_much_lies_on_either_side_of_a_central_crop(height, width, data):
     crop_px = data.draw(st.integers(1, min(height, width)))

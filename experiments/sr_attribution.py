@@ -1,0 +1,353 @@
+"""Which network made a picture: attributors that learn it, and how often they are right.
+
+Attributors learn from the training photographs of a folder of pictures that networks made, are
+calibrated on its validation photographs, and are tested on every square of its test photographs.
+What is left behind, and where: `experiments.sr_attribution_files`.
+
+Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, section 4.
+
+Letters: N crops or pictures, c side of a crop in pixels, K classes.
+"""
+
+import dataclasses
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import (
+    sr_attribution_features,
+    sr_attribution_files,
+    sr_attribution_report,
+    sr_attribution_tables,
+)
+from experiments.sr_attribution_config import CONVNEXT, AttributionConfig
+from experiments.sr_attribution_features import TSNE_ENDING
+from experiments.sr_attribution_tables import Predictions
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxfleet.splits import SPLITS
+from jaxsr import attribution, calibration, picture_sets
+from jaxsr.attribution import Attributor
+from jaxsr.picture_sets import Pictures, PictureSet
+
+_TRAIN, _VALIDATION, _TEST = SPLITS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """What is to be told apart.
+
+    Attributes:
+        classes: K rows: `network`, `kind` and `picture_sets.FACTS`.
+        splits: train, validation and test -> pictures; without validation where there is none.
+        crop_px: c.
+    """
+
+    classes: pd.DataFrame
+    splits: dict[str, PictureSet]
+    crop_px: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes."""
+        return tuple(self.classes["network"])
+
+    def labelled(self, split: str) -> tuple[Pictures, np.ndarray]:
+        """Pictures of a split and the class of each, [N] int64."""
+        pictures = self.splits[split]
+        return Pictures(pictures), pd.Index(self.names).get_indexer(pictures.index["network"])
+
+    def count(self, split: str) -> int:
+        """Crops side by side in all pictures of a split; 0 where there is none."""
+        if split not in self.splits:
+            return 0
+        sizes = self.splits[split].index[["height", "width"]] // self.crop_px
+        return int(sizes.prod(axis=1).sum())
+
+
+def run(config: AttributionConfig, run_dir: Path) -> str:
+    """Trains and tests the attributors that are not there yet; makes tables and the report.
+
+    Returns:
+        How often each method is right, and where the report is; of a dry run, what would be done.
+
+    Raises:
+        InputError: for flags, pictures and directories that cannot be used; then nothing is made.
+        OSError: if the disk is full; what was made before stays and is whole.
+    """
+    task = make_task(config)
+    planned = list(itertools.product(dict.fromkeys(config.method), dict.fromkeys(config.seed)))
+    if config.dry_run:
+        return _describe(task, planned)
+    pictures = picture_sets.checksum(
+        "".join(
+            pd.concat(own.index for own in task.splits.values())["file_checksum"].sort_values()
+        ).encode()
+    )
+    facts = {
+        "crop_px": config.crop_px,
+        "features_per_class": config.features_per_class,
+        "pictures": pictures,
+        "source": config.pictures,
+        "counts": {split: len(own) for split, own in task.splits.items()},
+        "classes": task.classes.to_dict("records"),
+        "options": {method: config.options(method) for method, _ in planned},
+    }
+    sr_attribution_files.claim(run_dir, facts)
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        places.make_folder(run_dir / sr_attribution_files.MODELS, "--run_dir")
+        _make(config, run_dir, task, planned)
+        if config.tsne and config.features_per_class:
+            _add_tsne(run_dir)
+        page = sr_attribution_report.write(run_dir)
+        places.write_atomically(run_dir / "DONE", b"")
+    return f"{sr_attribution_report.summary(run_dir)}\nLook at {page}"
+
+
+def make_task(config: AttributionConfig) -> Task:
+    """The pictures that flags name, by split.
+
+    Raises:
+        InputError: if there are none, fewer than two classes, a class without pictures to learn
+            from or to be tested on, or a picture smaller than a crop.
+    """
+    found = picture_sets.open(config.pictures)
+    found = found.only(kind=config.classes, **config.filters())
+    index = found.index
+    small = index[index[["height", "width"]].min(axis=1) < config.crop_px]
+    if len(small):
+        raise InputError(
+            f"{small['file'].iloc[0]} is smaller than a crop of --crop_px={config.crop_px}; take "
+            "smaller crops."
+        )
+    classes = index.drop_duplicates("network")[sr_attribution_files.class_columns()]
+    classes = classes.reset_index(drop=True)
+    if len(classes) < 2:
+        raise InputError(
+            f"--pictures={config.pictures}: {len(classes)} class is left; there must be two."
+        )
+    for split in (_TRAIN, _TEST):
+        without = set(classes["network"]) - set(index.loc[index["split"] == split, "network"])
+        if without:
+            raise InputError(
+                f"--pictures={config.pictures} has no {split} photograph of {min(without)}; make "
+                "pictures of more photographs, which their names divide."
+            )
+    splits = {split: found.only(split=split) for split in set(index["split"])}
+    return Task(
+        classes, {split: splits[split] for split in SPLITS if split in splits}, config.crop_px
+    )
+
+
+def evaluate(
+    attributor: Attributor,
+    pictures: Sequence[np.ndarray],
+    *,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """What an attributor says of every crop of pictures.
+
+    Args:
+        attributor: of K classes.
+        pictures: [H, W, 3] uint8 each, no smaller than a crop.
+        on_batch: called with the crops of each batch when it is done.
+
+    Returns:
+        N rows of `picture`, its place; `tile`, the crop's place in it; `acutance`; and [N, K]
+        float32 log scores.
+    """
+    rows, scores = [], []
+    for places_of, crops in _batches(pictures, attributor.crop_px):
+        sharp = attribution.in_batches(sr_attribution_features.acutance, crops)
+        rows.append(places_of.assign(acutance=sharp.astype(np.float64)))
+        scores.append(attributor.log_scores(crops))
+        on_batch(len(crops))
+    return pd.concat(rows, ignore_index=True), np.concatenate(scores)
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _make(
+    config: AttributionConfig, run_dir: Path, task: Task, planned: Sequence[tuple[str, int]]
+) -> None:
+    """Every attributor that is planned, its features and predictions."""
+    there = sr_attribution_files.read_predictions(run_dir)
+    done = (
+        set()
+        if there is None
+        else set(zip(there.frame["method"], there.frame["seed"], strict=True))
+    )
+    missing = [pair for pair in planned if pair not in done]
+    if missing:
+        (run_dir / "DONE").unlink(missing_ok=True)
+    crops = sum(map(task.count, (_VALIDATION, _TEST)))
+    work = len(missing) * (len(task.splits[_TRAIN]) + crops)
+    before = len(planned) - len(missing)
+    with Progress(len(planned), work, fits_done=before, unit="attributors", work="crops") as shown:
+        for method, seed in missing:
+            attributor, temperature = _attributor(config, run_dir, task, method, seed, shown)
+            if config.features_per_class:
+                _add_features(config, run_dir, task, attributor, f"{method}-{seed}")
+            new = _predict(task, attributor, seed, temperature, shown)
+            there = new if there is None else _joined(there, new)
+            sr_attribution_files.write_predictions(run_dir, there)
+            shown.update(0, [float("nan")])
+
+
+def _attributor(
+    config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
+) -> tuple[Attributor, float]:
+    """The attributor of a file, or a new one, which is kept; and its temperature."""
+    path = run_dir / sr_attribution_files.MODELS / f"{method}-{seed}.safetensors"
+    if path.exists():
+        attributor = attribution.load(path)
+        shown.update(len(task.splits[_TRAIN]) + task.count(_VALIDATION))
+        return attributor, float(attribution.facts_of(path)["temperature"])
+    start = time.monotonic()
+    pictures, labels = task.labelled(_TRAIN)
+    validation = task.labelled(_VALIDATION) if _VALIDATION in task.splits else None
+    checkpoints = run_dir / sr_attribution_files.CHECKPOINTS / path.stem
+    kept: dict[str, Any] = {}
+    if method == CONVNEXT:
+        places.make_folder(checkpoints.parent, "--run_dir")
+        kept = {"checkpoint": checkpoints, "on_epoch": functools.partial(_say, shown, path.stem)}
+    attributor = attribution.fit(
+        method,
+        pictures,
+        labels,
+        task.names,
+        crop_px=task.crop_px,
+        seed=seed,
+        validation=validation,
+        progress=_Part(shown, len(pictures)),
+        **config.options(method),
+        **kept,
+    )
+    temperature = 1.0
+    if validation is not None:
+        rows, log_scores = evaluate(attributor, validation[0], on_batch=shown.update)
+        truth = validation[1][rows["picture"]]
+        temperature = calibration.fit_temperature(log_scores, truth)
+    facts = {
+        "temperature": temperature,
+        "seed": seed,
+        "seconds": time.monotonic() - start,
+        "training_pictures": len(pictures),
+        "validation_crops": task.count(_VALIDATION),
+    }
+    attribution.save(attributor, path, facts)
+    places.remove_folder(checkpoints)
+    return attributor, temperature
+
+
+def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -> None:
+    shown.note(f"{name}: epoch {epoch}, loss {loss:.3f}, right on validation {accuracy:.1%}")
+
+
+class _Part:
+    """Passes the part of a training that is done, 0 to 1, on to a display, as crops."""
+
+    def __init__(self, shown: Progress, crops: int) -> None:
+        self._shown, self._crops, self._done = shown, crops, 0.0
+
+    def __call__(self, part: float) -> None:
+        self._shown.update(self._crops * max(0.0, part - self._done))
+        self._done = max(self._done, part)
+
+
+def _predict(
+    task: Task, attributor: Attributor, seed: int, temperature: float, shown: Progress
+) -> Predictions:
+    """What an attributor says of every test crop."""
+    pictures, _ = task.labelled(_TEST)
+    rows, log_scores = evaluate(attributor, pictures, on_batch=shown.update)
+    known = task.splits[_TEST].index.iloc[rows["picture"]].reset_index(drop=True)
+    best = log_scores.argmax(axis=1)
+    log_probabilities = calibration.calibrated(log_scores, temperature)
+    predicted = np.asarray(task.names)[best]
+    frame = pd.DataFrame(
+        {
+            "method": attributor.method,
+            "seed": seed,
+            "network": known["network"],
+            "image_id": known["image_id"],
+            "tile": rows["tile"],
+            "predicted": predicted,
+            "is_correct": known["network"].to_numpy() == predicted,
+            "probability": np.exp(log_probabilities.max(axis=1).astype(np.float64)),
+            "temperature": temperature,
+            "acutance": rows["acutance"],
+            "psnr_y_db": known["psnr_y_db"],
+        }
+    )
+    return Predictions(frame, log_scores, task.classes)
+
+
+def _batches(
+    pictures: Sequence[np.ndarray], crop_px: int
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """All crops of pictures, `attribution.BATCH` at a time, and where each comes from."""
+    found = (
+        (place, tile, crop)
+        for place, picture in enumerate(pictures)
+        for tile, crop in enumerate(attribution.tiles(picture, crop_px))
+    )
+    while some := list(itertools.islice(found, attribution.BATCH)):
+        place, tile, crops = zip(*some, strict=True)
+        yield pd.DataFrame({"picture": place, "tile": tile}), np.stack(crops)
+
+
+def _joined(one: Predictions, other: Predictions) -> Predictions:
+    frame = pd.concat([one.frame, other.frame], ignore_index=True)
+    return Predictions(frame, np.concatenate([one.log_scores, other.log_scores]), one.classes)
+
+
+def _add_features(
+    config: AttributionConfig, run_dir: Path, task: Task, attributor: Attributor, name: str
+) -> None:
+    """Features of the middles of some test pictures of every class."""
+    pictures = task.splits[_TEST]
+    rows = sr_attribution_features.chosen_rows(pictures.index, config.features_per_class)
+    parts = []
+    for start in range(0, len(rows), attribution.BATCH):
+        some = rows[start : start + attribution.BATCH].tolist()
+        parts.append(attributor.features(pictures.crops(task.crop_px, some)))
+    arrays = sr_attribution_files.read_features(run_dir)
+    arrays["network"] = pictures.index["network"].iloc[rows].to_numpy(str)
+    arrays["image_id"] = pictures.index["image_id"].iloc[rows].to_numpy(str)
+    arrays[name] = np.concatenate(parts)
+    sr_attribution_files.write_features(run_dir, arrays)
+
+
+def _add_tsne(run_dir: Path) -> None:
+    """The t-SNE of the first seed of the best method, where scikit-learn is installed."""
+    arrays = sr_attribution_files.read_features(run_dir)
+    predictions = sr_attribution_files.read_predictions(run_dir)
+    if predictions is None or not sr_attribution_features.has_tsne():
+        return
+    best = sr_attribution_tables.best_method(predictions)
+    name = sr_attribution_features.first_seeds(arrays)[best]
+    key = f"{name}{TSNE_ENDING}"
+    if key not in arrays and len(arrays[name]) >= sr_attribution_features.LEAST:
+        arrays[key] = sr_attribution_features.tsne(arrays[name])
+        sr_attribution_files.write_features(run_dir, arrays)
+
+
+def _describe(task: Task, planned: Sequence[tuple[str, int]]) -> str:
+    """What would be done."""
+    counts = (f"{len(own):,} {split}" for split, own in task.splits.items())
+    return "\n".join(
+        [
+            f"{len(task.classes)} classes; pictures: {', '.join(counts)}",
+            f"{len(planned)} attributors: {', '.join(f'{m}-{s}' for m, s in planned)}",
+            f"each is tested on {task.count(_TEST):,} crops of {task.crop_px} pixels",
+        ]
+    )

@@ -1,0 +1,177 @@
+"""Flags of attribution: which pictures, which methods, and what is looked at besides."""
+
+import dataclasses
+from dataclasses import field
+from typing import Any
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution, convnext_attribution, picture_sets
+from jaxsr.networks import convnext
+
+CONVNEXT = "convnext"
+CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
+
+
+@dataclasses.dataclass(frozen=True)
+class AttributionConfig:
+    """Flags of `launch/sr_attribution.py`."""
+
+    pictures: str = field(
+        default="runs/sr_images",
+        metadata={
+            "group": "Pictures",
+            "help": "Run directory of launch/sr_images.py. Its split train is learnt from, "
+            "validation says how sure to be, test is for the tables.",
+        },
+    )
+    classes: tuple[str, ...] = field(
+        default=("network",),
+        metadata={
+            "help": "What kind of makers are told apart.",
+            "choices": picture_sets.KINDS,
+        },
+    )
+    where: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "COLUMN=VALUE of the index of the pictures, such as scale=2 or loss=l1: only "
+            "those. Of one column given twice, either value serves."
+        },
+    )
+    crop_px: int = field(
+        default=attribution.CROP_PX,
+        metadata={
+            "help": "Side of the squares that are told apart; every square of a test picture that "
+            "fits beside the others is a test.",
+            "lower": 16,
+        },
+    )
+    method: tuple[str, ...] = field(
+        default=CLASSICAL,
+        metadata={
+            "group": "Attributors",
+            "help": "How networks are told apart.",
+            "choices": attribution.METHODS,
+        },
+    )
+    seed: tuple[int, ...] = field(
+        default=(0,),
+        metadata={
+            "help": "Of an attributor; with several the tables have deviations.",
+            "lower": 0,
+        },
+    )
+    convnext_size: str = field(
+        default="atto",
+        metadata={
+            "group": "Method convnext",
+            "help": "Of the network; the paper's is base.",
+            "choices": tuple(convnext.SIZES),
+        },
+    )
+    convnext_inputs: str = field(
+        default="rgb",
+        metadata={
+            "help": "rgb, as in the paper, or residual: what is finer than a pixel or so.",
+            "choices": convnext_attribution.INPUTS,
+        },
+    )
+    convnext_weights: str = field(
+        default="",
+        metadata={
+            "help": "File of a ConvNeXt of this size to go on from, such as ImageNet's, or of an "
+            "attributor; empty to draw weights."
+        },
+    )
+    convnext_stem_stride: int = field(
+        default=convnext.STEM_PX,
+        metadata={
+            "help": "Pixels between windows of the first layer: 4 as in the paper; 2 or 1 keep "
+            "finer structure, at 4 or 16 times the cost.",
+            "choices": convnext.STEM_STRIDES,
+        },
+    )
+    head_epochs: int = field(
+        default=3,
+        metadata={"help": "In which only the last layer trains, if weights are given.", "lower": 0},
+    )
+    epochs: int = field(
+        default=15, metadata={"help": "In which all weights train, at most.", "lower": 1}
+    )
+    batch_size: int = field(default=16, metadata={"help": "Crops in an update.", "lower": 1})
+    learning_rate: float = field(
+        default=5e-4, metadata={"help": "Of Adamax, at the beginning.", "lower": 0}
+    )
+    dtype: str = field(
+        default="float32",
+        metadata={
+            "help": "What is computed in while it trains; weights are float32.",
+            "choices": ("float32", "bfloat16"),
+        },
+    )
+    features_per_class: int = field(
+        default=20,
+        metadata={
+            "group": "Analyses",
+            "help": "Middles of test pictures of a class that distances between classes and t-SNE "
+            "are of; 0 for neither.",
+            "lower": 0,
+        },
+    )
+    tsne: bool = field(
+        default=True,
+        metadata={"help": "Whether there is a t-SNE, of the first seed; needs scikit-learn."},
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata={
+            "group": "Run",
+            "help": "Says which attributors would be trained, and on how much.",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses flags that leave nothing to do, or say it in another way.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        for name in ("method", "seed", "classes"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs a value.")
+        self.filters()
+
+    def filters(self) -> dict[str, list[Any]]:
+        """`where`, as column -> values, whole numbers as such.
+
+        Raises:
+            InputError: for what is not COLUMN=VALUE.
+        """
+        wanted: dict[str, list[Any]] = {}
+        for text in self.where:
+            column, sign, value = text.partition("=")
+            if not sign or column not in picture_sets.COLUMNS:
+                raise InputError(
+                    f"--where={text}: write COLUMN=VALUE, such as scale=2; columns are "
+                    f"{', '.join(picture_sets.COLUMNS)}."
+                )
+            numeric = picture_sets.schema().field(column).type == "int64"
+            if numeric and not value.isdecimal():
+                raise InputError(f"--where={text}: {value} is no whole number.")
+            wanted.setdefault(column, []).append(int(value) if numeric else value)
+        return wanted
+
+    def options(self, method: str) -> dict[str, Any]:
+        """What `jaxsr.attribution.fit` is told besides, for a method; JSON can hold it."""
+        if method != CONVNEXT:
+            return {}
+        return {
+            "size": self.convnext_size,
+            "inputs": self.convnext_inputs,
+            "weights": self.convnext_weights or None,
+            "stem_stride": self.convnext_stem_stride,
+            **{name: getattr(self, name) for name in _TRAINING},
+        }
+
+
+_TRAINING = ("head_epochs", "epochs", "batch_size", "learning_rate", "dtype")

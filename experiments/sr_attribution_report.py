@@ -1,0 +1,385 @@
+"""The page of an attribution run: `report.html`, and its tables as `results.json`."""
+
+import functools
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import (
+    page,
+    sr_attribution_features,
+    sr_attribution_figures,
+    sr_attribution_files,
+    sr_attribution_tables,
+)
+from experiments.page import Drawing
+from experiments.sr_attribution_features import TSNE_ENDING
+from experiments.sr_attribution_figures import Line
+from experiments.sr_attribution_tables import Predictions
+from jaxfleet import places
+from jaxfleet.errors import InputError
+
+Tables = Mapping[str, pd.DataFrame]
+
+_QUALITY_LABELS = {
+    "acutance": "acutance of the crop: variance of the Laplacian of luma (grey levels²)",
+    "psnr_y_db": "PSNR-Y of the picture (dB)",
+}
+
+
+def write(run_dir: Path) -> Path:
+    """Writes `report.html`, `figures/*.png` and `results.json`; returns the page's path.
+
+    Args:
+        run_dir: of launch/sr_attribution.py, complete or not.
+
+    Raises:
+        InputError: if the directory is none of a run, nothing is finished, or a file is damaged.
+    """
+    manifest = sr_attribution_files.read_manifest(run_dir)
+    predictions = _predictions(run_dir)
+    arrays = sr_attribution_files.read_features(run_dir)
+    folder = run_dir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = make_tables(predictions, arrays)
+    drawings = [*_curves(tables), *_matrices(predictions, arrays), *_tsne(predictions, arrays)]
+    sections = {
+        "How often the network is found": _OVERALL_SAID + _overall(tables["overall"]),
+        "By scale, loss, training set and architecture": _wide(
+            tables["by_factor"], {"table": "of", "group": "networks"}
+        ),
+        "With and without an adversary": _wide(tables["quadrants"], {"group": "networks"}),
+        "Seeds told apart": _said(
+            _SEEDS_SAID, _wide(tables["seed_triplets"], {"table": "networks", "group": "of"})
+        ),
+        "Several crops together": _said(
+            _VOTES_SAID, _wide(tables["votes"], {"rule": "rule", "crops_in_vote": "crops"})
+        ),
+        "What wrong answers share with the truth": _said(
+            _ERRORS_SAID, page.table(_named(tables["shared_by_errors"], "method"), _ERRORS)
+        ),
+        "How sure attributors are": _CALIBRATION_SAID
+        + page.table(_named(tables["calibration"], "method"), _CALIBRATION),
+        "Distances between classes": _said(
+            _RATIOS_SAID, page.table(_named(tables["class_distances"], "method", "pairs"), _RATIOS)
+        ),
+        "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings)
+        + _without_tsne(arrays),
+        "Every network": _wide(tables["by_network"], {"network": "network"}),
+        "Settings": page.definitions(_settings(run_dir, manifest)),
+        "What the numbers mean": READING,
+    }
+    text = page.assemble("Which network made a picture?", tiles(predictions), sections)
+    records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+    results = {
+        "format": sr_attribution_files.FORMAT,
+        "crop_px": manifest["crop_px"],
+        "classes": len(predictions.classes),
+        **records,
+    }
+    places.write_atomically(
+        run_dir / sr_attribution_files.RESULTS, json.dumps(results, indent=1).encode()
+    )
+    path = run_dir / "report.html"
+    places.write_atomically(path, text.encode())
+    return path
+
+
+def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> Tables:
+    """Every table of the page, by its name in `results.json`.
+
+    Args:
+        predictions: of a run.
+        arrays: its features, or none.
+    """
+    described = predictions.described()
+    return {
+        "overall": sr_attribution_tables.overall(predictions),
+        "by_factor": sr_attribution_tables.by_factor(predictions),
+        "quadrants": sr_attribution_tables.quadrants(predictions),
+        "seed_triplets": sr_attribution_tables.seed_triplets(predictions),
+        "votes": sr_attribution_tables.votes(predictions),
+        "shared_by_errors": sr_attribution_tables.shared_by_errors(predictions),
+        "calibration": sr_attribution_tables.calibration_errors(predictions),
+        "class_distances": sr_attribution_features.ratio_tables(arrays, predictions.classes),
+        "by_network": sr_attribution_tables.measure(described, ["network"]),
+        **{
+            f"by_{quality}": sr_attribution_tables.by_quality(predictions, quality)
+            for quality in sr_attribution_tables.QUALITIES
+        },
+    }
+
+
+def summary(run_dir: Path) -> str:
+    """A line for each method: how often it is right.
+
+    Raises:
+        InputError: if the directory is none of a run, or nothing is finished.
+    """
+    measured = sr_attribution_tables.overall(_predictions(run_dir))
+    return "\n".join(
+        f"{one['method']}: {sr_attribution_tables.percent(one['accuracy'], one['deviation'])} % of "
+        f"{one['crops']:,} crops, by chance {100 * one['chance']:.2g} %"
+        for one in measured.to_dict("records")
+    )
+
+
+def tiles(predictions: Predictions) -> dict[str, str]:
+    """What stands on top of the page."""
+    frame, classes = predictions.frame, predictions.classes
+    best = sr_attribution_tables.best_method(predictions)
+    measured = sr_attribution_tables.overall(predictions).set_index("method").loc[best]
+    return {
+        "classes": f"{len(classes):,}",
+        "test crops": f"{len(frame.drop_duplicates(['network', 'image_id', 'tile'])):,}",
+        "of photographs": f"{frame['image_id'].nunique():,}",
+        "attributors": f"{len(frame.drop_duplicates(['method', 'seed'])):,}",
+        "best method": best,
+        "its right answers": f"{100 * measured['accuracy']:.1f} %",
+        "by chance": f"{100 / len(classes):.2g} %",
+    }
+
+
+# ------------------------------------------------------------------------------------- the tables
+
+
+_OVERALL = {
+    "method": ("method_id", "{}"),
+    "right (%)": ("right", "{}"),
+    "standard error (%)": ("error", "{:.1%}"),
+    "seeds": ("seeds", "{}"),
+    "test crops": ("crops", "{:,}"),
+    "by chance": ("chance", "{:.2%}"),
+}
+_ERRORS = {
+    "method": ("method_id", "{}"),
+    "same": ("fact", "{}"),
+    "wrong answers": ("share", "{:.1%}"),
+    "by chance": ("chance", "{:.1%}"),
+}
+_CALIBRATION = {
+    "method": ("method_id", "{}"),
+    "temperature": ("temperature", "{:.3g}"),
+    "error before": ("ece_before", "{:.1%}"),
+    "error after": ("ece_after", "{:.1%}"),
+    "mean probability": ("probability", "{:.1%}"),
+    "right": ("accuracy", "{:.1%}"),
+}
+_RATIOS = {
+    "method": ("method_id", "{}"),
+    "pairs of classes": ("pairs_id", "{}"),
+    "pairs": ("count", "{:,}"),
+    "R of the paper": ("paper", "{:.3f}"),
+    "R of its code": ("code", "{:.3f}"),
+}
+
+
+def _overall(measured: pd.DataFrame) -> str:
+    right = [
+        sr_attribution_tables.percent(*values)
+        for values in zip(measured["accuracy"], measured["deviation"], strict=True)
+    ]
+    return page.table(_named(measured.assign(right=right), "method"), _OVERALL)
+
+
+def _wide(long: pd.DataFrame, keys: Mapping[str, str]) -> str:
+    return page.table(*sr_attribution_tables.wide(long, keys)) if len(long) else ""
+
+
+def _named(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """With columns that lead a table on the page."""
+    return frame.rename(columns={name: f"{name}_id" for name in columns})
+
+
+def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
+    """What the run was given, and where it took place."""
+    settings: dict[str, object] = {
+        "pictures": manifest["source"],
+        "crop_px": manifest["crop_px"],
+        "features_per_class": manifest["features_per_class"],
+        **{f"{split} pictures": count for split, count in manifest["counts"].items()},
+    }
+    for method, options in manifest["options"].items():
+        settings |= {f"{method} {name}": value for name, value in options.items()}
+    return settings | {name: manifest[name] for name in ("device", "git_commit", "versions")}
+
+
+# ------------------------------------------------------------------------------------ the figures
+
+
+def _curves(tables: Tables) -> list[Drawing]:
+    """Accuracy along the crops of a vote, acutance and PSNR."""
+    drawings = []
+    majority = tables["votes"]
+    majority = majority[majority["rule"] == sr_attribution_tables.MAJORITY]
+    if len(majority) and majority["crops_in_vote"].max() > 1:
+        draw = functools.partial(
+            sr_attribution_figures.lines,
+            _lines(majority, "crops_in_vote"),
+            x_label="crops of one network that vote",
+        )
+        caption = "The class that most crops vote for. Bars, where there are any: standard errors."
+        drawings.append(Drawing("votes", "Several crops together", caption, draw))
+    for quality, label in _QUALITY_LABELS.items():
+        measured = tables[f"by_{quality}"]
+        if len(measured):
+            draw = functools.partial(
+                sr_attribution_figures.lines,
+                _lines(measured, "middle"),
+                x_label=label,
+                log_x=quality == "acutance" and bool((measured["middle"] > 0).all()),
+            )
+            caption = (
+                "Crops in bins of equal count, each at its median. Bars: standard errors over "
+                "photographs. Networks of all scales together."
+            )
+            heading = "Right answers and " + ("sharpness" if quality == "acutance" else "PSNR-Y")
+            drawings.append(Drawing(quality, heading, caption, draw))
+    return drawings
+
+
+def _lines(measured: pd.DataFrame, x: str) -> dict[str, Line]:
+    """Method -> its curve."""
+    curves = {}
+    for method, own in measured.sort_values(x).groupby("method"):
+        percent = 100.0 * own[["accuracy", "error"]].to_numpy(float)
+        curves[str(method)] = Line(own[x].to_numpy(float), *percent.T)
+    return curves
+
+
+def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
+    """Confusion of every method, and the distances between classes of the best one."""
+    order = sr_attribution_tables.ordered(predictions.classes)
+    groups = _shown(predictions.classes.iloc[order])
+    drawings = []
+    for method in sorted(set(predictions.frame["method"])):
+        own = predictions.of((predictions.frame["method"] == method).to_numpy())
+        draw = functools.partial(
+            sr_attribution_figures.matrix,
+            sr_attribution_tables.confusion(own)[np.ix_(order, order)],
+            groups,
+            label="share of the crops of a network",
+            x_label="answer",
+            y_label="truth",
+        )
+        caption = (
+            "Networks by architecture, and there by scale, loss, training set and seed. Rows sum "
+            "to 1."
+        )
+        drawings.append(
+            Drawing(f"confusion_{method}", f"What {method} takes for what", caption, draw)
+        )
+    best = sr_attribution_tables.best_method(predictions)
+    if best in sr_attribution_features.first_seeds(arrays):
+        ratios = sr_attribution_features.mean_ratios(arrays, predictions.classes, best)["paper"]
+        draw = functools.partial(
+            sr_attribution_figures.matrix,
+            np.minimum(ratios, 1.0)[np.ix_(order, order)],
+            groups,
+            label="R(A, B)",
+            x_label="B",
+            y_label="A",
+        )
+        caption = (
+            f"Distances within classes against those between them, of features of {best}, mean "
+            "over its seeds: 1 (bright) where two networks cannot be told apart."
+        )
+        drawings.append(Drawing("class_distances", "How alike networks are", caption, draw))
+    return drawings
+
+
+def _tsne(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
+    """The plane of t-SNE, once for each fact about networks."""
+    seeds = sr_attribution_features.first_seeds(arrays)
+    best = sr_attribution_tables.best_method(predictions)
+    points = arrays.get(f"{seeds.get(best, '')}{TSNE_ENDING}")
+    if points is None:
+        return []
+    facts = predictions.classes.set_index("network").loc[arrays["network"]].reset_index()
+    groups = {
+        "architecture": _shown(facts),
+        "loss": facts["loss"].replace("", "unknown").tolist(),
+        "scale": [f"×{scale}" for scale in facts["scale"]],
+    }
+    return [
+        Drawing(
+            f"tsne_{fact}",
+            f"Features of {best} by {fact}",
+            "t-SNE of features of the middles of test pictures; a point is a picture.",
+            functools.partial(sr_attribution_figures.scatter, points, names),
+        )
+        for fact, names in groups.items()
+    ]
+
+
+def _shown(classes: pd.DataFrame) -> list[str]:
+    """Architectures, or what stands in for them."""
+    return classes["architecture"].where(classes["architecture"] != "", classes["kind"]).tolist()
+
+
+def _without_tsne(arrays: Mapping[str, np.ndarray]) -> str:
+    if any(name.endswith(TSNE_ENDING) for name in arrays) or not arrays:
+        return ""
+    reason = (
+        "it was not asked for, or there are too few pictures"
+        if sr_attribution_features.has_tsne()
+        else "scikit-learn is not installed"
+    )
+    return f"<p>There is no picture of t-SNE: {html.escape(reason)}.</p>"
+
+
+def _said(said: str, shown: str) -> str:
+    """What stands above a table, if there is one."""
+    return said + shown if shown else ""
+
+
+def _predictions(run_dir: Path) -> Predictions:
+    predictions = sr_attribution_files.read_predictions(run_dir)
+    if predictions is None or not len(predictions.frame):
+        raise InputError(f"{run_dir}: no attributor is tested yet; wait, or repeat its command.")
+    return predictions
+
+
+_OVERALL_SAID = (
+    "<p>Mean over seeds of the attributor ± population standard deviation, where there are "
+    "several. The standard error is over photographs, of which all crops are taken together. In "
+    "the paper ConvNeXt finds 96.0 % of 180 networks of its own and PRNU 14.0 %; of 205, with 25 "
+    "published ones, ConvNeXt 94.3 %, Xception 93.2 %, EfficientNet-B2 92.9 %, ResNet50 81.8 %. Of "
+    "the 25 alone, ConvNeXt finds 87.5 ± 0.6 % (×2 77.4 ± 2.2, ×4 l1 87.9 ± 1.0, ×4 adversarial "
+    "98.7 ± 0.4) and PRNU 10.4 % (0.9, 20.3, 7.3).</p>"
+)
+_SEEDS_SAID = (
+    "<p>The answer is the likeliest of the networks that differ from the true one in their seed "
+    "alone: one in three by chance where there are three.</p>"
+)
+_VOTES_SAID = (
+    "<p>Crops of one network, of different photographs as far as there are enough, are judged "
+    "together: by majority, or by the sum of their log-probabilities. No crop is in two votes.</p>"
+)
+_ERRORS_SAID = (
+    "<p>How often a wrong answer has the same scale, loss, training set or architecture as the "
+    "truth, and how often it would if all wrong answers were as likely.</p>"
+)
+_CALIBRATION_SAID = (
+    "<p>Expected calibration error in 15 bins, as attributors come and with the temperature that "
+    "fits the validation photographs best; without any it is 1.</p>"
+)
+_RATIOS_SAID = (
+    "<p>R is 1 where the pictures of two networks cannot be told apart by their features, near 0 "
+    "where they lie far from each other: the mean distance within classes against that between "
+    "them; the paper’s code takes squared distances to the middles of classes. Means over pairs "
+    "and seeds.</p>"
+)
+READING = """<p>Attributors learn from the training photographs and are tested on squares that lie
+side by side in the test photographs, which no attributor saw. Accuracies are shares of squares that
+are given to the network that made them. The paper’s numbers are of 180 networks, 100 test
+photographs and squares of 224 pixels in their middles; its deviations are over three seeds of the
+classifier.</p>
+<pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
+<p>run in the folder of this page, reads a row for each square and attributor; log_scores are in the
+order of the classes of attribution.json. The tables are in results.json.</p>"""

@@ -1,0 +1,168 @@
+"""What attributors say of crops, in parts that are each made once and kept.
+
+Robustness and open sets share this: pictures, perturbed or not, that are read when they are asked
+for; their crops side by side, a batch at a time; and Parquet files whose rows say what they were
+made from, so that a part of other models or pictures is made again.
+
+Letters: N crops, c side of a crop in pixels.
+"""
+
+import dataclasses
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from jaxfleet import places, store
+from jaxfleet.errors import InputError
+from jaxsr import attribution, perturbations, picture_sets
+from jaxsr.perturbations import Perturbation
+from jaxsr.picture_sets import PictureSet
+
+FORMAT = 1
+PARTS, MODELS, RESULTS = "parts", "models", "results.json"
+MADE_FROM = "made_from"  # the column of it
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Perturbed(Sequence[np.ndarray]):
+    """Pictures of a folder after perturbations; each is read and changed when it is asked for.
+
+    One that is smaller than `least_px` afterwards is mirrored at the right and at the bottom.
+
+    Attributes:
+        pictures: of the folder.
+        plan: row of `pictures` and what happens to it, for each; a row may come several times.
+        least_px: of either side.
+        seed: of what is drawn, together with the names of perturbation, network and photograph.
+    """
+
+    pictures: PictureSet
+    plan: Sequence[tuple[int, Perturbation]]
+    least_px: int = 1
+    seed: int = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.plan)
+
+    def __getitem__(self, place: Any) -> Any:
+        """[H, W, 3] uint8 of one, or several as a sequence of them."""
+        if isinstance(place, slice):
+            return dataclasses.replace(self, plan=self.plan[place])
+        row, perturbation = self.plan[place]
+        names = self.pictures.index[["network", "image_id"]].iloc[row]
+        rng = perturbations.generator(self.seed, perturbation.name, *names)
+        changed = perturbation(self.pictures.picture(row), rng)
+        return perturbations.filled(changed, self.least_px)
+
+
+def unchanged(pictures: PictureSet) -> Perturbed:
+    """The pictures as they are."""
+    nothing = perturbations.parse(perturbations.NONE)
+    return Perturbed(pictures, [(row, nothing) for row in range(len(pictures))])
+
+
+class Batch(NamedTuple):
+    """Crops that lie side by side in pictures.
+
+    Attributes:
+        places: [N] int, which picture each is of.
+        is_filled: [N] bool, whether that was smaller than a crop, and is mirrored.
+        crops: [N, c, c, 3] uint8.
+    """
+
+    places: np.ndarray
+    is_filled: np.ndarray
+    crops: np.ndarray
+
+
+def batches(pictures: Sequence[np.ndarray], crop_px: int) -> Iterator[Batch]:
+    """All crops of pictures, `attribution.BATCH` at a time.
+
+    Args:
+        pictures: [H, W, 3] uint8 each.
+        crop_px: c.
+    """
+    found = (
+        (place, min(picture.shape[:2]) < crop_px, crop)
+        for place in range(len(pictures))
+        for picture in [pictures[place]]
+        for crop in attribution.tiles(perturbations.filled(picture, crop_px), crop_px)
+    )
+    while some := list(itertools.islice(found, attribution.BATCH)):
+        places_of, is_filled, crops = zip(*some, strict=True)
+        yield Batch(np.array(places_of), np.array(is_filled), np.stack(crops))
+
+
+def refuse_small(pictures: PictureSet, crop_px: int) -> None:
+    """Refuses pictures that no crop fits into.
+
+    Raises:
+        InputError: naming one.
+    """
+    sides = pictures.index[["height", "width"]].min(axis=1)
+    if sides.min() < crop_px:
+        raise InputError(
+            f"{pictures.run_dir / pictures.index['file'][sides.idxmin()]} has a side of "
+            f"{sides.min()} pixels, less than a crop of {crop_px}; take smaller crops."
+        )
+
+
+def made_from(pictures: PictureSet, *others: Any) -> str:
+    """Checksum of the pictures and of anything else that JSON can hold."""
+    used = pictures.index[["network", "split", "file_checksum"]].to_numpy().tolist()
+    return picture_sets.checksum(json.dumps([used, *others]).encode())
+
+
+def claim(run_dir: Path, manifest: str) -> None:
+    """Makes a run directory, or refuses one that holds something else.
+
+    Args:
+        run_dir: of the run.
+        manifest: the name of its JSON file, which tells runs of one kind from those of others.
+
+    Raises:
+        InputError: naming what is there.
+    """
+    places.make_folder(run_dir, "--run_dir")
+    others = [name for name in places.names(run_dir) if name != "flags.txt"]
+    if others and manifest not in others:
+        raise InputError(
+            f"--run_dir={run_dir}: not empty ({others[0]}) and no run of this script; give another."
+        )
+    written = {"format": FORMAT, **store.environment()}
+    places.write_atomically(run_dir / manifest, json.dumps(written, indent=1).encode())
+
+
+def read_part(path: Path, inputs: str) -> pd.DataFrame | None:
+    """The rows of a part; None if it is absent, damaged or made from something else."""
+    try:
+        rows = pd.read_parquet(io.BytesIO(path.read_bytes()))
+        whole = len(rows) > 0 and (rows[MADE_FROM] == inputs).all()
+    except (OSError, ValueError, KeyError):
+        return None
+    return rows if whole else None
+
+
+def write_part(path: Path, rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
+    """Writes rows with what they were made from; gives them as they will be read.
+
+    Raises:
+        OSError: naming the file; the old one stays.
+    """
+    places.make_folder(path.parent, "--run_dir")
+    rows = rows.assign(**{MADE_FROM: inputs})
+    places.write_atomically(path, rows.to_parquet(index=False, compression="zstd"))
+    return rows
+
+
+def write_results(run_dir: Path, rows: pd.DataFrame) -> None:
+    """Writes the rows of a table as a list of records; what is not known is null."""
+    text = json.dumps(json.loads(rows.to_json(orient="records", double_precision=6)), indent=1)
+    places.write_atomically(run_dir / RESULTS, text.encode())

@@ -1,0 +1,131 @@
+"""Makes a gallery of the networks that made the pictures of a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.sr_gallery_config import GalleryConfig
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxsr import attribution, calibration, gallery, gallery_files, picture_sets
+from jaxsr.gallery import ClassCard, Gallery
+from jaxsr.picture_sets import Pictures, PictureSet
+
+
+def run(config: GalleryConfig, run_dir: Path) -> str:
+    """Fits an attributor, makes `gallery.safetensors` of it and tries it on test pictures.
+
+    Returns:
+        Where it is, and how good.
+
+    Raises:
+        InputError: for pictures that cannot be used; then nothing is written.
+        OSError: if the disk is full; a gallery that was there stays.
+    """
+    pictures = picture_sets.open(config.pictures)
+    cards = make_cards(pictures.index)
+    check(pictures.index, cards, config)
+    places.make_folder(run_dir, "--run_dir")
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        splits = {
+            split: _labelled(pictures, cards, split)
+            for split in picture_sets.ordered_splits(pictures.index["split"])
+        }
+        learnt, labels = splits["train"]
+        attributor = attribution.fit(
+            config.method,
+            learnt,
+            labels,
+            [card.name for card in cards],
+            crop_px=config.crop_px,
+            seed=config.seed,
+            validation=splits["validation"],
+        )
+        facts = {
+            "method": config.method,
+            "crop_px": config.crop_px,
+            "photographs": int(pictures.index["image_id"].nunique()),
+            "pictures": len(pictures),
+        }
+        made = gallery.make(attributor, cards, splits["train"], splits["validation"], facts=facts)
+        said = f"{len(cards)} classes"
+        if "test" in splits:
+            said += f"; {describe(made, *splits['test'])}"
+        path = run_dir / gallery_files.NAME
+        data = gallery_files.to_bytes(made)
+        places.write_atomically(path, data)
+    return f"{path}: {said}; {len(data) / 1e6:.1f} MB."
+
+
+def make_cards(index: pd.DataFrame) -> list[ClassCard]:
+    """A card for each class of an index, sorted by name.
+
+    Args:
+        index: rows with `jaxsr.picture_sets.COLUMNS`.
+    """
+    cards = []
+    for name, row in index.groupby("network").first().iterrows():
+        known = {fact: row[fact] for fact in gallery.FACTS if row[fact]}
+        facts = {fact: v if isinstance(v, str) else int(v) for fact, v in known.items()}
+        cards.append(ClassCard(str(name), row["kind"], facts))
+    return cards
+
+
+def check(index: pd.DataFrame, cards: Sequence[ClassCard], config: GalleryConfig) -> None:
+    """Refuses pictures that no gallery can be made of.
+
+    Raises:
+        InputError: if there are fewer than two classes, a class has fewer than two pictures to
+            learn from or none to calibrate with, or a picture is smaller than a tile.
+    """
+    if len(cards) < 2:
+        raise InputError(f"--pictures={config.pictures}: one class alone; a gallery needs two.")
+    for split, least in (("train", 2), ("validation", 1)):
+        counts = index[index["split"] == split]["network"].value_counts()
+        for card in cards:
+            if counts.get(card.name, 0) < least:
+                raise InputError(
+                    f"--pictures={config.pictures}: '{card.name}' has {counts.get(card.name, 0)} "
+                    f"pictures of split {split}, and needs {least}; make more with "
+                    "launch/sr_images.py."
+                )
+    small = index[index[["height", "width"]].min(axis=1) < config.crop_px]
+    if len(small):
+        raise InputError(
+            f"--crop_px={config.crop_px}: {small['file'].iloc[0]} is smaller; take smaller tiles."
+        )
+
+
+def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) -> str:
+    """How good a gallery is on pictures of its classes.
+
+    Args:
+        made: the gallery, K classes.
+        pictures: N of [H, W, 3] uint8, N at least 1, of photographs that it does not know.
+        labels: [N] int.
+    """
+    found = [made.identify(picture) for picture in pictures]
+    chances = np.zeros((len(found), len(made.cards)))
+    for row, one in zip(chances, found, strict=True):
+        row[[made.names.index(name) for name, _ in one.ranking]] = [p for _, p in one.ranking]
+    right = np.mean(chances.argmax(axis=1) == labels)
+    known = np.mean([one.is_known for one in found])
+    error = calibration.expected_calibration_error(chances, labels)
+    says = f"of {len(found)} test pictures {right:.1%} rightly attributed, {known:.1%} known"
+    told = [one.is_super_resolved for one in found]
+    truth = [made.cards[label].is_super_resolved for label in labels]
+    if None not in told:
+        agreed = np.mean([x == y for x, y in zip(told, truth, strict=True)])
+        says += f", {agreed:.1%} rightly called super-resolved or not"
+    return f"{says}; expected calibration error {error:.3f}"
+
+
+def _labelled(
+    pictures: PictureSet, cards: Sequence[ClassCard], split: str
+) -> tuple[Pictures, np.ndarray]:
+    """Pictures of a split, and the place of each one's class among the cards."""
+    chosen = pictures.only(split=split)
+    place = {card.name: k for k, card in enumerate(cards)}
+    return Pictures(chosen), chosen.index["network"].map(place).to_numpy(np.int64)

@@ -1,0 +1,277 @@
+"""Which network made a picture: of one, of a folder, and a network more to compare with."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from experiments.sr_identify_config import IdentifyConfig
+from jaxfleet import photos, places
+from jaxfleet.errors import InputError
+from jaxsr import residual_spectra
+from jaxsr.gallery import HYPERPARAMETERS, Gallery, Identification
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXTENSIONS = (*photos.EXTENSIONS, ".bmp", ".gif", ".tif", ".tiff")
+NEAREST = 3  # networks in the picture
+COLUMNS = (
+    *("file", "network", "probability"),
+    *(column for name in HYPERPARAMETERS for column in (name, f"{name}_probability")),
+    *("is_known", "distance", "is_super_resolved", "super_resolved_probability"),
+    *("tiles", "notes", "error"),
+)
+
+
+def identify_file(config: IdentifyConfig) -> str:
+    """What a gallery says of --image; writes --picture if it is asked for.
+
+    Raises:
+        InputError: for a picture or gallery that cannot be used; then nothing is written.
+    """
+    gallery = open_gallery(config)
+    target = checked_target("picture", config.picture)
+    path = Path(config.image).expanduser()
+    if target is not None and target.resolve() == path.resolve():
+        raise InputError(f"--picture={target} is read, and will not be written; name another.")
+    pixels, notes = read_picture(path)
+    try:
+        found = gallery.identify(pixels)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    height, width = pixels.shape[:2]
+    said = f"{path}: {width} x {height} pixels, tiles looked at: {found.num_tiles}"
+    lines = [f"{said} ({notes})" if notes else said, *describe(gallery, found, config.top)]
+    if target is not None:
+        from experiments import figures
+
+        places.write_atomically(target, figures.to_png(lambda: draw(gallery, found, pixels)))
+        lines.append(f"wrote {target}")
+    return "\n".join(lines)
+
+
+def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
+    """What a gallery says of the pictures of --images.
+
+    Returns:
+        A table in CSV with `COLUMNS`, which is written to --out if that is given; how many
+        pictures there are; and how many of them could not be used, which have only an error.
+
+    Raises:
+        InputError: for a gallery that cannot be used, or a folder without pictures.
+    """
+    gallery = open_gallery(config)
+    target = checked_target("out", config.out)
+    paths = find_pictures("images", config.images)
+    rows = [row_of(gallery, path) for path in paths]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if target is not None:
+        places.write_atomically(target, buffer.getvalue().encode())
+    return buffer.getvalue(), len(rows), sum("error" in row for row in rows)
+
+
+def enrol(config: IdentifyConfig) -> str:
+    """Adds the network of --add to the gallery, and writes that to --save.
+
+    Raises:
+        InputError: for a gallery, folder or picture that cannot be used; then nothing is written.
+    """
+    from experiments import sr_image_classes  # who writes NAME=FOLDER; brings in networks
+
+    gallery = open_gallery(config)
+    target = checked_target("save", config.save)
+    assert target is not None
+    try:
+        one = sr_image_classes.parse_labelled(config.add)
+    except InputError as error:
+        raise InputError(str(error).replace("--labelled", "--add")) from None
+    facts = {name: value for name, value in one.facts.items() if value and name != "overrides"}
+    paths = find_pictures("add", one.source)
+    larger = gallery.add(one.name, [read_picture(path)[0] for path in paths], **facts)
+    larger.save(target)
+    count = len(larger.cards)
+    return f"{target}: {count} classes; {one.name} by {len(paths)} pictures of {one.source}."
+
+
+def row_of(gallery: Gallery, path: Path) -> dict[str, Any]:
+    """`COLUMNS` of a picture; of one that cannot be used only its file and the error."""
+    try:
+        pixels, notes = read_picture(path)
+        found = gallery.identify(pixels)
+    except InputError as error:
+        return {"file": path.name, "error": str(error)}
+    name, chance = found.ranking[0]
+    row: dict[str, Any] = {"file": path.name, "network": name, "probability": f"{chance:.4f}"}
+    for what, (value, probability) in found.hyperparameters.items():
+        row |= {what: value, f"{what}_probability": f"{probability:.4f}"}
+    sure = "" if found.is_super_resolved is None else _word(found.is_super_resolved)
+    return row | {
+        "is_known": _word(found.is_known),
+        "distance": f"{found.distance:.3f}",
+        "is_super_resolved": sure,
+        "super_resolved_probability": f"{found.super_resolved_probability:.4f}",
+        "tiles": found.num_tiles,
+        "notes": notes,
+    }
+
+
+def read_picture(path: Path) -> tuple[np.ndarray, str]:
+    """[H, W, 3] uint8 of a file, upright as its EXIF says; and what weakens the answer.
+
+    Nothing is converted: of grey, 16 bits, a palette, other colour models and transparency a
+    conversion would make pixels that nobody has seen. An alpha channel that is opaque throughout
+    is left out.
+
+    Raises:
+        InputError: for these, for animations, and for files that are no whole pictures.
+    """
+    try:
+        with Image.open(path) as picture:
+            mode, kind = picture.mode, picture.format
+            frames = getattr(picture, "n_frames", 1)
+            see_through = frames == 1 and picture.has_transparency_data
+            if see_through:
+                alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+                see_through = bool(alpha.min() < 255)
+        with path.open("rb") as file:
+            head = file.read(25)
+    except UnidentifiedImageError:
+        raise InputError(f"{path} is not a picture that Pillow knows.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}); give a whole picture.") from None
+    deep = head.startswith(b"\x89PNG") and head[24] == 16
+    for refused, why in (
+        (frames > 1, f"animated ({frames} frames); save the one to look at as .png"),
+        (deep or mode[0] in "IF", "more than 8 bits; networks of the gallery wrote 8"),
+        (mode in ("P", "PA"), "colours of a palette; their fingerprints are gone"),
+        (mode in ("1", "L", "LA", "La"), "grey; fingerprints between colours are gone"),
+        (mode not in ("RGB", "RGBA", "RGBX"), f"{mode} and not red, green, blue"),
+        (see_through, "transparent in places; lay it on what it was seen on first"),
+    ):
+        if refused:
+            raise InputError(f"{path}: {why}. Give the picture as the network wrote it.")
+    lossy = kind == "JPEG" or (kind == "WEBP" and head[12:16] != b"VP8L")
+    return photos.read(path), "compressed with loss, which weakens fingerprints" if lossy else ""
+
+
+def find_pictures(flag: str, text: str) -> list[Path]:
+    """The pictures directly in a folder, sorted by name.
+
+    Raises:
+        InputError: naming the flag, if there is no such folder or none in it.
+    """
+    folder = Path(text).expanduser()
+    try:
+        paths = sorted(
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+        )
+    except OSError as error:
+        raise InputError(f"--{flag}: {folder}: {error.strerror}; name a folder.") from None
+    if not paths:
+        wanted = ", ".join(EXTENSIONS)
+        raise InputError(f"--{flag}: {folder} holds no {wanted} files; subfolders are not seen.")
+    return paths
+
+
+def checked_target(flag: str, text: str) -> Path | None:
+    """The file that a flag names; None if it is empty.
+
+    Raises:
+        InputError: if its folder is not there.
+    """
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    if not path.parent.is_dir() or path.is_dir():
+        raise InputError(f"--{flag}={text}: name a file in a folder that is there.")
+    return path
+
+
+def open_gallery(config: IdentifyConfig) -> Gallery:
+    """The gallery of --gallery.
+
+    Raises:
+        InputError: if it is missing, damaged, or of another version.
+    """
+    return Gallery.open(config.gallery or None)
+
+
+def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
+    """The answer in lines of text, `top` networks of it."""
+    share = found.super_resolved_probability
+    if found.is_super_resolved is None:
+        made = "not to be told: the gallery has nothing that is not"
+    else:
+        made = f"{_word(found.is_super_resolved)} (probability {share:.1%})"
+    known = "yes" if found.is_known else "no: it is like no class of the gallery; the nearest are"
+    lines = [
+        f"super-resolved: {made}",
+        f"known: {known} (distance {found.distance:.2f}; known is at most 1)",
+        *(f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]),
+    ]
+    if found.hyperparameters and found.is_super_resolved is not False:
+        parts = [f"{what} {v} ({p:.1%})" for what, (v, p) in found.hyperparameters.items()]
+        lines.append("built with: " + ", ".join(parts))
+    return lines
+
+
+def draw(gallery: Gallery, found: Identification, pixels: np.ndarray) -> "Figure":
+    """Spectrum of a picture's residual beside those of the nearest classes.
+
+    Below each is what sets it apart from the mean of all classes of the gallery.
+
+    Args:
+        gallery: that the picture was compared with.
+        found: what it said.
+        pixels: [H, W, 3] uint8.
+    """
+    from matplotlib.figure import Figure
+
+    spectra = gallery.spectra.astype(np.float32)
+    side = spectra.shape[-1]
+    mean = spectra.mean(axis=0)
+    shown: dict[str, np.ndarray] = {
+        "this picture": residual_spectra.decibels(residual_spectra.power(pixels, side))
+    }
+    for name, chance in found.ranking[:NEAREST]:
+        shown[f"{name}\n{chance:.1%}"] = spectra[gallery.names.index(name)]
+    apart = {name: spectrum - mean for name, spectrum in shown.items()}
+    widest = max(float(np.quantile(np.abs(x), 0.99)) for x in apart.values())
+    low, high = _limits(shown)
+    figure = Figure(figsize=(2.1 * len(shown) + 0.9, 4.6), layout="constrained")
+    axes = figure.subplots(2, len(shown), squeeze=False)
+    edges = (-0.5, 0.5, 0.5, -0.5)
+    for row, images, label, settings in (
+        (0, shown, "dB", {"cmap": "viridis", "vmin": low, "vmax": high}),
+        (1, apart, "dB from the mean", {"cmap": "RdBu_r", "vmin": -widest, "vmax": widest}),
+    ):
+        for place, (name, spectrum) in zip(axes[row], images.items(), strict=True):
+            drawn = place.imshow(spectrum, extent=edges, **settings)
+            place.grid(visible=False)
+            place.set_xticks([-0.5, 0, 0.5])
+            place.set_yticks([-0.5, 0, 0.5])
+            if row == 0:
+                place.set_title(name, fontsize=7.5)
+        figure.colorbar(drawn, ax=list(axes[row]), label=label, shrink=0.8)
+    figure.supxlabel("cycles per pixel", fontsize=8.5)
+    return figure
+
+
+def _limits(spectra: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    values: Sequence[float] = np.quantile(np.stack(list(spectra.values())), (0.01, 0.99))
+    return float(values[0]), float(values[1])
+
+
+def _word(answer: bool) -> str:
+    return "yes" if answer else "no"

@@ -1,0 +1,355 @@
+"""Is a network that was never learnt answered "unknown"? The splits of POSE, on our zoo.
+
+For each split the networks with one value - of seed, architecture or training set - are unknown; an
+attributor learns the others from training photographs. Test photographs of both are scored: how
+much each crop looks like one of a known network, by every score of `SCORES`. Thresholds come from
+validation photographs of the known networks alone.
+
+The run directory has `parts/COLUMN-VALUE/METHOD-SEED.parquet`, a row for each crop,
+`results.json`, `report.html`, `figures/`. Columns of parts: `unseen`, `method`, `seed`, `split`
+(validation, test), `network`, `image_id`, `is_known`, `predicted`, `is_correct`, one for each
+score, `made_from`.
+
+Source: Yang et al., "Progressive open space expansion for open-set model attribution", 2023:
+unseen seed, unseen architecture, unseen data set; AUROC, OSCR and TNR at TPR 95.
+
+Letters: N crops, K known classes, c side of a crop in pixels.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import sr_crop_parts, sr_open_set_report
+from experiments.sr_crop_parts import PARTS
+from experiments.sr_open_set_config import EACH, OpenSetConfig
+from experiments.sr_shared_features import SharedFeatures, share
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxfleet.splits import SPLITS
+from jaxsr import attribution, open_set, picture_sets
+from jaxsr.attribution import Attributor
+from jaxsr.discriminant_attribution import DiscriminantAttributor
+from jaxsr.picture_sets import PictureSet
+
+MANIFEST = "open_set.json"  # of the run directory
+SCORES = ("probability", "certainty", "energy", "mahalanobis", "relative_mahalanobis")
+
+_TRAIN, _VALIDATION, _TEST = SPLITS
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Networks that are kept away.
+
+    Attributes:
+        unseen: COLUMN=VALUE.
+        known: K names, sorted.
+        unknown: names, sorted.
+        pictures: of all these.
+    """
+
+    unseen: str
+    known: tuple[str, ...]
+    unknown: tuple[str, ...]
+    pictures: PictureSet
+
+    @property
+    def folder(self) -> str:
+        """Of its parts. A name with = would be read as a column of the rows in it."""
+        return self.unseen.replace("=", "-")
+
+    def only(self, split: str, networks: Sequence[str]) -> PictureSet | None:
+        """Pictures of a split and of networks; None if there are none."""
+        index = self.pictures.index
+        chosen = index[(index["split"] == split) & index["network"].isin(networks)]
+        if chosen.empty:
+            return None
+        return PictureSet(self.pictures.run_dir, chosen.reset_index(drop=True))
+
+
+def run(config: OpenSetConfig, run_dir: Path) -> str:
+    """Fits and tests what is not there yet; makes the table and the report.
+
+    Returns:
+        What there is and where; of a dry run, what would be done.
+
+    Raises:
+        InputError: for flags, pictures and directories that cannot be used; then nothing is made.
+        OSError: if the disk is full; what was made before stays and is whole.
+    """
+    pictures = picture_sets.open(config.pictures).only(kind="network")
+    sr_crop_parts.refuse_small(pictures, config.crop_px)
+    splits = make_splits(pictures, config.unseen)
+    planned = [
+        (split, method, seed)  # methods outermost: what one sees of pictures is kept
+        for method, seed, split in itertools.product(
+            dict.fromkeys(config.method), dict.fromkeys(config.seed), splits
+        )
+    ]
+    if config.dry_run:
+        return _describe(splits, len(planned))
+    sr_crop_parts.claim(run_dir, MANIFEST)
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        (run_dir / "DONE").unlink(missing_ok=True)
+        rows = _work(config, run_dir, planned)
+        table = measure(rows, config.tpr)
+        sr_crop_parts.write_results(run_dir, table)
+        settings = {
+            "pictures": config.pictures,
+            "side of a crop": f"{config.crop_px} pixels",
+            "known pictures to be answered": f"{config.tpr:.0%}",
+        }
+        page = sr_open_set_report.write(run_dir, rows, table, settings)
+        places.write_atomically(run_dir / "DONE", b"")
+    return f"{len(planned)} attributors on {len(splits)} open sets. Look at {page}"
+
+
+def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
+    """The splits that flags name, each once.
+
+    Args:
+        pictures: of networks.
+        unseen: COLUMN=VALUE, or COLUMN=each for every value that leaves two networks or more.
+
+    Raises:
+        InputError: if no network has a value, fewer than two are without it, or the known ones have
+            no photograph to learn from or to be tested on.
+    """
+    networks = pictures.index.drop_duplicates("network")
+    splits = {}
+    for text in unseen:
+        column, _, wanted = text.partition("=")
+        values = networks[column].astype(str)
+        chosen = sorted(values.unique()) if wanted == EACH else [wanted]
+        for value in chosen:
+            known = tuple(sorted(networks.loc[values != value, "network"]))
+            unknown = tuple(sorted(networks.loc[values == value, "network"]))
+            if wanted == EACH and len(known) < 2:
+                continue
+            if not unknown or len(known) < 2:
+                raise InputError(
+                    f"--unseen={text}: {len(unknown)} networks have it and {len(known)} do not; "
+                    f"there must be one and two. Values are {', '.join(sorted(values.unique()))}."
+                )
+            name = f"{column}={value}"
+            splits[name] = Split(name, known, unknown, pictures)
+    if not splits:
+        raise InputError("--unseen: no value can be kept away, since networks differ in none.")
+    for split in splits.values():
+        for part in (_TRAIN, _TEST):
+            names = split.known if part == _TRAIN else (*split.known, *split.unknown)
+            there = split.only(part, names)
+            without = set(names) - (set() if there is None else set(there.index["network"]))
+            if without:
+                raise InputError(
+                    f"--pictures={pictures.run_dir} has no {part} photograph of {min(without)}; "
+                    "make pictures of more photographs, which their names divide."
+                )
+    return list(splits.values())
+
+
+def score(
+    split: Split, method: str, seed: int, crop_px: int, shared: SharedFeatures | None = None
+) -> pd.DataFrame:
+    """Fits an attributor on the known networks and scores crops of known and unknown ones.
+
+    Args:
+        split: which are which.
+        method: one of `attribution.METHODS`.
+        seed: of the attributor.
+        crop_px: c.
+        shared: what the method sees of all the pictures, where it does not learn from pixels.
+
+    Returns:
+        Rows with the columns that the module's docstring tells, without the last.
+
+    Raises:
+        InputError: if a picture is gone or changed.
+    """
+    train = split.only(_TRAIN, split.known)
+    assert train is not None  # make_splits has seen to it
+    validation = split.only(_VALIDATION, split.known)
+    attributor = attribution.fit(
+        method,
+        sr_crop_parts.unchanged(train),
+        _labels(train, split.known),
+        split.known,
+        crop_px=crop_px,
+        seed=seed,
+        validation=None
+        if validation is None
+        else (sr_crop_parts.unchanged(validation), _labels(validation, split.known)),
+        **({} if shared is None else {"described": shared.of(train)}),
+    )
+    seen = _Seen.of(attributor, train, shared)
+    gaussians = open_set.fit_gaussians(seen.features, _labels(train, split.known)[seen.places])
+    looked_at = []
+    for pictures, is_known in (
+        (validation, True),
+        (split.only(_TEST, split.known), True),
+        (split.only(_TEST, split.unknown), False),
+    ):
+        if pictures is None:
+            continue
+        seen = _Seen.of(attributor, pictures, shared)
+        looked_at.append(_rows(seen, pictures, is_known, gaussians, split.known))
+    rows = pd.concat(looked_at, ignore_index=True)
+    facts = {"unseen": split.unseen, "method": method, "seed": seed}
+    return pd.concat([pd.DataFrame(facts, index=rows.index), rows], axis=1)
+
+
+def measure(rows: pd.DataFrame, tpr: float) -> pd.DataFrame:
+    """How well each score tells known networks from unknown ones.
+
+    Args:
+        rows: of `score`, of any number of attributors.
+        tpr: share of the known that a threshold leaves answered.
+
+    Returns:
+        A row for each attributor and score: `unseen`, `method`, `seed`, `score`; `accuracy` on the
+        known, whatever the score; `auroc`; `oscr`; `tnr` where `tpr` of the known test crops are
+        answered; and with the threshold of the validation crops, the shares `answered` of the known
+        and `refused` of the unknown test crops, NaN without any.
+    """
+    measured = []
+    for (unseen, method, seed), own in rows.groupby(["unseen", "method", "seed"], sort=False):
+        tests, validation = (own[own["split"] == split] for split in (_TEST, _VALIDATION))
+        known, unknown = tests[tests["is_known"]], tests[~tests["is_known"]]
+        is_right = known["is_correct"].to_numpy(bool)
+        for name in SCORES:
+            inside, outside = (part[name].to_numpy(float) for part in (known, unknown))
+            threshold = math.nan
+            if len(validation):
+                threshold = open_set.threshold_at_tpr(validation[name].to_numpy(float), tpr)
+            measured.append(
+                {
+                    "unseen": unseen,
+                    "method": method,
+                    "seed": seed,
+                    "score": name,
+                    "accuracy": is_right.mean(),
+                    "auroc": open_set.auroc(inside, outside),
+                    "oscr": open_set.oscr(inside, is_right, outside),
+                    "tnr": open_set.tnr_at_tpr(inside, outside, tpr),
+                    "answered": _share(inside >= threshold, threshold),
+                    "refused": _share(outside < threshold, threshold),
+                }
+            )
+    return pd.DataFrame(measured)
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Seen:
+    """What an attributor makes of N crops: places [N] of their pictures, log scores, features."""
+
+    places: np.ndarray
+    log_scores: np.ndarray
+    features: np.ndarray
+
+    @staticmethod
+    def of(attributor: Attributor, pictures: PictureSet, shared: SharedFeatures | None) -> "_Seen":
+        """All crops of pictures."""
+        if shared is not None:
+            assert isinstance(attributor, DiscriminantAttributor)  # the methods that share
+            crops, owners = shared.of(pictures)
+            return _Seen(owners, attributor.log_scores_of(crops), attributor.features_of(crops))
+        parts: Iterator[tuple[Any, ...]] = (
+            (batch.places, attributor.log_scores(batch.crops), attributor.features(batch.crops))
+            for batch in sr_crop_parts.batches(
+                sr_crop_parts.unchanged(pictures), attributor.crop_px
+            )
+        )
+        return _Seen(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _rows(
+    seen: _Seen,
+    pictures: PictureSet,
+    is_known: bool,
+    gaussians: open_set.Gaussians,
+    known: Sequence[str],
+) -> pd.DataFrame:
+    """Of the crops of one kind of pictures.
+
+    Probabilities are not calibrated: thresholds are of the score itself, and the temperature of an
+    attributor that is always right makes all of them 1.
+    """
+    predicted = np.asarray(known)[seen.log_scores.argmax(axis=1)]
+    index = pictures.index.iloc[seen.places].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "split": index["split"],
+            "network": index["network"],
+            "image_id": index["image_id"],
+            "is_known": is_known,
+            "predicted": predicted,
+            "is_correct": index["network"].to_numpy() == predicted,
+            "probability": open_set.probability(seen.log_scores),
+            "certainty": open_set.certainty(seen.log_scores),
+            "energy": gaussians.energy(seen.features),
+            "mahalanobis": gaussians.mahalanobis(seen.features),
+            "relative_mahalanobis": gaussians.relative_mahalanobis(seen.features),
+        }
+    )
+
+
+def _labels(pictures: PictureSet, known: Sequence[str]) -> np.ndarray:
+    """[N] int64, places in `known`."""
+    return pd.Index(known).get_indexer(pictures.index["network"])
+
+
+def _share(is_so: np.ndarray, threshold: float) -> float:
+    return math.nan if math.isnan(threshold) else float(is_so.mean())
+
+
+def _work(
+    config: OpenSetConfig, run_dir: Path, planned: Sequence[tuple[Split, str, int]]
+) -> pd.DataFrame:
+    """The rows of every attributor; those that are there are read."""
+    paths = [
+        run_dir / PARTS / split.folder / f"{method}-{seed}.parquet"
+        for split, method, seed in planned
+    ]
+    inputs = [
+        sr_crop_parts.made_from(split.pictures, split.known, method, seed, config.crop_px)
+        for split, method, seed in planned
+    ]
+    frames = [sr_crop_parts.read_part(*pair) for pair in zip(paths, inputs, strict=True)]
+    missing = sum(frame is None for frame in frames)
+    pictures = len(planned[0][0].pictures)
+    with Progress(
+        len(planned),
+        float(missing * pictures),
+        fits_done=len(planned) - missing,
+        unit="attributors",
+        work="pictures",
+    ) as display:
+        shared: dict[str, SharedFeatures | None] = {}
+        for number, (split, method, seed) in enumerate(planned):
+            if frames[number] is None:
+                if method not in shared:
+                    shared = {method: share(method, split.pictures, crop_px=config.crop_px)}
+                rows = score(split, method, seed, config.crop_px, shared[method])
+                frames[number] = sr_crop_parts.write_part(paths[number], rows, inputs[number])
+                display.update(pictures, [math.nan])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _describe(splits: Sequence[Split], attributors: int) -> str:
+    """What would be done."""
+    lines = [
+        f"{split.unseen}: {len(split.known)} known networks, {len(split.unknown)} unknown"
+        for split in splits
+    ]
+    return "\n".join([*lines, f"{attributors} attributors to fit"])

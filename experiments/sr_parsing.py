@@ -1,0 +1,264 @@
+"""Model parsing: from a picture, how the network that made it was built, though it was never seen.
+
+For each value that is held out and each hyperparameter that is predicted a parser is trained, and
+tested on networks that it has seen no picture of: those with the value, or those of another folder.
+
+The run directory has `models/PARSER.safetensors` (`jaxsr.attribution.load` reads them),
+`predictions/PARSER.parquet` with a row for each tested picture, `results.json`, `report.html`.
+Columns of predictions:
+
+    predicted        the hyperparameter
+    held_out         NAME=VALUE; empty of a parser of all networks, tested on others
+    seed             of the parser's training
+    network, image_id
+                     the picture
+    value            of the network; empty if nobody knows it
+    answer           the likeliest value
+    values, probabilities
+                     [K] each: all values that the parser knows, and how likely each is
+    made_from        checksum of everything that the row follows from
+
+Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, section 5.
+
+Letters: N pictures, K values, M networks, c side of a crop in pixels.
+"""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.special
+
+from experiments import sr_parsing_report, sr_parsing_tasks
+from experiments.sr_parsing_config import ParsingConfig
+from experiments.sr_parsing_tasks import Task
+from experiments.sr_shared_features import SharedFeatures, share, teller
+from jaxfleet import places, store
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxsr import attribution
+from jaxsr.attribution import Attributor
+from jaxsr.picture_sets import Pictures, PictureSet
+
+FORMAT = 1
+MANIFEST = "parsing.json"  # of the run directory
+MODELS, PREDICTIONS = "models", "predictions"
+
+
+def run(config: ParsingConfig, run_dir: Path) -> str:
+    """Trains the parsers that are not there yet, tests them, and writes the report.
+
+    A parser is trained again if the flags or the pictures that it learned from are not what they
+    were, and tested again if the tested pictures are not.
+
+    Returns:
+        What there is and where; of a dry run, the list of parsers.
+
+    Raises:
+        InputError: for flags, pictures and directories that cannot be used; then nothing is made.
+        OSError: if the disk is full; what was made before stays and is whole.
+    """
+    tasks = sr_parsing_tasks.make(config)
+    if config.dry_run:
+        return _describe(tasks)
+    _claim(run_dir)
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        (run_dir / "DONE").unlink(missing_ok=True)
+        frames = _work(config, run_dir, tasks)
+        facts = {
+            name: getattr(config, name)
+            for name in ("method", "parser", "crop_px", "all_seeds_train", "pictures", "also_on")
+        }
+        path = sr_parsing_report.write(run_dir, pd.concat(frames, ignore_index=True), facts)
+        places.write_atomically(run_dir / "DONE", b"")
+    return f"{len(tasks)} parsers in {run_dir}. Look at {path}"
+
+
+def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: int) -> np.ndarray:
+    """Log-probabilities of values from those of the networks that have them.
+
+    Args:
+        log_scores: [N, M] float, log-probabilities.
+        places_of: [M] int, which value each network has.
+        num_values: K; each value has a network at least.
+
+    Returns:
+        [N, K] float32.
+    """
+    sums = [
+        scipy.special.logsumexp(log_scores[:, places_of == value], axis=1)
+        for value in range(num_values)
+    ]
+    return np.stack(sums, axis=1).astype(np.float32)
+
+
+def log_probabilities(task: Task, attributor: Attributor, crops: np.ndarray) -> np.ndarray:
+    """What a parser says of crops.
+
+    Args:
+        task: the parser.
+        attributor: its own.
+        crops: [N, c, c, 3] uint8.
+
+    Returns:
+        [N, K] float32, of its values.
+    """
+    log_scores = attributor.log_scores(crops)
+    if not task.by_network:
+        return log_scores
+    values = task.parser.values
+    places_of = np.array([values.index(task.parser.trained[one]) for one in attributor.classes])
+    return value_log_scores(log_scores, places_of, len(values))
+
+
+def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
+    """Rows of the tested pictures, with the columns that the module's docstring tells.
+
+    Raises:
+        InputError: if a picture is gone or changed.
+    """
+    parts = []
+    for start in range(0, len(task.test), attribution.BATCH):
+        rows = range(start, min(start + attribution.BATCH, len(task.test)))
+        crops = task.test.crops(attributor.crop_px, rows)
+        parts.append(log_probabilities(task, attributor, crops))
+    probabilities = np.exp(np.concatenate(parts))
+    parser, index = task.parser, task.test.index
+    return pd.DataFrame(
+        {
+            "predicted": parser.predicted,
+            "held_out": str(parser.held_out or ""),
+            "seed": parser.seed,
+            "network": index["network"],
+            "image_id": index["image_id"],
+            "value": index["network"].map(parser.tested),
+            "answer": np.array(parser.values, object)[probabilities.argmax(axis=1)],
+            "values": [list(parser.values)] * len(index),
+            "probabilities": list(probabilities),
+            "made_from": task.made_from,
+        }
+    )
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _claim(run_dir: Path) -> None:
+    """Makes the directory, or refuses one that holds something else."""
+    places.make_folder(run_dir, "--run_dir")
+    others = [name for name in places.names(run_dir) if name != "flags.txt"]
+    if others and MANIFEST not in others:
+        raise InputError(
+            f"--run_dir={run_dir}: not empty ({others[0]}) and no run of parsing; give another."
+        )
+    for name in (MODELS, PREDICTIONS):
+        places.make_folder(run_dir / name, "--run_dir")
+    facts = {"format": FORMAT, **store.environment()}
+    places.write_atomically(run_dir / MANIFEST, json.dumps(facts, indent=1).encode())
+
+
+def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[pd.DataFrame]:
+    """Predictions of every parser; those that are there are read."""
+    files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
+    frames = [_read(path, task) for path, task in zip(files, tasks, strict=True)]
+    missing = [task for task, frame in zip(tasks, frames, strict=True) if frame is None]
+    done = []
+    learned = _learned(missing)
+    work = float(sum(task.work for task in missing) + len(learned))
+    with Progress(
+        len(tasks), work, fits_done=len(tasks) - len(missing), unit="parsers", work="pictures"
+    ) as display:
+        shared = None
+        if missing:
+            tell = teller(display, len(learned))
+            shared = share(config.method, learned, crop_px=config.crop_px, progress=tell)
+        for path, task, frame in zip(files, tasks, frames, strict=True):
+            if frame is None:
+                frame = parse(task, _attributor(config, run_dir, task, display, shared))
+                _write(path, frame)
+                display.update(len(task.test), [math.nan])
+            done.append(frame)
+    return done
+
+
+def _learned(tasks: Sequence[Task]) -> PictureSet:
+    """The pictures that any of the parsers learns from, each once."""
+    index = pd.concat([task.train.index for task in tasks]) if tasks else pd.DataFrame({"file": []})
+    folder = tasks[0].train.run_dir if tasks else Path()
+    return PictureSet(folder, index.drop_duplicates("file", ignore_index=True))
+
+
+def _attributor(
+    config: ParsingConfig,
+    run_dir: Path,
+    task: Task,
+    display: Progress,
+    shared: SharedFeatures | None,
+) -> Attributor:
+    """Of the file, if it has learned from the same; otherwise it is trained and written."""
+    tell = teller(display, len(task.train))
+    path = run_dir / MODELS / f"{task.model}.safetensors"
+    if path.exists() and attribution.facts_of(path).get("learned_from") == task.learned_from:
+        tell(1.0)
+        return attribution.load(path)
+    validation = None
+    if task.validation is not None:
+        validation = (Pictures(task.validation), task.labels(task.validation))
+    attributor = attribution.fit(
+        config.method,
+        Pictures(task.train),
+        task.labels(task.train),
+        task.classes,
+        crop_px=config.crop_px,
+        seed=task.parser.seed,
+        validation=validation,
+        progress=tell,
+        **({} if shared is None else {"described": shared.of(task.train)}),
+    )
+    tell(1.0)
+    facts = {
+        "learned_from": task.learned_from,
+        "predicted": "network" if task.by_network else task.parser.predicted,
+        "held_out": str(task.parser.held_out or ""),
+        "seed": task.parser.seed,
+        "values": dict(task.parser.trained),
+    }
+    attribution.save(attributor, path, facts)
+    return attributor
+
+
+def _read(path: Path, task: Task) -> pd.DataFrame | None:
+    """Predictions of a file, if they follow from the same as now."""
+    if not path.exists():
+        return None
+    try:
+        frame = pd.read_parquet(io.BytesIO(path.read_bytes()))
+        return frame if set(frame["made_from"]) == {task.made_from} else None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: damaged ({type(error).__name__}); remove it and repeat the command."
+        ) from error
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    places.write_atomically(path, buffer.getvalue())
+
+
+def _describe(tasks: Sequence[Task]) -> str:
+    """What would be trained and tested."""
+    lines = [f"{len(tasks)} parsers of {len({task.model for task in tasks})} trainings"]
+    for task in tasks:
+        parser = task.parser
+        held_out = f"without {parser.held_out}" if parser.held_out else "of all, tested elsewhere"
+        lines.append(
+            f"{parser.predicted} {held_out}, seed {parser.seed}: {len(parser.values)} values, "
+            f"{len(parser.trained)} networks ({len(task.train)} pictures), tested on "
+            f"{len(parser.tested)} ({len(task.test)} pictures)"
+        )
+    return "\n".join(lines)

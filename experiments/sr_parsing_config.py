@@ -1,0 +1,102 @@
+"""Flags of model parsing: on which pictures, how, and which networks are held out."""
+
+import dataclasses
+from dataclasses import field
+
+from experiments.sr_parsing_plan import HYPERPARAMETERS, HeldOut
+from jaxfleet.errors import InputError
+from jaxsr import attribution
+
+WAYS = ("direct", "networks")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsingConfig:
+    """Flags of `launch/sr_parsing.py`."""
+
+    pictures: str = field(
+        default="",
+        metadata={
+            "group": "Pictures",
+            "help": "Run directory of launch/sr_images.py: pictures to learn from, and to test on "
+            "by networks that are held out.",
+        },
+    )
+    also_on: str = field(
+        default="",
+        metadata={
+            "help": "Another run directory of launch/sr_images.py, such as of published networks: "
+            "parsers of all networks of --pictures are tested on its test photographs."
+        },
+    )
+    crop_px: int = field(
+        default=224,
+        metadata={
+            "help": "Side of the squares that are learned from; tests see the middle of each "
+            "picture.",
+            "lower": 8,
+        },
+    )
+    predict: tuple[str, ...] = field(
+        default=HYPERPARAMETERS,
+        metadata={
+            "group": "Parsers",
+            "help": "What is to be told from a picture.",
+            "choices": HYPERPARAMETERS,
+        },
+    )
+    hold_out: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "NAME=VALUE, such as seed=3, training_set=B, architecture=swinir or loss=l1: "
+            "networks with it are kept for the test. None given: the paper's, which are 18 parsers "
+            "(training_set=B where there is no flickr2k)."
+        },
+    )
+    method: str = field(
+        default="linear",
+        metadata={
+            "help": "What pictures are told apart by.",
+            "choices": tuple(attribution.METHODS),
+        },
+    )
+    parser: str = field(
+        default="direct",
+        metadata={
+            "help": "direct learns to tell the values; networks learns to tell the networks, and "
+            "gives a value the probability of all that have it.",
+            "choices": WAYS,
+        },
+    )
+    all_seeds_train: bool = field(
+        default=False,
+        metadata={
+            "help": "Parsers of training sets learn from networks of all seeds, as the paper's "
+            "released code does; as the paper says it they learn from seed 1 alone. Both are "
+            "tested on seed 1."
+        },
+    )
+    seed: tuple[int, ...] = field(
+        default=(0,),
+        metadata={
+            "help": "Of the trainings. With several, the mean and the standard deviation are "
+            "shown, as in the paper.",
+            "lower": 0,
+        },
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata={"group": "Run", "help": "Lists the parsers, and what they are tested on."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses flags that cannot be used.
+
+        Raises:
+            InputError: naming the flag.
+        """
+        for name in ("predict", "seed"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} needs a value.")
+        for text in self.hold_out:
+            HeldOut.parse(text)

@@ -1,0 +1,146 @@
+"""The parsers of a run with their pictures: what each learns from and is tested on.
+
+Letters: N pictures, K values.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import sr_parsing_plan
+from experiments.sr_parsing_config import ParsingConfig
+from experiments.sr_parsing_plan import HeldOut, Parser
+from jaxfleet.errors import InputError
+from jaxsr import picture_sets
+from jaxsr.picture_sets import PictureSet
+
+_USED = ("network", "image_id", "split", "file", "height", "width", "file_checksum")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A parser with its pictures.
+
+    Attributes:
+        parser: what it predicts.
+        model: name of the file of its attributor, which parsers may share.
+        classes: what the attributor tells apart, values or networks.
+        train: pictures to learn from.
+        validation: pictures for its validation; None if there is no photograph for it.
+        test: pictures to parse.
+        learned_from: checksum of everything that the attributor follows from.
+    """
+
+    parser: Parser
+    model: str
+    classes: tuple[str, ...]
+    train: PictureSet
+    validation: PictureSet | None
+    test: PictureSet
+    learned_from: str
+
+    @property
+    def made_from(self) -> str:
+        """Checksum of everything that the predictions follow from."""
+        parser, pictures = self.parser, self.test.index[["network", "file_checksum"]]
+        followed = [self.learned_from, dict(parser.trained), dict(parser.tested)]
+        return _checksum([*followed, pictures.to_numpy().tolist()])
+
+    def labels(self, pictures: PictureSet) -> np.ndarray:
+        """[N] int64, places in `classes`."""
+        names = pictures.index["network"]
+        told = names if self.by_network else names.map(self.parser.trained)
+        return told.map({name: k for k, name in enumerate(self.classes)}).to_numpy(np.int64)
+
+    @property
+    def by_network(self) -> bool:
+        """Whether the classes are networks."""
+        return self.classes != self.parser.values
+
+    @property
+    def work(self) -> int:
+        """Pictures to learn from and to parse."""
+        return len(self.train) + len(self.test)
+
+
+def make(config: ParsingConfig) -> list[Task]:
+    """The parsers of the plan with their pictures, whose files are not read yet.
+
+    Raises:
+        InputError: if a flag cannot be used with these pictures, or one of these is too small.
+    """
+    if not config.pictures:
+        raise InputError("--pictures names no folder; give a run directory of launch/sr_images.py.")
+    pictures = picture_sets.open(config.pictures).only(kind="network")
+    networks = sr_parsing_plan.list_networks(pictures.index)
+    held_out = [HeldOut.parse(text) for text in config.hold_out]
+    elsewhere = _elsewhere(config.also_on, pictures) if config.also_on else None
+    parsers = sr_parsing_plan.make(
+        networks,
+        None if elsewhere is None else sr_parsing_plan.list_networks(elsewhere.index),
+        config.predict,
+        held_out or sr_parsing_plan.default_held_out(networks),
+        config.seed,
+        all_seeds_train=config.all_seeds_train,
+    )
+    pictures, tests = _slim(pictures), _slim(pictures.only(split="test"))
+    others = tests if elsewhere is None else _slim(elsewhere)
+    for one in (pictures, others):
+        _refuse_small(one, config.crop_px)
+    return [
+        _task(config, parser, pictures, others if parser.held_out is None else tests)
+        for parser in parsers
+    ]
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _elsewhere(run_dir: str, pictures: PictureSet) -> PictureSet:
+    """Test pictures of another folder, without the networks that are learned from."""
+    others = picture_sets.open(run_dir).only(kind=("network", "elsewhere"), split="test")
+    learned = set(pictures.index["network_checksum"]) - {""}
+    new = ~others.index["network_checksum"].isin(learned)
+    if not new.any():
+        raise InputError(f"--also_on={run_dir} has the networks of --pictures alone; give others.")
+    return PictureSet(others.run_dir, others.index[new].reset_index(drop=True))
+
+
+def _slim(pictures: PictureSet) -> PictureSet:
+    """The same pictures with fewer columns, since many tasks hold a part of them."""
+    return PictureSet(pictures.run_dir, pictures.index[list(_USED)])
+
+
+def _refuse_small(pictures: PictureSet, crop_px: int) -> None:
+    """Refuses pictures that no crop fits into."""
+    sides = pictures.index[["height", "width"]].min(axis=1)
+    if sides.min() < crop_px:
+        raise InputError(
+            f"--crop_px={crop_px}: {pictures.run_dir / pictures.index['file'][sides.idxmin()]} has "
+            f"a side of {sides.min()} pixels; take smaller crops."
+        )
+
+
+def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet) -> Task:
+    """A parser with its pictures."""
+    own = pictures.only(network=tuple(parser.trained))
+    train = own.only(split="train")
+    validates = (own.index["split"] == "validation").any()
+    validation = own.only(split="validation") if validates else None
+    classes = parser.values if config.parser == "direct" else tuple(sorted(parser.trained))
+    learned = own.index.loc[own.index["split"] != "test", ["network", "split", "file_checksum"]]
+    told = dict(parser.trained) if config.parser == "direct" else {}
+    followed = [config.method, config.crop_px, parser.seed, classes, told]
+    learned_from = _checksum([*followed, learned.to_numpy().tolist()])
+    model = parser.name
+    if config.parser == "networks":  # those of one subset share it
+        model = f"networks-{parser.subset}-s{parser.seed}-{learned_from[:6]}"
+    test = tested.only(network=tuple(parser.tested))
+    return Task(parser, model, classes, train, validation, test, learned_from)
+
+
+def _checksum(followed: Sequence[Any]) -> str:
+    return picture_sets.checksum(json.dumps(followed).encode())

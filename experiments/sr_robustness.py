@@ -1,0 +1,358 @@
+"""Is a network still found when its picture was compressed, resized, blurred or cut?
+
+Attributors of a run of launch/sr_attribution.py are tested on its test photographs after
+perturbations (`jaxsr.perturbations`); with `train_on`, attributors that learnt from perturbed
+pictures too are tested beside them. The run directory has
+
+    parts/ATTRIBUTOR/PERTURBATION.parquet   a row for each test crop
+    models/ATTRIBUTOR.safetensors           those that were fitted here
+    results.json, report.html, figures/
+
+where ATTRIBUTOR is METHOD-SEED, or METHOD-SEED-perturbed of one fitted here. Columns of parts:
+`method`, `seed`, `learned` (clean, perturbed), `perturbation`, `network`, `image_id`, `predicted`,
+`is_correct`, `probability` (of what is predicted, calibrated), `is_filled` (the picture was smaller
+than a crop and is mirrored), `made_from`.
+
+Letters: N pictures, K classes, c side of a crop in pixels.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import sr_attribution_files, sr_crop_parts, sr_robustness_report
+from experiments.sr_crop_parts import MODELS, PARTS, Perturbed
+from experiments.sr_robustness_config import RobustnessConfig
+from jaxfleet import places
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxsr import attribution, calibration, perturbations, picture_sets
+from jaxsr.attribution import Attributor
+from jaxsr.perturbations import Perturbation
+from jaxsr.picture_sets import PictureSet
+
+MANIFEST = "robustness.json"  # of the run directory
+CLEAN, PERTURBED = "clean", "perturbed"  # what an attributor learnt from
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tested:
+    """An attributor to be tested.
+
+    Attributes:
+        attributor: itself.
+        seed: of its training.
+        learned: `CLEAN` or `PERTURBED`.
+        temperature: of its probabilities.
+        checksum: of its file.
+    """
+
+    attributor: Attributor
+    seed: int
+    learned: str
+    temperature: float
+    checksum: str
+
+    @property
+    def name(self) -> str:
+        """Of its folder of parts."""
+        ending = "" if self.learned == CLEAN else f"-{self.learned}"
+        return f"{self.attributor.method}-{self.seed}{ending}"
+
+
+def run(config: RobustnessConfig, run_dir: Path) -> str:
+    """Tests what is not tested yet; fits, where `train_on` asks for it, what is not fitted yet.
+
+    Returns:
+        What there is and where; of a dry run, what would be done.
+
+    Raises:
+        InputError: for flags, pictures and directories that cannot be used; then nothing is made.
+        OSError: if the disk is full; what was made before stays and is whole.
+    """
+    changes = _changes(config)
+    given = read_attributors(places.place(config.attribution), config.method)
+    source = config.pictures or str(_manifest(config)["source"])
+    pictures = _of_classes(picture_sets.open(source), given)
+    tests = _tests(pictures, config.max_images)
+    for one in given:
+        sr_crop_parts.refuse_small(pictures, one.attributor.crop_px)
+    training = [perturbations.parse(text) for text in config.train_on]
+    if config.dry_run:
+        fits = f"; as many are fitted on {', '.join(config.train_on)} too" if training else ""
+        return (
+            f"{len(given)} attributors, {len(changes)} perturbations of {len(tests)} test pictures"
+            f"{fits}"
+        )
+    sr_crop_parts.claim(run_dir, MANIFEST)
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        (run_dir / "DONE").unlink(missing_ok=True)
+        fitted = [fit(one, pictures, training, config.seed, run_dir) for one in given if training]
+        rows = _test(config, run_dir, [*given, *fitted], tests, changes)
+        table = measure(rows)
+        sr_crop_parts.write_results(run_dir, table)
+        page = sr_robustness_report.write(run_dir, table, _settings(config, source, tests))
+        places.write_atomically(run_dir / "DONE", b"")
+    return f"{len(changes)} perturbations, {len(given) + len(fitted)} attributors. Look at {page}"
+
+
+def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]:
+    """The attributors of a run of launch/sr_attribution.py, sorted by name.
+
+    Args:
+        run_dir: of that run.
+        methods: only of these; none given: all.
+
+    Raises:
+        InputError: if there are none, or a file is damaged.
+    """
+    folder = run_dir / sr_attribution_files.MODELS
+    paths = [folder / name for name in places.names(folder) if name.endswith(".safetensors")]
+    found = [_read(path, CLEAN) for path in paths]
+    found = [one for one in found if not methods or one.attributor.method in methods]
+    if not found:
+        raise InputError(
+            f"--attribution={run_dir} has no attributors{' of --method' if methods else ''}; give "
+            "a run directory of launch/sr_attribution.py."
+        )
+    return found
+
+
+def fit(
+    one: Tested, pictures: PictureSet, training: Sequence[Perturbation], seed: int, run_dir: Path
+) -> Tested:
+    """The attributor of the same method, seed and classes that learnt from perturbed pictures too.
+
+    Each picture is there twice, as it is and after one of the perturbations. It is kept in the run
+    directory, and read from there if it was fitted on the same.
+
+    Args:
+        one: the attributor that it is to be compared with.
+        pictures: of its classes, all splits.
+        training: at least one.
+        seed: of what is drawn.
+        run_dir: of this run.
+
+    Raises:
+        InputError: if a picture is gone or changed, or a split has none.
+    """
+    attributor = one.attributor
+    path = run_dir / MODELS / f"{attributor.method}-{one.seed}-{PERTURBED}.safetensors"
+    names = [perturbation.name for perturbation in training]
+    inputs = sr_crop_parts.made_from(
+        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px
+    )
+    if path.exists() and attribution.facts_of(path).get(sr_crop_parts.MADE_FROM) == inputs:
+        return _read(path, PERTURBED)
+    places.make_folder(path.parent, "--run_dir")
+    train, labels = _doubled(attributor, pictures.only(split="train"), training, seed)
+    validates = (pictures.index["split"] == "validation").any()
+    validation = None
+    if validates:
+        validation = _doubled(attributor, pictures.only(split="validation"), training, seed)
+    fitted = attribution.fit(
+        attributor.method,
+        train,
+        labels,
+        attributor.classes,
+        crop_px=attributor.crop_px,
+        seed=one.seed,
+        validation=validation,
+    )
+    temperature = 1.0
+    if validation is not None:
+        temperature = _temperature(fitted, *validation)
+    facts = {"temperature": temperature, "seed": one.seed, sr_crop_parts.MADE_FROM: inputs}
+    attribution.save(fitted, path, {**facts, "train_on": names})
+    return _read(path, PERTURBED)
+
+
+def predict(
+    one: Tested, pictures: PictureSet, perturbation: Perturbation, seed: int
+) -> pd.DataFrame:
+    """What an attributor says of every crop of pictures after a perturbation.
+
+    Args:
+        one: the attributor.
+        pictures: N of its classes.
+        perturbation: what happens to each.
+        seed: of what is drawn.
+
+    Returns:
+        Rows with the columns that the module's docstring tells, without the last.
+
+    Raises:
+        InputError: if a picture is gone or changed.
+    """
+    changed = Perturbed(pictures, [(row, perturbation) for row in range(len(pictures))], seed=seed)
+    numbers, is_filled, scores = [], [], []
+    for batch in sr_crop_parts.batches(changed, one.attributor.crop_px):
+        log_scores = one.attributor.log_scores(batch.crops)
+        numbers.append(batch.places)
+        is_filled.append(batch.is_filled)
+        scores.append(calibration.calibrated(log_scores, one.temperature))
+    rows, log_probabilities = np.concatenate(numbers), np.concatenate(scores)
+    known = pictures.index.iloc[rows]
+    predicted = np.asarray(one.attributor.classes)[log_probabilities.argmax(axis=1)]
+    return pd.DataFrame(
+        {
+            "method": one.attributor.method,
+            "seed": one.seed,
+            "learned": one.learned,
+            "perturbation": perturbation.name,
+            "network": known["network"].to_numpy(),
+            "image_id": known["image_id"].to_numpy(),
+            "predicted": predicted,
+            "is_correct": known["network"].to_numpy() == predicted,
+            "probability": np.exp(log_probabilities.max(axis=1).astype(np.float64)),
+            "is_filled": np.concatenate(is_filled),
+        }
+    )
+
+
+def measure(rows: pd.DataFrame) -> pd.DataFrame:
+    """How often each attributor is right after each perturbation, and how sure it is.
+
+    Args:
+        rows: of `predict`.
+
+    Returns:
+        A row for each attributor and perturbation, in the order of `rows`: `method`, `seed`,
+        `learned`, `perturbation`, `accuracy` and `probability` (means over crops), `crops`,
+        `filled` (share of the crops that are mirrored).
+    """
+    grouped = rows.groupby(["method", "seed", "learned", "perturbation"], sort=False)
+    return grouped.agg(
+        accuracy=("is_correct", "mean"),
+        probability=("probability", "mean"),
+        crops=("is_correct", "size"),
+        filled=("is_filled", "mean"),
+    ).reset_index()
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _changes(config: RobustnessConfig) -> list[Perturbation]:
+    """No perturbation, and then those of the flags, each once."""
+    return list(
+        dict.fromkeys(perturbations.parse(text) for text in (perturbations.NONE, *config.perturb))
+    )
+
+
+def _file_name(change: Perturbation) -> str:
+    """Without signs that file systems and object stores mind."""
+    return change.name.replace(":", "_").replace("+", "-")
+
+
+def _manifest(config: RobustnessConfig) -> dict[str, Any]:
+    return sr_attribution_files.read_manifest(places.place(config.attribution))
+
+
+def _of_classes(pictures: PictureSet, given: Sequence[Tested]) -> PictureSet:
+    """The pictures of the classes that the attributors know, which are the same for all.
+
+    Raises:
+        InputError: if attributors differ in their classes, or there is no picture of one.
+    """
+    classes = given[0].attributor.classes
+    for one in given:
+        if one.attributor.classes != classes:
+            raise InputError(
+                f"--attribution: {one.name} and {given[0].name} tell other classes apart; choose "
+                "one with --method."
+            )
+    missing = set(classes) - set(pictures.index["network"])
+    if missing:
+        raise InputError(
+            f"--pictures={pictures.run_dir} has no picture of {min(missing)}; give the folder that "
+            "the attributors learnt from."
+        )
+    return pictures.only(network=classes)
+
+
+def _tests(pictures: PictureSet, max_images: int) -> PictureSet:
+    """Test pictures, of each network the first so many."""
+    tests = pictures.only(split="test")
+    if not max_images:
+        return tests
+    first = tests.index.groupby("network").cumcount() < max_images
+    return PictureSet(tests.run_dir, tests.index[first].reset_index(drop=True))
+
+
+def _read(path: Path, learned: str) -> Tested:
+    facts = attribution.facts_of(path)
+    checksum = picture_sets.checksum(path.read_bytes())
+    seed, temperature = int(facts.get("seed", 0)), float(facts.get("temperature", 1.0))
+    return Tested(attribution.load(path), seed, learned, temperature, checksum)
+
+
+def _doubled(
+    attributor: Attributor, pictures: PictureSet, training: Sequence[Perturbation], seed: int
+) -> tuple[Perturbed, np.ndarray]:
+    """Pictures as they are and once more each after a perturbation; places of their classes."""
+    nothing = perturbations.parse(perturbations.NONE)
+    names = pictures.index[["network", "image_id"]].to_numpy().tolist()
+    drawn = [
+        training[int(perturbations.generator(seed, *one).integers(len(training)))] for one in names
+    ]
+    plan = [(row, nothing) for row in range(len(names))] + list(enumerate(drawn))
+    labels = pd.Index(attributor.classes).get_indexer(pictures.index["network"])
+    return Perturbed(pictures, plan, attributor.crop_px, seed), np.tile(labels, 2)
+
+
+def _temperature(attributor: Attributor, pictures: Perturbed, labels: np.ndarray) -> float:
+    """Of pictures that it did not learn from."""
+    parts = list(sr_crop_parts.batches(pictures, attributor.crop_px))
+    log_scores = np.concatenate([attributor.log_scores(batch.crops) for batch in parts])
+    return calibration.fit_temperature(
+        log_scores, labels[np.concatenate([batch.places for batch in parts])]
+    )
+
+
+def _test(
+    config: RobustnessConfig,
+    run_dir: Path,
+    tested: Sequence[Tested],
+    tests: PictureSet,
+    changes: Sequence[Perturbation],
+) -> pd.DataFrame:
+    """The rows of every attributor and perturbation; those that are there are read."""
+    todo = [
+        (
+            one,
+            change,
+            run_dir / PARTS / one.name / f"{_file_name(change)}.parquet",
+            sr_crop_parts.made_from(tests, one.checksum, change.name, config.seed),
+        )
+        for change in changes
+        for one in tested
+    ]
+    frames = [sr_crop_parts.read_part(path, inputs) for _, _, path, inputs in todo]
+    missing = sum(frame is None for frame in frames)
+    work = float(missing * len(tests))
+    with Progress(
+        len(todo), work, fits_done=len(todo) - missing, unit="tests", work="pictures"
+    ) as display:
+        for number, (one, change, path, inputs) in enumerate(todo):
+            if frames[number] is None:
+                rows = predict(one, tests, change, config.seed)
+                frames[number] = sr_crop_parts.write_part(path, rows, inputs)
+                display.update(len(tests), [math.nan])
+    return pd.concat(frames, ignore_index=True)
+
+
+def _settings(config: RobustnessConfig, source: str, tests: PictureSet) -> dict[str, object]:
+    """What the report says of the run."""
+    return {
+        "attributors": config.attribution,
+        "pictures": source,
+        "test pictures": f"{len(tests):,}",
+        "trained on": ", ".join(config.train_on) or "pictures as they are",
+        "seed": config.seed,
+    }

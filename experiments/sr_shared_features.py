@@ -1,0 +1,58 @@
+"""What a method sees of pictures, computed once for all attributors that learn from it."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pandas as pd
+
+from jaxfleet.progress import Progress
+from jaxsr import attribution
+from jaxsr.attribution import Described
+from jaxsr.picture_sets import Pictures, PictureSet
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SharedFeatures:
+    """What a method sees of pictures.
+
+    Attributes:
+        files: of the pictures, in their order.
+        described: of `jaxsr.attribution.describe`.
+    """
+
+    files: pd.Index
+    described: Described
+
+    def of(self, pictures: PictureSet) -> Described:
+        """Of some of the pictures, in their order."""
+        return self.described.of(self.files.get_indexer(pictures.index["file"]))
+
+
+def share(
+    method: str,
+    pictures: PictureSet,
+    *,
+    crop_px: int,
+    progress: Callable[[float], object] | None = None,
+) -> SharedFeatures | None:
+    """What a method sees of pictures; None of one that learns from pixels.
+
+    Raises:
+        InputError: as `jaxsr.attribution.describe`.
+    """
+    described = attribution.describe(method, Pictures(pictures), crop_px=crop_px, progress=progress)
+    return (
+        None if described is None else SharedFeatures(pd.Index(pictures.index["file"]), described)
+    )
+
+
+def teller(display: Progress, count: int) -> Callable[[float], None]:
+    """Passes the part that is done, of so many pictures, on to the display."""
+    told = 0.0
+
+    def tell(part: float) -> None:
+        nonlocal told
+        display.update(count * (part - told))
+        told = part
+
+    return tell

@@ -1,0 +1,452 @@
+"""Which network made a picture: every method behind one interface, and its files.
+
+    attributor = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
+    log_scores = attributor.log_scores(attribution.tiles(picture, 224))  # [n, K]
+    of_picture = attribution.combine(log_scores)                         # [K]
+    attribution.save(attributor, "spectrum.safetensors")
+    attributor = attribution.load("spectrum.safetensors")
+
+A class is a network, or any other thing that pictures may have in common. A method is a module
+(`METHODS`) with a function that fits it and `from_arrays(arrays, facts)`, the inverse of
+`Attributor.to_arrays`; it is imported when it is asked for. One whose method learns from features
+of crops has `describe` too, so that several attributors can learn from what was computed once.
+
+Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
+W columns.
+"""
+
+import collections
+import importlib
+import inspect
+import json
+import os
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import scipy.special
+
+from jaxfleet import places
+from jaxfleet.errors import InputError
+
+CROP_PX = 224  # of the paper
+BATCH = 64  # crops that are worked on at once, for the sake of memory
+GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
+FORMAT = 1  # of files
+
+_METHODS = {  # method -> its module, and the function there that fits it
+    "prnu": ("jaxsr.residual_attribution", "fit_prnu"),
+    "ncc": ("jaxsr.residual_attribution", "fit_ncc"),
+    "spectrum": ("jaxsr.discriminant_attribution", "fit_spectrum"),
+    "dct": ("jaxsr.discriminant_attribution", "fit_dct"),
+    "linear": ("jaxsr.discriminant_attribution", "fit_linear"),
+    "convnext": ("jaxsr.convnext_attribution", "fit"),
+}
+METHODS = tuple(_METHODS)
+_ENTRY = "jaxsr.attributor"
+
+Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # pictures and their labels
+Progress = Callable[..., object]
+
+
+class Attributor(Protocol):
+    """Says of crops which class they belong to."""
+
+    @property
+    def method(self) -> str:
+        """One of `METHODS`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names."""
+
+    @property
+    def crop_px(self) -> int:
+        """The side of a crop, c, pixels."""
+
+    def log_scores(self, crops: np.ndarray) -> np.ndarray:
+        """Log-probabilities, not calibrated.
+
+        Args:
+            crops: [N, c, c, 3] uint8.
+
+        Returns:
+            [N, K] float32; the exponentials of a row sum to 1.
+        """
+
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        """What distances between crops are of.
+
+        Args:
+            crops: [N, c, c, 3] uint8.
+
+        Returns:
+            [N, D] float32.
+        """
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What it takes to make it again: arrays, and facts that JSON can hold.
+
+        Method, classes and crop_px need not be among the facts: `to_arrays` here adds them.
+        """
+
+
+class Described(NamedTuple):
+    """What a method sees of pictures, for several attributors to learn from.
+
+    Attributes:
+        features: [T, D] float32, of crops.
+        owners: [T] int64, rising: the place of the picture that each is of.
+    """
+
+    features: np.ndarray
+    owners: np.ndarray
+
+    def of(self, places_of: np.ndarray) -> "Described":
+        """Those of some pictures, [N] int, each at most once; their places are the new ones."""
+        new = np.full(self.owners.max(initial=-1) + 1, -1)
+        new[places_of] = np.arange(len(places_of))
+        owners = new[self.owners]
+        order = np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :]
+        return Described(self.features[order], owners[order])
+
+
+def describe(
+    method: str,
+    pictures: Sequence[np.ndarray],
+    *,
+    crop_px: int = CROP_PX,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Described | None:
+    """What a method sees of pictures; None of a method that learns from pixels.
+
+    Arguments are those of `fit`, and so is what it raises.
+    """
+    if method not in METHODS:
+        raise InputError(f"No method '{method}' of attribution; use one of {', '.join(METHODS)}.")
+    function = getattr(importlib.import_module(_METHODS[method][0]), "describe", None)
+    if function is None:
+        return None
+    described: Described = function(method, pictures, crop_px=crop_px, progress=progress, **options)
+    return described
+
+
+def fit(
+    method: str,
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    crop_px: int = CROP_PX,
+    seed: int = 0,
+    validation: Labelled | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Attributor:
+    """An attributor that has learnt from pictures.
+
+    Args:
+        method: one of `METHODS`.
+        pictures: N of [H, W, 3] uint8; sizes may differ, each at least c. Each is asked for when
+            it is needed, so that the sequence may read files.
+        labels: [N] int, places in `classes`.
+        classes: K different names, each with a picture at least.
+        crop_px: c.
+        seed: of what is drawn at random, if anything is.
+        validation: pictures and labels that nothing is learnt from but when to stop, or how sure
+            to be.
+        progress: called now and then; by all methods but "convnext", which has more to tell, with
+            the part that is done, from 0 to 1.
+        options: of the method; see the function of its module.
+
+    Raises:
+        InputError: if there is no such method or option, a class has no picture, a name is there
+            twice, a label is out of range, or a picture is smaller than a crop or no [H, W, 3].
+        TypeError: if a picture is not uint8.
+    """
+    if method not in METHODS:
+        raise InputError(f"No method '{method}' of attribution; use one of {', '.join(METHODS)}.")
+    _check_classes(classes)
+    _check_labels(labels, len(pictures), classes)
+    missing = [name for k, name in enumerate(classes) if not np.any(np.asarray(labels) == k)]
+    if missing:
+        raise InputError(f"No picture of {missing[0]} to learn from; give one, or leave it out.")
+    if validation is not None:
+        _check_labels(validation[1], len(validation[0]), classes)
+    module, name = _METHODS[method]
+    function = getattr(importlib.import_module(module), name)
+    known = list(inspect.signature(function).parameters)
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"Method '{method}' has no option '{option}'; it has "
+                f"{', '.join(known[known.index('progress') + 1 :]) or 'none'}."
+            )
+    fitted: Attributor = function(
+        pictures,
+        np.asarray(labels),
+        tuple(classes),
+        crop_px=crop_px,
+        seed=seed,
+        validation=validation,
+        progress=progress,
+        **options,
+    )
+    return fitted
+
+
+def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
+    """All crops that lie side by side in a picture; together they lie about its middle.
+
+    They begin at a multiple of 24 pixels, so that each sees the grids of up-sampling by 2, 3, 4 and
+    of JPEG where the whole picture has them.
+
+    Args:
+        picture: [H, W, 3] uint8.
+        crop_px: c, at least 1.
+
+    Returns:
+        [n, c, c, 3] uint8, n = (H // c) (W // c), row by row.
+
+    Raises:
+        InputError: if the picture is smaller than a crop, or no [H, W, 3].
+        TypeError: if it is not uint8.
+    """
+    check_picture(picture, crop_px)
+    rows, columns = (size // crop_px for size in picture.shape[:2])
+    top, left = (picture.shape[axis] % crop_px // 2 // GRID_PX * GRID_PX for axis in (0, 1))
+    block = picture[top : top + rows * crop_px, left : left + columns * crop_px]
+    grid = block.reshape(rows, crop_px, columns, crop_px, 3).swapaxes(1, 2)
+    return grid.reshape(-1, crop_px, crop_px, 3)
+
+
+def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
+    """The middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
+
+    Raises:
+        InputError: if the picture is smaller than a crop, or no [H, W, 3].
+        TypeError: if it is not uint8.
+    """
+    check_picture(picture, crop_px)
+    top, left = ((size - crop_px) // 2 for size in picture.shape[:2])
+    return picture[top : top + crop_px, left : left + crop_px]
+
+
+def combine(log_scores: np.ndarray) -> np.ndarray:
+    """Log-probabilities of several crops, or pictures, that one network made.
+
+    They are taken for independent, with equal chances beforehand: log scores are added.
+
+    Args:
+        log_scores: [..., N, K] float, N at least 1.
+
+    Returns:
+        [..., K] float32; the exponentials sum to 1.
+    """
+    total = np.sum(np.asarray(log_scores, np.float64), axis=-2)
+    return scipy.special.log_softmax(total, axis=-1).astype(np.float32)
+
+
+def majority(log_scores: np.ndarray) -> np.ndarray:
+    """The class that most of several crops, or pictures, vote for, each for its likeliest.
+
+    Between classes of as many votes the sum of log scores decides, as in `combine`.
+
+    Args:
+        log_scores: [..., N, K] float, N at least 1.
+
+    Returns:
+        [...] int64, places in the K classes.
+    """
+    num_classes = np.shape(log_scores)[-1]
+    choices = np.argmax(log_scores, axis=-1)
+    votes = np.sum(choices[..., None] == np.arange(num_classes), axis=-2)
+    most = votes == np.max(votes, axis=-1, keepdims=True)
+    return np.argmax(np.where(most, combine(log_scores), -np.inf), axis=-1)
+
+
+def in_batches(function: Callable[[np.ndarray], Any], crops: np.ndarray) -> np.ndarray:
+    """The results of a compiled function for crops, however many there are.
+
+    It sees `BATCH` of them at a time, or, where there are fewer, the next power of four, so that it
+    is compiled for few shapes; what is lacking is filled with the first crop.
+
+    Args:
+        function: [B, c, c, 3] uint8 to [B, ...] float, each row of its crop alone.
+        crops: [N, c, c, 3] uint8, N at least 1.
+
+    Returns:
+        [N, ...] float32.
+
+    Raises:
+        ValueError: if there is no crop.
+    """
+    if len(crops) == 0:
+        raise ValueError("`crops` must be [N, c, c, 3] with N at least 1; there is none.")
+    size = min(BATCH, 4 ** (((len(crops) - 1).bit_length() + 1) // 2))
+    parts = []
+    for start in range(0, len(crops), size):
+        some = crops[start : start + size]
+        filled = np.concatenate([some, np.repeat(crops[:1], size - len(some), axis=0)])
+        parts.append(np.asarray(function(filled), np.float32)[: len(some)])
+    return np.concatenate(parts)
+
+
+def check_crops(crops: np.ndarray, crop_px: int) -> None:
+    """Lets [N, c, c, 3] uint8 pass, N at least 1.
+
+    Raises:
+        TypeError: if they are not uint8.
+        ValueError: if their shape is another.
+    """
+    if crops.dtype != np.uint8:
+        raise TypeError(f"`crops` must be uint8; got {crops.dtype}.")
+    if crops.ndim != 4 or len(crops) == 0 or crops.shape[1:] != (crop_px, crop_px, 3):
+        raise ValueError(
+            f"`crops` must be [N, {crop_px}, {crop_px}, 3], N at least 1; got {crops.shape}."
+        )
+
+
+def check_picture(picture: np.ndarray, crop_px: int) -> None:
+    """Lets [H, W, 3] uint8 pass, H and W at least c.
+
+    Raises:
+        InputError: if the shape is another.
+        TypeError: if it is not uint8.
+    """
+    if picture.dtype != np.uint8:
+        raise TypeError(f"A picture must be uint8; got {picture.dtype}.")
+    if picture.ndim != 3 or picture.shape[-1] != 3:
+        raise InputError(f"A picture must be [H, W, 3]; got shape {picture.shape}.")
+    height, width = picture.shape[:2]
+    if min(height, width) < crop_px:
+        raise InputError(
+            f"A picture is {width} x {height} pixels, smaller than a crop of {crop_px}; give a "
+            "larger picture, or take smaller crops."
+        )
+
+
+def save(
+    attributor: Attributor, path: str | os.PathLike[str], facts: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a .safetensors file that `load` reads; nothing in it is ever run.
+
+    Args:
+        attributor: what `fit` gave.
+        path: of the file; readers see the one that was there or all of this.
+        facts: anything else to keep with it that JSON can hold; `facts_of` reads it.
+
+    Raises:
+        TypeError: if the facts are not JSON-able.
+        OSError: naming the file; the one that was there stays.
+    """
+    from safetensors import numpy as safetensors
+
+    arrays, own = to_arrays(attributor)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    card = {"format": FORMAT, "attributor": own, "facts": dict(facts or {})}
+    card = json.loads(json.dumps(card))  # as it will be read
+    text = json.dumps({**card, "crc32": _checksum(card, arrays)}, sort_keys=True)
+    places.write_atomically(places.place(os.fspath(path)), safetensors.save(arrays, {_ENTRY: text}))
+
+
+def load(path: str | os.PathLike[str]) -> Attributor:
+    """The attributor of a file that `save` wrote.
+
+    Raises:
+        InputError: one line that names the file, if it is missing, damaged, foreign or of another
+            version.
+    """
+    arrays, card = _read(path)
+    try:
+        return from_arrays(arrays, card["attributor"])
+    except (LookupError, TypeError, ValueError):
+        raise InputError(f"{path} holds no attributor of this version; fit it again.") from None
+
+
+def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The facts that `save` was given; raises as `load`."""
+    return dict(_read(path)[1]["facts"])
+
+
+def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """An attributor as arrays and JSON-able facts, for a file that holds more than it."""
+    arrays, facts = attributor.to_arrays()
+    common = {
+        "method": attributor.method,
+        "classes": list(attributor.classes),
+        "crop_px": attributor.crop_px,
+    }
+    return arrays, {**facts, **common}
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Attributor:
+    """The inverse of `to_arrays`.
+
+    Raises:
+        InputError: if the method is not known.
+        KeyError: if an array or a fact is missing.
+    """
+    if facts["method"] not in METHODS:
+        raise InputError(
+            f"No method '{facts['method']}' of attribution; use one of {', '.join(METHODS)}."
+        )
+    module = importlib.import_module(_METHODS[facts["method"]][0])
+    restored: Attributor = module.from_arrays(arrays, facts)
+    return restored
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and card of a file, checked to be whole."""
+    import safetensors
+    from safetensors import numpy as safetensors_numpy
+
+    try:
+        data = places.place(os.fspath(path)).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}. Name an attributor's file.") from None
+    try:
+        arrays = safetensors_numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        card = json.loads((header.get("__metadata__") or {})[_ENTRY])
+        version = card["format"]
+        whole = card.pop("crc32") == _checksum(card, arrays)
+    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError):
+        raise InputError(f"{path} holds no attributor, or is damaged; fit it again.") from None
+    if version != FORMAT:
+        raise InputError(
+            f"{path} holds an attributor of version {version}, not {FORMAT}; fit it again."
+        )
+    if not whole:
+        raise InputError(f"{path} is damaged: what it holds has changed; fit it again.")
+    return arrays, card
+
+
+def _checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    checksum = zlib.crc32(json.dumps(card, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.tobytes(), checksum)
+    return checksum
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise InputError(f"Attribution needs two classes or more; got {len(classes)}.")
+    name, count = collections.Counter(classes).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"The class {name} is there {count} times; names must differ.")
+
+
+def _check_labels(labels: np.ndarray, count: int, classes: Sequence[str]) -> None:
+    labels = np.asarray(labels)
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"{count} pictures need as many whole numbers for labels; got shape {labels.shape}, "
+            f"{labels.dtype}."
+        )
+    outside = labels[(labels < 0) | (labels >= len(classes))]
+    if len(outside):
+        raise InputError(f"Label {outside[0]} names none of the {len(classes)} classes.")

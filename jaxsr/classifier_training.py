@@ -1,0 +1,319 @@
+"""The training of a network that tells classes of pictures apart: first its head, then all of it.
+
+Letters: N crops in a batch, c side of a crop in pixels.
+
+Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, and the code to it
+(JeremyIV/SISR-fingerprints, `cnn_classifier.py`). Different is that a seed decides all that is
+drawn.
+"""
+
+import dataclasses
+import functools
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax import Array
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxfleet.checkpoints import Checkpoints
+from jaxfleet.errors import InputError
+
+PATIENCE = 3  # epochs without a better loss before the rate falls
+FACTOR = 0.1  # by which it falls
+LEAST_GAIN = 1e-4  # of the loss, for a better one
+_BATCH = "batch"  # axis of the mesh
+_LAST_LAYER = nnx.PathContains("fc")
+_OPTIMISER = optax.scale_by_adamax()
+
+Tree = Any
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # crops, labels, weights: 0 for what only fills
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long a network trains, and how fast.
+
+    Attributes:
+        head_epochs: in which only the last layer trains; 0 for none.
+        epochs: in which all weights train, with an optimiser that begins anew.
+        batch_size: N.
+        learning_rate: of Adamax, at the beginning of either part. Each time the loss of the
+            training has not fallen for more than `PATIENCE` epochs it falls to a tenth.
+        least_rate: a part ends when the rate is below it.
+
+    Raises:
+        InputError: if a value is out of its range.
+    """
+
+    head_epochs: int = 3
+    epochs: int = 15
+    batch_size: int = 16
+    learning_rate: float = 5e-4
+    least_rate: float = 4e-6
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name, least in (("head_epochs", 0), ("epochs", 1), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more.")
+        if not 0 < self.least_rate <= self.learning_rate:
+            raise InputError(
+                f"learning_rate is {self.learning_rate}; give at least least_rate, "
+                f"{self.least_rate}, which is above 0."
+            )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Material:
+    """What a network learns from.
+
+    Attributes:
+        pictures: of [H, W, 3] uint8, each side at least c; each is asked for once an epoch.
+        labels: their classes, int.
+        crop_px: c.
+        prepare: crops [N, c, c, 3] uint8 to what the network takes, under `jit`; hashable.
+    """
+
+    pictures: Sequence[np.ndarray]
+    labels: np.ndarray
+    crop_px: int
+    prepare: Callable[[Array], Array]
+
+    def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
+        """Every picture once, in random order, cut at a random place; the last batch is filled."""
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(self.pictures))
+        places = rng.random((len(order), 2))
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            crops = np.zeros((batch_size, self.crop_px, self.crop_px, 3), np.uint8)
+            labels, weights = np.zeros(batch_size, np.int32), np.zeros(batch_size, np.float32)
+            labels[: len(rows)], weights[: len(rows)] = self.labels[rows], 1.0
+            for crop, row in zip(crops, rows, strict=False):
+                picture = self.pictures[row]
+                room = np.subtract(picture.shape[:2], self.crop_px) + 1
+                top, left = (places[row] * room).astype(int)
+                crop[:] = picture[top : top + self.crop_px, left : left + self.crop_px]
+            yield crops, labels, weights
+
+
+@dataclasses.dataclass
+class _Standing:
+    """How far a training is, between two epochs."""
+
+    part: int = 0  # 0 the head, 1 all weights
+    epoch: int = 0  # made in this part
+    rate: float = 0.0
+    least_loss: float = np.inf
+    idle_epochs: int = 0  # since the loss was least, or the rate fell
+    best_accuracy: float = -1.0
+
+    def after(self, loss: float) -> "_Standing":
+        """After another epoch of this mean loss."""
+        new = dataclasses.replace(self, epoch=self.epoch + 1)
+        if loss < self.least_loss * (1.0 - LEAST_GAIN):
+            new.least_loss, new.idle_epochs = loss, 0
+        else:
+            new.idle_epochs += 1
+        if new.idle_epochs > PATIENCE:
+            new.rate, new.idle_epochs = self.rate * FACTOR, 0
+        return new
+
+
+def train(
+    model: nnx.Module,
+    material: Material,
+    schedule: Schedule,
+    *,
+    seed: int,
+    validate: Callable[[nnx.Module], float] | None = None,
+    progress: Callable[[float], object] | None = None,
+    on_epoch: Callable[[int, float, float], object] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Trains a classifier in place; of its second part the most accurate weights are kept.
+
+    Batches are spread over all devices of the process, if they can be in equal parts.
+
+    Args:
+        model: whose last layer is called `fc`; from crops that are prepared to logits.
+        material: what it learns from.
+        schedule: how long, and how fast.
+        seed: of the order of pictures and of their crops.
+        validate: accuracy of a network, 0 to 1, asked after each epoch; without it the last
+            weights are kept.
+        progress: called after each batch with the part that is done, 0 to 1.
+        on_epoch: called with the number of an epoch, from 1 on through both parts, the mean loss
+            of its batches, and the accuracy, NaN without `validate`.
+        checkpoint: folder where the state is kept after each epoch, and which a training goes on
+            from, to the same bits; it may go when the result is kept elsewhere.
+
+    Raises:
+        InputError: if the loss is no longer finite, or the checkpoint is of another training.
+        OSError: if the checkpoint cannot be written.
+    """
+    places = None if checkpoint is None else Checkpoints(checkpoint)
+    identity = _identity(material, schedule, seed)
+    mesh = _mesh(schedule.batch_size)
+    counts = (schedule.head_epochs, schedule.epochs)
+    standing = _Standing(rate=schedule.learning_rate)
+    best = _weights(model)
+    kept = None if places is None else places.load()
+    if kept is not None:
+        standing, best = _restored(kept, identity, model, checkpoint)
+    moments = None if kept is None else kept["moments"]
+    for part in range(standing.part, len(counts)):
+        if part != standing.part:
+            standing, moments = _Standing(part=part, rate=schedule.learning_rate), None
+        update = _Part(model, material.prepare, mesh, only_last=part == 0, moments=moments)
+        while standing.epoch < counts[part] and standing.rate >= schedule.least_rate:
+            made = sum(counts[:part]) + standing.epoch
+            losses, total = [], -(-len(material.pictures) // schedule.batch_size)
+            for batch in material.batches(schedule.batch_size, seed, part, standing.epoch):
+                losses.append(update(batch, standing.rate))
+                if progress is not None:
+                    progress((made + len(losses) / total) / sum(counts))
+            loss = float(np.sum(jax.device_get(losses)) / len(material.pictures))
+            if not np.isfinite(loss):
+                raise InputError(
+                    f"The loss of the classifier is {loss} in epoch {made + 1}; lower its "
+                    f"learning_rate, {schedule.learning_rate}."
+                )
+            update.write_to(model)
+            accuracy = float("nan") if validate is None else validate(model)
+            standing = standing.after(loss)
+            if validate is None or accuracy > standing.best_accuracy:
+                standing.best_accuracy, best = accuracy, _weights(model)
+            if places is not None:
+                numbers = np.array([identity, *dataclasses.astuple(standing)], np.float64)
+                places.save(
+                    {
+                        "numbers": numbers,
+                        "weights": _weights(model),
+                        "best": best,
+                        "moments": update.moments(),
+                    }
+                )
+            if on_epoch is not None:
+                on_epoch(made + 1, loss, accuracy)
+    _set_weights(model, best)
+
+
+class _Part:
+    """A part of the training on its devices: what trains there, the rest, and the moments."""
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        prepare: Callable[[Array], Array],
+        mesh: Mesh,
+        *,
+        only_last: bool,
+        moments: Sequence[np.ndarray] | None,
+    ) -> None:
+        """`moments` are of a checkpoint; None to begin."""
+        parts: Any = nnx.split(model, _LAST_LAYER if only_last else nnx.Param, ...)
+        graph, trained, rest = parts
+        trained = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), trained)  # to donate
+        state = _OPTIMISER.init(trained)
+        if moments is not None:
+            state = jax.tree.unflatten(jax.tree.structure(state), moments)
+        whole = NamedSharding(mesh, PartitionSpec())
+        self._trained, self._moments, self._rest = jax.device_put((trained, state, rest), whole)
+        self._spread = NamedSharding(mesh, PartitionSpec(_BATCH))
+        self._update = _compiled(graph, prepare, mesh)
+
+    def __call__(self, batch: Batch, rate: float) -> Array:
+        """One update; the sum of the losses of the crops of a batch, [] float32."""
+        self._trained, self._moments, loss = self._update(
+            self._trained,
+            self._moments,
+            self._rest,
+            np.float32(rate),
+            jax.device_put(batch, self._spread),
+        )
+        return loss
+
+    def moments(self) -> list[np.ndarray]:
+        """Of the optimiser, on the host."""
+        return jax.device_get(jax.tree.leaves(self._moments))
+
+    def write_to(self, model: nnx.Module) -> None:
+        """Gives a model what has been trained, on the default device."""
+        nnx.update(model, jax.tree.map(jnp.asarray, jax.device_get(self._trained)))
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(
+    graph: nnx.GraphDef[nnx.Module], prepare: Callable[[Array], Array], mesh: Mesh
+) -> Callable[..., tuple[Tree, Tree, Array]]:
+    """What trains, moments, the rest, the rate, a batch -> the first two after it, and a loss."""
+
+    def loss(trained: Tree, rest: Tree, crops: Array, labels: Array, weights: Array) -> Array:
+        model: Any = nnx.merge(graph, trained, rest)
+        logits = model(prepare(crops))
+        each = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return jnp.sum(weights * each)
+
+    def update(
+        trained: Tree, moments: Tree, rest: Tree, rate: Array, batch: Sequence[Array]
+    ) -> tuple[Tree, Tree, Array]:
+        value, gradient = jax.value_and_grad(loss)(trained, rest, *batch)
+        value, gradient, count = jax.lax.psum((value, gradient, jnp.sum(batch[2])), _BATCH)
+        gradient = jax.tree.map(lambda leaf: leaf / count, gradient)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
+            steps, moments = _OPTIMISER.update(gradient, moments, trained)
+        return jax.tree.map(lambda p, step: p - rate * step, trained, steps), moments, value
+
+    whole, spread = PartitionSpec(), PartitionSpec(_BATCH)
+    everywhere = jax.shard_map(
+        update,
+        mesh=mesh,
+        in_specs=(whole, whole, whole, whole, spread),
+        out_specs=whole,
+        check_vma=False,
+    )
+    return jax.jit(everywhere, donate_argnums=(0, 1))
+
+
+@functools.lru_cache(maxsize=8)
+def _mesh(batch_size: int) -> Mesh:
+    devices = jax.local_devices()
+    some = devices if batch_size % len(devices) == 0 else devices[:1]
+    return jax.make_mesh((len(some),), (_BATCH,), (AxisType.Auto,), devices=some)
+
+
+def _weights(model: nnx.Module) -> list[np.ndarray]:
+    return jax.device_get(jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def _set_weights(model: nnx.Module, leaves: Sequence[np.ndarray]) -> None:
+    structure = jax.tree.structure(nnx.state(model, nnx.Param))
+    nnx.update(model, jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in leaves]))
+
+
+def _restored(
+    kept: dict[str, Any], identity: int, model: nnx.Module, checkpoint: Path | None
+) -> tuple[_Standing, list[np.ndarray]]:
+    """What a checkpoint says, its weights given to the model."""
+    theirs, part, epoch, rate, least, idle, accuracy = kept["numbers"].tolist()
+    shapes = [leaf.shape for leaf in _weights(model)]
+    if theirs != identity or shapes != [leaf.shape for leaf in kept["weights"]]:
+        raise InputError(f"{checkpoint} is of another training; remove it, or name another folder.")
+    _set_weights(model, kept["weights"])
+    return _Standing(int(part), int(epoch), rate, least, int(idle), accuracy), kept["best"]
+
+
+def _identity(material: Material, schedule: Schedule, seed: int) -> int:
+    """A number that two trainings hardly share, unless they are the same."""
+    facts = [dataclasses.asdict(schedule), seed, material.crop_px, repr(material.prepare)]
+    labels = np.asarray(material.labels, np.int64).tobytes()
+    return zlib.crc32(labels, zlib.crc32(json.dumps(facts).encode()))

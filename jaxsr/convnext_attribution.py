@@ -1,0 +1,319 @@
+"""Attribution by a network that looks at crops, or at what a denoiser takes away: "convnext".
+
+Letters: N crops, c side of a crop in pixels, K classes, D channels of the last stage.
+
+Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, section 4, with
+ConvNeXt-Base and weights of ImageNet. Those are a file of torchvision, of timm or of the authors of
+ConvNeXt; without one a network learns from scratch.
+"""
+
+import dataclasses
+import functools
+import os
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution, classifier_training, residuals, torch_names
+from jaxsr import weights as weight_files
+from jaxsr.networks import convnext
+from jaxsr.networks.convnext import ConvNeXt
+
+CONVNEXT = "convnext"
+INPUTS = ("rgb", "residual")
+_SEEN_FOR_DEVIATION = 256  # middles of pictures
+
+# Mean colour and deviation of ImageNet, red, green, blue, that published weights are for.
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What the network is given of a crop.
+
+    Attributes:
+        kind: "rgb", colours less the mean of ImageNet over its deviation; "residual", what is
+            finer than a Gaussian blur of a pixel.
+        deviation: that residuals are divided by, in the unit of images, 1 the whole range.
+
+    Raises:
+        InputError: if there is no such kind.
+    """
+
+    kind: str = "rgb"
+    deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the kind."""
+        if self.kind not in INPUTS:
+            raise InputError(f"No inputs '{self.kind}'; use one of {', '.join(INPUTS)}.")
+
+    def __call__(self, crops: Array) -> Array:
+        """[N, c, c, 3] uint8 to the same shape in float32."""
+        images = crops.astype(jnp.float32) / 255.0
+        if self.kind == "residual":
+            return residuals.gaussian_residual(images) / self.deviation
+        mean, deviation = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (_MEAN, _DEVIATION))
+        return (images - mean) / deviation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ConvNeXtAttributor:
+    """A network and what it is given.
+
+    Attributes:
+        classes: K names.
+        crop_px: c.
+        size: one of `convnext.SIZES`.
+        stem_stride: 1, 2 or 4.
+        inputs: what the network is given of a crop.
+        model: the network.
+    """
+
+    classes: tuple[str, ...]
+    crop_px: int
+    size: str
+    stem_stride: int
+    inputs: Inputs
+    model: ConvNeXt
+
+    @property
+    def method(self) -> str:
+        """Always "convnext"."""
+        return CONVNEXT
+
+    def log_scores(self, crops: np.ndarray) -> np.ndarray:
+        """Log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        return self._in_batches(crops, _log_scores)
+
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        """What the last layer takes, [N, c, c, 3] uint8 to [N, D] float32."""
+        return self._in_batches(crops, _features)
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Weights by timm's names, in PyTorch's layouts, and facts that `from_arrays` takes."""
+        facts = {
+            "size": self.size,
+            "stem_stride": self.stem_stride,
+            "inputs": dataclasses.asdict(self.inputs),
+        }
+        return torch_names.to_arrays(self.model), facts
+
+    def _in_batches(self, crops: np.ndarray, function: Callable[..., Array]) -> np.ndarray:
+        attribution.check_crops(crops, self.crop_px)
+        graph, state = nnx.split(self.model)
+        at_once = max(1, attribution.BATCH * self.stem_stride**2 // convnext.STEM_PX**2)
+
+        def of_batch(some: np.ndarray) -> np.ndarray:
+            pieces = [some[i : i + at_once] for i in range(0, len(some), at_once)]
+            return np.concatenate([function(graph, self.inputs, state, one) for one in pieces])
+
+        return attribution.in_batches(of_batch, crops)
+
+
+def fit(
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    crop_px: int = attribution.CROP_PX,
+    seed: int = 0,
+    validation: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
+    progress: Callable[[float], object] | None = None,
+    size: str = "atto",
+    inputs: str = "rgb",
+    weights: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    stem_stride: int = convnext.STEM_PX,
+    head_epochs: int = 3,
+    epochs: int = 15,
+    batch_size: int = 16,
+    learning_rate: float = 5e-4,
+    dtype: str = "float32",
+    on_epoch: Callable[[int, float, float], object] | None = None,
+    checkpoint: Path | None = None,
+) -> ConvNeXtAttributor:
+    """A network that has learnt to name who made a crop, by Adamax and the schedule of the paper.
+
+    It sees a crop of each picture in each epoch, at a random place. The weights that are most
+    often right about the middles of the validation pictures are kept; without those the last.
+
+    Args:
+        pictures: of [H, W, 3] uint8, each side at least c.
+        labels: their places in `classes`, int.
+        classes: K names.
+        crop_px: c, at least 8 times the stride of the stem.
+        seed: of the weights, of the order of pictures and of the places of crops.
+        validation: pictures and labels that decide which weights are kept.
+        progress: called with the part that is done, 0 to 1.
+        size: one of `convnext.SIZES`; the paper's is base.
+        inputs: "rgb", as in the paper, or "residual", what is finer than a pixel or so.
+        weights: file, or arrays by name, of a ConvNeXt of this size to go on from, such as
+            ImageNet's, or an attributor's own file. Its last layer is not looked at. None to
+            draw them, and to leave out the epochs of the last layer alone.
+        stem_stride: pixels between the windows of the first layer: 4 as in the paper; 2 or 1 keep
+            finer structure, at 4 or 16 times the cost.
+        head_epochs: in which only the last layer trains, where there are weights.
+        epochs: in which all weights train, at most.
+        batch_size: crops in an update.
+        learning_rate: of Adamax, at the beginning.
+        dtype: of the computation while it trains, float32 or bfloat16; weights are float32.
+        on_epoch: called with the number of an epoch, from 1 on, the mean loss of the training, and
+            the accuracy on the validation pictures, NaN without them.
+        checkpoint: folder to keep the state in after each epoch; a training that was interrupted
+            goes on from there to the same bits.
+
+    Raises:
+        InputError: if an option is out of its range, a picture is too small, weights cannot be
+            read or do not fit, or the training diverges; or if the checkpoint is of another one.
+    """
+    if dtype not in ("float32", "bfloat16"):
+        raise InputError(f"No dtype '{dtype}'; use float32 or bfloat16.")
+    schedule = classifier_training.Schedule(
+        head_epochs=0 if weights is None else head_epochs,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+    )
+    given = Inputs(inputs)
+    model = _build(len(classes), size, stem_stride, dtype, seed)
+    if crop_px < 8 * stem_stride:
+        raise InputError(
+            f"crop_px is {crop_px}; a ConvNeXt with stem_stride {stem_stride} takes crops of "
+            f"{8 * stem_stride} pixels or more."
+        )
+    if weights is not None:
+        _load(model, weights, size)
+    if inputs == "residual":
+        given = Inputs(inputs, _residual_deviation(pictures, crop_px))
+
+    def attributor(model: ConvNeXt) -> ConvNeXtAttributor:
+        return ConvNeXtAttributor(tuple(classes), crop_px, size, stem_stride, given, model)
+
+    def accuracy(model: Any) -> float:
+        assert validation is not None
+        truth = np.asarray(validation[1])
+        right = 0
+        for start in range(0, len(truth), attribution.BATCH):
+            rows = range(start, min(start + attribution.BATCH, len(truth)))
+            found = attributor(model).log_scores(_centres(validation[0], rows, crop_px))
+            right += int(np.sum(np.argmax(found, axis=1) == truth[rows]))
+        return right / len(truth)
+
+    classifier_training.train(
+        model,
+        classifier_training.Material(_Checked(pictures, crop_px), labels, crop_px, given),
+        schedule,
+        seed=seed,
+        validate=accuracy if validation is not None and len(validation[0]) else None,
+        progress=progress,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+    )
+    trained = _build(len(classes), size, stem_stride, "float32", seed=None)
+    torch_names.load_arrays(trained, torch_names.to_arrays(model))
+    return attributor(trained)
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ConvNeXtAttributor:
+    """The inverse of `attribution.to_arrays`.
+
+    Raises:
+        KeyError: if a fact is missing.
+        ValueError: if the arrays do not fit the network.
+        TypeError: if the inputs are described otherwise.
+    """
+    classes, size, stride = tuple(facts["classes"]), facts["size"], facts["stem_stride"]
+    model = _build(len(classes), size, stride, "float32", seed=None)
+    convnext.load_weights(model, arrays, head=True)
+    inputs = Inputs(**facts["inputs"])
+    return ConvNeXtAttributor(classes, int(facts["crop_px"]), size, stride, inputs, model)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _log_scores(
+    graph: nnx.GraphDef[ConvNeXt], inputs: Inputs, state: nnx.State, crops: Array
+) -> Array:
+    return jax.nn.log_softmax(nnx.merge(graph, state)(inputs(crops)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _features(
+    graph: nnx.GraphDef[ConvNeXt], inputs: Inputs, state: nnx.State, crops: Array
+) -> Array:
+    return nnx.merge(graph, state).features(inputs(crops))
+
+
+class _Checked(Sequence[np.ndarray]):
+    """Pictures that are checked when they are asked for."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], crop_px: int) -> None:
+        self._pictures, self._crop_px = pictures, crop_px
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, row: Any) -> Any:
+        picture = self._pictures[row]
+        attribution.check_picture(picture, self._crop_px)
+        return picture
+
+
+def _build(classes: int, size: str, stem_stride: int, dtype: str, seed: int | None) -> ConvNeXt:
+    """A network with fresh weights, or without a seed of shapes alone."""
+    # Nothing is drawn here, so any key will do; nnx.Rngs would count, which takes long.
+    rngs: Any = types.SimpleNamespace(params=lambda: jax.random.key(0))
+    try:
+        model: ConvNeXt = nnx.eval_shape(
+            lambda: ConvNeXt(
+                classes=classes,
+                size=size,
+                stem_stride=stem_stride,
+                dtype=jnp.dtype(dtype),
+                rngs=rngs,
+            )
+        )
+    except ValueError as error:
+        raise InputError(str(error).replace("`", "")) from None
+    if seed is not None:
+        convnext.draw_weights(model, seed)
+    return model
+
+
+def _load(model: ConvNeXt, weights: str | os.PathLike[str] | Mapping[str, Any], size: str) -> None:
+    name = "weights"
+    try:
+        if not isinstance(weights, Mapping):
+            name = os.fspath(weights)
+            weights = weight_files.read_state_dict(Path(weights).expanduser())
+        convnext.load_weights(model, weights, head=False)
+    except (ImportError, OSError, ValueError) as error:
+        raise InputError(
+            f"{name}: no ConvNeXt of size {size} can be made of it. {error}".replace("`", "")
+        ) from None
+
+
+def _residual_deviation(pictures: Sequence[np.ndarray], crop_px: int) -> float:
+    """Root mean square of the residuals of some pictures, a hundredth of a grey level at least."""
+    rows = np.unique(np.linspace(0, len(pictures) - 1, _SEEN_FOR_DEVIATION).astype(int))
+
+    @jax.jit
+    def mean_square(crops: Array) -> Array:
+        return jnp.mean(Inputs("residual")(crops) ** 2, axis=(1, 2, 3))
+
+    found = [
+        attribution.in_batches(mean_square, _centres(pictures, some.tolist(), crop_px))
+        for some in np.array_split(rows, -(-len(rows) // attribution.BATCH))
+    ]
+    return float(max(np.sqrt(np.mean(np.concatenate(found))), 0.01 / 255.0))
+
+
+def _centres(pictures: Sequence[np.ndarray], rows: Sequence[int], crop_px: int) -> np.ndarray:
+    return np.stack([attribution.centre(pictures[row], crop_px) for row in rows])

@@ -1,0 +1,316 @@
+"""Attribution by linear discriminant analysis: "linear", "spectrum" and "dct".
+
+The three differ in what the discriminant is of: how neighbouring pixels go together at each place
+of the up-sampling grid (`jaxsr.grid_statistics`), the power spectra of noise residuals, and the
+cosine transforms of the crops themselves (`jaxsr.spectral_features`). All crops that lie side by
+side in a training picture are learnt from.
+
+Letters: N crops, c side of a crop in pixels, K classes, D features.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution, grid_statistics, lda, periodicity, spectral_features
+from jaxsr.attribution import Described, Labelled, Progress
+
+LINEAR, SPECTRUM, DCT = "linear", "spectrum", "dct"
+_FEATURES: Mapping[str, Callable[..., Array]] = {
+    LINEAR: grid_statistics.grid_statistics,
+    SPECTRUM: spectral_features.spectrum_features,
+    DCT: spectral_features.dct_features,
+}
+# Options of each: those of its function, with their defaults.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    LINEAR: {"period": grid_statistics.PERIOD, "reach": grid_statistics.REACH},
+    SPECTRUM: {"residual": "wavelet", "bins": spectral_features.BINS},
+    DCT: {"bins": spectral_features.BINS},
+}
+_LDA = "lda."  # in names of arrays
+
+
+@dataclass(frozen=True, eq=False)
+class DiscriminantAttributor:
+    """A discriminant of features.
+
+    Attributes:
+        method: "linear", "spectrum" or "dct".
+        classes: K names.
+        crop_px: c.
+        options: of the features.
+        discriminant: of `describe`.
+    """
+
+    method: str
+    classes: tuple[str, ...]
+    crop_px: int
+    options: Mapping[str, Any]
+    discriminant: lda.Lda
+
+    def describe(self, crops: np.ndarray) -> np.ndarray:
+        """What the discriminant is of: [N, c, c, 3] uint8 to [N, D] float32."""
+        attribution.check_crops(crops, self.crop_px)
+        return attribution.in_batches(_describer(self.method, self.options), crops)
+
+    def log_scores(self, crops: np.ndarray) -> np.ndarray:
+        """Log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        return self.log_scores_of(self.describe(crops))
+
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        """Whitened coordinates of `lda.project`, [N, min(K - 1, D)] float32."""
+        return self.features_of(self.describe(crops))
+
+    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+        """`log_scores` of crops that were described, [N, D], before."""
+        return lda.log_scores(self.discriminant, described)
+
+    def features_of(self, described: np.ndarray) -> np.ndarray:
+        """`features` of crops that were described, [N, D], before."""
+        return lda.project(self.discriminant, described)
+
+    def features_at_shifts(self, crops: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
+        """`features` were the pictures cut off, so that the grid of up-sampling begins elsewhere.
+
+        Of "linear" alone; other methods do not see where a grid begins.
+
+        Args:
+            crops: [N, c, c, 3] uint8.
+
+        Returns:
+            Rows and columns from the first pixel of the crops to where the grid begins ->
+            [N, min(K - 1, D)] float32.
+        """
+        described = self.describe(crops)
+        period = self.options["period"] if self.method == LINEAR else 1
+        return {
+            (i, j): self.features_of(grid_statistics.at_shift(described, i, j, period=period))
+            for i in range(period)
+            for j in range(period)
+        }
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and facts that `from_arrays` takes."""
+        arrays = {f"{_LDA}{name}": array for name, array in self.discriminant._asdict().items()}
+        return arrays, {"options": dict(self.options)}
+
+
+def fit_linear(
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    crop_px: int,
+    seed: int = 0,
+    validation: Labelled | None = None,
+    progress: Progress | None = None,
+    period: int = grid_statistics.PERIOD,
+    reach: int = grid_statistics.REACH,
+    shrinkage: float | None = None,
+    described: Described | None = None,
+) -> DiscriminantAttributor:
+    """A discriminant of `grid_statistics`: which combinations of neighbours a network leaves.
+
+    Arguments are those of `attribution.fit`; nothing is drawn at random, nor asked of the
+    validation.
+
+    Args:
+        pictures: of [H, W, 3] uint8, the up-sampling grid beginning at their first pixel.
+        labels: [len(pictures)] int.
+        classes: K names.
+        crop_px: c.
+        seed: not used.
+        validation: not used.
+        progress: called with the part that is done.
+        period: of the grid, a multiple of the scales.
+        reach: pixels to either side.
+        shrinkage: of `lda.fit`.
+        described: what `describe` gave of these pictures, which are then not looked at.
+
+    Raises:
+        InputError: if a picture or the crops are too small.
+    """
+    del seed, validation
+    options = {"period": period, "reach": reach}
+    if described is None:
+        described = describe(LINEAR, pictures, crop_px=crop_px, progress=progress, **options)
+    return _fit(LINEAR, described, labels, classes, crop_px, options, shrinkage)
+
+
+def fit_spectrum(
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    crop_px: int,
+    seed: int = 0,
+    validation: Labelled | None = None,
+    progress: Progress | None = None,
+    residual: str = "wavelet",
+    bins: int = spectral_features.BINS,
+    shrinkage: float | None = None,
+    described: Described | None = None,
+) -> DiscriminantAttributor:
+    """A discriminant of the power spectra of residuals; see `spectral_features`.
+
+    Arguments are those of `fit_linear`, and:
+
+    Args:
+        pictures: of [H, W, 3] uint8.
+        labels: [len(pictures)] int.
+        classes: K names.
+        crop_px: c, at least 17 and 2 B.
+        seed: not used.
+        validation: not used.
+        progress: called with the part that is done.
+        residual: "wavelet", "gaussian" or "wiener".
+        bins: B, even, of each axis of a pooled spectrum.
+        shrinkage: of `lda.fit`.
+        described: as of `fit_linear`.
+
+    Raises:
+        InputError: if a picture is too small, there is no such residual, or crops do not fill the
+            bins.
+    """
+    del seed, validation
+    options = {"residual": residual, "bins": bins}
+    if described is None:
+        described = describe(SPECTRUM, pictures, crop_px=crop_px, progress=progress, **options)
+    return _fit(SPECTRUM, described, labels, classes, crop_px, options, shrinkage)
+
+
+def fit_dct(
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    *,
+    crop_px: int,
+    seed: int = 0,
+    validation: Labelled | None = None,
+    progress: Progress | None = None,
+    bins: int = spectral_features.BINS,
+    shrinkage: float | None = None,
+    described: Described | None = None,
+) -> DiscriminantAttributor:
+    """A discriminant of the cosine transforms of crops; see `spectral_features`.
+
+    Arguments are those of `fit_spectrum`.
+
+    Raises:
+        InputError: if a picture is too small, or crops do not fill the bins.
+
+    Source: Frank et al., "Leveraging frequency analysis for deep fake image recognition", 2020, who
+    learn ridge regression on all coefficients.
+    """
+    del seed, validation
+    options = {"bins": bins}
+    if described is None:
+        described = describe(DCT, pictures, crop_px=crop_px, progress=progress, **options)
+    return _fit(DCT, described, labels, classes, crop_px, options, shrinkage)
+
+
+def describe(
+    method: str,
+    pictures: Sequence[np.ndarray],
+    *,
+    crop_px: int,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Described:
+    """What discriminants are of: features of all crops that lie side by side in each picture.
+
+    Args:
+        method: "linear", "spectrum" or "dct".
+        pictures: of [H, W, 3] uint8.
+        crop_px: c.
+        progress: called with the part that is done.
+        options: of the features; see the functions that fit.
+
+    Raises:
+        InputError: if options or pictures cannot be used.
+    """
+    options = {**_OPTIONS[method], **options}
+    _check(method, options, crop_px)
+    describer = _describer(method, options)
+    features, owners = [], []
+    waiting = np.empty((0, crop_px, crop_px, 3), np.uint8)
+    for place, picture in enumerate(pictures):
+        crops = attribution.tiles(picture, crop_px)
+        owners.append(np.full(len(crops), place))
+        waiting = np.concatenate([waiting, crops])
+        last = place + 1 == len(pictures)
+        whole = len(waiting) if last else len(waiting) // attribution.BATCH * attribution.BATCH
+        if whole:
+            features.append(attribution.in_batches(describer, waiting[:whole]))
+            waiting = waiting[whole:]
+            if progress is not None:
+                progress((place + 1) / len(pictures))
+    return Described(np.concatenate(features), np.concatenate(owners))
+
+
+def from_arrays(
+    arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+) -> DiscriminantAttributor:
+    """The inverse of `attribution.to_arrays`.
+
+    Raises:
+        KeyError: if an array or a fact is missing.
+        ValueError: if they do not fit.
+    """
+    discriminant = lda.Lda(**{name: arrays[f"{_LDA}{name}"] for name in lda.Lda._fields})
+    if len(discriminant.biases) != len(facts["classes"]):
+        raise ValueError(f"A discriminant of {len(discriminant.biases)} classes does not fit.")
+    return DiscriminantAttributor(
+        facts["method"], tuple(facts["classes"]), facts["crop_px"], facts["options"], discriminant
+    )
+
+
+def _fit(
+    method: str,
+    described: Described,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    crop_px: int,
+    options: Mapping[str, Any],
+    shrinkage: float | None,
+) -> DiscriminantAttributor:
+    truth = np.asarray(labels)[described.owners]
+    discriminant = lda.fit(described.features, truth, len(classes), shrinkage)
+    return DiscriminantAttributor(method, tuple(classes), crop_px, options, discriminant)
+
+
+def _describer(method: str, options: Mapping[str, Any]) -> Callable[[np.ndarray], Array]:
+    function = functools.partial(_FEATURES[method], **options)
+    return lambda crops: function(jnp.asarray(crops))
+
+
+def _check(method: str, options: Mapping[str, Any], crop_px: int) -> None:
+    """Raises InputError where the options or the size of crops cannot be used."""
+    if method == LINEAR:
+        period, reach = options["period"], options["reach"]
+        if period < 1 or reach < 1:
+            raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
+        least = grid_statistics.least_px(period, reach)
+        if crop_px < least:
+            raise InputError(
+                f"A grid of {period} and a reach of {reach} need crops of {least} pixels or more; "
+                f"got {crop_px}."
+            )
+        return
+    residual = options.get("residual", "wavelet")
+    if residual not in spectral_features.RESIDUALS:
+        known = ", ".join(spectral_features.RESIDUALS)
+        raise InputError(f"No residual '{residual}' here; use one of {known}.")
+    bins = options["bins"]
+    least = max(2 * bins, 2 * max(periodicity.PERIODS) + 1)
+    if bins < 2 or bins % 2 or crop_px < least:
+        raise InputError(
+            f"Spectra of {bins} bins need an even number of them, at least 2, and crops of {least} "
+            f"pixels or more; got {crop_px}."
+        )

@@ -1,0 +1,231 @@
+"""What happens to pictures on their way: compression, other sizes, blur, noise, crops, chains.
+
+A perturbation is written `KIND:STRENGTH`, and what is done one after the other is joined by `+`,
+as in `resize:0.5+jpeg:75`:
+
+    none            nothing
+    jpeg:Q          JPEG of quality Q, 1 to 100, colour at half resolution (4:2:0)
+    webp:Q          lossy WebP of quality Q, 1 to 100
+    resize:F        F times the size, antialiased bicubic, and left so
+    rescale:F       F times the size and back to the old one, both antialiased bicubic
+    blur:S          Gaussian of standard deviation S pixels
+    noise:S         Gaussian noise of standard deviation S steps of 8 bits, each value its own
+    crop:F          F of the height and of the width, from a place drawn at random
+    screenshot:F    shown at F times the size and sharpened by the viewer, as unsharp masks do: half
+                    of what a Gaussian blur of 1 pixel takes away is added; lossless
+
+Every step takes and gives 8-bit pixels, as files between programs do. Borders are mirrored.
+
+Letters: H rows and W columns of what comes in, h and w of what comes out. Pure; no disk: the files
+of codecs are made in memory.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from jaxfleet import codecs, photos
+from jaxfleet.errors import InputError
+
+NONE = "none"
+SHARPENING = 0.5  # of a screenshot
+SHARPENING_PX = 1.0
+
+_Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of the things that can happen.
+
+    Attributes:
+        change: picture [H, W, 3] uint8, strength and generator -> [h, w, 3] uint8.
+        low: the least strength.
+        high: the greatest.
+        said: what it is, for the heading of a figure.
+        unit: what the strength counts, for an axis.
+        is_whole: whether the strength is a whole number.
+    """
+
+    change: _Change
+    low: float
+    high: float
+    said: str
+    unit: str
+    is_whole: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of a chain: its kind and its strength."""
+
+    kind: str
+    strength: float
+
+    @property
+    def name(self) -> str:
+        """As `parse` reads it."""
+        return f"{self.kind}:{np.format_float_positional(self.strength, trim='-')}"
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """Changes one after the other; get it from `parse`."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        """As `parse` reads it; the same for the same changes."""
+        return "+".join(step.name for step in self.steps) or NONE
+
+    def __call__(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The picture after it.
+
+        Args:
+            picture: [H, W, 3] uint8.
+            rng: what noise and places are drawn from.
+
+        Returns:
+            [h, w, 3] uint8.
+
+        Raises:
+            ValueError: if the picture is not [H, W, 3] uint8.
+        """
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(
+                f"`picture` must be [H, W, 3] uint8; got {picture.shape} {picture.dtype}."
+            )
+        for step in self.steps:
+            picture = KINDS[step.kind].change(picture, step.strength, rng)
+        return picture
+
+
+def parse(text: str) -> Perturbation:
+    """The perturbation that a text names, as the module's docstring says.
+
+    Raises:
+        InputError: for an unknown kind, and a strength that is missing, no number or out of range.
+    """
+    if text.strip() == NONE:
+        return Perturbation(())
+    return Perturbation(tuple(_parse_step(part, text) for part in text.split("+")))
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Randomness that belongs to a seed and to names, such as those of a picture, anywhere."""
+    digest = hashlib.sha256("\n".join(names).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])
+
+
+def filled(picture: np.ndarray, side_px: int) -> np.ndarray:
+    """The picture, mirrored at the right and at the bottom where it is smaller than a square.
+
+    Args:
+        picture: [H, W, C].
+        side_px: of the square, pixels.
+
+    Returns:
+        [max(H, side_px), max(W, side_px), C].
+    """
+    rows, columns = (max(0, side_px - size) for size in picture.shape[:2])
+    if not rows and not columns:
+        return picture
+    return np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
+
+
+def _parse_step(part: str, whole: str) -> Step:
+    kind, sign, number = part.strip().partition(":")
+    if kind not in KINDS or not sign:
+        raise InputError(
+            f"{whole!r} is no perturbation: write KIND:STRENGTH, joined by +; kinds are "
+            f"{', '.join(KINDS)}."
+        )
+    known = KINDS[kind]
+    try:
+        strength = float(number)
+    except ValueError:
+        strength = np.nan
+    if not known.low <= strength <= known.high or (known.is_whole and strength % 1):
+        wanted = "a whole number" if known.is_whole else "a number"
+        raise InputError(
+            f"{whole!r}: the strength of {kind} is {wanted} from {known.low:g} to {known.high:g}, "
+            f"not {number!r}."
+        )
+    return Step(kind, strength)
+
+
+# ------------------------------------------------------------------------------------ the changes
+
+
+def _jpeg(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    setting = {"quality": int(strength), "subsampling": "4:2:0"}
+    return codecs.decode(codecs.encode(picture, codecs.JPEG, setting))
+
+
+def _webp(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    return codecs.decode(codecs.encode(picture, codecs.WEBP, {"quality": int(strength)}))
+
+
+def _resize(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    return photos.resized(picture, *_scaled(picture, strength))
+
+
+def _rescale(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    return photos.resized(_resize(picture, strength, rng), *picture.shape[:2])
+
+
+def _blur(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    return _to_8bit(_blurred(_to_float(picture), strength))
+
+
+def _noise(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(strength / 255)
+    return _to_8bit(_to_float(picture) + noise)
+
+
+def _crop(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    height, width = _scaled(picture, strength)
+    top, left = (
+        int(rng.integers(old - new + 1))
+        for old, new in zip(picture.shape[:2], (height, width), strict=True)
+    )
+    return picture[top : top + height, left : left + width]
+
+
+def _screenshot(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    shown = _to_float(_resize(picture, strength, rng))
+    return _to_8bit(shown + np.float32(SHARPENING) * (shown - _blurred(shown, SHARPENING_PX)))
+
+
+def _scaled(picture: np.ndarray, factor: float) -> tuple[int, int]:
+    height, width = (max(1, round(size * factor)) for size in picture.shape[:2])
+    return height, width
+
+
+def _blurred(pixels: np.ndarray, sigma_px: float) -> np.ndarray:
+    return ndimage.gaussian_filter(pixels, (sigma_px, sigma_px, 0.0), mode="reflect")
+
+
+def _to_float(picture: np.ndarray) -> np.ndarray:
+    return picture.astype(np.float32) / np.float32(255)
+
+
+def _to_8bit(pixels: np.ndarray) -> np.ndarray:
+    return np.round(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+_FACTOR = "times the size"
+KINDS = {
+    "jpeg": Kind(_jpeg, 1, 100, "JPEG", "quality", is_whole=True),
+    "webp": Kind(_webp, 1, 100, "WebP", "quality", is_whole=True),
+    "resize": Kind(_resize, 0.05, 8, "Another size", _FACTOR),
+    "rescale": Kind(_rescale, 0.05, 8, "Another size and back", _FACTOR),
+    "blur": Kind(_blur, 0, 50, "Blur", "standard deviation (pixels)"),
+    "noise": Kind(_noise, 0, 255, "Noise", "standard deviation (8-bit steps)"),
+    "crop": Kind(_crop, 0.05, 1, "A crop from anywhere", "of height and width"),
+    "screenshot": Kind(_screenshot, 0.05, 8, "A screenshot", _FACTOR),
+}

@@ -1,0 +1,80 @@
+"""Spectra of crops, reduced to as many numbers as a discriminant can learn from. Pure; no disk.
+
+Letters: N crops, c side of a crop in pixels, B bins.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxsr import periodicity, residuals, spectra
+
+BINS = 16
+RESIDUALS = tuple(name for name in residuals.METHODS if name != "bm3d")  # what can be compiled
+_DCT_FLOOR = 1e-4  # a tenth of what rounding to 8 bits leaves in each coefficient
+
+
+@functools.partial(jax.jit, static_argnames=("residual", "bins"))
+def spectrum_features(crops: Array, *, residual: str = "wavelet", bins: int = BINS) -> Array:
+    """The power spectra of the residuals of crops, in three ways.
+
+    For each channel: the logarithm of the power, averaged over B / 2 x B blocks of the half of the
+    plane that determines the other; averaged over circles (`jaxsr.azimuthal_average`); and
+    `periodicity_features`, which see lines that blocks blur.
+
+    Args:
+        crops: [N, c, c, 3] uint8, c at least 17 and 2 B.
+        residual: "wavelet", "gaussian" or "wiener".
+        bins: B, even.
+
+    Returns:
+        [N, 3 (B^2 / 2 + c // 2 + 1 + 28)] float32.
+    """
+    found = residuals.noise_residual(_images(crops), residual)
+    spectrum = spectra.log_power_spectrum(found)
+    parts = [
+        _pooled(spectrum[:, crops.shape[1] // 2 :], bins // 2, bins),
+        spectra.azimuthal_average(spectrum),
+        periodicity.periodicity_features(found),
+    ]
+    return jnp.concatenate([part.reshape(len(crops), -1) for part in parts], axis=1)
+
+
+@functools.partial(jax.jit, static_argnames="bins")
+def dct_features(crops: Array, *, bins: int = BINS) -> Array:
+    """Logarithms of the cosine transform of crops, averaged over B x B blocks.
+
+    Args:
+        crops: [N, c, c, 3] uint8, c at least B.
+        bins: B.
+
+    Returns:
+        [N, 3 B^2] float32, of log(|coefficient| + 1e-4).
+    """
+    magnitudes = jnp.log(jnp.abs(spectra.dct2(_images(crops))) + _DCT_FLOOR)
+    return _pooled(magnitudes, bins, bins).reshape(len(crops), -1)
+
+
+def _images(crops: Array) -> Array:
+    return crops.astype(jnp.float32) / 255.0
+
+
+def _pooled(planes: Array, rows: int, columns: int) -> Array:
+    """[N, H, W, C] -> [N, rows, columns, C]: means over blocks, whose sides differ by 1 at most."""
+    return jnp.einsum(
+        "ih,nhwc,jw->nijc",
+        jnp.asarray(_means(planes.shape[1], rows)),
+        planes,
+        jnp.asarray(_means(planes.shape[2], columns)),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+
+
+def _means(size: int, bins: int) -> np.ndarray:
+    """[bins, size] float32: rows that average over neighbours."""
+    edges = np.arange(bins + 1) * size // bins
+    inside = (np.arange(size) >= edges[:-1, None]) & (np.arange(size) < edges[1:, None])
+    return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,18 @@
+r"""Makes a gallery of networks, which launch/sr_identify.py compares pictures with.
+
+    python launch/sr_gallery.py --pictures=runs/sr_images_mini --run_dir=runs/sr_gallery_mini
+
+takes every class of a folder of launch/sr_images.py: networks, and what is not super-resolved, that
+is originals and bicubic enlargements, without which a gallery cannot tell that a picture is none of
+a network's. It leaves `gallery.safetensors`, one file, in the run directory and says how often
+pictures of the test photographs are told rightly.
+"""
+
+from experiments import sr_gallery
+from experiments.sr_gallery_config import GalleryConfig
+from launch import flagdefs
+
+CONFIG = GalleryConfig
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, sr_gallery.run)

@@ -1,0 +1,67 @@
+r"""Says which super-resolution network made a picture, how that was built, or that none did.
+
+    python launch/sr_identify.py --image=photo.png --gallery=runs/sr_gallery_mini --picture=why.png
+    python launch/sr_identify.py --images=evidence --gallery=runs/sr_gallery_mini --out=found.csv
+    python launch/sr_identify.py --gallery=runs/sr_gallery_mini --save=larger.safetensors \
+        --add="mine-x4=pictures architecture=edsr scale=4"
+
+The first answers for one picture, the second in a table for a folder, the third enrols a network by
+20 or more pictures that it made, without training. Without --gallery the one that comes with jaxsr
+is asked. Probabilities are those if one of the gallery's classes made the picture; whether any did
+is said beside them ("known"), by a distance that 95 % of such pictures keep to.
+
+A picture should be as its network wrote it: 8-bit colour, of at least one tile of the gallery, not
+resized. Nothing is converted silently. Grey pictures (also grey as colour), 16 bits, palettes,
+animations, transparency and other colour models are refused, since fingerprints do not outlive the
+conversion; JPEG and lossy WebP are answered, with a note, for they weaken them. In a folder a file
+that cannot be used has its reason in the column `error`, the others are answered, and the exit code
+is 2.
+
+Compiled programs are kept in ~/.cache/jaxfleet (or XDG_CACHE_HOME, or JAX_COMPILATION_CACHE_DIR),
+so that the second picture is answered sooner than the first.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+
+from experiments.sr_identify_config import IdentifyConfig
+from launch import flagdefs
+
+CONFIG = IdentifyConfig
+
+
+def main(config: IdentifyConfig, run_dir: Path) -> str | int:
+    """What to print, or of a folder, which is printed, the exit code.
+
+    Raises:
+        InputError: for a gallery or a picture that cannot be used.
+    """
+    del run_dir
+    keep_programs()
+    from experiments import sr_identify  # after the flags, since this takes its time
+
+    if config.add:
+        return sr_identify.enrol(config)
+    if config.image:
+        return sr_identify.identify_file(config)
+    table, count, bad = sr_identify.identify_folder(config)
+    print(f"wrote {config.out}" if config.out else table.rstrip("\n"))
+    if bad:
+        print(f"sr_identify: {bad} of {count} pictures could not be used", file=sys.stderr)
+    return 2 if bad else 0
+
+
+def keep_programs() -> None:
+    """Lets JAX keep what it compiles, where it was not told to already."""
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # set at run time
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "jaxfleet"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, main, save_flags=False)

@@ -1,0 +1,21 @@
+r"""Is a network still found when its picture was compressed, resized, blurred or cut?
+
+    python launch/sr_robustness.py --flagfile=launch/flagfiles/sr_robustness/mini.flags
+    python launch/sr_robustness.py --attribution=runs/sr_attribution --perturb= \
+        --perturb=jpeg:75 --perturb=resize:0.5+jpeg:75 --train_on=jpeg:80 --train_on=jpeg:60
+
+tests the attributors of a run of launch/sr_attribution.py on its test photographs after each
+perturbation, and leaves `report.html` with curves of accuracy against strength, `results.json`, and
+`parts/` with a row for each crop. With --train_on, attributors that learn from perturbed pictures
+too are fitted and tested beside them. A run that was killed goes on when the same command is given
+again; perturbations may be added.
+"""
+
+from experiments import sr_robustness
+from experiments.sr_robustness_config import RobustnessConfig
+from launch import flagdefs
+
+CONFIG = RobustnessConfig
+
+if __name__ == "__main__":
+    flagdefs.run(CONFIG, sr_robustness.run)

@@ -1,0 +1,323 @@
+"""Runs of attribution: trained, tested, taken up again, refused, and by a method that is real."""
+
+import inspect
+import json
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from experiments import sr_attribution, sr_attribution_files, sr_attribution_report
+from experiments.sr_attribution_config import AttributionConfig
+from jaxfleet.errors import InputError
+from jaxsr import attribution, convnext_attribution, picture_sets
+
+CROP_PX, HEIGHT, WIDTH = 16, 34, 50
+NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
+    "edsr-A-x2-l1-s1": ("network", "edsr", 2, "l1", 1, 10),
+    "edsr-A-x2-l1-s2": ("network", "edsr", 2, "l1", 2, 40),
+    "nlsn-A-x4-vgg_adv-s1": ("network", "nlsn", 4, "vgg_adv", 1, 80),
+    "original": ("original", "", 1, "", 0, 120),
+}
+PHOTOS = {"dawn": "train", "dusk": "train", "noon": "validation", "eve": "test", "rain": "test"}
+
+
+def write_pictures(folder, splits=PHOTOS):
+    """A folder as launch/sr_images.py leaves it."""
+    for number, (network, facts) in enumerate(NETWORKS.items()):
+        kind, architecture, scale, loss, seed, level = facts
+        (folder / "images" / network).mkdir(parents=True)
+        (folder / "index").mkdir(exist_ok=True)
+        rows = []
+        for place, (image_id, split) in enumerate(splits.items()):
+            noise = np.random.default_rng([number, place]).integers(0, 9, (HEIGHT, WIDTH, 3))
+            file = picture_sets.file_of(network, image_id)
+            Image.fromarray((noise + level).astype(np.uint8)).save(folder / file)
+            rows.append(
+                {
+                    "network": network,
+                    "kind": kind,
+                    "image_id": image_id,
+                    "split": split,
+                    "file": file,
+                    "height": HEIGHT,
+                    "width": WIDTH,
+                    "architecture": architecture,
+                    "overrides": "{}",
+                    "scale": scale,
+                    "loss": loss,
+                    "training_set": "A" if architecture else "",
+                    "seed": seed,
+                    "num_iters": 10,
+                    "parameters": 99,
+                    "psnr_y_db": np.inf if kind == "original" else 30.0 + place,
+                    "source": "",
+                    "network_checksum": "",
+                    "photo_checksum": "",
+                    "file_checksum": picture_sets.checksum((folder / file).read_bytes()),
+                }
+            )
+        picture_sets.write_rows(folder, network, rows)
+    return folder
+
+
+class Levels:
+    """An attributor by mean grey level; with no slope it answers the first class always."""
+
+    def __init__(self, method, classes, crop_px, means, slope):
+        self.method, self.classes, self.crop_px = method, tuple(classes), crop_px
+        self.means, self.slope = means, slope
+
+    def features(self, crops):
+        return crops.reshape(len(crops), -1, 3).mean(axis=1).astype(np.float32)
+
+    def log_scores(self, crops):
+        scores = -self.slope * np.abs(self.features(crops).mean(axis=1)[:, None] - self.means)
+        return (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
+
+    def to_arrays(self):
+        return {"means": self.means}, {"slope": self.slope}
+
+
+@pytest.fixture(autouse=True)
+def fits(monkeypatch):
+    """Puts attributors of `Levels` in place of dct and prnu; lists those fitted from now on."""
+    fitted = []
+
+    def fit(method, slope, pictures, labels, classes, *, crop_px, seed, progress, **_):
+        fitted.append(f"{method}-{seed}")
+        levels = np.array([picture.mean() for picture in pictures])
+        progress(1.0)
+        means = np.array([levels[labels == k].mean() for k in range(len(classes))], np.float32)
+        return Levels(method, classes, crop_px, means, slope)
+
+    def from_arrays(arrays, facts):
+        return Levels(
+            *(facts[name] for name in ("method", "classes", "crop_px")),
+            **arrays,
+            slope=facts["slope"],
+        )
+
+    module = types.ModuleType("levels")
+    module.fit_dct = lambda *args, **options: fit("dct", 0.2, *args, **options)
+    module.fit_prnu = lambda *args, **options: fit("prnu", 0.0, *args, **options)
+    module.from_arrays = from_arrays
+    monkeypatch.setitem(sys.modules, "levels", module)
+    monkeypatch.setitem(attribution._METHODS, "dct", ("levels", "fit_dct"))
+    monkeypatch.setitem(attribution._METHODS, "prnu", ("levels", "fit_prnu"))
+    return fitted
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Pages without figures, which take longest."""
+    monkeypatch.setattr(sr_attribution_report.page, "plot", lambda folder, drawing: "")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return write_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+def config_of(pictures, **flags):
+    given = {"crop_px": CROP_PX, "classes": picture_sets.KINDS, "method": ("dct", "prnu")}
+    return AttributionConfig(**{"pictures": str(pictures), "tsne": False, **given, **flags})
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(pictures, tmp_path, fits):
+    run_dir = tmp_path / "run"
+    said = sr_attribution.run(config_of(pictures, seed=(0, 1)), run_dir)
+    assert "dct: 100.0 ± 0.0 % of 48 crops, by chance 25 %" in said
+    assert "prnu: 25.0 ± 0.0 %" in said
+    assert fits == ["dct-0", "dct-1", "prnu-0", "prnu-1"]
+    assert sorted(path.name for path in (run_dir / "models").iterdir()) == [
+        f"{name}.safetensors" for name in fits
+    ]
+    attributor = attribution.load(run_dir / "models" / "dct-1.safetensors")
+    assert attributor.classes == tuple(NETWORKS)
+    frame = pd.read_parquet(run_dir / "predictions.parquet")
+    assert len(frame) == 4 * 4 * 2 * 6  # attributors, networks, photographs, tiles of 34 x 50
+    assert set(frame["image_id"]) == {"eve", "rain"}
+    dct = frame[frame["method"] == "dct"]
+    assert (dct["predicted"] == dct["network"]).all()
+    scores = np.stack(frame["log_scores"])
+    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1.0, rtol=1e-5)
+    features = sr_attribution_files.read_features(run_dir)
+    assert features["dct-0"].shape == (8, 3)
+    results = json.loads((run_dir / "results.json").read_text())
+    by_scale = {
+        (row["method"], row["group"]): row["accuracy"]
+        for row in results["by_factor"]
+        if row["table"] == "scale"
+    }
+    assert by_scale["dct", "4"] == 1.0
+    assert by_scale["prnu", "2"] == 0.5  # always its first class
+    page = (run_dir / "report.html").read_text()
+    assert "Seeds told apart" in page
+    assert "99.2 ± 0.2" in page  # the paper's, of vgg_adv
+    assert (run_dir / "DONE").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_is_there_is_not_made_again_and_methods_may_be_added(pictures, tmp_path, fits):
+    run_dir = tmp_path / "run"
+    sr_attribution.run(config_of(pictures, method=("dct",)), run_dir)
+    before = (run_dir / "predictions.parquet").read_bytes()
+    sr_attribution.run(config_of(pictures, method=("dct",)), run_dir)
+    assert (run_dir / "predictions.parquet").read_bytes() == before
+    sr_attribution.run(config_of(pictures), run_dir)
+    assert fits == ["dct-0", "prnu-0"]
+    assert set(pd.read_parquet(run_dir / "predictions.parquet")["method"]) == {"dct", "prnu"}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
+    pictures, tmp_path, fits, monkeypatch
+):
+    whole, run_dir = tmp_path / "whole", tmp_path / "run"
+    sr_attribution.run(config_of(pictures), whole)
+    predict, calls = sr_attribution._predict, []
+
+    def killed(task, attributor, *args):
+        calls.append(attributor.method)
+        if attributor.method == "prnu":
+            raise KeyboardInterrupt
+        return predict(task, attributor, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sr_attribution, "_predict", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sr_attribution.run(config_of(pictures), run_dir)
+    assert calls == ["dct", "prnu"]
+    assert not (run_dir / "DONE").exists()
+    fits.clear()
+    sr_attribution.run(config_of(pictures), run_dir)
+    assert fits == []
+    one, other = (sr_attribution_files.read_predictions(path) for path in (whole, run_dir))
+    pd.testing.assert_frame_equal(one.frame, other.frame)
+    np.testing.assert_array_equal(one.log_scores, other.log_scores)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_temperature_is_that_of_the_validation_photographs(pictures, tmp_path):
+    sr_attribution.run(config_of(pictures, method=("dct",)), tmp_path / "run")
+    frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    facts = attribution.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
+    assert set(frame["temperature"]) == {facts["temperature"]}
+    assert facts["validation_crops"] == 24
+    assert facts["temperature"] < 1  # always right, and not sure enough
+    assert (frame["probability"] > np.exp(np.stack(frame["log_scores"]).max(axis=1))).all()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_without_validation_photographs_probabilities_stay(tmp_path):
+    splits = {"dawn": "train", "dusk": "test"}
+    pictures = write_pictures(tmp_path / "pictures", splits)
+    sr_attribution.run(config_of(pictures), tmp_path / "run")
+    frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    assert set(frame["temperature"]) == {1.0}
+
+
+def test_filters_choose_classes(pictures):
+    task = sr_attribution.make_task(
+        config_of(pictures, classes=("network",), where=("scale=2", "seed=1", "seed=2"))
+    )
+    assert task.names == ("edsr-A-x2-l1-s1", "edsr-A-x2-l1-s2")
+    assert task.count("test") == 2 * 2 * 6
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"where": ("scale",)}, "--where=scale: write COLUMN=VALUE"),
+        ({"where": ("colour=red",)}, "columns are network"),
+        ({"where": ("scale=two",)}, "two is no whole number"),
+        ({"where": ("scale=3",)}, "no picture with"),
+        ({"where": ("scale=4",)}, "1 class is left"),
+        ({"crop_px": 35}, "dawn.png is smaller than a crop of --crop_px=35"),
+        ({"where": ("split=train",)}, "has no test photograph of edsr-A-x2-l1-s1"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_refused_before_anything_is_made(
+    pictures, tmp_path, flags, message
+):
+    with pytest.raises(InputError, match=message):
+        sr_attribution.run(config_of(pictures, **flags), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_directory_is_of_one_set_of_pictures_and_one_side_of_crops(pictures, tmp_path):
+    run_dir = tmp_path / "run"
+    sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)
+    for flags, message in [
+        ({"crop_px": 17}, "is of --crop_px=16, not 17"),
+        ({"where": ("scale=2",)}, "is of other pictures"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            sr_attribution.run(config_of(pictures, **flags), run_dir)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match="letter.txt"):
+        sr_attribution.run(config_of(pictures), tmp_path / "other")
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("name", ["attribution.json", "predictions.parquet", "features.npz"])
+def test_a_damaged_file_is_named(pictures, tmp_path, name):
+    run_dir = tmp_path / "run"
+    sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)
+    (run_dir / name).write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"{name}: damaged"):
+        sr_attribution_report.write(run_dir)
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path, fits):
+    said = sr_attribution.run(config_of(pictures, dry_run=True), tmp_path / "run")
+    assert "4 classes; pictures: 8 train, 4 validation, 8 test" in said
+    assert "2 attributors: dct-0, prnu-0" in said
+    assert "48 crops of 16 pixels" in said
+    assert fits == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_convnext_are_those_of_its_fit():
+    signature = inspect.signature(convnext_attribution.fit).parameters
+    options = AttributionConfig(convnext_weights="imagenet.safetensors").options("convnext")
+    assert options["weights"] == "imagenet.safetensors"
+    assert set(options) < set(signature)
+    defaults = AttributionConfig().options("convnext")
+    assert defaults == {name: signature[name].default for name in options}
+    assert AttributionConfig().options("dct") == {}
+
+
+def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, monkeypatch):
+    task = sr_attribution.make_task(config_of(pictures))
+    found, labels = task.labelled("test")
+    attributor = Levels("dct", task.names, CROP_PX, np.array([10, 40, 80, 120.0]), 0.2)
+    monkeypatch.setattr(attribution, "BATCH", 7)
+    sizes = []
+    rows, scores = sr_attribution.evaluate(attributor, found, on_batch=sizes.append)
+    assert sizes == [7] * 6 + [6]
+    one_by_one = [attributor.log_scores(attribution.tiles(one, CROP_PX)) for one in found]
+    np.testing.assert_array_equal(scores, np.concatenate(one_by_one))
+    assert rows["tile"].tolist() == list(range(6)) * len(labels)
+
+
+@pytest.mark.slow
+def test_a_real_method_and_tsne_from_pictures_to_a_page(pictures, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn")
+    module = ("jaxsr.discriminant_attribution", "fit_dct")
+    monkeypatch.setitem(attribution._METHODS, "dct", module)
+    run_dir = tmp_path / "run"
+    sr_attribution.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)
+    features = sr_attribution_files.read_features(run_dir)
+    assert features["dct-0-tsne"].shape == (8, 2)
+    assert {path.name for path in (run_dir / "figures").iterdir()} == {
+        *("acutance.png", "psnr_y_db.png", "votes.png", "class_distances.png"),
+        *("confusion_dct.png", "tsne_architecture.png", "tsne_loss.png", "tsne_scale.png"),
+    }

@@ -1,0 +1,340 @@
+"""Model parsing end to end: what is trained, kept, tested and refused."""
+
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from experiments import sr_parsing, sr_parsing_tasks
+from experiments.sr_parsing_config import ParsingConfig
+from jaxfleet.errors import InputError
+from jaxsr import attribution, picture_sets
+
+SIDE, CROP = 36, 32
+SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
+SCALES, LOSSES, ARCHITECTURES = (2, 4), ("l1", "vgg_adv"), ("edsr", "swinir")
+ORIGINS = (("A", 1), ("A", 3), ("B", 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Colours:
+    """An attributor by the nearest mean colour."""
+
+    classes: tuple[str, ...]
+    crop_px: int
+    means: np.ndarray
+    method: str = "spectrum"
+
+    def log_scores(self, crops):
+        return np.log(self.probabilities(crops)).astype(np.float32)
+
+    def probabilities(self, crops):
+        apart = np.square(self.features(crops)[:, None] - self.means).sum(axis=-1)
+        likely = np.exp(-(apart - apart.min(axis=1, keepdims=True)) / 50)
+        return (likely + 1e-9) / (likely + 1e-9).sum(axis=1, keepdims=True)
+
+    def features(self, crops):
+        return crops.mean(axis=(1, 2)).astype(np.float32)
+
+    def to_arrays(self):
+        return {"means": self.means}, {}
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Fits by colour; the trainings from now on: [(classes, pictures, validation pictures)]."""
+    calls = []
+
+    def fit(method, pictures, labels, classes, *, crop_px, seed, validation, progress):
+        del method, seed
+        progress(0.5)
+        colours = np.array([picture.mean(axis=(0, 1)) for picture in pictures])
+        means = [colours[labels == k].mean(axis=0) for k in range(len(classes))]
+        calls.append((classes, len(pictures), 0 if validation is None else len(validation[0])))
+        return Colours(tuple(classes), crop_px, np.array(means, np.float32))
+
+    def from_arrays(arrays, facts):
+        return Colours(tuple(facts["classes"]), facts["crop_px"], arrays["means"])
+
+    monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
+    monkeypatch.setattr(attribution, "fit", fit)
+    monkeypatch.setattr(attribution, "from_arrays", from_arrays)
+    return calls
+
+
+def pixels_of(facts, image_id):
+    """Scale makes it red, loss green, the training set blue; noise is stronger with one network."""
+    draw = np.random.default_rng([ord(letter) for letter in image_id])
+    colour = [45 * facts["scale"], 40 + 150 * (facts["loss"] == "l1")]
+    colour.append(40 + 150 * (facts["training_set"] == "A"))
+    noise = draw.integers(-9, 10, (SIDE, SIDE, 3)) * (1 + (facts["architecture"] == "edsr"))
+    return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+
+
+def add_network(run_dir, network, facts, checksum=None, splits=SPLIT):
+    rows = []
+    for image_id, split in splits.items():
+        pixels = pixels_of(facts, image_id)
+        file = picture_sets.file_of(network, image_id)
+        (run_dir / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(run_dir / file)
+        rows.append(
+            {
+                **{"network": network, "kind": "network", "image_id": image_id, "split": split},
+                **{"file": file, "height": SIDE, "width": SIDE, **facts},
+                **{"overrides": "{}", "num_iters": 1, "parameters": 1, "psnr_y_db": 30.0},
+                **{"source": "runs/zoo", "network_checksum": checksum or network},
+                "photo_checksum": image_id,
+                "file_checksum": picture_sets.checksum((run_dir / file).read_bytes()),
+            }
+        )
+    (run_dir / "index").mkdir(exist_ok=True)
+    picture_sets.write_rows(run_dir, network, rows)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """The pictures of 24 networks of five photographs, with other classes beside them."""
+    run_dir = tmp_path_factory.mktemp("pictures") / "run"
+    for architecture, scale, loss, (training_set, seed) in itertools.product(
+        ARCHITECTURES, SCALES, LOSSES, ORIGINS
+    ):
+        facts = {"architecture": architecture, "scale": scale, "loss": loss}
+        facts |= {"training_set": training_set, "seed": seed}
+        name = f"{architecture}-{training_set}-x{scale}-{loss}-s{seed}"
+        add_network(run_dir, name, facts)
+    facts = {"architecture": "bicubic", "scale": 2, "loss": "", "training_set": "", "seed": 0}
+    add_network(run_dir, "bicubic-x2", facts)
+    rows = picture_sets.read_rows(run_dir, "bicubic-x2")
+    picture_sets.write_rows(run_dir, "bicubic-x2", [{**row, "kind": "bicubic"} for row in rows])
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, pictures):
+    """Pictures of a network from elsewhere, and of one that is among the first ones."""
+    run_dir = tmp_path_factory.mktemp("published") / "run"
+    facts = {"architecture": "imdn", "scale": 4, "loss": "l1", "training_set": "", "seed": 0}
+    add_network(run_dir, "IMDN", facts)
+    same = picture_sets.open(pictures).index["network_checksum"].iloc[-1]
+    add_network(run_dir, "copy", {**facts, "architecture": "edsr"}, same)
+    return run_dir
+
+
+def config_of(pictures, **flags):
+    return ParsingConfig(**{"pictures": str(pictures), "crop_px": CROP, "seed": (0,), **flags})
+
+
+def predictions_of(run_dir):
+    frame = pd.read_parquet(run_dir / "predictions")
+    return frame.sort_values(["predicted", "held_out", "seed", "network", "image_id"])
+
+
+def files_of(run_dir):
+    return {path.relative_to(run_dir): path.read_bytes() for path in run_dir.rglob("*.parquet")}
+
+
+def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
+    said = sr_parsing.run(config_of(pictures, seed=(0, 1)), tmp_path)
+    # Held out: seed 3, training set B, swinir, vgg_adv, l1. Of scale 5, loss 3, architecture 4,
+    # training set 3, each with two seeds.
+    assert len(trained) == 30
+    assert said.startswith("30 parsers")
+    for name in ("report.html", "results.json", "parsing.json", "DONE"):
+        assert (tmp_path / name).exists(), name
+    results = json.loads((tmp_path / "results.json").read_text())
+    found = {(row["predicted"], row["held_out"]): row for row in results["accuracies"]}
+    assert len(found) == 15
+    for held_out in ("seed=3", "training_set=B", "architecture=swinir", "loss=l1"):
+        assert found["scale", held_out]["percent"] == 100.0
+    assert found["scale", "seed=3"]["networks"] == 8
+    assert found["scale", "seed=3"]["pictures"] == 16
+    assert found["loss", "seed=3"] == {
+        **found["scale", "seed=3"],
+        **{"predicted": "loss", "chance_percent": 50.0},
+    }
+    assert found["architecture", "seed=3"]["percent"] < 100.0  # colour does not show it
+    page = (tmp_path / "report.html").read_text()
+    for text in ("74.2 ± 1.3", "100.0 ± 0.0", "without training set B (flickr2k)"):
+        assert text in page
+    attributor = attribution.load(tmp_path / "models" / "loss-without-seed-3-s1.safetensors")
+    assert attributor.classes == LOSSES
+
+
+def test_predictions_have_a_row_for_each_tested_picture(pictures, trained, tmp_path):
+    sr_parsing.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
+    frame = predictions_of(tmp_path)
+    assert len(frame) == 16
+    assert set(frame["image_id"]) == {"moon", "noon"}
+    assert all(name.endswith("-s3") for name in frame["network"])
+    assert (frame["answer"] == frame["value"]).all()
+    np.testing.assert_allclose(np.stack(frame["probabilities"]).sum(axis=1), 1.0, rtol=1e-5)
+    assert frame["values"].map(list).tolist() == [["2", "4"]] * 16
+
+
+def test_nothing_of_a_tested_network_is_learned_from_or_validated_on(pictures, trained, tmp_path):
+    tasks = sr_parsing_tasks.make(config_of(pictures))
+    for task in tasks:
+        seen = pd.concat([task.train.index, task.validation.index])
+        assert not set(seen["network"]) & set(task.test.index["network"])
+        assert set(task.train.index["split"]) == {"train"}
+        assert set(task.validation.index["split"]) == {"validation"}
+        assert set(task.test.index["split"]) == {"test"}
+        assert "bicubic-x2" not in set(seen["network"])
+    sr_parsing.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
+    assert trained == [(("2", "4"), 32, 16)]
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp_path, monkeypatch):
+    config = config_of(pictures, predict=("scale", "loss"))
+    sr_parsing.run(config, tmp_path / "whole")
+    count = len(trained)
+    parse = sr_parsing.parse
+
+    def stop(task, attributor):
+        if len(trained) == count + 3:
+            raise KeyboardInterrupt
+        return parse(task, attributor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sr_parsing, "parse", stop)
+        with pytest.raises(KeyboardInterrupt):
+            sr_parsing.run(config, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "DONE").exists()
+    sr_parsing.run(config, tmp_path / "stopped")
+    assert len(trained) == 2 * count  # the third is read from its file
+    assert files_of(tmp_path / "stopped") == files_of(tmp_path / "whole")
+    for name in ("results.json", "report.html"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (
+            tmp_path / "whole" / name
+        ).read_bytes()
+
+
+def test_what_is_there_is_not_trained_again(pictures, trained, tmp_path):
+    config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
+    sr_parsing.run(config, tmp_path)
+    sr_parsing.run(config, tmp_path)
+    assert len(trained) == 1
+    sr_parsing.run(dataclasses.replace(config, seed=(0, 1)), tmp_path)
+    assert len(trained) == 2
+    sr_parsing.run(dataclasses.replace(config, method="dct"), tmp_path)
+    assert len(trained) == 3
+
+
+def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
+    changed = tmp_path / "changed"
+    facts = {"architecture": "edsr", "loss": "l1", "training_set": "A"}
+    for number, scale in enumerate((2, 4, 2, 4)):
+        add_network(changed, f"n{number}", {**facts, "scale": scale, "seed": 1 + number // 2})
+    config = config_of(changed, predict=("scale",), hold_out=("seed=2",))
+    sr_parsing.run(config, tmp_path / "run")
+    add_network(changed, "n1", {**facts, "scale": 3, "seed": 1})
+    sr_parsing.run(config, tmp_path / "run")
+    assert [classes for classes, *_ in trained] == [("2", "4"), ("2", "3")]
+    assert set(predictions_of(tmp_path / "run")["network"]) == {"n2"}  # nobody knows scale 4 now
+
+
+def test_parsers_through_networks_share_their_attributors(pictures, trained, tmp_path):
+    config = config_of(pictures, parser="networks", predict=("scale", "loss", "training_set"))
+    sr_parsing.run(config, tmp_path)
+    # Five subsets, and for training sets three of them without seed 3.
+    assert len(trained) == 8
+    assert trained[0][0] == tuple(sorted(trained[0][0]))
+    assert len(trained[0][0]) == 16
+    frame = predictions_of(tmp_path)
+    assert (frame["answer"] == frame["value"])[frame["held_out"] == "seed=3"].all()
+    np.testing.assert_allclose(np.stack(frame["probabilities"]).sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_a_value_has_the_probability_of_all_networks_that_have_it():
+    draw = np.random.default_rng(0).dirichlet(np.ones(5), 7)
+    places_of = np.array([1, 0, 1, 2, 0])
+    found = sr_parsing.value_log_scores(np.log(draw), places_of, 3)
+    expected = np.stack([draw[:, [1, 4]].sum(1), draw[:, [0, 2]].sum(1), draw[:, 3]], axis=1)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
+
+
+def test_parsers_of_all_networks_are_applied_elsewhere(pictures, published, trained, tmp_path):
+    config = config_of(
+        pictures, also_on=str(published), predict=("scale", "loss"), hold_out=("seed=3",)
+    )
+    sr_parsing.run(config, tmp_path)
+    assert [count for _, count, _ in trained] == [32, 32, 48, 48]
+    frame = predictions_of(tmp_path)
+    others = frame[frame["held_out"] == ""]
+    assert set(others["network"]) == {"IMDN"}  # the copy is of a network that was learned from
+    assert set(others["image_id"]) == {"moon", "noon"}
+    assert others.groupby("predicted")["answer"].unique().map(list).to_dict() == {
+        "loss": ["l1"],
+        "scale": ["4"],
+    }
+    assert "IMDN" in (tmp_path / "report.html").read_text()
+
+
+def test_a_dry_run_lists_the_parsers_and_leaves_nothing(pictures, trained, tmp_path):
+    said = sr_parsing.run(config_of(pictures, dry_run=True), tmp_path / "run")
+    assert said.startswith("15 parsers of 15 trainings\nscale without seed=3, seed 0: 2 values, 16")
+    assert not trained
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"pictures": ""}, "--pictures names no folder"),
+        ({"crop_px": SIDE + 1}, rf"--crop_px={SIDE + 1}: .*\.png has a side of {SIDE} pixels"),
+        ({"hold_out": ("seed=2",)}, "--hold_out=seed=2: the networks have seed 1, 3"),
+        ({"predict": ("loss",), "hold_out": ("loss=l1",)}, "There is nothing to predict"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_made(pictures, tmp_path, flags, message):
+    with pytest.raises(InputError, match=message):
+        sr_parsing.run(config_of(**{"pictures": pictures, **flags}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_that_were_learned_from_are_no_networks_from_elsewhere(pictures, tmp_path):
+    with pytest.raises(InputError, match="has the networks of --pictures alone"):
+        sr_parsing.run(config_of(pictures, also_on=str(pictures)), tmp_path / "run")
+
+
+def test_a_folder_of_something_else_is_left_alone(pictures, tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"not empty \(letter.txt\) and no run of parsing"):
+        sr_parsing.run(config_of(pictures), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize("name", ["models/scale-without-seed-3-s0.safetensors", "predictions"])
+def test_a_damaged_file_is_named(pictures, trained, tmp_path, name):
+    config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
+    sr_parsing.run(config, tmp_path)
+    predictions = tmp_path / "predictions" / "scale-without-seed-3-s0.parquet"
+    if name == "predictions":
+        predictions.write_bytes(b"PAR1")
+    else:
+        (tmp_path / name).write_bytes(b"none")
+        predictions.unlink()
+    with pytest.raises(InputError, match="scale-without-seed-3-s0"):
+        sr_parsing.run(config, tmp_path)
+
+
+def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_path, monkeypatch):
+    config = config_of(pictures, method="dct", predict=("scale", "loss"), hold_out=("seed=3",))
+    sr_parsing.run(config, tmp_path / "shared")
+    monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
+    sr_parsing.run(config, tmp_path / "alone")
+    assert files_of(tmp_path / "shared") == files_of(tmp_path / "alone")
+
+
+def test_spectra_tell_the_architecture_of_networks_that_were_never_seen(pictures, tmp_path):
+    config = config_of(pictures, method="dct", predict=("architecture",), hold_out=("seed=3",))
+    sr_parsing.run(config, tmp_path)
+    frame = predictions_of(tmp_path)
+    assert len(frame) == 16
+    assert (frame["answer"] == frame["value"]).all()

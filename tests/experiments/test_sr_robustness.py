@@ -1,0 +1,212 @@
+"""Robustness end to end: what is fitted, tested, kept, made again and refused."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import sr_crop_parts, sr_robustness, sr_robustness_report
+from experiments.sr_robustness_config import RobustnessConfig
+from jaxfleet.errors import InputError
+from jaxsr import attribution, perturbations, picture_sets
+
+CROP = 32
+CHANGES = ("blur:1", "blur:2", "noise:1", "resize:0.5", "resize:2", "resize:0.9+jpeg:75")
+
+
+@pytest.fixture
+def config(made_up_pictures, quick_attribution, tmp_path):
+    """Flags of a run on the attributors of two seeds, which learnt the made-up networks."""
+    train = picture_sets.open(made_up_pictures).only(split="train")
+    classes = tuple(train.index["network"].unique())
+    labels = pd.Index(classes).get_indexer(train.index["network"])
+    pictures = [train.picture(row) for row in range(len(train))]
+    folder = tmp_path / "attribution"
+    (folder / "models").mkdir(parents=True)
+    for seed in (0, 1):
+        fitted = attribution.fit(
+            "spectrum", pictures, labels, classes, crop_px=CROP, seed=seed, validation=None
+        )
+        path = folder / "models" / f"spectrum-{seed}.safetensors"
+        attribution.save(fitted, path, {"seed": seed, "temperature": 2.0})
+    manifest = {"format": 1, "source": str(made_up_pictures), "classes": []}
+    (folder / "attribution.json").write_text(json.dumps(manifest))
+    quick_attribution.clear()
+    return RobustnessConfig(attribution=str(folder), perturb=CHANGES)
+
+
+def means_of(run_dir):
+    table = pd.DataFrame(json.loads((run_dir / "results.json").read_text()))
+    return table.groupby(["learned", "perturbation"])["accuracy"].mean()
+
+
+def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
+    said = sr_robustness.run(config, tmp_path / "run")
+    assert "7 perturbations, 2 attributors" in said
+    accuracy = means_of(tmp_path / "run")["clean"]
+    assert accuracy["none"] == 1.0
+    assert accuracy["noise:1"] == 1.0
+    assert accuracy["blur:2"] < 0.7
+    assert accuracy["resize:2"] < 1.0
+    names = {path.name for path in (tmp_path / "run").iterdir() if path.name[0] != "."}
+    assert names == {
+        *("DONE", "robustness.json", "results.json", "report.html", "figures", "parts"),
+    }
+    parts = sorted(path.name for path in (tmp_path / "run/parts/spectrum-0").iterdir())
+    assert parts == [
+        *("blur_1.parquet", "blur_2.parquet", "noise_1.parquet", "none.parquet"),
+        *("resize_0.5.parquet", "resize_0.9-jpeg_75.parquet", "resize_2.parquet"),
+    ]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "resize:0.9+jpeg:75" in page
+    assert "mirrored" in page
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn == {"robustness_blur", "robustness_resize"}
+
+
+def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_path):
+    sr_robustness.run(config, tmp_path / "run")
+    tests = picture_sets.open(made_up_pictures).only(split="test")
+    one = sr_robustness.read_attributors(tmp_path / "attribution")[0]
+    for name, file in (("noise:1", "noise_1"), ("resize:2", "resize_2")):
+        rows = pd.read_parquet(tmp_path / f"run/parts/spectrum-0/{file}.parquet")
+        expected = []
+        for row, (network, image_id) in tests.index[["network", "image_id"]].iterrows():
+            rng = perturbations.generator(0, name, network, image_id)
+            changed = perturbations.parse(name)(tests.picture(row), rng)
+            for tile in attribution.tiles(changed, CROP):
+                log_scores = one.attributor.log_scores(tile[None])[0].astype(float)
+                shares = np.exp((log_scores - log_scores.max()) / 2.0)  # temperature 2
+                best = one.attributor.classes[shares.argmax()]
+                expected.append((network, image_id, best, 1.0 / shares.sum()))
+        columns = ["network", "image_id", "predicted", "probability"]
+        pd.testing.assert_frame_equal(
+            rows[columns], pd.DataFrame(expected, columns=columns), check_dtype=False, rtol=1e-4
+        )
+        assert not rows["is_filled"].any()
+        assert len(rows) == (4 if name == "resize:2" else 1) * len(tests)
+
+
+def test_what_became_smaller_than_a_crop_is_told(config, tmp_path):
+    sr_robustness.run(config, tmp_path / "run")
+    table = pd.DataFrame(json.loads((tmp_path / "run" / "results.json").read_text()))
+    filled = table.groupby("perturbation")["filled"].mean()
+    assert filled["resize:0.5"] == 1.0
+    assert filled.drop("resize:0.5").max() == 0.0
+
+
+def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
+    config, quick_attribution, tmp_path
+):
+    train_on = RobustnessConfig(
+        attribution=config.attribution, perturb=("blur:2",), train_on=("blur:2", "noise:1")
+    )
+    sr_robustness.run(train_on, tmp_path / "run")
+    assert [count for _, count in quick_attribution] == [72, 72]  # each picture twice
+    models = sorted(path.stem for path in (tmp_path / "run" / "models").iterdir())
+    assert models == ["spectrum-0-perturbed", "spectrum-1-perturbed"]
+    facts = attribution.facts_of(tmp_path / "run/models/spectrum-0-perturbed.safetensors")
+    assert facts["train_on"] == ["blur:2", "noise:1"]
+    assert math.isfinite(facts["temperature"])
+    assert set(means_of(tmp_path / "run").index) == {
+        (learned, name) for learned in ("clean", "perturbed") for name in ("none", "blur:2")
+    }
+    sr_robustness.run(train_on, tmp_path / "run")
+    assert len(quick_attribution) == 2  # those of the run directory served
+
+
+def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
+    config, tmp_path, monkeypatch
+):
+    run_dir = tmp_path / "run"
+    sr_robustness.run(config, run_dir)
+    first = means_of(run_dir)
+    made = []
+    predict = sr_robustness.predict
+
+    def counted(one, pictures, perturbation, seed):
+        made.append((one.name, perturbation.name))
+        return predict(one, pictures, perturbation, seed)
+
+    monkeypatch.setattr(sr_robustness, "predict", counted)
+    sr_robustness.run(config, run_dir)
+    assert made == []
+    (run_dir / "parts/spectrum-0/noise_1.parquet").unlink()
+    (run_dir / "parts/spectrum-1/blur_1.parquet").write_bytes(b"half")
+    sr_robustness.run(config, run_dir)
+    assert made == [("spectrum-1", "blur:1"), ("spectrum-0", "noise:1")]
+    pd.testing.assert_series_equal(means_of(run_dir), first)
+    made.clear()
+    sr_robustness.run(
+        RobustnessConfig(attribution=config.attribution, perturb=("noise:1",), seed=5), run_dir
+    )
+    assert [name for _, name in made] == ["none", "none", "noise:1", "noise:1"]
+
+
+def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path):
+    flags = {"attribution": config.attribution, "perturb": CHANGES, "max_images": 1}
+    said = sr_robustness.run(RobustnessConfig(**flags, dry_run=True), tmp_path / "run")
+    assert said == "2 attributors, 7 perturbations of 9 test pictures"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"method": ("dct",)}, "has no attributors of --method"),
+        ({"attribution": "nowhere"}, "nowhere has no attributors"),
+        ({"pictures": "nowhere"}, "nowhere holds no pictures"),
+    ],
+)
+def test_what_cannot_be_used_is_told_before_anything_is_made(config, tmp_path, flags, message):
+    given = {"attribution": config.attribution, "perturb": ("blur:1",), **flags}
+    with pytest.raises(InputError, match=message):
+        sr_robustness.run(RobustnessConfig(**given), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_without_one_of_the_classes_are_refused(config, made_up_pictures, tmp_path):
+    shutil.copytree(made_up_pictures, tmp_path / "fewer")
+    next((tmp_path / "fewer" / "index").iterdir()).unlink()
+    flags = RobustnessConfig(attribution=config.attribution, pictures=str(tmp_path / "fewer"))
+    with pytest.raises(InputError, match="has no picture of .*give the folder"):
+        sr_robustness.run(flags, tmp_path / "run")
+
+
+@pytest.mark.parametrize("flag", ["perturb", "train_on"])
+def test_a_bad_perturbation_names_its_flag(flag):
+    with pytest.raises(InputError, match=f"--{flag}: 'gif:3' is no perturbation"):
+        RobustnessConfig(**{flag: ("gif:3",)})
+
+
+def test_another_folder_is_left_alone(config, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("dear")
+    with pytest.raises(InputError, match="letter.* and no run of this script"):
+        sr_robustness.run(config, tmp_path / "mine")
+
+
+def test_the_table_has_means_and_deviations_over_seeds():
+    rows = [
+        ("spectrum", seed, "clean", "none", right, 0.9, 1, 0.0)
+        for seed, right in ((0, 0.8), (1, 0.6))
+    ]
+    columns = ["method", "seed", "learned", "perturbation"]
+    columns += ["accuracy", "probability", "crops", "filled"]
+    shown, headings = sr_robustness_report.summary(pd.DataFrame(rows, columns=columns))
+    assert shown["spectrum"].tolist() == ["70.0 ± 10.0"]
+    assert list(headings) == ["perturbation", "spectrum (%)", "spectrum, how sure"]
+
+
+def test_a_picture_is_changed_alike_each_time_it_is_asked_for(made_up_pictures):
+    pictures = picture_sets.open(made_up_pictures)
+    noise = perturbations.parse("noise:5")
+    changed = sr_crop_parts.Perturbed(pictures, [(0, noise), (1, noise), (0, noise)], 50)
+    np.testing.assert_array_equal(changed[0], changed[2])
+    assert (changed[0] != changed[1]).any()
+    assert changed[0].shape == (50, 50, 3)
+    assert len(changed[1:]) == 2
+    np.testing.assert_array_equal(changed[1:][1], changed[0])

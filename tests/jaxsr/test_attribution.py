@@ -1,0 +1,225 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution
+
+CLASSICAL = {  # with options that are quick to compile
+    "prnu": {"residual": "gaussian"},
+    "ncc": {"residual": "gaussian"},
+    "spectrum": {"residual": "gaussian", "bins": 4},
+    "dct": {"bins": 4},
+    "linear": {"period": 2, "reach": 1},
+}
+CLASSES = ("sharp", "soft", "rough")
+SIDE = 32
+
+
+def pictures(count, seed=0, height=SIDE, width=SIDE):
+    """Noise that a class blurs, or marks, in its own way; [height, width, 3] uint8, and labels."""
+    rng = np.random.default_rng(seed)
+    marks = np.random.default_rng(7).normal(size=(3, height, width, 1)) * 12.0
+    made, labels = [], np.arange(count) % 3
+    for label in labels:
+        noise = rng.normal(size=(height, width, 3)) * 20.0
+        if label == 1:
+            noise = (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1)) / 3
+        if label == 2:
+            noise[:, ::2] *= 1.5
+        made.append(np.clip(128 + noise + marks[label], 0, 255).astype(np.uint8))
+    return made, labels
+
+
+@pytest.fixture(scope="module", params=CLASSICAL)
+def fitted(request):
+    made, labels = pictures(15)
+    options = CLASSICAL[request.param]
+    return attribution.fit(request.param, made, labels, CLASSES, crop_px=SIDE, **options)
+
+
+def test_every_method_says_what_it_is(fitted):
+    assert fitted.method in CLASSICAL
+    assert fitted.classes == CLASSES
+    assert fitted.crop_px == SIDE
+
+
+def test_every_method_knows_new_pictures_of_its_classes(fitted):
+    made, labels = pictures(15, seed=1)
+    log_scores = fitted.log_scores(np.stack(made))
+    assert log_scores.shape == (15, 3)
+    assert log_scores.dtype == np.float32
+    np.testing.assert_allclose(np.exp(log_scores).sum(axis=1), 1.0, rtol=1e-5)
+    assert np.mean(np.argmax(log_scores, axis=1) == labels) >= 0.9
+
+
+def test_every_crop_is_judged_alone(fitted):
+    crops = np.stack(pictures(10, seed=1)[0])  # ten or five: compiled for sixteen
+    for of in (fitted.log_scores, fitted.features):
+        apart = np.concatenate([of(crops[:5]), of(crops[5:])])
+        assert apart.dtype == np.float32
+        np.testing.assert_allclose(of(crops), apart, rtol=1e-4, atol=1e-4)
+
+
+def test_every_method_is_the_same_after_a_file(fitted, tmp_path):
+    path = tmp_path / "attributor.safetensors"
+    attribution.save(fitted, path, {"photographs": [1, 2]})
+    again = attribution.load(path)
+    crops = np.stack(pictures(5, seed=1)[0])
+    assert (again.method, again.classes, again.crop_px) == (fitted.method, CLASSES, SIDE)
+    np.testing.assert_array_equal(again.log_scores(crops), fitted.log_scores(crops))
+    np.testing.assert_array_equal(again.features(crops), fitted.features(crops))
+    assert attribution.facts_of(path) == {"photographs": [1, 2]}
+
+
+def test_every_method_refuses_crops_of_another_kind(fitted):
+    with pytest.raises(ValueError, match=r"\[N, 32, 32, 3\].*\(1, 31, 32, 3\)"):
+        fitted.log_scores(np.zeros((1, 31, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match="at least 1"):
+        fitted.features(np.zeros((0, 32, 32, 3), np.uint8))
+    with pytest.raises(TypeError, match="uint8"):
+        fitted.log_scores(np.zeros((1, 32, 32, 3), np.float32))
+
+
+@pytest.mark.parametrize(("height", "width", "count"), [(6, 6, 4), (7, 11, 6), (3, 3, 1)])
+def test_tiles_lie_side_by_side(height, width, count):
+    picture = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
+    tiles = attribution.tiles(picture, 3)
+    assert tiles.shape == (count, 3, 3, 3)
+    rows, columns = height // 3, width // 3
+    block = np.block([[[tiles[i * columns + j]] for j in range(columns)] for i in range(rows)])
+    np.testing.assert_array_equal(block, picture[: 3 * rows, : 3 * columns])
+
+
+def test_tiles_begin_where_grids_of_up_sampling_do():
+    rows, columns = np.mgrid[:122, :111]
+    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
+    (tile,) = attribution.tiles(picture, 64)  # the middle is at 29 and 23
+    assert tile[0, 0].tolist() == [24, 0, 24]
+
+
+def test_the_middle_of_a_picture():
+    picture = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
+    np.testing.assert_array_equal(attribution.centre(picture, 3), picture[1:4, 2:5])
+
+
+def test_crops_combine_as_independent_evidence():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]])
+    product = probabilities[0] * probabilities[1]
+    combined = attribution.combine(np.log(probabilities))
+    np.testing.assert_allclose(np.exp(combined), product / product.sum(), rtol=1e-6)
+
+
+def test_the_majority_decides_and_scores_break_ties():
+    sure, unsure, third = [0.98, 0.01, 0.01], [0.4, 0.5, 0.1], [0.2, 0.35, 0.45]
+    sources = np.log([[sure, unsure, unsure], [sure, unsure, third]])
+    np.testing.assert_array_equal(attribution.majority(sources), [1, 0])
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 17, 64, 65, 130])
+def test_batches_cover_all_crops_in_few_shapes(count):
+    crops = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 3), np.uint8)
+    shapes = set()
+
+    def mean(some):
+        shapes.add(some.shape)
+        return some.mean(axis=(1, 2, 3))
+
+    np.testing.assert_allclose(attribution.in_batches(mean, crops), np.arange(count))
+    assert shapes == {({1: 1, 3: 4, 16: 16}.get(count, 64), 2, 2, 3)}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    made, labels = pictures(6)
+    attributor = attribution.fit("prnu", made, labels, CLASSES, crop_px=SIDE, residual="gaussian")
+    path = tmp_path / "saved.safetensors"
+    attribution.save(attributor, path)
+    return path
+
+
+@pytest.mark.parametrize("place", [0, 40, 300, 5000, -1])
+def test_a_changed_byte_is_found(saved, place):
+    data = bytearray(saved.read_bytes())
+    data[place] ^= 1
+    saved.write_bytes(data)
+    with pytest.raises(InputError, match="saved.safetensors.*(damaged|attributor)"):
+        attribution.load(saved)
+
+
+def test_other_files_are_no_attributors(saved, tmp_path):
+    with pytest.raises(InputError, match="absent.safetensors: No such file"):
+        attribution.load(tmp_path / "absent.safetensors")
+    saved.write_bytes(saved.read_bytes()[:1000])
+    with pytest.raises(InputError, match="saved.safetensors holds no attributor"):
+        attribution.load(saved)
+    saved.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"of": "another"}))
+    with pytest.raises(InputError, match="saved.safetensors holds no attributor"):
+        attribution.load(saved)
+
+
+def test_a_file_of_another_version_is_named(saved, monkeypatch):
+    monkeypatch.setattr(attribution, "FORMAT", attribution.FORMAT + 1)
+    with pytest.raises(InputError, match="version 1, not 2; fit it again"):
+        attribution.load(saved)
+
+
+def test_arrays_that_do_not_fit_are_refused(saved, tmp_path):
+    attributor = attribution.load(saved)
+    path = tmp_path / "short.safetensors"
+    attribution.save(dataclasses.replace(attributor, classes=CLASSES[:2]), path)
+    with pytest.raises(InputError, match="short.safetensors holds no attributor of this version"):
+        attribution.load(path)
+
+
+def test_facts_are_json(saved):
+    arrays, facts = attribution.to_arrays(attribution.load(saved))
+    again = attribution.from_arrays(arrays, json.loads(json.dumps(facts)))
+    crops = np.stack(pictures(3)[0])
+    np.testing.assert_array_equal(
+        again.log_scores(crops), attribution.load(saved).log_scores(crops)
+    )
+
+
+def test_learning_tells_how_far_it_is():
+    made, labels = pictures(9)
+    for method in ("ncc", "dct"):  # pixels are learnt from, and features
+        seen, options = [], CLASSICAL[method]
+        attribution.fit(
+            method, made, labels, CLASSES, crop_px=SIDE, progress=seen.append, **options
+        )
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+
+
+def test_what_cannot_be_learnt_from_is_named():
+    made, labels = pictures(6)
+
+    def fit(method="dct", these=made, of=labels, classes=CLASSES, crop_px=SIDE, **options):
+        return attribution.fit(method, these, of, classes, crop_px=crop_px, **options)
+
+    with pytest.raises(InputError, match="No method 'magic'.*prnu, ncc, spectrum, dct"):
+        fit("magic")
+    with pytest.raises(InputError, match="'dct' has no option 'residual'; it has bins, shrinkage"):
+        fit(residual="wavelet")
+    with pytest.raises(InputError, match="No picture of fourth"):
+        fit(classes=(*CLASSES, "fourth"))
+    with pytest.raises(InputError, match="soft is there 2 times"):
+        fit(classes=("sharp", "soft", "soft"))
+    with pytest.raises(InputError, match="two classes or more; got 1"):
+        fit(classes=("sharp",))
+    with pytest.raises(InputError, match="Label 2 names none of the 2 classes"):
+        fit(classes=("sharp", "soft"))
+    with pytest.raises(InputError, match=r"6 pictures need as many.*\(5,\)"):
+        fit(of=labels[:5])
+    with pytest.raises(InputError, match=r"0 pictures need as many.*\(1,\)"):
+        fit(validation=([], np.zeros(1, int)))
+    with pytest.raises(InputError, match="32 x 32 pixels, smaller than a crop of 40"):
+        fit(crop_px=40)
+    with pytest.raises(InputError, match=r"\[H, W, 3\].*\(32, 32\)"):
+        fit(these=[made[0][..., 0], *made[1:]])
+    with pytest.raises(TypeError, match="uint8"):
+        fit(these=[made[0].astype(np.float32), *made[1:]])

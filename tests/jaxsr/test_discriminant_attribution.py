@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution, discriminant_attribution, lda
+
+CLASSES = ("white", "soft")
+SIDE = 18
+
+
+def pictures(count, seed=0, side=SIDE, kinds=2):
+    """[side, side, 3] uint8 of noise that a class blurs in its own way; labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % kinds
+    noise = rng.normal(size=(count, side, side, 3)) * 20.0
+    for k, axis in ((1, 1), (2, 2)):
+        noise[labels == k] = (noise + np.roll(noise, 1, axis))[labels == k] / 2
+    return np.clip(128 + noise, 0, 255).astype(np.uint8), labels
+
+
+def test_all_tiles_of_a_picture_are_learnt_from():
+    large, labels = pictures(4, side=2 * SIDE + 1)
+    tiles = np.concatenate([attribution.tiles(picture, SIDE) for picture in large])
+    queries, _ = pictures(4, seed=1)
+    of_large = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
+    of_tiles = discriminant_attribution.fit_dct(
+        tiles, np.repeat(labels, 4), CLASSES, crop_px=SIDE, bins=4
+    )
+    np.testing.assert_allclose(
+        of_large.log_scores(queries), of_tiles.log_scores(queries), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_batches_that_cut_through_pictures_change_nothing(monkeypatch):
+    large, labels = pictures(5, side=2 * SIDE)  # four tiles of each
+    whole = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
+    monkeypatch.setattr(attribution, "BATCH", 16)
+    cut = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
+    for ours, expected in zip(cut.discriminant, whole.discriminant, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_features_are_the_discriminants_projection():
+    made, labels = pictures(8)
+    fitted = discriminant_attribution.fit_dct(made, labels, CLASSES, crop_px=SIDE, bins=4)
+    expected = lda.project(fitted.discriminant, fitted.describe(made))
+    np.testing.assert_array_equal(fitted.features(made), expected)
+    assert expected.shape == (8, 1)
+    assert list(fitted.features_at_shifts(made)) == [(0, 0)]
+    np.testing.assert_array_equal(fitted.features_at_shifts(made)[0, 0], expected)
+
+
+def test_pictures_that_were_described_are_not_looked_at():
+    large, labels = pictures(6, side=2 * SIDE)
+    described = attribution.describe("dct", large, crop_px=SIDE, bins=4)
+    assert described.owners.tolist() == np.repeat(np.arange(6), 4).tolist()
+    chosen = np.array([5, 0, 3, 2])
+    arguments = {"crop_px": SIDE, "bins": 4}
+    expected = discriminant_attribution.fit_dct(large[chosen], labels[chosen], CLASSES, **arguments)
+    fitted = discriminant_attribution.fit_dct(
+        np.zeros_like(large[chosen]),
+        labels[chosen],
+        CLASSES,
+        described=described.of(chosen),
+        **arguments,
+    )
+    for ours, theirs in zip(fitted.discriminant, expected.discriminant, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+    tiles = np.concatenate([attribution.tiles(picture, SIDE) for picture in large])
+    np.testing.assert_array_equal(
+        fitted.log_scores_of(fitted.describe(tiles)), fitted.log_scores(tiles)
+    )
+
+
+def columns(count, seed=0):
+    """Noise in the middle of a flat picture, every other column the stronger one; which."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    noise = rng.normal(size=(count, 24, 24, 3)) * 8.0
+    noise *= np.where((np.arange(24) + labels[:, None]) % 2, 1.0, 3.0)[:, None, :, None]
+    noise = np.pad(noise, ((0, 0), (8, 8), (8, 8), (0, 0)))
+    return np.clip(128 + noise, 0, 255).astype(np.uint8), labels
+
+
+def test_the_linear_fingerprint_knows_one_place_of_the_grid_from_another():
+    made, labels = columns(16)
+    fitted = discriminant_attribution.fit_linear(
+        made, labels, ("even", "odd"), crop_px=40, period=2, reach=1
+    )
+    others, truth = columns(16, seed=1)
+    np.testing.assert_array_equal(fitted.log_scores(others).argmax(axis=1), truth)
+    moved = np.roll(others, -1, axis=2)
+    np.testing.assert_array_equal(fitted.log_scores(moved).argmax(axis=1), 1 - truth)
+    at_shifts = fitted.features_at_shifts(others)
+    assert set(at_shifts) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    np.testing.assert_array_equal(at_shifts[0, 0], fitted.features(others))
+    np.testing.assert_allclose(at_shifts[0, 1], fitted.features(moved), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 5}, "even number"),
+        ({"bins": 0}, "even number"),
+        ({"bins": 10}, "crops of 20 pixels or more; got 18"),
+        ({"residual": "bm3d"}, "No residual 'bm3d' here; use one of wavelet, gaussian, wiener"),
+    ],
+)
+def test_options_of_spectra_out_of_range_are_named(options, message):
+    made, labels = pictures(4)
+    with pytest.raises(InputError, match=message):
+        discriminant_attribution.fit_spectrum(made, labels, CLASSES, crop_px=SIDE, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"period": 0}, "at least 1; got 0 and 3"),
+        ({"reach": 0}, "at least 1; got 4 and 0"),
+        ({"period": 7}, "A grid of 7 and a reach of 3 need crops of 21 pixels or more; got 18"),
+    ],
+)
+def test_options_of_grids_out_of_range_are_named(options, message):
+    made, labels = pictures(4)
+    with pytest.raises(InputError, match=message):
+        discriminant_attribution.fit_linear(made, labels, CLASSES, crop_px=SIDE, **options)

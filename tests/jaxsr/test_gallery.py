@@ -1,0 +1,327 @@
+"""Galleries of an attributor whose features are mean colours, so that answers follow by hand."""
+
+import dataclasses
+import sys
+import types
+
+import numpy as np
+import pytest
+import scipy.special
+from safetensors import numpy as safetensors
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution, gallery, gallery_files, open_set
+from jaxsr.gallery import ClassCard, Gallery
+
+CROP = 8
+CARDS = (
+    ClassCard("camera", "original"),
+    ClassCard("edsr-x2", facts={"architecture": "edsr", "scale": 2, "loss": "l1", "seed": 1}),
+    ClassCard("edsr-x4", facts={"architecture": "edsr", "scale": 4, "seed": 1}),
+    ClassCard("rdn-x4", facts={"architecture": "rdn", "scale": 4, "loss": "vgg"}),
+)
+COLOURS = np.array([[90, 90, 90], [150, 90, 90], [90, 150, 90], [90, 90, 150]], float)
+SPREAD = 6.0  # of the mean colour within a class, grey levels
+
+
+@dataclasses.dataclass(frozen=True)
+class Colours:
+    """Features are the mean colour of a crop."""
+
+    classes: tuple[str, ...] = tuple(card.name for card in CARDS)
+    crop_px: int = CROP
+    method: str = "colours"
+
+    def features(self, crops):
+        return crops.astype(np.float32).mean(axis=(1, 2))
+
+    def log_scores(self, crops):
+        raise AssertionError("a gallery looks at features alone")
+
+    def to_arrays(self):
+        return {"nothing": np.zeros(1, np.float32)}, {"note": "mean colours"}
+
+
+def from_arrays(arrays, facts):
+    assert arrays["nothing"].shape == (1,)
+    return Colours(tuple(facts["classes"]), facts["crop_px"])
+
+
+@pytest.fixture(autouse=True)
+def _method(monkeypatch):
+    module = types.SimpleNamespace(from_arrays=from_arrays)
+    monkeypatch.setitem(sys.modules, "mean_colours", module)
+    monkeypatch.setitem(attribution._METHODS, "colours", ("mean_colours", "fit"))
+    monkeypatch.setattr(attribution, "METHODS", (*attribution.METHODS, "colours"))
+
+
+def flat(colour, height=CROP, width=CROP):
+    return np.broadcast_to(np.asarray(colour, np.uint8), (height, width, 3)).copy()
+
+
+def drawn(colour, count, seed, height=CROP, width=2 * CROP):
+    """Pictures of a colour about that of a class, and grain."""
+    draw = np.random.default_rng(seed)
+    base = np.asarray(colour) + SPREAD * draw.standard_normal((count, 1, 1, 3))
+    grain = 3 * draw.standard_normal((count, height, width, 3))
+    return list(np.clip(np.round(base + grain), 0, 255).astype(np.uint8))
+
+
+def labelled(count, seed):
+    pictures = [p for k, c in enumerate(COLOURS) for p in drawn(c, count, seed + k)]
+    return pictures, np.repeat(np.arange(len(COLOURS)), count)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return gallery.make(Colours(), CARDS, labelled(40, 0), labelled(30, 100), facts={"of": "test"})
+
+
+def by_hand(temperature=1.0, growth=0.0, threshold=4.0):
+    """Classes at COLOURS, distances in units of 10 grey levels."""
+    unit = np.eye(3)
+    where = open_set.Gaussians(np.full(3, 10.0), unit, COLOURS / 10, unit, np.zeros(3))
+    spectra = np.zeros((len(CARDS), CROP, CROP), np.float16)
+    return Gallery(Colours(), CARDS, where, temperature, growth, threshold, spectra)
+
+
+def test_probabilities_are_those_of_normal_distributions_at_a_temperature():
+    found = by_hand(temperature=3.0).identify(flat([120, 100, 90]))
+    squares = ((np.array([120, 100, 90]) - COLOURS) ** 2).sum(axis=1) / 100
+    expected = scipy.special.softmax(-squares / 2 / 3)
+    order = np.argsort(-expected, kind="stable")
+    assert [name for name, _ in found.ranking] == [CARDS[i].name for i in order]
+    np.testing.assert_allclose([p for _, p in found.ranking], expected[order], rtol=1e-6)
+    assert found.num_tiles == 1
+
+
+@pytest.mark.parametrize(("growth", "power"), [(0.0, 4), (1.0, 1), (0.5, 2)])
+def test_what_four_tiles_say_adds_up_as_far_as_they_are_independent(growth, power):
+    one, four = (flat([120, 100, 90], size, size) for size in (CROP, 2 * CROP))
+    built = by_hand(temperature=5.0, growth=growth)
+    alone = dict(built.identify(one).ranking)
+    found = built.identify(four)
+    assert found.num_tiles == 4
+    powers = {name: chance**power for name, chance in alone.items()}
+    for name, chance in found.ranking:
+        assert chance == pytest.approx(powers[name] / sum(powers.values()), rel=1e-5)
+
+
+def test_hyperparameters_sum_over_the_networks_that_state_them():
+    chances = np.array([0.5, 0.15, 0.25, 0.1])
+    found = gallery.parse(CARDS, chances)
+    assert found["architecture"] == ("edsr", pytest.approx(0.4 / 0.5))
+    assert found["scale"] == (4, pytest.approx(0.35 / 0.5))
+    assert found["loss"] == ("l1", pytest.approx(0.15 / 0.25))  # edsr-x4 does not state it
+    assert set(found) == {"architecture", "scale", "loss"}
+    assert gallery.parse(CARDS[:1], np.ones(1)) == {}
+
+
+def test_super_resolved_is_what_its_networks_outweigh():
+    built = by_hand()
+    assert built.identify(flat([150, 91, 90])).is_super_resolved is True
+    found = built.identify(flat([90, 91, 90]))
+    assert found.is_super_resolved is False
+    assert found.super_resolved_probability == pytest.approx(1 - dict(found.ranking)["camera"])
+    alone = dataclasses.replace(
+        built,
+        cards=CARDS[1:],
+        gaussians=dataclasses.replace(built.gaussians, means=built.gaussians.means[1:]),
+    )
+    assert alone.identify(flat([150, 91, 90])).is_super_resolved is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "expected"),
+    [
+        ("network", {}, True),
+        ("bicubic", {"scale": 2}, False),
+        ("original", {}, False),
+        ("elsewhere", {"loss": "l1"}, False),
+        ("elsewhere", {"scale": 4}, True),
+        ("elsewhere", {"architecture": "edsr"}, True),
+    ],
+)
+def test_kinds_that_count_as_super_resolved(kind, facts, expected):
+    assert ClassCard("a", kind, facts).is_super_resolved is expected
+
+
+@pytest.mark.parametrize(("red", "distance", "is_known"), [(169, 0.95, True), (171, 1.05, False)])
+def test_known_is_what_lies_within_the_threshold_of_a_class(red, distance, is_known):
+    found = by_hand(threshold=4.0).identify(flat([red, 91, 90]))
+    assert found.is_known is is_known
+    assert found.distance == pytest.approx(np.hypot(red - 150, 1) / 20, rel=1e-6)
+    assert found.distance == pytest.approx(distance, abs=0.01)
+
+
+def test_tiles_that_repeat_each_other_count_as_one():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 4, 200)
+    features = (COLOURS[labels] + 30 * draw.standard_normal((200, 3)))[:, None]
+    alone = by_hand().gaussians
+    temperature, growth, _ = gallery.calibrate(alone, list(features.repeat(3, axis=1)), labels)
+    assert growth == pytest.approx(1, abs=1e-3)
+    once, none, _ = gallery.calibrate(alone, list(features), labels)
+    assert temperature == pytest.approx(once, rel=1e-3)
+    assert none == 0
+
+
+def test_tiles_that_are_drawn_apart_count_as_many():
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 4, 800)
+    noise = 30 * draw.standard_normal((800, 3, 3))  # thrice what the covariance says: T is 9
+    features = COLOURS[labels][:, None] + noise
+    temperature, growth, threshold = gallery.calibrate(by_hand().gaussians, list(features), labels)
+    assert temperature == pytest.approx(9, rel=0.15)
+    assert growth == pytest.approx(0, abs=0.15)
+    nearest = by_hand().gaussians.squared_distances(features.reshape(-1, 3)).min(axis=1)
+    assert np.mean(nearest <= threshold) == pytest.approx(0.95, abs=1e-3)
+
+
+def test_a_gallery_that_was_made_tells_pictures_of_other_photographs(made):
+    pictures, labels = labelled(25, 200)
+    found = [made.identify(picture) for picture in pictures]
+    names = [one.ranking[0][0] for one in found]
+    assert (
+        np.mean([made.names.index(name) == k for name, k in zip(names, labels, strict=True)]) > 0.97
+    )
+    assert np.mean([one.is_known for one in found]) > 0.88
+    assert not made.identify(flat([200, 200, 0])).is_known
+    assert made.spectra.shape == (4, CROP, CROP)
+    assert np.isfinite(made.spectra).all()
+
+
+def test_a_network_more_is_told_and_the_others_stay_where_they_were(made):
+    colour = [150, 150, 90]
+    larger = made.add("new", drawn(colour, 20, 300), architecture="imdn", scale=3)
+    assert made.names == tuple(card.name for card in CARDS)
+    assert larger.names == (*made.names, "new")
+    np.testing.assert_array_equal(larger.gaussians.means[:4], made.gaussians.means)
+    pictures = drawn(colour, 10, 301)
+    assert sum(made.identify(picture).is_known for picture in pictures) == 0
+    found = [larger.identify(picture) for picture in pictures]
+    assert {one.ranking[0][0] for one in found} == {"new"}
+    assert sum(one.is_known for one in found) >= 8
+    assert found[0].hyperparameters["scale"][0] == 3
+    assert larger.identify(drawn(COLOURS[2], 1, 302)[0]).ranking[0][0] == "edsr-x4"
+
+
+def test_what_cannot_be_enrolled(made):
+    pictures = drawn([150, 150, 90], 20, 0)
+    for message, name, images, facts in (
+        ("has 19 pictures; give at least 20", "new", pictures[:19], {}),
+        ("has 1 pictures", "new", pictures[:1], {}),
+        ("a class 'rdn-x4' already", "rdn-x4", pictures, {}),
+        ("needs a name", " ", pictures, {}),
+        ("No fact is called width", "new", pictures, {"width": 3}),
+        ("No kind is called 'own'", "new", pictures, {"kind": "own"}),
+        ("Picture 2 of 'new': 7 x 8", "new", [pictures[0], pictures[0][:, :7]], {}),
+    ):
+        with pytest.raises(InputError, match=message):
+            made.add(name, images, **facts)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((CROP, CROP), np.uint8), r"expected 8-bit colour.*\(8, 8\)"),
+        (np.zeros((CROP, CROP, 4), np.uint8), r"expected 8-bit colour"),
+        (np.zeros((CROP, CROP, 3), np.uint16), r"got uint16"),
+        (flat([1, 2, 3], CROP - 1, 99), r"99 x 7 pixels are less than a tile of 8 x 8"),
+        (flat([7, 7, 7]), r"grey in all pixels"),
+    ],
+)
+def test_pictures_that_are_refused(image, message):
+    with pytest.raises(InputError, match=message):
+        by_hand().identify(image)
+
+
+def test_features_that_are_not_finite_are_refused(monkeypatch):
+    monkeypatch.setattr(Colours, "features", lambda self, crops: np.full((len(crops), 3), np.nan))
+    with pytest.raises(InputError, match="nothing in it to go by"):
+        by_hand().identify(flat([1, 2, 3]))
+
+
+def test_tiles_are_at_most_sixteen_from_the_first_to_the_last():
+    picture = np.arange(100, dtype=np.uint8).repeat(3).reshape(10, 10, 3)
+    assert gallery.tiles(picture[:4, :4], 1)[:, 0, 0, 0].tolist() == [*range(4), *range(10, 14)] + [
+        *range(20, 24),
+        *range(30, 34),
+    ]
+    spread = gallery.tiles(picture, 1)[:, 0, 0, 0]
+    assert len(spread) == 16
+    assert (spread[0], spread[-1]) == (0, 99)
+    assert set(np.diff(spread.astype(int))) <= {6, 7}
+
+
+def test_features_of_many_pictures_are_those_of_each():
+    sizes = np.random.default_rng(0).integers(CROP, 6 * CROP, (30, 2))
+    pictures = [drawn([9, 99, 200], 1, i, *size)[0] for i, size in enumerate(sizes)]
+    together = gallery.features_of(Colours(), pictures)
+    for picture, features in zip(pictures, together, strict=True):
+        np.testing.assert_array_equal(features, gallery.features_of(Colours(), [picture])[0])
+
+
+def test_a_gallery_needs_pictures_to_learn_from_and_to_calibrate_with():
+    pictures, labels = labelled(2, 0)
+    with pytest.raises(InputError, match="Class 'rdn-x4' has 1 pictures to learn from"):
+        gallery.make(Colours(), CARDS, (pictures[:-1], labels[:-1]), (pictures, labels))
+    with pytest.raises(InputError, match="no pictures of split validation"):
+        gallery.make(Colours(), CARDS, (pictures, labels), ([], labels[:0]))
+
+
+# ---------------------------------------------------------------------------------------- files
+
+
+def test_a_file_keeps_everything(made, tmp_path):
+    path = tmp_path / "gallery.safetensors"
+    larger = made.add("new", drawn([150, 150, 90], 20, 300), architecture="imdn", scale=3)
+    larger.save(path)
+    for place in (path, str(path), tmp_path):
+        opened = Gallery.open(place)
+        assert opened.cards == larger.cards
+        assert opened.facts == {"of": "test"}
+        np.testing.assert_array_equal(opened.spectra, larger.spectra)
+        picture = drawn(COLOURS[1], 1, 5)[0]
+        assert opened.identify(picture) == larger.identify(picture)
+    assert gallery_files.to_bytes(opened) == path.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_gallery_that_ships_is_opened_without_a_path(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery_files.importlib.resources, "files", lambda name: tmp_path / name)
+    with pytest.raises(InputError, match="No gallery comes with this installation of jaxsr; make"):
+        Gallery.open()
+    (tmp_path / "jaxsr" / "data").mkdir(parents=True)
+    made.save(tmp_path / "jaxsr" / "data" / "gallery.safetensors")
+    assert Gallery.open().names == made.names
+
+
+def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
+    data = gallery_files.to_bytes(made)
+    value = bytearray(data)
+    value[-1] ^= 1
+    named = data.replace(b"rdn-x4", b"rdn-x5")
+    assert named != data
+    other = data.replace(b'\\"format\\": 1', b'\\"format\\": 2')
+    assert other != data
+    path = tmp_path / "g.safetensors"
+    for bad, message in (
+        (data[:-1], "damaged, or no gallery"),
+        (data[:4], "damaged, or no gallery"),
+        (b"", "damaged, or no gallery"),
+        (bytes(value), "is damaged: what it holds has changed"),
+        (named, "is damaged: what it holds has changed"),
+        (other, "is a gallery of version 2, not 1; make it again"),
+        (safetensors.save({"a": np.zeros(2)}), "holds no gallery"),
+        (safetensors.save({"a": np.zeros(2)}, {"jaxsr": "{}"}), "holds no gallery"),
+        (safetensors.save({"a": np.zeros(2)}, {"jaxsr.gallery": "[]"}), "holds no gallery"),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=message) as refused:
+            Gallery.open(path)
+        assert str(path) in str(refused.value)
+        assert "\n" not in str(refused.value)
+    for place in (tmp_path / "none.safetensors", tmp_path / "none", tmp_path):
+        with pytest.raises(InputError, match="there is no gallery"):
+            Gallery.open(place)

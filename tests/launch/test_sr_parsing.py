@@ -1,0 +1,56 @@
+"""The script: how it fails, and what it says of a folder that it cannot use."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import sr_parsing
+from launch import flagdefs
+from launch import sr_parsing as script_module
+
+LAUNCH = Path(flagdefs.__file__).parent
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, capsys):
+    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_parsing.py"), *args])
+        with pytest.raises(SystemExit) as stop:
+            flagdefs.run(script_module.CONFIG, sr_parsing.run)
+        return stop.value.code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "--pictures names no folder"),
+        (("--pictures=nowhere",), "nowhere holds no pictures"),
+        (("--hold_out=3",), "--hold_out=3: write NAME=VALUE, such as seed=3"),
+        (("--predict=colour",), "expected one of scale, loss, architecture, training_set"),
+        (("--predict=",), "--predict needs a value"),
+        (("--method=guess",), "expected one of prnu"),
+    ],
+)
+def test_bad_input_is_one_line(script, args, message):
+    code, said, error = script(*args)
+    assert (code, said) == (2, "")
+    assert message in error
+    assert error.startswith("sr_parsing: ")
+    assert error.count("\n") == 1
+
+
+def test_what_a_run_was_told_is_told_again_by_its_flags():
+    args = ["--predict=scale", "--predict=loss", "--hold_out=seed=3", "--also_on=b", "--seed=4"]
+    config, _ = flagdefs.parse(script_module.CONFIG, args)
+    assert (config.predict, config.hold_out) == (("scale", "loss"), ("seed=3",))
+    again, _ = flagdefs.parse(script_module.CONFIG, flagdefs.flags_text(config).splitlines())
+    assert again == config
