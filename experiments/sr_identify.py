@@ -23,7 +23,7 @@ NEAREST = 3  # networks in the picture
 COLUMNS = (
     *("file", "network", "probability"),
     *(column for name in HYPERPARAMETERS for column in (name, f"{name}_probability")),
-    *("is_known", "distance", "is_super_resolved", "super_resolved_probability"),
+    *("is_known", "margin", "is_super_resolved", "super_resolved_probability"),
     *("tiles", "notes", "error"),
 )
 
@@ -115,7 +115,7 @@ def row_of(gallery: Gallery, path: Path) -> dict[str, Any]:
     sure = "" if found.is_super_resolved is None else _word(found.is_super_resolved)
     return row | {
         "is_known": _word(found.is_known),
-        "distance": f"{found.distance:.3f}",
+        "margin": f"{found.margin:.3f}",
         "is_super_resolved": sure,
         "super_resolved_probability": f"{found.super_resolved_probability:.4f}",
         "tiles": found.num_tiles,
@@ -217,7 +217,7 @@ def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
     known = "yes" if found.is_known else "no: it is like no class of the gallery; the nearest are"
     lines = [
         f"super-resolved: {made}",
-        f"known: {known} (distance {found.distance:.2f}; known is at most 1)",
+        f"known: {known} (margin {found.margin:.1f}; known is 0 or more)",
         *(f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]),
     ]
     if found.hyperparameters and found.is_super_resolved is not False:

@@ -150,7 +150,8 @@ def train(
         seed: of the order of pictures and of their crops.
         validate: accuracy of a network, 0 to 1, asked after each epoch; without it the last
             weights are kept.
-        progress: called after each batch with the part that is done, 0 to 1.
+        progress: called after each batch with the part of all epochs that is done, 0 to 1; 1 is
+            not reached if the last part ends early.
         on_epoch: called with the number of an epoch, from 1 on through both parts, the mean loss
             of its batches, and the accuracy, NaN without `validate`.
         checkpoint: folder where the state is kept after each epoch, and which a training goes on
@@ -161,11 +162,11 @@ def train(
         OSError: if the checkpoint cannot be written.
     """
     places = None if checkpoint is None else Checkpoints(checkpoint)
-    identity = _identity(material, schedule, seed)
+    best = _weights(model)
+    identity = _identity(material, schedule, seed, best)
     mesh = _mesh(schedule.batch_size)
     counts = (schedule.head_epochs, schedule.epochs)
     standing = _Standing(rate=schedule.learning_rate)
-    best = _weights(model)
     kept = None if places is None else places.load()
     if kept is not None:
         standing, best = _restored(kept, identity, model, checkpoint)
@@ -312,8 +313,14 @@ def _restored(
     return _Standing(int(part), int(epoch), rate, least, int(idle), accuracy), kept["best"]
 
 
-def _identity(material: Material, schedule: Schedule, seed: int) -> int:
-    """A number that two trainings hardly share, unless they are the same."""
+def _identity(
+    material: Material, schedule: Schedule, seed: int, weights: Sequence[np.ndarray]
+) -> int:
+    """A number that two trainings hardly share, unless they are the same from the beginning."""
     facts = [dataclasses.asdict(schedule), seed, material.crop_px, repr(material.prepare)]
-    labels = np.asarray(material.labels, np.int64).tobytes()
-    return zlib.crc32(labels, zlib.crc32(json.dumps(facts).encode()))
+    arrays = [np.asarray(material.labels, np.int64), *weights]
+    return functools.reduce(
+        lambda checksum, array: zlib.crc32(np.ascontiguousarray(array), checksum),
+        arrays,
+        zlib.crc32(json.dumps(facts).encode()),
+    )

@@ -152,7 +152,8 @@ def fit(
         crop_px: c, at least 8 times the stride of the stem.
         seed: of the weights, of the order of pictures and of the places of crops.
         validation: pictures and labels that decide which weights are kept.
-        progress: called with the part that is done, 0 to 1.
+        progress: called after each update with the part of all epochs that is done, 0 to 1; 1 is
+            not reached if the rate has fallen too low before, which ends the training.
         size: one of `convnext.SIZES`; the paper's is base.
         inputs: "rgb", as in the paper, or "residual", what is finer than a pixel or so.
         weights: file, or arrays by name, of a ConvNeXt of this size to go on from, such as

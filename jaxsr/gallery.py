@@ -72,7 +72,8 @@ class Identification:
             one that no class states is left out. The number of a seed means nothing in another
             network, so seeds are not among them.
         is_known: whether the picture is as near to a class as those of the classes are.
-        distance: to the nearest class; 1 is the largest that counts as known.
+        margin: by how much the picture is nearer to a class than the threshold asks for; below 0
+            it counts as unknown.
         is_super_resolved: whether a super-resolving class is more probable than all others
             together; None if the gallery has no others.
         super_resolved_probability: of all super-resolving classes.
@@ -84,7 +85,7 @@ class Identification:
     ranking: tuple[tuple[str, float], ...]
     hyperparameters: Mapping[str, tuple[Any, float]]
     is_known: bool
-    distance: float
+    margin: float
     is_super_resolved: bool | None
     super_resolved_probability: float
     num_tiles: int
@@ -102,7 +103,7 @@ class Gallery:
         temperature: by which the log-scores of one tile are divided, at least 1.
         growth: with T tiles their sum is divided by temperature T^growth: 0 if tiles are
             independent, 1 if all say the same.
-        threshold: squared distance from the nearest class beyond which a picture is of none.
+        threshold: of `Gaussians.relative_mahalanobis`, which a picture of a class has at least.
         spectra: [K, s, s] float16, `residual_spectra.decibels` of each class.
         facts: what else is to be known of the gallery, JSON-able.
     """
@@ -162,33 +163,32 @@ class Gallery:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
         image = checked(image, self.crop_px)
-        squares = self.gaussians.squared_distances(features_of(self.attributor, [image])[0])
-        distance, grid = self._distance(squares), (0, 0)
-        if distance > 1 and isinstance(self.attributor, DiscriminantAttributor):
+        features, grid = features_of(self.attributor, [image])[0], (0, 0)
+        margin = self._margin(features)
+        if margin < 0 and isinstance(self.attributor, DiscriminantAttributor):
             moved = self.attributor.features_at_shifts(tiles(image, self.crop_px))
-            found = {at: self.gaussians.squared_distances(own) for at, own in moved.items()}
-            nearest = min(found, key=lambda at: self._distance(found[at]))
-            if self._distance(found[nearest]) <= 1:
-                squares, distance, grid = found[nearest], self._distance(found[nearest]), nearest
-        count = len(squares)
-        scores = -0.5 * squares.sum(axis=0)
+            nearest = max(moved, key=lambda at: self._margin(moved[at]))
+            if self._margin(moved[nearest]) >= 0:
+                features, grid, margin = moved[nearest], nearest, self._margin(moved[nearest])
+        count = len(features)
+        scores = -0.5 * self.gaussians.squared_distances(features).sum(axis=0)
         chances = scipy.special.softmax(scores / (self.temperature * count**self.growth))
         made = np.asarray([card.is_super_resolved for card in self.cards])
         share = float(np.sum(chances, where=made))
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),
             hyperparameters=parse(self.cards, chances),
-            is_known=distance <= 1,
-            distance=float(np.sqrt(distance)),
+            is_known=margin >= 0,
+            margin=margin,
             is_super_resolved=None if made.all() else share > 0.5,
             super_resolved_probability=share,
             num_tiles=count,
             grid=grid,
         )
 
-    def _distance(self, squares: np.ndarray) -> float:
-        """Of a picture from the nearest class, [T, K] squares of tiles; 1 is the threshold."""
-        return float(squares.mean(axis=0).min() / self.threshold)
+    def _margin(self, features: np.ndarray) -> float:
+        """By how much the mean familiarity of tiles, [T, D], passes the threshold."""
+        return float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
 
     def add(
         self, name: str, images: Iterable[np.ndarray], *, kind: str = "network", **facts: Any
@@ -362,8 +362,8 @@ def calibrate(
     from jaxsr import calibration  # brings in what only the making of a gallery needs
 
     counts = np.asarray([len(one) for one in features])
-    squares = gaussians.squared_distances(np.concatenate(features))
-    scores = -0.5 * squares
+    together = np.concatenate(features)
+    scores = -0.5 * gaussians.squared_distances(together)
     of_tile = max(1.0, calibration.fit_temperature(scores, np.repeat(labels, counts)))
     growth = 0.0
     if counts.max() > 1:
@@ -371,8 +371,8 @@ def calibrate(
         of_picture = calibration.fit_temperature(np.add.reduceat(scores, starts, axis=0), labels)
         ratio = np.log(max(1.0, of_picture) / of_tile)
         growth = float(np.clip(ratio / np.log(counts).mean(), 0, 1))
-    threshold = -open_set.threshold_at_tpr(-squares.min(axis=1), KNOWN_RATE)
-    return of_tile, growth, max(threshold, float(np.finfo(np.float32).tiny))
+    familiar = gaussians.relative_mahalanobis(together)
+    return of_tile, growth, float(open_set.threshold_at_tpr(familiar, KNOWN_RATE))
 
 
 def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[Any, float]]:

@@ -11,7 +11,7 @@ float64, no disk.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, special, stats
+from scipy import linalg, special
 
 from jaxsr import lda
 
@@ -173,9 +173,9 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     """
     if not len(known) or not len(unknown):
         return float("nan")
-    ranks = stats.rankdata(np.concatenate([known, unknown]))
-    above = ranks[: len(known)].sum() - len(known) * (len(known) + 1) / 2
-    return float(above / (len(known) * len(unknown)))
+    ordered = np.sort(unknown)
+    below = np.searchsorted(ordered, known, "left") + np.searchsorted(ordered, known, "right")
+    return float(below.sum() / (2 * len(known) * len(unknown)))
 
 
 def curve(

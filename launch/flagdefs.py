@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 import jax
 from absl import flags
 
-from jaxfleet import places
+from jaxfleet import memory, places
 from jaxfleet.errors import InputError
 from jaxfleet.trainer import usable_cores
 
@@ -171,7 +171,8 @@ def run(
 ) -> NoReturn:
     """Main entry of a script: reads the flags, calls `fn(config, run_dir)`, exits.
 
-    On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise.
+    On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise, and memory
+    that it frees is kept for the next program (`jaxfleet.memory`).
 
     Args:
         config_class: the frozen dataclass that owns the flags.
@@ -186,6 +187,7 @@ def run(
     signal.signal(signal.SIGTERM, _terminate)
     try:
         config, run_dir = parse(config_class, sys.argv[1:])
+        memory.keep_freed_memory()
         _use_every_core()
         if save_flags and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))

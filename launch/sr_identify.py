@@ -8,7 +8,7 @@ r"""Says which super-resolution network made a picture, how that was built, or t
 The first answers for one picture, the second in a table for a folder, the third enrols a network by
 20 or more pictures that it made, without training. Without --gallery the one that comes with jaxsr
 is asked. Probabilities are those if one of the gallery's classes made the picture; whether any did
-is said beside them ("known"), by a distance that 95 % of such pictures keep to.
+is said beside them ("known"), by a nearness that 95 % of such pictures have.
 
 A picture should be as its network wrote it: 8-bit colour, of at least one tile of the gallery, not
 resized. Nothing is converted silently. Grey pictures (also grey as colour), 16 bits, palettes,

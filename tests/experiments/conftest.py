@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from scipy.special import log_softmax
 
+from experiments import page
 from jaxsr import attribution, picture_sets
 
 NOISES = {"edsr": 2.0, "rcan": 8.0, "rdn": 24.0}  # of an architecture; seed and set have colours
@@ -61,6 +62,12 @@ def quick_attribution(monkeypatch):
     monkeypatch.setattr(attribution, "fit", fit)
     monkeypatch.setattr(attribution, "from_arrays", from_arrays)
     return calls
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Pages without figures, which take longest."""
+    monkeypatch.setattr(page, "plot", lambda folder, drawing: "")
 
 
 @pytest.fixture(scope="session")

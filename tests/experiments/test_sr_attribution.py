@@ -111,12 +111,6 @@ def fits(monkeypatch):
     return fitted
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Pages without figures, which take longest."""
-    monkeypatch.setattr(sr_attribution_report.page, "plot", lambda folder, drawing: "")
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return write_pictures(tmp_path_factory.mktemp("pictures"))

@@ -75,6 +75,7 @@ def test_ratios_of_a_method_are_means_over_its_seeds():
     assert features.ratio_tables({}, CLASSES).empty
 
 
+@pytest.mark.slow
 def test_tsne_keeps_clusters_apart():
     pytest.importorskip("sklearn")
     centres = np.repeat(np.eye(3, 60), 10, axis=0)

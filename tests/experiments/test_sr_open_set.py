@@ -57,6 +57,7 @@ def test_unknown_networks_never_teach_and_are_told_from_the_known(
     assert (tmp_path / "run" / "DONE").exists()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_second_run_fits_only_what_is_missing(made_up_pictures, quick_attribution, tmp_path):
     config = OpenSetConfig(pictures=str(made_up_pictures), crop_px=32, unseen=("seed=3", "seed=1"))
     sr_open_set.run(config, tmp_path / "run")
@@ -104,6 +105,7 @@ def test_measures_by_hand():
     assert alone["auroc"] == 0.75
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_several_seeds_give_deviations_and_the_same_scores_here(
     made_up_pictures, quick_attribution, tmp_path
 ):

@@ -165,6 +165,7 @@ def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
     assert attributor.classes == LOSSES
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_predictions_have_a_row_for_each_tested_picture(pictures, trained, tmp_path):
     sr_parsing.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
     frame = predictions_of(tmp_path)
@@ -176,6 +177,7 @@ def test_predictions_have_a_row_for_each_tested_picture(pictures, trained, tmp_p
     assert frame["values"].map(list).tolist() == [["2", "4"]] * 16
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_nothing_of_a_tested_network_is_learned_from_or_validated_on(pictures, trained, tmp_path):
     tasks = sr_parsing_tasks.make(config_of(pictures))
     for task in tasks:
@@ -189,6 +191,7 @@ def test_nothing_of_a_tested_network_is_learned_from_or_validated_on(pictures, t
     assert trained == [(("2", "4"), 32, 16)]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp_path, monkeypatch):
     config = config_of(pictures, predict=("scale", "loss"))
     sr_parsing.run(config, tmp_path / "whole")
@@ -214,6 +217,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp
         ).read_bytes()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_is_there_is_not_trained_again(pictures, trained, tmp_path):
     config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path)
@@ -225,6 +229,7 @@ def test_what_is_there_is_not_trained_again(pictures, trained, tmp_path):
     assert len(trained) == 3
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
     changed = tmp_path / "changed"
     facts = {"architecture": "edsr", "loss": "l1", "training_set": "A"}
@@ -238,6 +243,7 @@ def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
     assert set(predictions_of(tmp_path / "run")["network"]) == {"n2"}  # nobody knows scale 4 now
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_parsers_through_networks_share_their_attributors(pictures, trained, tmp_path):
     config = config_of(pictures, parser="networks", predict=("scale", "loss", "training_set"))
     sr_parsing.run(config, tmp_path)
@@ -259,6 +265,7 @@ def test_a_value_has_the_probability_of_all_networks_that_have_it():
     np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_parsers_of_all_networks_are_applied_elsewhere(pictures, published, trained, tmp_path):
     config = config_of(
         pictures, also_on=str(published), predict=("scale", "loss"), hold_out=("seed=3",)
@@ -311,6 +318,7 @@ def test_a_folder_of_something_else_is_left_alone(pictures, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["models/scale-without-seed-3-s0.safetensors", "predictions"])
+@pytest.mark.usefixtures("no_figures")
 def test_a_damaged_file_is_named(pictures, trained, tmp_path, name):
     config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path)
@@ -324,6 +332,7 @@ def test_a_damaged_file_is_named(pictures, trained, tmp_path, name):
         sr_parsing.run(config, tmp_path)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_path, monkeypatch):
     config = config_of(pictures, method="dct", predict=("scale", "loss"), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path / "shared")
@@ -332,6 +341,7 @@ def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_
     assert files_of(tmp_path / "shared") == files_of(tmp_path / "alone")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_spectra_tell_the_architecture_of_networks_that_were_never_seen(pictures, tmp_path):
     config = config_of(pictures, method="dct", predict=("architecture",), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path)

@@ -67,6 +67,7 @@ def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
     assert drawn == {"robustness_blur", "robustness_resize"}
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_path):
     sr_robustness.run(config, tmp_path / "run")
     tests = picture_sets.open(made_up_pictures).only(split="test")
@@ -90,6 +91,7 @@ def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_pa
         assert len(rows) == (4 if name == "resize:2" else 1) * len(tests)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_what_became_smaller_than_a_crop_is_told(config, tmp_path):
     sr_robustness.run(config, tmp_path / "run")
     table = pd.DataFrame(json.loads((tmp_path / "run" / "results.json").read_text()))
@@ -98,6 +100,7 @@ def test_what_became_smaller_than_a_crop_is_told(config, tmp_path):
     assert filled.drop("resize:0.5").max() == 0.0
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     config, quick_attribution, tmp_path
 ):
@@ -118,6 +121,7 @@ def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     assert len(quick_attribution) == 2  # those of the run directory served
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
     config, tmp_path, monkeypatch
 ):

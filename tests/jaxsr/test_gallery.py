@@ -77,10 +77,10 @@ def made():
     return gallery.make(Colours(), CARDS, labelled(40, 0), labelled(30, 100), facts={"of": "test"})
 
 
-def by_hand(temperature=1.0, growth=0.0, threshold=4.0):
-    """Classes at COLOURS, distances in units of 10 grey levels."""
+def by_hand(temperature=1.0, growth=0.0, threshold=-4.0):
+    """Classes at COLOURS, distances in units of 10 grey levels; nothing is odd in all classes."""
     unit = np.eye(3)
-    where = open_set.Gaussians(np.full(3, 10.0), unit, COLOURS / 10, unit, np.zeros(3))
+    where = open_set.Gaussians(np.full(3, 10.0), unit, COLOURS / 10, 0 * unit, np.zeros(3))
     spectra = np.zeros((len(CARDS), CROP, CROP), np.float16)
     return Gallery(Colours(), CARDS, where, temperature, growth, threshold, spectra)
 
@@ -146,12 +146,11 @@ def test_kinds_that_count_as_super_resolved(kind, facts, expected):
     assert ClassCard("a", kind, facts).is_super_resolved is expected
 
 
-@pytest.mark.parametrize(("red", "distance", "is_known"), [(169, 0.95, True), (171, 1.05, False)])
-def test_known_is_what_lies_within_the_threshold_of_a_class(red, distance, is_known):
-    found = by_hand(threshold=4.0).identify(flat([red, 91, 90]))
+@pytest.mark.parametrize(("red", "is_known"), [(169, True), (171, False)])
+def test_known_is_what_lies_within_the_threshold_of_a_class(red, is_known):
+    found = by_hand(threshold=-4.0).identify(flat([red, 91, 90]))
     assert found.is_known is is_known
-    assert found.distance == pytest.approx(np.hypot(red - 150, 1) / 20, rel=1e-6)
-    assert found.distance == pytest.approx(distance, abs=0.01)
+    assert found.margin == pytest.approx(4 - ((red - 150) ** 2 + 1) / 100, rel=1e-6)
 
 
 def test_tiles_that_repeat_each_other_count_as_one():
@@ -174,8 +173,8 @@ def test_tiles_that_are_drawn_apart_count_as_many():
     temperature, growth, threshold = gallery.calibrate(by_hand().gaussians, list(features), labels)
     assert temperature == pytest.approx(9, rel=0.15)
     assert growth == pytest.approx(0, abs=0.15)
-    nearest = by_hand().gaussians.squared_distances(features.reshape(-1, 3)).min(axis=1)
-    assert np.mean(nearest <= threshold) == pytest.approx(0.95, abs=1e-3)
+    familiar = by_hand().gaussians.relative_mahalanobis(features.reshape(-1, 3))
+    assert np.mean(familiar >= threshold) == pytest.approx(0.95, abs=1e-3)
 
 
 def test_a_gallery_that_was_made_tells_pictures_of_other_photographs(made):
