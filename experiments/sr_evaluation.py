@@ -24,7 +24,6 @@ from jaxsr.evaluation import BenchmarkSet
 from jaxsr.upscale import run as run_network
 
 FILE = "evaluation.parquet"
-NETWORKS = "networks"  # folder of the run directory
 BICUBIC = "bicubic"
 MEASURES = ("psnr_y_db", "ssim_y", "psnr_db", "sharpness_db", "vgg_distance")
 FACTS = ("architecture", "scale", "loss", "training_set", "seed")
@@ -193,7 +192,7 @@ def network_of(entry: Entry) -> evaluation.Network:
 
 def network_path(run_dir: Path, name: str) -> Path:
     """Where a run keeps the weights of a network."""
-    return run_dir / NETWORKS / f"{name}.safetensors"
+    return run_dir / network_files.NETWORKS / f"{name}.safetensors"
 
 
 def checksum_of(pixels: np.ndarray) -> str:

@@ -17,6 +17,7 @@ from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxsr import network_files, picture_sets, weights, zoo
 
+PACKAGED = "packaged"  # the zoo that comes with jaxsr
 _OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 _TEXTS, _WHOLES = ("architecture", "loss", "training_set"), ("scale", "seed", "num_iters")
@@ -70,7 +71,7 @@ def list_classes(
     """The classes that flags name; networks of one kind, which share programs, are neighbours.
 
     Args:
-        zoos: run directories of launch/sr_zoo.py, complete or not.
+        zoos: run directories of launch/sr_zoo.py, complete or not, or `PACKAGED`.
         networks: as `parse_network` takes them.
         labelled: as `parse_labelled` takes them.
         bicubic: whether bicubic enlargement is a class at each scale of the networks.
@@ -80,7 +81,7 @@ def list_classes(
         InputError: if a flag, a directory or a file cannot be used, if two classes have one name,
             or if there are none.
     """
-    found = [one for text in zoos for one in of_zoo(places.place(text))]
+    found = [one for text in zoos for one in of_zoo(zoo_place(text))]
     found += [parse_network(text) for text in networks]
     found.sort(key=lambda one: (one.facts["architecture"], one.scale, one.facts["overrides"]))
     beside = [parse_labelled(text) for text in labelled]
@@ -106,6 +107,11 @@ def list_classes(
                 "--labelled=NAME=FOLDER, or put it into another --run_dir."
             )
     return classes
+
+
+def zoo_place(text: str) -> Path:
+    """The run directory that a flag names, or that of the zoo that comes with jaxsr."""
+    return network_files.packaged() if text == PACKAGED else places.place(text)
 
 
 def of_zoo(run_dir: Path) -> list[PictureClass]:

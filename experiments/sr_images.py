@@ -28,7 +28,7 @@ from PIL import Image
 
 import jaxsr
 from experiments import sr_zoo_cost
-from experiments.sr_image_classes import PictureClass, list_classes
+from experiments.sr_image_classes import PictureClass, list_classes, zoo_place
 from experiments.sr_image_windows import Window, Windows
 from experiments.sr_images_config import ImagesConfig
 from jaxfleet import images, photos, places, store
@@ -110,7 +110,7 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     with places.locked(run_dir, ".lock", "--run_dir"):
         jobs = _jobs(run_dir, classes, windows)
         _make(run_dir, jobs)
-        is_whole = all((places.place(text) / "DONE").exists() for text in config.zoo)
+        is_whole = all((zoo_place(text) / "DONE").exists() for text in config.zoo)
         if is_whole:
             places.write_atomically(run_dir / "DONE", b"")
     rest = "" if is_whole else " A zoo is not finished; repeat the command for its other networks."

@@ -36,7 +36,8 @@ class ImagesConfig:
         default=(),
         metadata={
             "group": "Classes",
-            "help": "Run directory of launch/sr_zoo.py: all networks that it has.",
+            "help": "Run directory of launch/sr_zoo.py: all networks that it has; packaged: the "
+            "zoo of mini.flags, which comes with jaxsr.",
         },
     )
     network: tuple[str, ...] = field(

@@ -177,6 +177,7 @@ def score(
     train = split.only(_TRAIN, split.known)
     assert train is not None  # make_splits has seen to it
     validation = split.only(_VALIDATION, split.known)
+    options: dict[str, Any] = {} if shared is None else {"described": shared.of(train)}
     attributor = attribution.fit(
         method,
         sr_crop_parts.unchanged(train),
@@ -187,7 +188,7 @@ def score(
         validation=None
         if validation is None
         else (sr_crop_parts.unchanged(validation), _labels(validation, split.known)),
-        **({} if shared is None else {"described": shared.of(train)}),
+        **options,
     )
     seen = _Seen.of(attributor, train, shared)
     gaussians = open_set.fit_gaussians(seen.features, _labels(train, split.known)[seen.places])

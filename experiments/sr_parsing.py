@@ -217,6 +217,7 @@ def _attributor(
         seed=task.parser.seed,
         validation=validation,
         progress=tell,
+        **config.options,
         **({} if shared is None else {"described": shared.of(task.train)}),
     )
     tell(1.0)

@@ -2,10 +2,11 @@
 
 import dataclasses
 from dataclasses import field
+from typing import Any
 
 from experiments.sr_parsing_plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr import attribution, discriminant_attribution
 
 WAYS = ("direct", "networks")
 
@@ -68,6 +69,16 @@ class ParsingConfig:
             "choices": WAYS,
         },
     )
+    shrinkage: float = field(
+        default=0.2,
+        metadata={
+            "help": "Of the covariance of methods linear, spectrum and dct, from 0 to 1. More than "
+            "crops alone ask for (which is -1: the optimum of Ledoit and Wolf for independent "
+            "ones), since a parser is asked about other networks, of which few are learned from.",
+            "lower": -1.0,
+            "upper": 1.0,
+        },
+    )
     all_seeds_train: bool = field(
         default=False,
         metadata={
@@ -88,6 +99,13 @@ class ParsingConfig:
         default=False,
         metadata={"group": "Run", "help": "Lists the parsers, and what they are tested on."},
     )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the method."""
+        if self.method not in discriminant_attribution.METHODS:
+            return {}
+        return {"shrinkage": None if self.shrinkage < 0 else self.shrinkage}
 
     def __post_init__(self) -> None:
         """Refuses flags that cannot be used.

@@ -133,7 +133,7 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     classes = parser.values if config.parser == "direct" else tuple(sorted(parser.trained))
     learned = own.index.loc[own.index["split"] != "test", ["network", "split", "file_checksum"]]
     told = dict(parser.trained) if config.parser == "direct" else {}
-    followed = [config.method, config.crop_px, parser.seed, classes, told]
+    followed = [config.method, config.options, config.crop_px, parser.seed, classes, told]
     learned_from = _checksum([*followed, learned.to_numpy().tolist()])
     model = parser.name
     if config.parser == "networks":  # those of one subset share it

@@ -98,7 +98,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     results = store.Store(run_dir, facts, schema(), network={}, shard=shard)
     try:
         with places.naming(run_dir):
-            places.make_folder(run_dir / sr_evaluation.NETWORKS, "--run_dir")
+            places.make_folder(run_dir / network_files.NETWORKS, "--run_dir")
             _train(config, run_dir, networks, fleet_list, pool, results)
             done = len(jaxfleet.open(run_dir))
             if done < len(networks):
@@ -273,7 +273,7 @@ def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int
     """Networks in the table whose files are gone."""
     if not done:
         return set()
-    there = set(places.names(run_dir / sr_evaluation.NETWORKS))
+    there = set(places.names(run_dir / network_files.NETWORKS))
     frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "status"])
     saved = frame[frame["status"] == "done"]["trial_id"].tolist()
     return {

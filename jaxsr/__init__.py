@@ -7,6 +7,7 @@ The zoo (its classes: `jaxsr.networks`):
 - `count_parameters(name, scale=)`: by shapes alone.
 - `load_torch(model, path_or_arrays)`: published weights, by their official names.
 - `save(model, path, architecture=, scale=)`, `load(path)`: our own files, which PyTorch reads too.
+- `trained()`: small networks that come with jaxsr, for `load(name)`.
 - `upscale(model, image)`: one picture of any size, uint8 in and out.
 
 Spectra that fingerprints are sought in:
@@ -38,7 +39,7 @@ How they are trained: `jaxsr.training`, and side by side, `jaxsr.fleets`; how we
 """
 
 from jaxsr.gallery import Gallery
-from jaxsr.network_files import load, save
+from jaxsr.network_files import load, save, trained
 from jaxsr.residuals import noise_residual
 from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
 from jaxsr.upscale import upscale
@@ -57,5 +58,6 @@ __all__ = [
     "names",
     "noise_residual",
     "save",
+    "trained",
     "upscale",
 ]

@@ -157,8 +157,7 @@ def fit(
         seed: of what is drawn at random, if anything is.
         validation: pictures and labels that nothing is learnt from but when to stop, or how sure
             to be.
-        progress: called now and then; by all methods but "convnext", which has more to tell, with
-            the part that is done, from 0 to 1.
+        progress: called now and then with the part that is done, from 0 to 1.
         options: of the method; see the function of its module.
 
     Raises:
@@ -223,14 +222,16 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
 
 
 def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """The middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
+    """About the middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
+
+    It begins at a multiple of 24 pixels, as `tiles` do.
 
     Raises:
         InputError: if the picture is smaller than a crop, or no [H, W, 3].
         TypeError: if it is not uint8.
     """
     check_picture(picture, crop_px)
-    top, left = ((size - crop_px) // 2 for size in picture.shape[:2])
+    top, left = ((size - crop_px) // 2 // GRID_PX * GRID_PX for size in picture.shape[:2])
     return picture[top : top + crop_px, left : left + crop_px]
 
 

@@ -320,7 +320,7 @@ def _identity(
     facts = [dataclasses.asdict(schedule), seed, material.crop_px, repr(material.prepare)]
     arrays = [np.asarray(material.labels, np.int64), *weights]
     return functools.reduce(
-        lambda checksum, array: zlib.crc32(np.ascontiguousarray(array), checksum),
+        lambda checksum, array: zlib.crc32(np.ascontiguousarray(array).data, checksum),
         arrays,
         zlib.crc32(json.dumps(facts).encode()),
     )

@@ -27,6 +27,7 @@ _FEATURES: Mapping[str, Callable[..., Array]] = {
     SPECTRUM: spectral_features.spectrum_features,
     DCT: spectral_features.dct_features,
 }
+METHODS = tuple(_FEATURES)
 # Options of each: those of its function, with their defaults.
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     LINEAR: {"period": grid_statistics.PERIOD, "reach": grid_statistics.REACH},
@@ -296,6 +297,10 @@ def _check(method: str, options: Mapping[str, Any], crop_px: int) -> None:
         period, reach = options["period"], options["reach"]
         if period < 1 or reach < 1:
             raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
+        if crop_px % period:
+            raise InputError(
+                f"Crops of {crop_px} pixels are no multiple of the grid of {period}; take one."
+            )
         least = grid_statistics.least_px(period, reach)
         if crop_px < least:
             raise InputError(

@@ -157,7 +157,8 @@ class Gallery:
         Args:
             image: [H, W, 3] uint8, colour, H and W at least `crop_px`, as it was made: not turned
                 into other sizes, and better not compressed with loss. It may be cut out of a
-                larger one: where no class is near, other places of the up-sampling grid are tried.
+                larger one: where no class is near, other places of the up-sampling grid are tried,
+                so that a picture of no class has more chances of being taken for known.
 
         Raises:
             InputError: if it is anything else, or there is nothing in it to go by.

@@ -10,6 +10,7 @@ ever run.
 from __future__ import annotations
 
 import functools
+import importlib.resources
 import json
 import os
 import zlib
@@ -27,6 +28,7 @@ from jaxsr import zoo
 if TYPE_CHECKING:
     from flax import nnx
 
+NETWORKS = "networks"  # in the run directory of a zoo
 _ENTRY = "jaxsr"
 _PUBLISHED = (
     "A published file needs to be told its architecture and scale: --architecture, --scale."
@@ -74,10 +76,33 @@ class SavedNetwork:
 def load(path: str | os.PathLike[str]) -> nnx.Module:
     """The network of a file that `save` or the training of a zoo wrote.
 
+    Args:
+        path: of the file, or the name of a network that comes with jaxsr (`trained`).
+
     Raises:
         InputError: one line, if it is missing, damaged or of another kind.
     """
-    return read(places.place(os.fspath(path))).build()
+    return read(find(path)).build()
+
+
+def trained() -> list[str]:
+    """Names of the networks that come with jaxsr: the zoo of sr_zoo/mini.flags.
+
+    `edsr-A-x4-l1-s1` is architecture, training set, scale, loss and seed.
+    """
+    return sorted(path.stem for path in (packaged() / NETWORKS).glob("*.safetensors"))
+
+
+def packaged() -> Path:
+    """The run directory of the zoo that comes with jaxsr."""
+    return Path(str(importlib.resources.files("jaxsr"))) / "data" / "zoo"
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """The file of a network, or of the one of this name that comes with jaxsr."""
+    place = places.place(os.fspath(path))
+    own = packaged() / NETWORKS / f"{path}.safetensors"
+    return own if not place.exists() and own.is_file() else place
 
 
 def save(

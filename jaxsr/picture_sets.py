@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS
+from jaxsr import attribution
 
 INDEX, IMAGES = "index", "images"
 KINDS = ("network", "bicubic", "original", "elsewhere")
@@ -111,7 +112,7 @@ class PictureSet:
         return photos.read(self.file(row))
 
     def crops(self, crop_px: int, rows: Sequence[int] | None = None) -> np.ndarray:
-        """The middles of pictures.
+        """The middles of pictures, as `attribution.centre` takes them.
 
         Args:
             crop_px: c, at least 1.
@@ -132,7 +133,7 @@ class PictureSet:
                     f"{self.index['file'].iloc[row]} is {width} x {height} pixels, smaller than a "
                     f"crop of {crop_px}; take smaller crops."
                 )
-            crops[place] = central(self.picture(row), crop_px)
+            crops[place] = attribution.centre(self.picture(row), crop_px)
         return crops
 
 
@@ -204,12 +205,6 @@ def schema() -> pa.Schema:
     """`COLUMNS` with their types."""
     kinds = {**dict.fromkeys(_WHOLES, pa.int64()), "psnr_y_db": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
-
-
-def central(pixels: np.ndarray, crop_px: int) -> np.ndarray:
-    """The middle of a picture, [H, W, C] to [c, c, C], a view; c at most H and W."""
-    top, left = ((size - crop_px) // 2 for size in pixels.shape[:2])
-    return pixels[top : top + crop_px, left : left + crop_px]
 
 
 def is_whole(path: Path, file_checksum: str) -> bool:

@@ -33,7 +33,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import jaxsr
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
-from jaxfleet.places import make_folder, place, write_atomically
+from jaxfleet.places import make_folder, write_atomically
 from jaxsr import degrade, network_files, weights
 from jaxsr.upscale import SMALLEST_TILE
 from launch import flagdefs
@@ -52,8 +52,9 @@ class UpscaleConfig:
     model: str = field(
         default="",
         metadata={
-            "help": "A network: RUN_DIR/networks/NAME.safetensors of launch/sr_zoo.py, a published "
-            "file (.pth, .safetensors, .npz) with --architecture and --scale, or bicubic."
+            "help": "A network: RUN_DIR/networks/NAME.safetensors of launch/sr_zoo.py, the name of "
+            "one that comes with jaxsr (edsr-A-x4-l1-s1; jaxsr.trained()), a published file (.pth, "
+            ".safetensors, .npz) with --architecture and --scale, or bicubic."
         },
     )
     architecture: str = field(
@@ -224,7 +225,7 @@ def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
         assert config.scale is not None
         scale = config.scale
         return lambda low, tell: bicubic(low, scale), scale
-    path = place(config.model)
+    path = network_files.find(config.model)
     if config.architecture:
         assert config.scale is not None
         scale = config.scale

@@ -4,6 +4,8 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution
@@ -101,9 +103,15 @@ def test_tiles_begin_where_grids_of_up_sampling_do():
     assert tile[0, 0].tolist() == [24, 0, 24]
 
 
-def test_the_middle_of_a_picture():
-    picture = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
-    np.testing.assert_array_equal(attribution.centre(picture, 3), picture[1:4, 2:5])
+@given(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))
+def test_the_middle_of_a_picture_begins_on_the_grid(crop_px, more_rows, more_columns):
+    rows, columns = np.mgrid[: crop_px + more_rows, : crop_px + more_columns]
+    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
+    crop = attribution.centre(picture, crop_px)
+    assert crop.shape == (crop_px, crop_px, 3)
+    for start, more in zip(crop[0, 0, :2].tolist(), (more_rows, more_columns), strict=True):
+        assert start % 24 == 0
+        assert 0 <= more // 2 - start < 24
 
 
 def test_crops_combine_as_independent_evidence():

@@ -49,6 +49,7 @@ def assert_same_arrays(one, other):
         np.testing.assert_array_equal(array, theirs[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", convnext_attribution.INPUTS)
 def test_textures_are_told_apart(inputs, tmp_path):
     held_out, truth = pictures_of(9, 1)
@@ -82,6 +83,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_in_the_same_bits(tmp_path):
     start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
     options = {
@@ -115,6 +117,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(tmp_path):
         fit(**options, learning_rate=0.01)
 
 
+@pytest.mark.slow
 def test_batches_on_two_devices_train_as_on_one(monkeypatch):
     spread = fit(epochs=1)
     one = jax.make_mesh((1,), ("batch",), (AxisType.Auto,), devices=jax.local_devices()[:1])
