@@ -1,15 +1,21 @@
 """Makes a gallery of the networks that made the pictures of a folder."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.sr_gallery_config import GalleryConfig
+from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
 from jaxsr import attribution, calibration, gallery, gallery_files, picture_sets
+from jaxsr.attribution import Attributor
+from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.gallery import ClassCard, Gallery
 from jaxsr.picture_sets import Pictures, PictureSet
 
@@ -33,23 +39,21 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             split: _labelled(pictures, cards, split)
             for split in picture_sets.ordered_splits(pictures.index["split"])
         }
-        learnt, labels = splits["train"]
-        attributor = attribution.fit(
-            config.method,
-            learnt,
-            labels,
-            [card.name for card in cards],
-            crop_px=config.crop_px,
-            seed=config.seed,
-            validation=splits["validation"],
-        )
+        names = [card.name for card in cards]
+        with Progress(
+            1, float(len(splits["train"][0])), unit="galleries", work="pictures"
+        ) as shown:
+            attributor, features = _fit(config, names, splits, shown)
+            shown.update(0.0, [math.nan])
         facts = {
             "method": config.method,
             "crop_px": config.crop_px,
             "photographs": int(pictures.index["image_id"].nunique()),
             "pictures": len(pictures),
         }
-        made = gallery.make(attributor, cards, splits["train"], splits["validation"], facts=facts)
+        made = gallery.make(
+            attributor, cards, splits["train"], splits["validation"], features=features, facts=facts
+        )
         said = f"{len(cards)} classes"
         if "test" in splits:
             said += f"; {describe(made, *splits['test'])}"
@@ -120,6 +124,33 @@ def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) 
         agreed = np.mean([x == y for x, y in zip(told, truth, strict=True)])
         says += f", {agreed:.1%} rightly called super-resolved or not"
     return f"{says}; expected calibration error {error:.3f}"
+
+
+def _fit(
+    config: GalleryConfig,
+    names: Sequence[str],
+    splits: Mapping[str, tuple[Pictures, np.ndarray]],
+    shown: Progress,
+) -> tuple[Attributor, list[np.ndarray] | None]:
+    """The attributor, and its features of training pictures where these were shared."""
+    learnt, labels = splits["train"]
+    tell = teller(shown, len(learnt))
+    described = attribution.describe(config.method, learnt, crop_px=config.crop_px, progress=tell)
+    options: dict[str, Any] = {"progress": tell} if described is None else {"described": described}
+    attributor = attribution.fit(
+        config.method,
+        learnt,
+        labels,
+        names,
+        crop_px=config.crop_px,
+        seed=config.seed,
+        validation=splits["validation"],
+        **options,
+    )
+    if described is None or not isinstance(attributor, DiscriminantAttributor):
+        return attributor, None
+    ends = np.flatnonzero(np.diff(described.owners)) + 1
+    return attributor, np.split(attributor.features_of(described.features), ends)
 
 
 def _labelled(

@@ -33,6 +33,7 @@ FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 MOST_TILES = 16  # of a picture that are looked at
 LEAST_PICTURES = 20  # to enrol a network
+DRAWN = 8  # pictures that the spectrum of a class is of
 KNOWN_RATE = 0.95  # of tiles of the classes that count as known
 
 
@@ -248,6 +249,7 @@ def make(
     known: tuple[Sequence[np.ndarray], np.ndarray],
     validation: tuple[Sequence[np.ndarray], np.ndarray],
     *,
+    features: Sequence[np.ndarray] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Gallery:
     """A gallery of the classes of an attributor.
@@ -258,6 +260,7 @@ def make(
         known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
             those that the attributor was fitted on will do.
         validation: the same, of other photographs: what calibrates.
+        features: what `features_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
 
     Raises:
@@ -271,7 +274,7 @@ def make(
         raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
     if not len(validation[0]):
         raise InputError("There are no pictures of split validation, which calibrate; make some.")
-    features = features_of(attributor, pictures)
+    features = features_of(attributor, pictures) if features is None else features
     tile_labels = np.repeat(labels, [len(one) for one in features])
     gaussians = _rounded(open_set.fit_gaussians(np.concatenate(features), tile_labels))
     temperature, growth, threshold = calibrate(
@@ -279,7 +282,7 @@ def make(
     )
     side = min(residual_spectra.SIDE_PX, attributor.crop_px)
     spectra = [
-        _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k).tolist()), side)
+        _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
         for k in range(len(cards))
     ]
     return Gallery(
