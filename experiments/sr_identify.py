@@ -160,7 +160,11 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
         if refused:
             raise InputError(f"{path}: {why}. Give the picture as the network wrote it.")
     lossy = kind == "JPEG" or (kind == "WEBP" and head[12:16] != b"VP8L")
-    return photos.read(path), "compressed with loss, which weakens fingerprints" if lossy else ""
+    return photos.read(path), (
+        "compressed with loss: the answer holds for pictures as networks wrote them"
+        if lossy
+        else ""
+    )
 
 
 def find_pictures(flag: str, text: str) -> list[Path]:
@@ -217,7 +221,8 @@ def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
     known = "yes" if found.is_known else "no: it is like no class of the gallery; the nearest are"
     lines = [
         f"super-resolved: {made}",
-        f"known: {known} (margin {found.margin:.1f}; known is 0 or more)",
+        f"known: {known} (margin {found.margin:.1f}; of what is known 0 or more, and a probability "
+        f"of at least {gallery.least_probability:.0%})",
         *(f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]),
     ]
     if found.hyperparameters and found.is_super_resolved is not False:

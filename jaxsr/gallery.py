@@ -33,6 +33,7 @@ FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 MOST_TILES = 16  # of a picture that are looked at
 LEAST_PICTURES = 20  # to enrol a network
+SURE = 0.95  # probability that is enough in any case
 DRAWN = 8  # pictures that the spectrum of a class is of
 KNOWN_RATE = 0.95  # of tiles of the classes that count as known
 
@@ -72,7 +73,8 @@ class Identification:
             over the super-resolving classes that state it, among which it is the most probable;
             one that no class states is left out. The number of a seed means nothing in another
             network, so seeds are not among them.
-        is_known: whether the picture is as near to a class as those of the classes are.
+        is_known: whether the picture is as near to a class as those of the classes are, and one
+            class is as probable as it is with those.
         margin: by how much the picture is nearer to a class than the threshold asks for; below 0
             it counts as unknown.
         is_super_resolved: whether a super-resolving class is more probable than all others
@@ -107,6 +109,7 @@ class Gallery:
         threshold: of `Gaussians.relative_mahalanobis`, which a picture of a class has at least.
         spectra: [K, s, s] float16, `residual_spectra.decibels` of each class.
         facts: what else is to be known of the gallery, JSON-able.
+        least_probability: of its likeliest class, which a picture of a class has at least.
     """
 
     attributor: Attributor
@@ -117,6 +120,7 @@ class Gallery:
     threshold: float
     spectra: np.ndarray
     facts: Mapping[str, Any] = field(default_factory=dict)
+    least_probability: float = 0.0
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> "Gallery":
@@ -158,35 +162,36 @@ class Gallery:
         Args:
             image: [H, W, 3] uint8, colour, H and W at least `crop_px`, as it was made: not turned
                 into other sizes, and better not compressed with loss. It may be cut out of a
-                larger one: where no class is near, other places of the up-sampling grid are tried,
-                so that a picture of no class has more chances of being taken for known.
+                larger one: all places where the grid of up-sampling may begin are tried.
 
         Raises:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
-        image = checked(image, self.crop_px)
-        features, grid = features_of(self.attributor, [image])[0], (0, 0)
-        margin = self._margin(features)
-        if margin < 0 and isinstance(self.attributor, DiscriminantAttributor):
-            moved = self.attributor.features_at_shifts(tiles(image, self.crop_px))
-            nearest = max(moved, key=lambda at: self._margin(moved[at]))
-            if self._margin(moved[nearest]) >= 0:
-                features, grid, margin = moved[nearest], nearest, self._margin(moved[nearest])
-        count = len(features)
-        scores = -0.5 * self.gaussians.squared_distances(features).sum(axis=0)
-        chances = scipy.special.softmax(scores / (self.temperature * count**self.growth))
+        cut = tiles(checked(image, self.crop_px), self.crop_px)
+        by_grid = {(0, 0): _features(self.attributor, [cut])[0]}
+        if isinstance(self.attributor, DiscriminantAttributor):
+            by_grid = self.attributor.features_at_shifts(cut)
+        grid = max(by_grid, key=lambda at: self._margin(by_grid[at]))
+        features, margin = by_grid[grid], self._margin(by_grid[grid])
+        chances = self._chances(features)
         made = np.asarray([card.is_super_resolved for card in self.cards])
         share = float(np.sum(chances, where=made))
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),
             hyperparameters=parse(self.cards, chances),
-            is_known=margin >= 0,
+            is_known=margin >= 0 and float(chances.max()) >= self.least_probability,
             margin=margin,
             is_super_resolved=None if made.all() else share > 0.5,
             super_resolved_probability=share,
-            num_tiles=count,
+            num_tiles=len(cut),
             grid=grid,
         )
+
+    def _chances(self, features: np.ndarray) -> np.ndarray:
+        """[K] probabilities of a picture by the features [T, D] of its tiles."""
+        scores = -0.5 * self.gaussians.squared_distances(features).sum(axis=0)
+        chances = scipy.special.softmax(scores / (self.temperature * len(features) ** self.growth))
+        return np.asarray(chances)
 
     def _margin(self, features: np.ndarray) -> float:
         """By how much the mean familiarity of tiles, [T, D], passes the threshold."""
@@ -277,15 +282,14 @@ def make(
     features = features_of(attributor, pictures) if features is None else features
     tile_labels = np.repeat(labels, [len(one) for one in features])
     gaussians = _rounded(open_set.fit_gaussians(np.concatenate(features), tile_labels))
-    temperature, growth, threshold = calibrate(
-        gaussians, features_of(attributor, validation[0]), validation[1]
-    )
+    apart = features_of(attributor, validation[0])
+    temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
     side = min(residual_spectra.SIDE_PX, attributor.crop_px)
     spectra = [
         _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
         for k in range(len(cards))
     ]
-    return Gallery(
+    made = Gallery(
         attributor,
         tuple(cards),
         gaussians,
@@ -295,6 +299,8 @@ def make(
         np.stack(spectra),
         facts or {},
     )
+    sure = np.quantile([made._chances(one).max() for one in apart], 1 - KNOWN_RATE)
+    return replace(made, least_probability=min(float(sure), SURE))
 
 
 # ------------------------------------------------------------------------------- the arithmetic

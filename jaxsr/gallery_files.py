@@ -27,7 +27,7 @@ NAME = "gallery.safetensors"  # in a run directory
 _ENTRY = "jaxsr.gallery"
 _PREFIX = "attributor/"
 _GAUSSIANS = tuple(field.name for field in dataclasses.fields(Gaussians))
-_NUMBERS = ("temperature", "growth", "threshold")
+_NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 _REMEDY = "make it again with launch/sr_gallery.py"
 
 
