@@ -29,7 +29,7 @@ import pandas as pd
 from experiments import sr_crop_parts, sr_open_set_report
 from experiments.sr_crop_parts import PARTS
 from experiments.sr_open_set_config import EACH, OpenSetConfig
-from experiments.sr_shared_features import SharedFeatures, share
+from experiments.sr_shared_features import SharedFeatures, share, teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -328,10 +328,11 @@ def _work(
     ]
     frames = [sr_crop_parts.read_part(*pair) for pair in zip(paths, inputs, strict=True)]
     missing = sum(frame is None for frame in frames)
+    methods = {one[1] for one, frame in zip(planned, frames, strict=True) if frame is None}
     pictures = len(planned[0][0].pictures)
     with Progress(
         len(planned),
-        float(missing * pictures),
+        float((missing + len(methods)) * pictures),  # each method looks at all of them once
         fits_done=len(planned) - missing,
         unit="attributors",
         work="pictures",
@@ -340,7 +341,9 @@ def _work(
         for number, (split, method, seed) in enumerate(planned):
             if frames[number] is None:
                 if method not in shared:
-                    shared = {method: share(method, split.pictures, crop_px=config.crop_px)}
+                    tell = teller(display, pictures)
+                    seen = share(method, split.pictures, crop_px=config.crop_px, progress=tell)
+                    shared = {method: seen}
                 rows = score(split, method, seed, config.crop_px, shared[method])
                 frames[number] = sr_crop_parts.write_part(paths[number], rows, inputs[number])
                 display.update(pictures, [math.nan])

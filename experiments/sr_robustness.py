@@ -28,6 +28,7 @@ import pandas as pd
 from experiments import sr_attribution_files, sr_crop_parts, sr_robustness_report
 from experiments.sr_crop_parts import MODELS, PARTS, Perturbed
 from experiments.sr_robustness_config import RobustnessConfig
+from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -155,15 +156,18 @@ def fit(
     validation = None
     if validates:
         validation = _doubled(attributor, pictures.only(split="validation"), training, seed)
-    fitted = attribution.fit(
-        attributor.method,
-        train,
-        labels,
-        attributor.classes,
-        crop_px=attributor.crop_px,
-        seed=one.seed,
-        validation=validation,
-    )
+    with Progress(1, float(len(train)), unit="attributors", work="pictures") as display:
+        fitted = attribution.fit(
+            attributor.method,
+            train,
+            labels,
+            attributor.classes,
+            crop_px=attributor.crop_px,
+            seed=one.seed,
+            validation=validation,
+            progress=teller(display, len(train)),
+        )
+        display.update(0.0, [math.nan])
     temperature = 1.0
     if validation is not None:
         temperature = _temperature(fitted, *validation)

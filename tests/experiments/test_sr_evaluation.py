@@ -77,8 +77,8 @@ def measured(monkeypatch):
     names = []
     measure = evaluation.measure
 
-    def counted(network, benchmark_set, features=None):
-        rows = measure(network, benchmark_set, features)
+    def counted(network, benchmark_set, *features):
+        rows = measure(network, benchmark_set, *features)
         names.extend((row["set"], row["image_id"]) for row in rows)
         return rows
 
@@ -180,10 +180,13 @@ def test_distances_are_added_when_weights_are_given(home, measured, monkeypatch,
     weights = tmp_path / "vgg.npz"
     weights.write_bytes(b"any")
     monkeypatch.setattr(sr_evaluation.feature_networks, "load_vgg19", lambda path: f"of {path}")
+    truths = "features_of_truths"
+    monkeypatch.setattr(evaluation, truths, lambda network, some: (network, some.name))
     counted = evaluation.measure
 
-    def with_distance(network, benchmark_set, features=None):
+    def with_distance(network, benchmark_set, features, true_features):
         assert features == f"of {weights}"
+        assert true_features == (features, benchmark_set.name)
         return [{**row, "vgg_distance": 2.5} for row in counted(network, benchmark_set)]
 
     monkeypatch.setattr(evaluation, "measure", with_distance)

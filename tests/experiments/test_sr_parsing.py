@@ -49,8 +49,8 @@ def trained(monkeypatch):
     """Fits by colour; the trainings from now on: [(classes, pictures, validation pictures)]."""
     calls = []
 
-    def fit(method, pictures, labels, classes, *, crop_px, seed, validation, progress):
-        del method, seed
+    def fit(method, pictures, labels, classes, *, crop_px, seed, validation, progress, **options):
+        del method, seed, options
         progress(0.5)
         colours = np.array([picture.mean(axis=(0, 1)) for picture in pictures])
         means = [colours[labels == k].mean(axis=0) for k in range(len(classes))]

@@ -117,7 +117,8 @@ def test_options_of_spectra_out_of_range_are_named(options, message):
     [
         ({"period": 0}, "at least 1; got 0 and 3"),
         ({"reach": 0}, "at least 1; got 4 and 0"),
-        ({"period": 7}, "A grid of 7 and a reach of 3 need crops of 21 pixels or more; got 18"),
+        ({"period": 7}, "Crops of 18 pixels are no multiple of the grid of 7"),
+        ({"period": 9}, "A grid of 9 and a reach of 3 need crops of 27 pixels or more; got 18"),
     ],
 )
 def test_options_of_grids_out_of_range_are_named(options, message):

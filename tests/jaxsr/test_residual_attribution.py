@@ -71,7 +71,7 @@ def test_temperature_of_correlations_is_that_of_the_validation():
 
 def test_only_the_middle_of_a_picture_counts():
     crops, labels = pictures(4)
-    larger = np.pad(crops, ((0, 0), (3, 4), (5, 5), (0, 0)), constant_values=200)
+    larger = np.pad(crops, ((0, 0), (24, 25), (0, 3), (0, 0)), constant_values=200)
     ours = [
         residual_attribution.fit_prnu(some, labels, CLASSES, crop_px=SIDE, residual="gaussian")
         for some in (larger, crops)
