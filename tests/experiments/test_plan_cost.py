@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -42,23 +41,25 @@ def test_shards_of_many_trials_compile_that_many(counts, count):
 
 
 @pytest.mark.slow
-def test_plan_of_a_collection_is_told_in_seconds(tmp_path):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "launch" / "siren_grid.py"), *COLLECTION],
-        cwd=tmp_path,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0, done.stderr
-    assert "300000 networks in " in done.stdout
-    *_, last = done.stdout.splitlines()
+def test_plan_of_a_collection_is_told_in_seconds(tmp_path, tmp_path_factory):
+    said = tmp_path_factory.mktemp("said")
+    with (said / "out").open("w") as out, (said / "err").open("w") as err:
+        child = subprocess.Popen(
+            [sys.executable, str(ROOT / "launch" / "siren_grid.py"), *COLLECTION],
+            cwd=tmp_path,
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)},
+            stdout=out,
+            stderr=err,
+        )
+        _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, (said / "err").read_text()
+    text = (said / "out").read_text()
+    assert "300000 networks in " in text
+    *_, last = text.splitlines()
     clock = r"\d+:\d\d:\d\d"
     assert re.fullmatch(rf"about {clock} on 8 devices, {clock} on 64 devices of this kind", last)
     assert list(tmp_path.iterdir()) == []
     # Seconds of a core: no fewer than those on the clock where nothing else runs.
-    assert used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime < 20
-    assert used.ru_maxrss < 2 * 2**20  # KiB, of the largest process so far
+    assert used.ru_utime + used.ru_stime < 20
+    assert used.ru_maxrss < 2 * 2**20  # KiB
