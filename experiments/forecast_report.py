@@ -141,9 +141,9 @@ def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _best(table: FitTable, forecaster: Trained) -> Drawing:
     """Which networks the unseen pictures would choose."""
-    low, high = forecaster.low, forecaster.high
     usual = table.frame[table.usual].iloc[0]
     pixels = int(usual["image_height"] * usual["image_width"])
+    low, high = forecaster.range_at(pixels)
     pictures = table.frame["picture"][table.split("test") & table.usual].unique()
     depths = range(round(low["num_layers"]), round(high["num_layers"]) + 1)
     w0s = np.geomspace(low["w0_initial"], high["w0_initial"], 17).tolist()

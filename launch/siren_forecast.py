@@ -123,7 +123,7 @@ def main(config: ForecastConfig, run_dir: Path) -> str:
         warnings.simplefilter("ignore", ForecastWarning)  # told in our own line
         try:
             if is_grid:
-                trials = _grid(config, forecaster)
+                trials = _grid(config, forecaster, height * width)
                 found = jaxinr.forecast(image, trials, forecaster=forecaster)
                 order = np.argsort(-found.mean_db, kind="stable")
                 lines = ["forecast, best first:"]
@@ -152,8 +152,8 @@ def main(config: ForecastConfig, run_dir: Path) -> str:
     return "\n".join(lines)
 
 
-def _grid(config: ForecastConfig, forecaster: Trained) -> list[jaxinr.Trial]:
-    updates = config.num_iters or (round(forecaster.high["iterations"]),)
+def _grid(config: ForecastConfig, forecaster: Trained, pixels: int) -> list[jaxinr.Trial]:
+    updates = config.num_iters or (round(forecaster.range_at(pixels)[1]["iterations"]),)
     axes = (
         *(config.num_layers, config.layer_size, config.w0_initial),
         *(config.learning_rate, updates),

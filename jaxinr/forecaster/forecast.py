@@ -140,7 +140,8 @@ def recommend(
     Args:
         image: [H, W, 3] uint8 or float in [0, 1], at the size at which it would be fitted.
         bits_per_pixel: that the weights may take.
-        max_iterations: Adam updates; None for the most that the forecaster was trained on.
+        max_iterations: Adam updates; None for the most that the forecaster was trained on with
+            pictures of about this size.
         learning_rate: of Adam.
         weight_bits: of each weight and bias.
         forecaster: None for the one that comes with the package.
@@ -155,10 +156,10 @@ def recommend(
     pixels = _to_8bit(image)
     if not bits_per_pixel > 0:
         raise ValueError(f"`bits_per_pixel` must be positive; got {bits_per_pixel}.")
-    low, high = forecaster.low, forecaster.high
+    height, width = pixels.shape[:2]
+    low, high = forecaster.range_at(height * width)
     updates = round(high["iterations"]) if max_iterations is None else max_iterations
     w0s = np.geomspace(low["w0_initial"], high["w0_initial"], W0_INITIALS).round(1).tolist()
-    height, width = pixels.shape[:2]
     fitting = sizes_within(
         forecaster, height, width, bits_per_pixel=bits_per_pixel, weight_bits=weight_bits
     )
@@ -185,12 +186,14 @@ def recommend(
 def sizes_within(
     forecaster: "Trained", height: int, width: int, *, bits_per_pixel: float, weight_bits: int = 16
 ) -> list[Trial]:
-    """Every layers x width of the training range that takes at most so many bits per pixel.
+    """Every layers x width that takes at most so many bits per pixel.
+
+    Of the training range of pictures of about this size.
 
     Raises:
         ValueError: if there is none.
     """
-    low, high = forecaster.low, forecaster.high
+    low, high = forecaster.range_at(height * width)
     widths, depths = (
         range(round(low[name]), round(high[name]) + 1) for name in ("layer_size", "num_layers")
     )
@@ -239,8 +242,8 @@ def _outside(
     pixels: np.ndarray,
     described: np.ndarray,
 ) -> tuple[str, ...]:
-    """One line for each thing that was not trained on."""
-    low, high = forecaster.low, forecaster.high
+    """One line for each thing that was not trained on with pictures of about this size."""
+    low, high = forecaster.range_at(pixels.shape[0] * pixels.shape[1])
     asked = {
         "layer_size": [trial.layer_size for trial in trials],
         "num_layers": [trial.num_layers for trial in trials],

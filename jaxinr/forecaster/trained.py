@@ -21,7 +21,7 @@ from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
 
-FORMAT = 2
+FORMAT = 3
 PACKAGED = "forecaster.safetensors"
 # Of fits on 96 x 96 and 192 x 128 pixels, after training on 24 and 48: BUILD.md, The forecaster.
 DB_PER_RANGE = 3.0  # spread of what is asked a whole training range outside of it
@@ -61,6 +61,13 @@ class Trained:
     def high(self) -> dict[str, float]:
         """Greatest of the training range."""
         return _by_name(self.scaling.high)
+
+    def range_at(self, pixels: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Least and greatest, as `low` and `high`, on pictures of about so many pixels."""
+        axes = np.zeros((1, inputs.AXES), np.float32)
+        axes[0, inputs.PIXELS] = np.log2(pixels)
+        low, high = self.scaling.bounds(axes)
+        return _by_name(low[0]), _by_name(high[0])
 
     def look(self, described: np.ndarray, thumbnails: np.ndarray) -> Array:
         """All that depends on the pictures alone: [members, P, width + products].
@@ -109,8 +116,9 @@ class Trained:
         return self.ask(looks, fits.described[fits.picture], fits.rows, fits.iterations[:, at])
 
     def excess(self, encoded: np.ndarray) -> np.ndarray:
-        """[N, AXES] how far outside the training range, in ranges; 0 inside."""
-        axes, low, high = encoded[:, : inputs.AXES], self.scaling.low, self.scaling.high
+        """[N, AXES] how far outside the training range of such pictures, in ranges; 0 inside."""
+        axes = encoded[:, : inputs.AXES]
+        low, high = self.scaling.bounds(axes)
         outside = np.maximum(low - axes, axes - high) / self.scaling.width
         return np.where(outside > TOLERANCE, outside, 0)
 

@@ -58,6 +58,9 @@ class Scaling:
     Attributes:
         low: [AXES] of the training range.
         high: [AXES] of the training range.
+        sizes: [S] log2 of the pixels of pictures, to half an octave, that were trained on; rising.
+        low_at: [S, AXES] of the training range at each of these sizes.
+        high_at: [S, AXES].
         crossed_mean: [CROSSED].
         crossed_std: [CROSSED].
         described_mean: [D].
@@ -66,6 +69,9 @@ class Scaling:
 
     low: np.ndarray
     high: np.ndarray
+    sizes: np.ndarray
+    low_at: np.ndarray
+    high_at: np.ndarray
     crossed_mean: np.ndarray
     crossed_std: np.ndarray
     described_mean: np.ndarray
@@ -76,16 +82,36 @@ class Scaling:
         """That of the training fits."""
         encoded = fits.encoded()
         axes, crossed = np.split(encoded, [inputs.AXES], axis=1)
+        first = np.log2(fits.iterations.min())
         low, high = axes.min(0), axes.max(0)
-        low[inputs.ITERATIONS] = np.log2(fits.iterations.min())
+        sizes, group = np.unique(_size(axes), return_inverse=True)
+        low_at = np.stack([axes[group == k].min(0) for k in range(len(sizes))])
+        high_at = np.stack([axes[group == k].max(0) for k in range(len(sizes))])
+        for lowest in (low, *low_at):
+            lowest[inputs.ITERATIONS] = first
         described = fits.described[np.unique(fits.picture)]
         std = described.std(0)
         arrays = (
-            *(low, high),
+            *(low, high, sizes, low_at, high_at),
             *(crossed.mean(0), crossed.std(0) + 1e-3),
             *(described.mean(0), np.where(std > 0.01, std, np.inf)),
         )
         return cls(*(np.asarray(array, np.float32) for array in arrays))
+
+    def bounds(self, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The training range at the nearest size of pictures, but for the size the whole one.
+
+        Args:
+            axes: [N, AXES].
+
+        Returns:
+            Low and high, [N, AXES] each.
+        """
+        nearest = np.abs(_size(axes)[:, None] - self.sizes).argmin(1)
+        low, high = self.low_at[nearest], self.high_at[nearest]
+        at = inputs.PIXELS
+        low[:, at], high[:, at] = self.low[at], self.high[at]
+        return low, high
 
     @property
     def width(self) -> np.ndarray:
@@ -213,6 +239,11 @@ def or_blank(thumbnails: np.ndarray | None, count: int) -> np.ndarray:
     """Thumbnails [count, S, S, 3], black where there are none."""
     side = descriptors.THUMBNAIL
     return np.zeros((count, side, side, 3), np.uint8) if thumbnails is None else thumbnails
+
+
+def _size(axes: np.ndarray) -> np.ndarray:
+    """[N] log2 of the pixels of pictures, to half an octave, of [N, AXES]."""
+    return np.asarray(np.round(2 * axes[:, inputs.PIXELS]) / 2)
 
 
 def _optimizer(recipe: Recipe) -> optax.GradientTransformation:

@@ -77,3 +77,17 @@ def test_is_as_good_as_its_card_says(shared_data):
 
 def _shipped():
     return ("forecaster.safetensors", forecast_data.FITS, forecast_data.PICTURES)
+
+
+@pytest.mark.parametrize(("side", "updates", "deepest"), [(24, 2000, 10), (48, 1000, 8)])
+def test_recommendations_stay_within_what_pictures_of_the_size_were_fitted_with(
+    side, updates, deepest, recwarn
+):
+    image = photos.load("packaged", image_size=side, max_images=1)[0].pixels
+    found = jaxinr.recommend(image, 6.0)
+    assert found.trial.num_iters == updates
+    assert max(trial.num_layers for trial in found.considered) == deepest
+    assert [str(one.message) for one in recwarn] == []
+    with pytest.warns(jaxinr.ForecastWarning, match=f"iterations 3000, trained on .* to {updates}"):
+        longer = jaxinr.recommend(image, 6.0, max_iterations=3000)
+    assert longer.std_db > found.std_db
