@@ -20,7 +20,6 @@ import importlib
 import inspect
 import json
 import os
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -29,6 +28,7 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
+from jaxsr import cards
 
 CROP_PX = 224  # of the paper
 BATCH = 64  # crops that are worked on at once, for the sake of memory
@@ -343,14 +343,10 @@ def save(
         TypeError: if the facts are not JSON-able.
         OSError: naming the file; the one that was there stays.
     """
-    from safetensors import numpy as safetensors
-
     arrays, own = to_arrays(attributor)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     card = {"format": FORMAT, "attributor": own, "facts": dict(facts or {})}
-    card = json.loads(json.dumps(card))  # as it will be read
-    text = json.dumps({**card, "crc32": _checksum(card, arrays)}, sort_keys=True)
-    places.write_atomically(places.place(os.fspath(path)), safetensors.save(arrays, {_ENTRY: text}))
+    places.write_atomically(places.place(os.fspath(path)), cards.pack(_ENTRY, card, arrays))
 
 
 def load(path: str | os.PathLike[str]) -> Attributor:
@@ -413,7 +409,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         card = json.loads((header.get("__metadata__") or {})[_ENTRY])
         version = card["format"]
-        whole = card.pop("crc32") == _checksum(card, arrays)
+        whole = card.pop("crc32") == cards.checksum(card, arrays)
     except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError):
         raise InputError(f"{path} holds no attributor, or is damaged; fit it again.") from None
     if version != FORMAT:
@@ -423,14 +419,6 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
     if not whole:
         raise InputError(f"{path} is damaged: what it holds has changed; fit it again.")
     return arrays, card
-
-
-def _checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    checksum = zlib.crc32(json.dumps(card, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(array.tobytes(), checksum)
-    return checksum
 
 
 def _check_classes(classes: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ import dataclasses
 import importlib.resources
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr import attribution, cards
 from jaxsr.gallery import ClassCard, Gallery
 from jaxsr.open_set import Gaussians
 
@@ -76,8 +75,6 @@ def to_bytes(gallery: Gallery) -> bytes:
     Raises:
         TypeError: if facts of the gallery or of a class are not JSON-able.
     """
-    from safetensors import numpy as safetensors
-
     of_attributor, attributor_facts = attribution.to_arrays(gallery.attributor)
     arrays = {_PREFIX + name: array for name, array in of_attributor.items()}
     for name in _GAUSSIANS:
@@ -93,10 +90,7 @@ def to_bytes(gallery: Gallery) -> bytes:
         **{name: getattr(gallery, name) for name in _NUMBERS},
         "facts": dict(gallery.facts),
     }
-    card = json.loads(json.dumps(card))  # as it will be read
-    # A single entry: the library writes several in any order.
-    text = json.dumps({**card, "crc32": _checksum(card, arrays)}, sort_keys=True)
-    return safetensors.save(arrays, {_ENTRY: text})
+    return cards.pack(_ENTRY, card, arrays)
 
 
 def from_bytes(data: bytes, name: str) -> Gallery:
@@ -127,7 +121,7 @@ def from_bytes(data: bytes, name: str) -> Gallery:
     if version != FORMAT:
         raise InputError(f"{name} is a gallery of version {version}, not {FORMAT}; {_REMEDY}.")
     try:
-        if card.pop("crc32") != _checksum(card, arrays):
+        if card.pop("crc32") != cards.checksum(card, arrays):
             raise ValueError("checksum")
         return _gallery(card, arrays)
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -150,11 +144,3 @@ def _gallery(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Galle
         spectra=arrays["spectra"],
         facts=card["facts"],
     )
-
-
-def _checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    checksum = zlib.crc32(json.dumps(card, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(array.tobytes(), checksum)
-    return checksum

@@ -13,7 +13,6 @@ import functools
 import importlib.resources
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import zoo
+from jaxsr import cards, zoo
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -175,8 +174,6 @@ def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
         InputError: if a weight is not finite (by name), as float16 may make it.
         TypeError: if overrides or facts are not JSON-able.
     """
-    from safetensors import numpy as safetensors
-
     arrays = {}
     for name, array in network.arrays.items():
         with np.errstate(over="ignore"):
@@ -189,10 +186,7 @@ def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
         "overrides": dict(network.overrides),
         "facts": dict(network.facts),
     }
-    card = json.loads(json.dumps(card))  # as it will be read
-    # A single entry: the library writes several in any order.
-    text = json.dumps({**card, "crc32": _checksum(card, arrays)}, sort_keys=True)
-    return safetensors.save(arrays, {_ENTRY: text})
+    return cards.pack(_ENTRY, card, arrays)
 
 
 def from_bytes(data: bytes, name: str) -> SavedNetwork:
@@ -219,7 +213,7 @@ def from_bytes(data: bytes, name: str) -> SavedNetwork:
         raise InputError(f"{name} does not say which network it holds. {_PUBLISHED}")
     try:
         card = json.loads(header["__metadata__"][_ENTRY])
-        whole = card.pop("crc32") == _checksum(card, arrays)
+        whole = card.pop("crc32") == cards.checksum(card, arrays)
         overrides = _overrides(card.pop("overrides"))
         network = SavedNetwork(**card, overrides=overrides, arrays=arrays)
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -245,11 +239,3 @@ def _shapes(architecture: str, scale: int, overrides: str) -> tuple[Any, Any]:
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
     """Hyperparameters from JSON, which has lists for tuples."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in parsed.items()}
-
-
-def _checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    checksum = zlib.crc32(json.dumps(card, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(array.tobytes(), checksum)
-    return checksum

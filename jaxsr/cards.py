@@ -1,0 +1,36 @@
+"""Arrays and a card in one .safetensors file: the card is JSON, and has a checksum of both."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def pack(entry: str, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a file; the same bytes for the same card and arrays.
+
+    Args:
+        entry: of the metadata, which the card stands in together with its checksum, `crc32`.
+        card: JSON-able.
+        arrays: contiguous.
+
+    Raises:
+        TypeError: if the card is not JSON-able.
+    """
+    from safetensors import numpy as safetensors
+
+    card = json.loads(json.dumps(card))  # as it will be read
+    # A single entry: the library writes several in any order.
+    text = json.dumps({**card, "crc32": checksum(card, arrays)}, sort_keys=True)
+    return safetensors.save(dict(arrays), {entry: text})
+
+
+def checksum(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """CRC-32 of a card without its checksum, and of names, dtypes, shapes and values of arrays."""
+    found = zlib.crc32(json.dumps(card, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
+        found = zlib.crc32(array.tobytes(), found)
+    return found
