@@ -3,7 +3,8 @@
 XLA's CPU back end asks for the buffers of a program anew at each run of it. glibc maps large ones
 straight from the system and returns them when they are freed: every run then waits for the kernel
 to clear pages, a quarter of the time of an update of a small attention network, and half of it
-where several processes do so at once.
+where several processes do so at once. The heaps that glibc gives to threads end at 64 MB, and what
+is larger is mapped all the same: the one heap of the process must do for all.
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import os
 import sys
 
 # mallopt's parameters, of malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 _NEVER = -1
 _STEP_BYTES = 1 << 26  # by which the heap grows
 
@@ -33,5 +34,10 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
-    settings = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _STEP_BYTES))
-    return all([libc.mallopt(*setting) == 1 for setting in settings])
+    settings = {
+        _MMAP_MAX: 0,
+        _ARENA_MAX: 1,
+        _TRIM_THRESHOLD: _NEVER,
+        _TOP_PAD: _STEP_BYTES,
+    }
+    return all([libc.mallopt(*setting) == 1 for setting in settings.items()])

@@ -1,4 +1,4 @@
-"""Our convolution against XLA's, and its gradient in pieces against that in one."""
+"""Our convolution against XLA's, and its gradient in bands against that in one."""
 
 import jax
 import jax.numpy as jnp
@@ -21,37 +21,37 @@ def gradients(function, images, kernel, weights, side):
 
 
 @pytest.mark.parametrize(
-    ("shape", "side", "bytes_"),
+    ("shape", "features", "side", "bytes_"),
     [
-        ((5, 6, 7, 3), 3, 10**9),  # one piece
-        ((5, 6, 7, 3), 3, 1100),  # two images a piece, and one left over
-        ((2, 9, 7, 3), 3, 300),  # a few rows of one image
-        ((1, 1, 1, 2), 3, 1),
-        ((3, 8, 8, 2), 1, 100),
-        ((2, 7, 9, 2), 5, 200),
+        ((6, 6, 7, 3), 4, 3, 10**9),  # one band
+        ((6, 6, 7, 3), 4, 3, 10_000),  # two images in a band
+        ((2, 9, 7, 3), 4, 3, 3000),  # three rows of one image
+        ((2, 9, 7, 4), 3, 3, 3000),  # gathered from the gradient
+        ((1, 1, 1, 2), 2, 3, 1),
+        ((3, 8, 8, 2), 4, 1, 100),
+        ((2, 7, 9, 2), 1, 5, 200),
     ],
 )
-def test_gradients_equal_those_of_xla(monkeypatch, shape, side, bytes_):
-    monkeypatch.setattr(convolution, "PIECE_BYTES", bytes_)
+def test_gradients_equal_those_of_xla(monkeypatch, shape, features, side, bytes_):
+    monkeypatch.setattr(convolution, "BAND_BYTES", bytes_)
     rng = np.random.default_rng(0)
     images = rng.normal(size=shape).astype(np.float32)
-    kernel = rng.normal(size=(side, side, shape[-1], 4)).astype(np.float32)
-    weights = rng.normal(size=(*shape[:3], 4)).astype(np.float32)
+    kernel = rng.normal(size=(side, side, shape[-1], features)).astype(np.float32)
+    weights = rng.normal(size=(*shape[:3], features)).astype(np.float32)
     ours = gradients(convolution.conv_general_dilated, images, kernel, weights, side)
     theirs = gradients(lax.conv_general_dilated, images, kernel, weights, side)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
 
 
 @pytest.mark.parametrize("bytes_", [1, 500, 5000, 10**9])
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (7, 5, 3, 2), (2, 200, 3, 8)])
-def test_pieces_cover_every_row_of_every_image_once(monkeypatch, shape, bytes_):
-    monkeypatch.setattr(convolution, "PIECE_BYTES", bytes_)
-    seen = np.zeros(shape[:2], int)
-    pieces = list(convolution._pieces(shape, 4))
-    for some, rows in pieces:
-        seen[some, rows] += 1
-    assert (seen == 1).all()
-    assert len(pieces) <= convolution.MOST_PIECES + shape[0]
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (7, 5, 3, 2), (2, 200, 3, 8), (6, 4, 4, 2)])
+def test_bands_are_equal_parts_no_larger_than_asked_unless_one_row_is(monkeypatch, shape, bytes_):
+    monkeypatch.setattr(convolution, "BAND_BYTES", bytes_)
+    images, rows = convolution._band(shape, 3, 4)
+    assert shape[0] % images == 0 and shape[1] % rows == 0
+    assert images == 1 or rows == shape[1]
+    row = 9 * 4 * shape[2] * shape[3]
+    assert images * rows * row <= max(bytes_, row)
 
 
 def test_other_strides_and_paddings_are_left_to_xla():
