@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,17 @@ from experiments import (
     sr_attribution_files,
     sr_attribution_report,
     sr_attribution_tables,
+    sr_crop_parts,
 )
 from experiments.sr_attribution_config import CONVNEXT, AttributionConfig
 from experiments.sr_attribution_features import TSNE_ENDING
 from experiments.sr_attribution_tables import Predictions
+from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution, calibration, picture_sets
+from jaxsr import attribution, attributor_files, calibration, picture_sets
 from jaxsr.attribution import Attributor
 from jaxsr.picture_sets import Pictures, PictureSet
 
@@ -164,12 +166,13 @@ def evaluate(
         float32 log scores.
     """
     rows, scores = [], []
-    for places_of, crops in _batches(pictures, attributor.crop_px):
-        sharp = attribution.in_batches(sr_attribution_features.acutance, crops)
-        rows.append(places_of.assign(acutance=sharp.astype(np.float64)))
-        scores.append(attributor.log_scores(crops))
-        on_batch(len(crops))
-    return pd.concat(rows, ignore_index=True), np.concatenate(scores)
+    for batch in sr_crop_parts.batches(pictures, attributor.crop_px):
+        sharp = attribution.in_batches(sr_attribution_features.acutance, batch.crops)
+        rows.append(pd.DataFrame({"picture": batch.places, "acutance": sharp.astype(np.float64)}))
+        scores.append(attributor.log_scores(batch.crops))
+        on_batch(len(batch.crops))
+    frame = pd.concat(rows, ignore_index=True)
+    return frame.assign(tile=frame.groupby("picture").cumcount()), np.concatenate(scores)
 
 
 # ------------------------------------------------------------------------------------- the parts
@@ -208,9 +211,9 @@ def _attributor(
     """The attributor of a file, or a new one, which is kept; and its temperature."""
     path = run_dir / sr_attribution_files.MODELS / f"{method}-{seed}.safetensors"
     if path.exists():
-        attributor = attribution.load(path)
+        attributor = attributor_files.load(path)
         shown.update(len(task.splits[_TRAIN]) + task.count(_VALIDATION))
-        return attributor, float(attribution.facts_of(path)["temperature"])
+        return attributor, float(attributor_files.facts_of(path)["temperature"])
     start = time.monotonic()
     pictures, labels = task.labelled(_TRAIN)
     validation = task.labelled(_VALIDATION) if _VALIDATION in task.splits else None
@@ -227,7 +230,7 @@ def _attributor(
         crop_px=task.crop_px,
         seed=seed,
         validation=validation,
-        progress=_Part(shown, len(pictures)),
+        progress=teller(shown, len(pictures)),
         **config.options(method),
         **kept,
     )
@@ -243,24 +246,13 @@ def _attributor(
         "training_pictures": len(pictures),
         "validation_crops": task.count(_VALIDATION),
     }
-    attribution.save(attributor, path, facts)
+    attributor_files.save(attributor, path, facts)
     places.remove_folder(checkpoints)
     return attributor, temperature
 
 
 def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -> None:
     shown.note(f"{name}: epoch {epoch}, loss {loss:.3f}, right on validation {accuracy:.1%}")
-
-
-class _Part:
-    """Passes the part of a training that is done, 0 to 1, on to a display, as crops."""
-
-    def __init__(self, shown: Progress, crops: int) -> None:
-        self._shown, self._crops, self._done = shown, crops, 0.0
-
-    def __call__(self, part: float) -> None:
-        self._shown.update(self._crops * max(0.0, part - self._done))
-        self._done = max(self._done, part)
 
 
 def _predict(
@@ -289,20 +281,6 @@ def _predict(
         }
     )
     return Predictions(frame, log_scores, task.classes)
-
-
-def _batches(
-    pictures: Sequence[np.ndarray], crop_px: int
-) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-    """All crops of pictures, `attribution.BATCH` at a time, and where each comes from."""
-    found = (
-        (place, tile, crop)
-        for place, picture in enumerate(pictures)
-        for tile, crop in enumerate(attribution.tiles(picture, crop_px))
-    )
-    while some := list(itertools.islice(found, attribution.BATCH)):
-        place, tile, crops = zip(*some, strict=True)
-        yield pd.DataFrame({"picture": place, "tile": tile}), np.stack(crops)
 
 
 def _joined(one: Predictions, other: Predictions) -> Predictions:

@@ -5,7 +5,9 @@ from dataclasses import field
 from typing import Any
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, convnext_attribution, picture_sets
+from jaxsr import attribution, convnext_attribution, discriminant_attribution, picture_sets
+from jaxsr.discriminant_attribution import LINEAR
+from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
 
 CONVNEXT = "convnext"
@@ -59,6 +61,16 @@ class AttributionConfig:
         metadata={
             "help": "Of an attributor; with several the tables have deviations.",
             "lower": 0,
+        },
+    )
+    linear_period: int = field(
+        default=PERIOD,
+        metadata={
+            "group": "Method linear",
+            "help": "Pixels after which the grid of up-sampling repeats itself, a multiple of the "
+            "scales: 4 serves 2 and 4; 12 serves 3 too, with nine times as many features. Crops "
+            "must be a multiple of it.",
+            "lower": 1,
         },
     )
     convnext_size: str = field(
@@ -140,6 +152,8 @@ class AttributionConfig:
             if not getattr(self, name):
                 raise InputError(f"--{name} needs a value.")
         self.filters()
+        if LINEAR in self.method:
+            discriminant_attribution.check(LINEAR, self.crop_px, period=self.linear_period)
 
     def filters(self) -> dict[str, list[Any]]:
         """`where`, as column -> values, whole numbers as such.
@@ -163,6 +177,8 @@ class AttributionConfig:
 
     def options(self, method: str) -> dict[str, Any]:
         """What `jaxsr.attribution.fit` is told besides, for a method; JSON can hold it."""
+        if method == LINEAR and self.linear_period != PERIOD:
+            return {"period": self.linear_period}
         if method != CONVNEXT:
             return {}
         return {

@@ -1,8 +1,9 @@
 """What attributors say of crops, in parts that are each made once and kept.
 
-Robustness and open sets share this: pictures, perturbed or not, that are read when they are asked
-for; their crops side by side, a batch at a time; and Parquet files whose rows say what they were
-made from, so that a part of other models or pictures is made again.
+Attribution, parsing, robustness and open sets share this, or some of it: pictures, perturbed or
+not, that are read when they are asked for; their crops side by side, a batch at a time; and Parquet
+files whose rows say what they were made from, so that a part of other models or pictures is made
+again.
 
 Letters: N crops, c side of a crop in pixels.
 """

@@ -13,10 +13,10 @@ from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, calibration, gallery, gallery_files, picture_sets
+from jaxsr import attribution, calibration, gallery_files, gallery_making, picture_sets
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
-from jaxsr.gallery import ClassCard, Gallery
+from jaxsr.gallery import FACTS, ClassCard, Gallery
 from jaxsr.picture_sets import Pictures, PictureSet
 
 
@@ -51,7 +51,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             "photographs": int(pictures.index["image_id"].nunique()),
             "pictures": len(pictures),
         }
-        made = gallery.make(
+        made = gallery_making.make(
             attributor, cards, splits["train"], splits["validation"], features=features, facts=facts
         )
         said = f"{len(cards)} classes"
@@ -71,7 +71,7 @@ def make_cards(index: pd.DataFrame) -> list[ClassCard]:
     """
     cards = []
     for name, row in index.groupby("network").first().iterrows():
-        known = {fact: row[fact] for fact in gallery.FACTS if row[fact]}
+        known = {fact: row[fact] for fact in FACTS if row[fact]}
         facts = {fact: v if isinstance(v, str) else int(v) for fact, v in known.items()}
         cards.append(ClassCard(str(name), row["kind"], facts))
     return cards
@@ -135,8 +135,10 @@ def _fit(
     """The attributor, and its features of training pictures where these were shared."""
     learnt, labels = splits["train"]
     tell = teller(shown, len(learnt))
-    described = attribution.describe(config.method, learnt, crop_px=config.crop_px, progress=tell)
-    options: dict[str, Any] = {"progress": tell} if described is None else {"described": described}
+    described = attribution.describe(
+        config.method, learnt, crop_px=config.crop_px, progress=tell, **config.options
+    )
+    given: dict[str, Any] = {"progress": tell} if described is None else {"described": described}
     attributor = attribution.fit(
         config.method,
         learnt,
@@ -145,7 +147,8 @@ def _fit(
         crop_px=config.crop_px,
         seed=config.seed,
         validation=splits["validation"],
-        **options,
+        **config.options,
+        **given,
     )
     if described is None or not isinstance(attributor, DiscriminantAttributor):
         return attributor, None

@@ -2,9 +2,12 @@
 
 import dataclasses
 from dataclasses import field
+from typing import Any
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr import attribution, discriminant_attribution
+from jaxsr.discriminant_attribution import LINEAR
+from jaxsr.grid_statistics import PERIOD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +32,29 @@ class GalleryConfig:
         default=attribution.CROP_PX,
         metadata={"help": "Side of a tile: the smallest picture that can be told.", "lower": 16},
     )
+    linear_period: int = field(
+        default=PERIOD,
+        metadata={
+            "help": "Of method linear: pixels after which the grid of up-sampling repeats itself, "
+            "a multiple of the scales. 4 serves 2 and 4, 12 serves 3 too. Tiles must be a multiple "
+            "of it.",
+            "lower": 1,
+        },
+    )
     seed: int = field(default=0, metadata={"help": "Of what a method draws at random.", "lower": 0})
 
     def __post_init__(self) -> None:
-        """Refuses to work on nothing.
+        """Refuses to work on nothing, or with a grid that tiles cannot have.
 
         Raises:
             InputError: naming the flag.
         """
         if not self.pictures:
             raise InputError("--pictures=RUN_DIR of launch/sr_images.py is missing.")
+        if self.method == LINEAR:
+            discriminant_attribution.check(LINEAR, self.crop_px, period=self.linear_period)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the method."""
+        return {"period": self.linear_period} if self.method == LINEAR else {}

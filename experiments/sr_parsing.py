@@ -3,7 +3,7 @@
 For each value that is held out and each hyperparameter that is predicted a parser is trained, and
 tested on networks that it has seen no picture of: those with the value, or those of another folder.
 
-The run directory has `models/PARSER.safetensors` (`jaxsr.attribution.load` reads them),
+The run directory has `models/PARSER.safetensors` (`jaxsr.attributor_files.load` reads them),
 `predictions/PARSER.parquet` with a row for each tested picture, `results.json`, `report.html`.
 Columns of predictions:
 
@@ -24,7 +24,6 @@ Letters: N pictures, K values, M networks, c side of a crop in pixels.
 """
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,18 +32,17 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from experiments import sr_parsing_report, sr_parsing_tasks
+from experiments import sr_crop_parts, sr_parsing_report, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
 from experiments.sr_parsing_tasks import Task
 from experiments.sr_shared_features import SharedFeatures, share, teller
-from jaxfleet import places, store
+from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution
+from jaxsr import attribution, attributor_files
 from jaxsr.attribution import Attributor
 from jaxsr.picture_sets import Pictures, PictureSet
 
-FORMAT = 1
 MANIFEST = "parsing.json"  # of the run directory
 MODELS, PREDICTIONS = "models", "predictions"
 
@@ -65,7 +63,9 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
     tasks = sr_parsing_tasks.make(config)
     if config.dry_run:
         return _describe(tasks)
-    _claim(run_dir)
+    sr_crop_parts.claim(run_dir, MANIFEST)
+    for name in (MODELS, PREDICTIONS):
+        places.make_folder(run_dir / name, "--run_dir")
     with places.locked(run_dir, ".lock", "--run_dir"):
         (run_dir / "DONE").unlink(missing_ok=True)
         frames = _work(config, run_dir, tasks)
@@ -147,20 +147,6 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------- the parts
 
 
-def _claim(run_dir: Path) -> None:
-    """Makes the directory, or refuses one that holds something else."""
-    places.make_folder(run_dir, "--run_dir")
-    others = [name for name in places.names(run_dir) if name != "flags.txt"]
-    if others and MANIFEST not in others:
-        raise InputError(
-            f"--run_dir={run_dir}: not empty ({others[0]}) and no run of parsing; give another."
-        )
-    for name in (MODELS, PREDICTIONS):
-        places.make_folder(run_dir / name, "--run_dir")
-    facts = {"format": FORMAT, **store.environment()}
-    places.write_atomically(run_dir / MANIFEST, json.dumps(facts, indent=1).encode())
-
-
 def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[pd.DataFrame]:
     """Predictions of every parser; those that are there are read."""
     files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
@@ -179,7 +165,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
         for path, task, frame in zip(files, tasks, frames, strict=True):
             if frame is None:
                 frame = parse(task, _attributor(config, run_dir, task, display, shared))
-                _write(path, frame)
+                places.write_atomically(path, frame.to_parquet(index=False))
                 display.update(len(task.test), [math.nan])
             done.append(frame)
     return done
@@ -202,9 +188,9 @@ def _attributor(
     """Of the file, if it has learned from the same; otherwise it is trained and written."""
     tell = teller(display, len(task.train))
     path = run_dir / MODELS / f"{task.model}.safetensors"
-    if path.exists() and attribution.facts_of(path).get("learned_from") == task.learned_from:
+    if path.exists() and attributor_files.facts_of(path).get("learned_from") == task.learned_from:
         tell(1.0)
-        return attribution.load(path)
+        return attributor_files.load(path)
     validation = None
     if task.validation is not None:
         validation = (Pictures(task.validation), task.labels(task.validation))
@@ -228,7 +214,7 @@ def _attributor(
         "seed": task.parser.seed,
         "values": dict(task.parser.trained),
     }
-    attribution.save(attributor, path, facts)
+    attributor_files.save(attributor, path, facts)
     return attributor
 
 
@@ -243,12 +229,6 @@ def _read(path: Path, task: Task) -> pd.DataFrame | None:
         raise InputError(
             f"{path}: damaged ({type(error).__name__}); remove it and repeat the command."
         ) from error
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    places.write_atomically(path, buffer.getvalue())
 
 
 def _describe(tasks: Sequence[Task]) -> str:

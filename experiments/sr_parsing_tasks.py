@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import sr_parsing_plan
+from experiments import sr_crop_parts, sr_parsing_plan
 from experiments.sr_parsing_config import ParsingConfig
 from experiments.sr_parsing_plan import HeldOut, Parser
 from jaxfleet.errors import InputError
@@ -89,7 +89,7 @@ def make(config: ParsingConfig) -> list[Task]:
     pictures, tests = _slim(pictures), _slim(pictures.only(split="test"))
     others = tests if elsewhere is None else _slim(elsewhere)
     for one in (pictures, others):
-        _refuse_small(one, config.crop_px)
+        sr_crop_parts.refuse_small(one, config.crop_px)
     return [
         _task(config, parser, pictures, others if parser.held_out is None else tests)
         for parser in parsers
@@ -112,16 +112,6 @@ def _elsewhere(run_dir: str, pictures: PictureSet) -> PictureSet:
 def _slim(pictures: PictureSet) -> PictureSet:
     """The same pictures with fewer columns, since many tasks hold a part of them."""
     return PictureSet(pictures.run_dir, pictures.index[list(_USED)])
-
-
-def _refuse_small(pictures: PictureSet, crop_px: int) -> None:
-    """Refuses pictures that no crop fits into."""
-    sides = pictures.index[["height", "width"]].min(axis=1)
-    if sides.min() < crop_px:
-        raise InputError(
-            f"--crop_px={crop_px}: {pictures.run_dir / pictures.index['file'][sides.idxmin()]} has "
-            f"a side of {sides.min()} pixels; take smaller crops."
-        )
 
 
 def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet) -> Task:

@@ -32,8 +32,9 @@ from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, calibration, perturbations, picture_sets
+from jaxsr import attribution, attributor_files, calibration, perturbations, picture_sets
 from jaxsr.attribution import Attributor
+from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.perturbations import Perturbation
 from jaxsr.picture_sets import PictureSet
 
@@ -145,10 +146,14 @@ def fit(
     attributor = one.attributor
     path = run_dir / MODELS / f"{attributor.method}-{one.seed}-{PERTURBED}.safetensors"
     names = [perturbation.name for perturbation in training]
+    options = {}
+    if isinstance(attributor, DiscriminantAttributor):
+        options = attributor.changed_options
+    told = [options] if options else []
     inputs = sr_crop_parts.made_from(
-        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px
+        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px, *told
     )
-    if path.exists() and attribution.facts_of(path).get(sr_crop_parts.MADE_FROM) == inputs:
+    if path.exists() and attributor_files.facts_of(path).get(sr_crop_parts.MADE_FROM) == inputs:
         return _read(path, PERTURBED)
     places.make_folder(path.parent, "--run_dir")
     train, labels = _doubled(attributor, pictures.only(split="train"), training, seed)
@@ -166,13 +171,14 @@ def fit(
             seed=one.seed,
             validation=validation,
             progress=teller(display, len(train)),
+            **options,
         )
         display.update(0.0, [math.nan])
     temperature = 1.0
     if validation is not None:
         temperature = _temperature(fitted, *validation)
     facts = {"temperature": temperature, "seed": one.seed, sr_crop_parts.MADE_FROM: inputs}
-    attribution.save(fitted, path, {**facts, "train_on": names})
+    attributor_files.save(fitted, path, {**facts, "train_on": names})
     return _read(path, PERTURBED)
 
 
@@ -290,10 +296,10 @@ def _tests(pictures: PictureSet, max_images: int) -> PictureSet:
 
 
 def _read(path: Path, learned: str) -> Tested:
-    facts = attribution.facts_of(path)
+    facts = attributor_files.facts_of(path)
     checksum = picture_sets.checksum(path.read_bytes())
     seed, temperature = int(facts.get("seed", 0)), float(facts.get("temperature", 1.0))
-    return Tested(attribution.load(path), seed, learned, temperature, checksum)
+    return Tested(attributor_files.load(path), seed, learned, temperature, checksum)
 
 
 def _doubled(

@@ -47,12 +47,15 @@ def share(
 
 
 def teller(display: Progress, count: int) -> Callable[[float], None]:
-    """Passes the part that is done, of so many pictures, on to the display."""
+    """Passes the part that is done, 0 to 1, of so many pictures, on to the display.
+
+    A part that is less than one before, as where a training is taken up, counts for nothing.
+    """
     told = 0.0
 
     def tell(part: float) -> None:
         nonlocal told
-        display.update(count * (part - told))
-        told = part
+        display.update(count * max(0.0, part - told))
+        told = max(told, part)
 
     return tell

@@ -71,7 +71,8 @@ def run(config: ZooConfig, run_dir: Path) -> str:
         What was done and where to look; of a dry run, the plan and its cost.
 
     Raises:
-        InputError: for flags, photographs, weights and directories that cannot be used.
+        InputError: for flags, photographs, weights and directories that cannot be used, and if
+            every network diverged.
         OSError: if the disk is full.
     """
     networks = make_networks(config)
@@ -100,11 +101,15 @@ def run(config: ZooConfig, run_dir: Path) -> str:
         with places.naming(run_dir):
             places.make_folder(run_dir / network_files.NETWORKS, "--run_dir")
             _train(config, run_dir, networks, fleet_list, pool, results)
-            done = len(jaxfleet.open(run_dir))
-            if done < len(networks):
+            statuses = jaxfleet.open(run_dir).to_pandas(["status"])["status"]
+            if len(statuses) < len(networks):
                 return (
-                    f"Shard {shard.index} of {shard.count} is done, {done} of {len(networks)} "
-                    "networks in all. The last shard to end writes the report."
+                    f"Shard {shard.index} of {shard.count} is done, {len(statuses)} of "
+                    f"{len(networks)} networks in all. The last shard to end writes the report."
+                )
+            if (statuses == "diverged").all():
+                raise InputError(
+                    "every network diverged; give a new --run_dir and a lower --learning_rate."
                 )
             sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
             page = sr_zoo_report.write(run_dir, planned=len(networks))

@@ -1,6 +1,7 @@
 """Flags of the super-resolution zoo: which networks, on what, how they are trained and measured."""
 
 import dataclasses
+import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from experiments import sr_evaluation
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import groups, losses, training, zoo
+from jaxsr.networks import NETWORKS
 from jaxsr.training import Recipe
 
 PRETRAININGS = ("none", "l1")
@@ -40,7 +42,8 @@ class Architecture:
                 `small=swinir embed_dim=24 depths=[2,2]`.
 
         Raises:
-            InputError: if it is written in another way, or not in the zoo.
+            InputError: if it is written in another way, not in the zoo, or has no such
+                hyperparameter.
         """
         head, *options = text.split() or [""]
         name, sign, base = head.partition("=")
@@ -49,7 +52,7 @@ class Architecture:
             raise InputError(f"No network is called '{base}'; there are {', '.join(zoo.names())}.")
         if not _NAME.fullmatch(name) or name == sr_evaluation.BICUBIC:
             raise InputError(f"'{name}' is no name: use letters, digits and . _ +, not bicubic.")
-        overrides = {}
+        overrides, known = {}, hyperparameters(base)
         for option in options:
             key, sign, value = option.partition("=")
             try:
@@ -59,7 +62,17 @@ class Architecture:
                     f"'{option}' of '{text}': write KEY=VALUE, such as num_blocks=4 or "
                     "depths=[2,2], without spaces inside."
                 ) from None
+            if key not in known:
+                raise InputError(
+                    f"--architecture={name}: {base} has no {key}; it takes {', '.join(known)}."
+                )
         return cls(name, base, overrides)
+
+
+def hyperparameters(base: str) -> list[str]:
+    """What may differ between networks of one of `zoo.names()`: neither scale nor dtype."""
+    arguments = inspect.getfullargspec(NETWORKS[base][0].__init__).kwonlyargs
+    return [name for name in arguments if name not in ("scale", "dtype", "rngs")]
 
 
 @dataclasses.dataclass(frozen=True)

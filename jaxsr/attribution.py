@@ -1,15 +1,15 @@
-"""Which network made a picture: every method behind one interface, and its files.
+"""Which network made a picture: every method behind one interface.
 
     attributor = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
     log_scores = attributor.log_scores(attribution.tiles(picture, 224))  # [n, K]
     of_picture = attribution.combine(log_scores)                         # [K]
-    attribution.save(attributor, "spectrum.safetensors")
-    attributor = attribution.load("spectrum.safetensors")
 
 A class is a network, or any other thing that pictures may have in common. A method is a module
 (`METHODS`) with a function that fits it and `from_arrays(arrays, facts)`, the inverse of
 `Attributor.to_arrays`; it is imported when it is asked for. One whose method learns from features
 of crops has `describe` too, so that several attributors can learn from what was computed once.
+`jaxsr.attributor_files` keeps attributors. Those of method linear have `log_scores_anywhere` too,
+for pictures that something was cut off from.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
@@ -18,22 +18,17 @@ W columns.
 import collections
 import importlib
 import inspect
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import scipy.special
 
-from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import cards
 
 CROP_PX = 224  # of the paper
 BATCH = 64  # crops that are worked on at once, for the sake of memory
 GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
-FORMAT = 1  # of files
 
 _METHODS = {  # method -> its module, and the function there that fits it
     "prnu": ("jaxsr.residual_attribution", "fit_prnu"),
@@ -44,7 +39,6 @@ _METHODS = {  # method -> its module, and the function there that fits it
     "convnext": ("jaxsr.convnext_attribution", "fit"),
 }
 METHODS = tuple(_METHODS)
-_ENTRY = "jaxsr.attributor"
 
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # pictures and their labels
 Progress = Callable[..., object]
@@ -329,45 +323,6 @@ def check_picture(picture: np.ndarray, crop_px: int) -> None:
         )
 
 
-def save(
-    attributor: Attributor, path: str | os.PathLike[str], facts: Mapping[str, Any] | None = None
-) -> None:
-    """Writes a .safetensors file that `load` reads; nothing in it is ever run.
-
-    Args:
-        attributor: what `fit` gave.
-        path: of the file; readers see the one that was there or all of this.
-        facts: anything else to keep with it that JSON can hold; `facts_of` reads it.
-
-    Raises:
-        TypeError: if the facts are not JSON-able.
-        OSError: naming the file; the one that was there stays.
-    """
-    arrays, own = to_arrays(attributor)
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    card = {"format": FORMAT, "attributor": own, "facts": dict(facts or {})}
-    places.write_atomically(places.place(os.fspath(path)), cards.pack(_ENTRY, card, arrays))
-
-
-def load(path: str | os.PathLike[str]) -> Attributor:
-    """The attributor of a file that `save` wrote.
-
-    Raises:
-        InputError: one line that names the file, if it is missing, damaged, foreign or of another
-            version.
-    """
-    arrays, card = _read(path)
-    try:
-        return from_arrays(arrays, card["attributor"])
-    except (LookupError, TypeError, ValueError):
-        raise InputError(f"{path} holds no attributor of this version; fit it again.") from None
-
-
-def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The facts that `save` was given; raises as `load`."""
-    return dict(_read(path)[1]["facts"])
-
-
 def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """An attributor as arrays and JSON-able facts, for a file that holds more than it."""
     arrays, facts = attributor.to_arrays()
@@ -393,32 +348,6 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> A
     module = importlib.import_module(_METHODS[facts["method"]][0])
     restored: Attributor = module.from_arrays(arrays, facts)
     return restored
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and card of a file, checked to be whole."""
-    import safetensors
-    from safetensors import numpy as safetensors_numpy
-
-    try:
-        data = places.place(os.fspath(path)).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}. Name an attributor's file.") from None
-    try:
-        arrays = safetensors_numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        card = json.loads((header.get("__metadata__") or {})[_ENTRY])
-        version = card["format"]
-        whole = card.pop("crc32") == cards.checksum(card, arrays)
-    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError):
-        raise InputError(f"{path} holds no attributor, or is damaged; fit it again.") from None
-    if version != FORMAT:
-        raise InputError(
-            f"{path} holds an attributor of version {version}, not {FORMAT}; fit it again."
-        )
-    if not whole:
-        raise InputError(f"{path} is damaged: what it holds has changed; fit it again.")
-    return arrays, card
 
 
 def _check_classes(classes: Sequence[str]) -> None:

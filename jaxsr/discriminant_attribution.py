@@ -9,6 +9,7 @@ Letters: N crops, c side of a crop in pixels, K classes, D features.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr import attribution, grid_statistics, lda, periodicity, spectral_features
 from jaxsr.attribution import Described, Labelled, Progress
+from jaxsr.open_set import Gaussians
 
 LINEAR, SPECTRUM, DCT = "linear", "spectrum", "dct"
 _FEATURES: Mapping[str, Callable[..., Array]] = {
@@ -55,6 +57,12 @@ class DiscriminantAttributor:
     options: Mapping[str, Any]
     discriminant: lda.Lda
 
+    @property
+    def changed_options(self) -> dict[str, Any]:
+        """Those of `options` that are not as the method has them by default."""
+        defaults = _OPTIONS[self.method]
+        return {name: value for name, value in self.options.items() if value != defaults[name]}
+
     def describe(self, crops: np.ndarray) -> np.ndarray:
         """What the discriminant is of: [N, c, c, 3] uint8 to [N, D] float32."""
         attribution.check_crops(crops, self.crop_px)
@@ -76,25 +84,50 @@ class DiscriminantAttributor:
         """`features` of crops that were described, [N, D], before."""
         return lda.project(self.discriminant, described)
 
-    def features_at_shifts(self, crops: np.ndarray) -> dict[tuple[int, int], np.ndarray]:
-        """`features` were the pictures cut off, so that the grid of up-sampling begins elsewhere.
+    @functools.cached_property
+    def gaussians(self) -> Gaussians:
+        """Where the classes lie among `features`, as the discriminant has it."""
+        means = lda.class_means(self.discriminant)
+        unit = np.eye(means.shape[1])
+        spread = np.sqrt(1.0 + np.mean(means**2, axis=0))  # of all classes together
+        return Gaussians(np.ones(len(unit)), unit, means, unit / spread, np.zeros(len(unit)))
 
-        Of "linear" alone; other methods do not see where a grid begins.
+    def find_grid(
+        self, crops: np.ndarray, gaussians: Gaussians | None = None
+    ) -> tuple[tuple[int, int], np.ndarray]:
+        """Where the grid of up-sampling begins in a picture that was cut off somewhere.
+
+        Of all places that one is taken which makes the crops most like a class, by the mean of
+        `Gaussians.relative_mahalanobis`: of few classes, which leave few coordinates to be like one
+        in, it is often another. "linear" alone sees where a grid begins.
 
         Args:
-            crops: [N, c, c, 3] uint8.
+            crops: [N, c, c, 3] uint8, of one picture; they lie a multiple of the period apart, as
+                those of `attribution.tiles`.
+            gaussians: of the classes, among `features`; None for those of the discriminant.
 
         Returns:
-            Rows and columns from the first pixel of the crops to where the grid begins ->
-            [N, min(K - 1, D)] float32.
+            Rows and columns from the first pixel of the crops to where the grid begins, and
+            [N, D] float32: what `describe` gives of crops that begin there.
         """
         described = self.describe(crops)
         period = self.options["period"] if self.method == LINEAR else 1
-        return {
-            (i, j): self.features_of(grid_statistics.at_shift(described, i, j, period=period))
-            for i in range(period)
-            for j in range(period)
-        }
+        gaussians = self.gaussians if gaussians is None else gaussians
+        likeness, found = -np.inf, ((0, 0), described)
+        for rows, columns in itertools.product(range(period), repeat=2):
+            moved = grid_statistics.at_shift(described, rows, columns, period=period)
+            familiar = float(gaussians.relative_mahalanobis(self.features_of(moved)).mean())
+            if familiar > likeness:
+                likeness, found = familiar, ((rows, columns), moved)
+        return found
+
+    def log_scores_anywhere(self, crops: np.ndarray) -> np.ndarray:
+        """`log_scores` of crops of one picture, wherever the grid begins in it: see `find_grid`.
+
+        `log_scores` takes it to begin at the first pixel of each crop, where it is in a picture
+        that nothing was cut off from.
+        """
+        return self.log_scores_of(self.find_grid(crops)[1])
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and facts that `from_arrays` takes."""
@@ -237,7 +270,7 @@ def describe(
         InputError: if options or pictures cannot be used.
     """
     options = {**_OPTIONS[method], **options}
-    _check(method, options, crop_px)
+    check(method, crop_px, **options)
     describer = _describer(method, options)
     features, owners = [], []
     waiting = np.empty((0, crop_px, crop_px, 3), np.uint8)
@@ -253,6 +286,46 @@ def describe(
             if progress is not None:
                 progress((place + 1) / len(pictures))
     return Described(np.concatenate(features), np.concatenate(owners))
+
+
+def check(method: str, crop_px: int, **options: Any) -> None:
+    """Refuses options that cannot be used, or not with crops of this size.
+
+    Args:
+        method: "linear", "spectrum" or "dct".
+        crop_px: c.
+        options: of the features; see the functions that fit.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    options = {**_OPTIONS[method], **options}
+    if method == LINEAR:
+        period, reach = options["period"], options["reach"]
+        if period < 1 or reach < 1:
+            raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
+        if crop_px % period:
+            raise InputError(
+                f"Crops of {crop_px} pixels are no multiple of the grid of {period}; take one."
+            )
+        least = grid_statistics.least_px(period, reach)
+        if crop_px < least:
+            raise InputError(
+                f"A grid of {period} and a reach of {reach} need crops of {least} pixels or more; "
+                f"got {crop_px}."
+            )
+        return
+    residual = options.get("residual", "wavelet")
+    if residual not in spectral_features.RESIDUALS:
+        known = ", ".join(spectral_features.RESIDUALS)
+        raise InputError(f"No residual '{residual}' here; use one of {known}.")
+    bins = options["bins"]
+    least = max(2 * bins, 2 * max(periodicity.PERIODS) + 1)
+    if bins < 2 or bins % 2 or crop_px < least:
+        raise InputError(
+            f"Spectra of {bins} bins need an even number of them, at least 2, and crops of {least} "
+            f"pixels or more; got {crop_px}."
+        )
 
 
 def from_arrays(
@@ -289,33 +362,3 @@ def _fit(
 def _describer(method: str, options: Mapping[str, Any]) -> Callable[[np.ndarray], Array]:
     function = functools.partial(_FEATURES[method], **options)
     return lambda crops: function(jnp.asarray(crops))
-
-
-def _check(method: str, options: Mapping[str, Any], crop_px: int) -> None:
-    """Raises InputError where the options or the size of crops cannot be used."""
-    if method == LINEAR:
-        period, reach = options["period"], options["reach"]
-        if period < 1 or reach < 1:
-            raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
-        if crop_px % period:
-            raise InputError(
-                f"Crops of {crop_px} pixels are no multiple of the grid of {period}; take one."
-            )
-        least = grid_statistics.least_px(period, reach)
-        if crop_px < least:
-            raise InputError(
-                f"A grid of {period} and a reach of {reach} need crops of {least} pixels or more; "
-                f"got {crop_px}."
-            )
-        return
-    residual = options.get("residual", "wavelet")
-    if residual not in spectral_features.RESIDUALS:
-        known = ", ".join(spectral_features.RESIDUALS)
-        raise InputError(f"No residual '{residual}' here; use one of {known}.")
-    bins = options["bins"]
-    least = max(2 * bins, 2 * max(periodicity.PERIODS) + 1)
-    if bins < 2 or bins % 2 or crop_px < least:
-        raise InputError(
-            f"Spectra of {bins} bins need an even number of them, at least 2, and crops of {least} "
-            f"pixels or more; got {crop_px}."
-        )

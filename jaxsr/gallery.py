@@ -15,7 +15,7 @@ Letters: N pictures, T tiles, K classes, c side of a tile in pixels, s side of a
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, open_set, residual_spectra
+from jaxsr import attribution
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.open_set import Gaussians
@@ -32,10 +32,6 @@ KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.picture_set
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 MOST_TILES = 16  # of a picture that are looked at
-LEAST_PICTURES = 20  # to enrol a network
-SURE = 0.95  # probability that is enough in any case
-DRAWN = 8  # pictures that the spectrum of a class is of
-KNOWN_RATE = 0.95  # of tiles of the classes that count as known
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Identification:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Classes that pictures are compared with; get one from `open` or `make`.
+    """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery_making`.
 
     Attributes:
         attributor: whose features are compared.
@@ -168,12 +164,9 @@ class Gallery:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
         cut = tiles(checked(image, self.crop_px), self.crop_px)
-        by_grid = {(0, 0): _features(self.attributor, [cut])[0]}
-        if isinstance(self.attributor, DiscriminantAttributor):
-            by_grid = self.attributor.features_at_shifts(cut)
-        grid = max(by_grid, key=lambda at: self._margin(by_grid[at]))
-        features, margin = by_grid[grid], self._margin(by_grid[grid])
-        chances = self._chances(features)
+        grid, features = self._features_on_grid(cut)
+        margin = float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
+        chances = self.chances(features)
         made = np.asarray([card.is_super_resolved for card in self.cards])
         share = float(np.sum(chances, where=made))
         return Identification(
@@ -187,15 +180,18 @@ class Gallery:
             grid=grid,
         )
 
-    def _chances(self, features: np.ndarray) -> np.ndarray:
+    def chances(self, features: np.ndarray) -> np.ndarray:
         """[K] probabilities of a picture by the features [T, D] of its tiles."""
         scores = -0.5 * self.gaussians.squared_distances(features).sum(axis=0)
         chances = scipy.special.softmax(scores / (self.temperature * len(features) ** self.growth))
         return np.asarray(chances)
 
-    def _margin(self, features: np.ndarray) -> float:
-        """By how much the mean familiarity of tiles, [T, D], passes the threshold."""
-        return float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
+    def _features_on_grid(self, cut: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+        """Where the grid begins in tiles [T, c, c, 3], and their features [T, D] there."""
+        if isinstance(self.attributor, DiscriminantAttributor):
+            grid, described = self.attributor.find_grid(cut, self.gaussians)
+            return grid, _finite(self.attributor.features_of(described))
+        return (0, 0), _finite(self.attributor.features(cut))
 
     def add(
         self, name: str, images: Iterable[np.ndarray], *, kind: str = "network", **facts: Any
@@ -216,91 +212,9 @@ class Gallery:
             InputError: for too few pictures or one that cannot be used (by number, from 1 on), a
                 name that is there already, or a fact or kind that does not exist.
         """
-        if not name.strip():
-            raise InputError("The network needs a name.")
-        if name in self.names:
-            raise InputError(f"The gallery has a class '{name}' already; choose another name.")
-        unknown = [fact for fact in facts if fact not in FACTS]
-        if unknown:
-            raise InputError(f"No fact is called {unknown[0]}; there are {', '.join(FACTS)}.")
-        if kind not in KINDS:
-            raise InputError(f"No kind is called '{kind}'; there are {', '.join(KINDS)}.")
-        pictures = []
-        for number, image in enumerate(images, 1):
-            try:
-                pictures.append(checked(image, self.crop_px))
-            except InputError as error:
-                raise InputError(f"Picture {number} of '{name}': {error}") from None
-        if len(pictures) < LEAST_PICTURES:
-            raise InputError(
-                f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
-                "different photographs."
-            )
-        features = np.concatenate(features_of(self.attributor, pictures))
-        means = self.gaussians.means
-        mean = np.mean(features / self.gaussians.scale, axis=0) @ self.gaussians.whitening
-        spectrum = _mean_spectrum(pictures, self.spectra.shape[-1])
-        return replace(
-            self,
-            cards=(*self.cards, ClassCard(name, kind, facts)),
-            gaussians=_rounded(replace(self.gaussians, means=np.concatenate([means, mean[None]]))),
-            spectra=np.concatenate([self.spectra, spectrum[None]]),
-        )
+        from jaxsr import gallery_making
 
-
-def make(
-    attributor: Attributor,
-    cards: Sequence[ClassCard],
-    known: tuple[Sequence[np.ndarray], np.ndarray],
-    validation: tuple[Sequence[np.ndarray], np.ndarray],
-    *,
-    features: Sequence[np.ndarray] | None = None,
-    facts: Mapping[str, Any] | None = None,
-) -> Gallery:
-    """A gallery of the classes of an attributor.
-
-    Args:
-        attributor: already fitted; only its features are used.
-        cards: K, in the order of the labels.
-        known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
-            those that the attributor was fitted on will do.
-        validation: the same, of other photographs: what calibrates.
-        features: what `features_of` gives of the known pictures, where it is at hand.
-        facts: to be kept with it, JSON-able.
-
-    Raises:
-        InputError: if a class has fewer than two pictures, there are none to calibrate with, or a
-            picture cannot be used.
-    """
-    pictures, labels = known
-    counts = np.bincount(labels, minlength=len(cards))
-    if counts.min() < 2:
-        name = cards[int(np.argmin(counts))].name
-        raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
-    if not len(validation[0]):
-        raise InputError("There are no pictures of split validation, which calibrate; make some.")
-    features = features_of(attributor, pictures) if features is None else features
-    tile_labels = np.repeat(labels, [len(one) for one in features])
-    gaussians = _rounded(open_set.fit_gaussians(np.concatenate(features), tile_labels))
-    apart = features_of(attributor, validation[0])
-    temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
-    side = min(residual_spectra.SIDE_PX, attributor.crop_px)
-    spectra = [
-        _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
-        for k in range(len(cards))
-    ]
-    made = Gallery(
-        attributor,
-        tuple(cards),
-        gaussians,
-        temperature,
-        growth,
-        threshold,
-        np.stack(spectra),
-        facts or {},
-    )
-    sure = np.quantile([made._chances(one).max() for one in apart], 1 - KNOWN_RATE)
-    return replace(made, least_probability=min(float(sure), SURE))
+        return gallery_making.enrolled(self, ClassCard(name, kind, facts), images)
 
 
 # ------------------------------------------------------------------------------- the arithmetic
@@ -355,36 +269,6 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
 
 
-def calibrate(
-    gaussians: Gaussians, features: Sequence[np.ndarray], labels: np.ndarray
-) -> tuple[float, float, float]:
-    """Temperature, its growth with the number of tiles, and threshold: see `Gallery`.
-
-    Both temperatures, that of single tiles and that of whole pictures, are the ones that make the
-    labels likeliest; but never surer than the distances are. The threshold keeps 95 % of single
-    tiles; of several tiles, whose mean distance varies less, it keeps more.
-
-    Args:
-        gaussians: of the classes.
-        features: N arrays [T, D] float of pictures; T may differ.
-        labels: [N] int.
-    """
-    from jaxsr import calibration  # brings in what only the making of a gallery needs
-
-    counts = np.asarray([len(one) for one in features])
-    together = np.concatenate(features)
-    scores = -0.5 * gaussians.squared_distances(together)
-    of_tile = max(1.0, calibration.fit_temperature(scores, np.repeat(labels, counts)))
-    growth = 0.0
-    if counts.max() > 1:
-        starts = np.r_[0, np.cumsum(counts)[:-1]]
-        of_picture = calibration.fit_temperature(np.add.reduceat(scores, starts, axis=0), labels)
-        ratio = np.log(max(1.0, of_picture) / of_tile)
-        growth = float(np.clip(ratio / np.log(counts).mean(), 0, 1))
-    familiar = gaussians.relative_mahalanobis(together)
-    return of_tile, growth, float(open_set.threshold_at_tpr(familiar, KNOWN_RATE))
-
-
 def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[Any, float]]:
     """The most probable value of each of `HYPERPARAMETERS`, as `Identification` has them.
 
@@ -408,19 +292,12 @@ def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[An
 
 def _features(attributor: Attributor, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
-    features = attributor.features(np.concatenate(cut))
-    if not np.isfinite(features).all():
-        raise InputError("there is nothing in it to go by; give a picture that shows something.")
+    features = _finite(attributor.features(np.concatenate(cut)))
     return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
 
 
-def _rounded(gaussians: Gaussians) -> Gaussians:
-    """As files keep them: float32 values; the arithmetic stays float64."""
-    arrays = {name: value.astype(np.float32) for name, value in vars(gaussians).items()}
-    return Gaussians(**{name: value.astype(np.float64) for name, value in arrays.items()})
-
-
-def _mean_spectrum(pictures: Iterable[np.ndarray], side: int) -> np.ndarray:
-    """[s, s] float16, dB, of the mean power."""
-    powers = [residual_spectra.power(picture, side) for picture in pictures]
-    return residual_spectra.decibels(np.mean(powers, axis=0)).astype(np.float16)
+def _finite(features: np.ndarray) -> np.ndarray:
+    """The same features; raises InputError where they are no numbers."""
+    if not np.isfinite(features).all():
+        raise InputError("there is nothing in it to go by; give a picture that shows something.")
+    return features

@@ -114,6 +114,22 @@ def project(lda: Lda, features: np.ndarray) -> np.ndarray:
     return (_units(lda, features) @ lda.projection.astype(np.float64)).astype(np.float32)
 
 
+def class_means(lda: Lda) -> np.ndarray:
+    """Where the classes lie among the coordinates of `project`, their mean at the origin.
+
+    Args:
+        lda: what `fit` gave.
+
+    Returns:
+        [K, R] float64. Their products summed over classes are 0 for any two of the coordinates.
+    """
+    # `projection` is A Q V^(-1/2), A the weights around their mean; what is sought is Q V^(1/2).
+    weights = lda.weights.astype(np.float64)
+    apart = weights - weights.mean(axis=1, keepdims=True)
+    means = np.linalg.lstsq(lda.projection.astype(np.float64), apart, rcond=None)[0].T
+    return np.asarray(means)
+
+
 def ledoit_wolf(samples: np.ndarray) -> float:
     """The shrinkage that makes the expected square error of the covariance least.
 

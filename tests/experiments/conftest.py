@@ -1,20 +1,28 @@
-"""Pictures of made-up networks, and an attributor that tells them apart in no time."""
+"""Pictures of made-up networks, an attributor that tells them apart in no time, and a small zoo."""
 
 import dataclasses
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 from scipy.special import log_softmax
 
-from experiments import page
+import jaxsr
+from experiments import page, sr_zoo
+from experiments.sr_evaluation import network_path
+from jaxfleet.store import Store
 from jaxsr import attribution, picture_sets
 
 NOISES = {"edsr": 2.0, "rcan": 8.0, "rdn": 24.0}  # of an architecture; seed and set have colours
 ORIGINS = (("A", 1), ("A", 3), ("B", 1))
 SPLITS = {f"{split}{number}": split for split in picture_sets.SPLITS for number in range(4)}
 SIDE = 40
+TINY = {"num_features": 3, "num_convs": 1}  # of `LittleZoo`
+PHOTOS = {"dawn": (70, 75), "dusk": (70, 75), "noon": (81, 64)}  # rows, columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,3 +108,60 @@ def made_up_pictures(tmp_path_factory):
             )
         picture_sets.write_rows(run_dir, network, rows)
     return run_dir
+
+
+@dataclasses.dataclass(frozen=True)
+class LittleZoo:
+    """A zoo of three networks and one that diverged, and three photographs.
+
+    Attributes:
+        path: of the folder of both, `zoo` and `photos`, which stays as it is.
+    """
+
+    path: Path
+
+    @staticmethod
+    def save(path, scale, seed):
+        model = jaxsr.build("srvgg", scale=scale, rngs=nnx.Rngs(seed), **TINY)
+        jaxsr.save(model, path, architecture="srvgg", scale=scale, overrides=TINY)
+
+    @staticmethod
+    def row(number, scale, loss, seed, status="done"):
+        return {
+            "trial_id": number,
+            "network": f"tiny-A-x{scale}-{loss}-s{seed}",
+            "architecture": "tiny",
+            "overrides": json.dumps(TINY),
+            "scale": scale,
+            "loss": loss,
+            "training_set": "A",
+            "seed": seed,
+            "num_iters": 10,
+            "parameters": jaxsr.count_parameters("srvgg", scale=scale, **TINY),
+            "status": status,
+        }
+
+    @staticmethod
+    def picture(height, width, phase):
+        """Waves, which networks change by what they do and not by chance."""
+        y, x = np.mgrid[:height, :width] / 5.0
+        waves = np.stack([np.sin(x + y + phase), np.cos(x - y / 2), np.sin(y * phase)], axis=-1)
+        return np.round(127.5 + 120 * waves).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def little_zoo(tmp_path_factory):
+    made = LittleZoo(tmp_path_factory.mktemp("little"))
+    zoo, photos = made.path / "zoo", made.path / "photos"
+    store = Store(zoo, {}, sr_zoo.schema(), network={})
+    rows = [made.row(0, 2, "l1", 1), made.row(1, 2, "l1", 2), made.row(2, 4, "vgg_adv", 1)]
+    store.add([*rows, made.row(3, 2, "vgg_adv", 1, "diverged")])
+    store.flush()
+    store.close()
+    (zoo / "networks").mkdir()
+    for one in rows:
+        made.save(network_path(zoo, one["network"]), one["scale"], one["seed"])
+    photos.mkdir()
+    for phase, (name, size) in enumerate(PHOTOS.items()):
+        Image.fromarray(made.picture(*size, phase)).save(photos / f"{name}.png")
+    return made

@@ -13,7 +13,7 @@ from PIL import Image
 from experiments import sr_attribution, sr_attribution_files, sr_attribution_report
 from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet.errors import InputError
-from jaxsr import attribution, convnext_attribution, picture_sets
+from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
@@ -131,7 +131,7 @@ def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(picture
     assert sorted(path.name for path in (run_dir / "models").iterdir()) == [
         f"{name}.safetensors" for name in fits
     ]
-    attributor = attribution.load(run_dir / "models" / "dct-1.safetensors")
+    attributor = attributor_files.load(run_dir / "models" / "dct-1.safetensors")
     assert attributor.classes == tuple(NETWORKS)
     frame = pd.read_parquet(run_dir / "predictions.parquet")
     assert len(frame) == 4 * 4 * 2 * 6  # attributors, networks, photographs, tiles of 34 x 50
@@ -200,7 +200,7 @@ def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
 def test_the_temperature_is_that_of_the_validation_photographs(pictures, tmp_path):
     sr_attribution.run(config_of(pictures, method=("dct",)), tmp_path / "run")
     frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    facts = attribution.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
+    facts = attributor_files.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
     assert set(frame["temperature"]) == {facts["temperature"]}
     assert facts["validation_crops"] == 24
     assert facts["temperature"] < 1  # always right, and not sure enough
@@ -287,6 +287,8 @@ def test_options_of_convnext_are_those_of_its_fit():
     defaults = AttributionConfig().options("convnext")
     assert defaults == {name: signature[name].default for name in options}
     assert AttributionConfig().options("dct") == {}
+    assert AttributionConfig().options("linear") == {}  # as manifests have it that are there
+    assert AttributionConfig(linear_period=12, crop_px=240).options("linear") == {"period": 12}
 
 
 def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, monkeypatch):

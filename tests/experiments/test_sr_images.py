@@ -1,6 +1,5 @@
 """Pictures of a zoo: what is made, kept, made again, and refused."""
 
-import dataclasses
 import json
 import shutil
 
@@ -9,69 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from flax import nnx
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import rgb2ycbcr
 
 import jaxsr
-from experiments import sr_image_classes, sr_image_windows, sr_images, sr_zoo
+from experiments import sr_image_classes, sr_images
 from experiments.sr_evaluation import network_path
 from experiments.sr_images_config import ImagesConfig
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxfleet.splits import split_of
-from jaxfleet.store import Store
 from jaxsr import degrade, network_files, picture_sets, torch_names
 
 SIZE = {"num_features": 3, "num_convs": 1}
-PHOTOS = {"dawn": (70, 75), "dusk": (70, 75), "noon": (81, 64)}  # rows, columns
+PHOTOS = ("dawn", "dusk", "noon")
 ZOO = ("tiny-A-x2-l1-s1", "tiny-A-x2-l1-s2", "tiny-A-x4-vgg_adv-s1")
 
 
-def save(path, scale, seed):
-    model = jaxsr.build("srvgg", scale=scale, rngs=nnx.Rngs(seed), **SIZE)
-    jaxsr.save(model, path, architecture="srvgg", scale=scale, overrides=SIZE)
-
-
-def row(number, scale, loss, seed, status="done"):
-    return {
-        "trial_id": number,
-        "network": f"tiny-A-x{scale}-{loss}-s{seed}",
-        "architecture": "tiny",
-        "overrides": json.dumps(SIZE),
-        "scale": scale,
-        "loss": loss,
-        "training_set": "A",
-        "seed": seed,
-        "num_iters": 10,
-        "parameters": jaxsr.count_parameters("srvgg", scale=scale, **SIZE),
-        "status": status,
-    }
-
-
-def picture(height, width, phase):
-    """Waves, which networks change by what they do and not by chance."""
-    y, x = np.mgrid[:height, :width] / 5.0
-    waves = np.stack([np.sin(x + y + phase), np.cos(x - y / 2), np.sin(y * phase)], axis=-1)
-    return np.round(127.5 + 120 * waves).astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A zoo of three networks and one that diverged; three photographs; their pictures."""
-    home = tmp_path_factory.mktemp("pictures")
-    store = Store(home / "zoo", {}, sr_zoo.schema(), network={})
-    rows = [row(0, 2, "l1", 1), row(1, 2, "l1", 2), row(2, 4, "vgg_adv", 1)]
-    store.add([*rows, row(3, 2, "vgg_adv", 1, "diverged")])
-    store.flush()
-    store.close()
-    (home / "zoo" / "networks").mkdir()
-    for one in rows:
-        save(network_path(home / "zoo", one["network"]), one["scale"], one["seed"])
-    (home / "photos").mkdir()
-    for phase, (name, size) in enumerate(PHOTOS.items()):
-        Image.fromarray(picture(*size, phase)).save(home / "photos" / f"{name}.png")
+def finished(little_zoo, tmp_path_factory):
+    """A zoo and photographs, and their pictures."""
+    home = tmp_path_factory.mktemp("pictures") / "home"
+    shutil.copytree(little_zoo.path, home)
     make(home)
     return home
 
@@ -121,14 +79,18 @@ def psnr_y_db(one, other, border):
     return 10 * np.log10(255.0**2 / squares.mean())
 
 
-def test_a_row_for_every_class_and_photograph(home):
+def test_a_row_for_every_class_and_photograph(home, little_zoo):
     index = picture_sets.open(home / "run").index
     classes = sorted([*ZOO, "bicubic-x2", "bicubic-x4", "original"])
     assert index["network"].tolist() == [name for name in classes for _ in PHOTOS]
     assert index["image_id"].tolist() == 6 * list(PHOTOS)
     assert (index["split"] == index["image_id"].map(split_of)).all()
     last = index.iloc[-1]
-    expected = {**row(2, 4, "vgg_adv", 1), "kind": "network", "source": str(home / "zoo")}
+    expected = {
+        **little_zoo.row(2, 4, "vgg_adv", 1),
+        "kind": "network",
+        "source": str(home / "zoo"),
+    }
     for name in ("network", "kind", *picture_sets.FACTS):
         assert last[name] == expected[name], name
     assert index.groupby("kind")["scale"].unique().map(sorted).to_dict() == {
@@ -174,9 +136,9 @@ def test_the_same_command_makes_nothing_again(home, made):
     assert (home / "run" / "DONE").exists()
 
 
-def test_a_network_that_changed_is_asked_again(home, made):
+def test_a_network_that_changed_is_asked_again(home, little_zoo, made):
     before = contents(home / "run")
-    save(network_path(home / "zoo", ZOO[1]), 2, seed=77)
+    little_zoo.save(network_path(home / "zoo", ZOO[1]), 2, seed=77)
     make(home)
     assert sorted(made) == [(ZOO[1], name) for name in PHOTOS]
     after = contents(home / "run")
@@ -185,11 +147,13 @@ def test_a_network_that_changed_is_asked_again(home, made):
     assert changed == {*files, f"index/{ZOO[1]}.parquet"}
 
 
-def test_a_photograph_that_changed_or_came_is_enlarged_and_one_that_went_stays(home, made):
+def test_a_photograph_that_changed_or_came_is_enlarged_and_one_that_went_stays(
+    home, little_zoo, made
+):
     make(home, "few", max_images=2)
     assert {image_id for _, image_id in made} == {"dawn", "dusk"}
     made.clear()
-    Image.fromarray(picture(70, 75, 9)).save(home / "photos" / "dusk.png")
+    Image.fromarray(little_zoo.picture(70, 75, 9)).save(home / "photos" / "dusk.png")
     make(home, "few")
     assert {image_id for _, image_id in made} == {"dusk", "noon"}
     assert len(made) == 12
@@ -255,8 +219,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     assert contents(home / "killed") == contents(home / "run")
 
 
-def test_while_a_class_is_made_anew_no_row_is_of_another_picture(home, monkeypatch):
-    save(network_path(home / "zoo", ZOO[0]), 2, seed=5)
+def test_while_a_class_is_made_anew_no_row_is_of_another_picture(home, little_zoo, monkeypatch):
+    little_zoo.save(network_path(home / "zoo", ZOO[0]), 2, seed=5)
     monkeypatch.setattr(sr_images, "_write", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(home)
@@ -268,11 +232,11 @@ def _interrupt(*args):
     raise KeyboardInterrupt
 
 
-def test_a_crop_is_the_same_place_at_every_scale_and_does_not_know_that_it_is_one(home):
+def test_a_crop_is_the_same_place_at_every_scale_and_does_not_know_that_it_is_one(home, little_zoo):
     folder = home / "large"
     folder.mkdir()
     for phase, name in enumerate("ab"):
-        Image.fromarray(picture(211, 190, phase)).save(folder / f"{name}.png")
+        Image.fromarray(little_zoo.picture(211, 190, phase)).save(folder / f"{name}.png")
     flags = {"photos": f"folder:{folder}"}
     make(home, "crops", crop_px=48, **flags)
     make(home, "whole", **flags)
@@ -283,24 +247,6 @@ def test_a_crop_is_the_same_place_at_every_scale_and_does_not_know_that_it_is_on
         assert facts["height"] == facts["width"] == 48
         expected = picture_of[72:120, 48:96]  # multiples of 24 at most 163 / 2 and 142 / 2
         np.testing.assert_allclose(crop.astype(int), expected, atol=1)
-
-
-@given(st.integers(24, 300), st.sampled_from([1, 2, 3, 4, 5]), st.data())
-def test_spans_agree_and_stay_within_the_photograph(size, scale, data):
-    crop_px = scale * data.draw(st.integers(1, size // scale))
-    low, inside, truth = sr_image_windows.span(size, scale, crop_px)
-    assert inside.stop - inside.start == truth.stop - truth.start == crop_px
-    assert low.start * scale + inside.start == truth.start
-    assert 0 <= low.start
-    assert low.stop <= size // scale
-    assert 0 <= inside.start
-    assert inside.stop <= scale * (low.stop - low.start)
-    before, after = truth.start, size - truth.stop
-    assert -1 <= after - before <= 2 * np.lcm(24, scale)
-    margin = sr_image_windows.MARGIN_PX
-    for here, there in ((low.start, truth.start), (size // scale - low.stop, after)):
-        assert here == 0 or there >= scale * margin
-        assert here == 0 or low.stop - low.start == crop_px // scale + 2 * margin
 
 
 def test_batches_give_what_single_pictures_give(home, monkeypatch):
@@ -356,13 +302,13 @@ def test_single_networks_of_ours_and_published_ones(home):
         np.testing.assert_array_equal(pictures.picture(number), pictures.picture(number + 6))
 
 
-def test_pictures_made_elsewhere_are_a_class_and_compared_by_name(home, made):
+def test_pictures_made_elsewhere_are_a_class_and_compared_by_name(home, little_zoo, made):
     folder = home / "theirs"
     folder.mkdir()
     dawn = photos.read(home / "photos" / "dawn.png")[:, :74]  # as at scale 2
     Image.fromarray(dawn // 2 + 60).save(folder / "dawn.png")
     Image.fromarray(dawn[:60]).save(folder / "dusk.png")
-    Image.fromarray(picture(66, 66, 4)).save(folder / "other.png")
+    Image.fromarray(little_zoo.picture(66, 66, 4)).save(folder / "other.png")
     flags = {"labelled": (f"theirs={folder} scale=2 loss=vgg_adv",)}
     make(home, **flags)
     assert made == [("theirs", name) for name in ("dawn", "dusk", "other")]
@@ -404,66 +350,6 @@ def test_work_is_what_convolutions_cost():
     assert flops == pytest.approx(2 * weights, rel=0.2)  # all before the shuffle of pixels
 
 
-BAD = [
-    ({"zoo": (), "include_originals": False}, "No class is given; name --zoo, --network or"),
-    ({"zoo": ("HOME/photos",)}, r"holds no manifest\.json"),
-    ({"photos": "folder:HOME/empty"}, "holds no .png"),
-    ({"max_images": 1}, "Class bicubic-x2 would have one picture, dawn; give at least 2"),
-    ({"labelled": ("one=HOME/one",)}, "Class one would have one picture, a; give at least 2"),
-    ({"labelled": ("none=HOME/empty",)}, "holds no .png"),
-    ({"labelled": ("HOME/one",)}, "write NAME=FOLDER"),
-    ({"labelled": ("a=HOME/one size=3",)}, "'size' is not known; there are architecture"),
-    ({"labelled": ("a=HOME/one scale=two",)}, "two is no number for scale"),
-    ({"labelled": ("original=HOME/photos",)}, "Two classes are called original; rename one"),
-    ({"zoo": 2 * ("HOME/zoo",)}, f"Two classes are called {ZOO[0]}; rename one"),
-    ({"network": ("HOME/none.safetensors",)}, "none.safetensors: No such file"),
-    ({"network": ("a=HOME/no.pth architecture=edsr scale=2",)}, "no.pth: No such file"),
-    ({"network": ("a=HOME/bad.npz scale=2",)}, r"needs architecture=A and scale=N"),
-    ({"network": ("a=HOME/bad.npz architecture=edsrr scale=2",)}, "No network is called 'edsrr'"),
-    ({"network": ("a=HOME/bad.npz architecture=edsr scale=2 depth=1",)}, "edsr has no depth"),
-    ({"network": ("a=HOME/bad.npz architecture=imdn scale=2",)}, "bad.npz.*damaged"),
-    ({"crop_px": 50}, "--crop_px=50: networks of scale 4 need a multiple of it, at least 24"),
-    ({"crop_px": 20}, "--crop_px=20: networks of scale 4 need a multiple of it, at least 24"),
-    ({"crop_px": 72}, "dawn of --photos is 75 x 70 pixels, smaller than --crop_px=72"),
-    ({"labelled": ("s=HOME/tiny scale=4",)}, "t of s would be too small to measure; give .* 24 "),
-    ({"photos": "folder:HOME/tiny"}, "t of --photos is 20 x 20 pixels, too few to measure at x4"),
-]
-
-
-@pytest.mark.parametrize(("flags", "message"), BAD)
-def test_what_cannot_be_used_is_said_before_anything_is_written(finished, tmp_path, flags, message):
-    home = tmp_path
-    for name in ("zoo", "photos"):
-        (home / name).symlink_to(finished / name, target_is_directory=True)
-    for name in ("empty", "one", "tiny"):
-        (home / name).mkdir()
-    Image.new("RGB", (64, 64)).save(home / "one" / "a.png")
-    for name in ("t", "u"):
-        Image.new("RGB", (20, 20)).save(home / "tiny" / f"{name}.png")
-    (home / "bad.npz").write_bytes(b"PK")
-    flags = {
-        name: value.replace("HOME", str(home))
-        if isinstance(value, str)
-        else tuple(text.replace("HOME", str(home)) for text in value)
-        if isinstance(value, tuple)
-        else value
-        for name, value in flags.items()
-    }
-    with pytest.raises(InputError, match=message) as caught:
-        make(home, "new", **flags)
-    assert "\n" not in str(caught.value)
-    assert not list((home / "new").glob("images/*/*"))
-
-
-def test_a_damaged_network_is_found_before_anything_is_made(home):
-    path = network_path(home / "zoo", ZOO[2])
-    network_files.read(path)
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(InputError, match=r"x4-vgg_adv-s1\.safetensors"):
-        make(home, "new")
-    assert not list((home / "new").glob("images/*/*"))
-
-
 def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
     with pytest.raises(InputError, match=r"not empty \(manifest\.json\) and no folder of pict"):
         make(home, "zoo")
@@ -476,17 +362,3 @@ def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
         (home / "photos" / "pictures.json").write_text('{"crop_px": 0}')
         with pytest.raises(InputError, match="another process is writing to it"):
             make(home, "photos")
-
-
-@given(
-    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,9}", fullmatch=True),
-    st.from_regex(r"[a-z/][a-z/ ]{0,12}[a-z]", fullmatch=True),
-    st.integers(1, 9),
-    st.integers(0, 99),
-)
-def test_labels_are_read_as_they_are_written(name, folder, scale, seed):
-    one = sr_image_classes.parse_labelled(f"{name}={folder} scale={scale} loss=l1 seed={seed}")
-    assert dataclasses.astuple(one)[:2] == (name, "elsewhere")
-    assert one.source == folder
-    known = {**sr_image_classes.UNKNOWN, "scale": scale, "loss": "l1", "seed": seed}
-    assert one.facts == known

@@ -11,7 +11,7 @@ import pytest
 from experiments import sr_crop_parts, sr_robustness, sr_robustness_report
 from experiments.sr_robustness_config import RobustnessConfig
 from jaxfleet.errors import InputError
-from jaxsr import attribution, perturbations, picture_sets
+from jaxsr import attribution, attributor_files, perturbations, picture_sets
 
 CROP = 32
 CHANGES = ("blur:1", "blur:2", "noise:1", "resize:0.5", "resize:2", "resize:0.9+jpeg:75")
@@ -31,7 +31,7 @@ def config(made_up_pictures, quick_attribution, tmp_path):
             "spectrum", pictures, labels, classes, crop_px=CROP, seed=seed, validation=None
         )
         path = folder / "models" / f"spectrum-{seed}.safetensors"
-        attribution.save(fitted, path, {"seed": seed, "temperature": 2.0})
+        attributor_files.save(fitted, path, {"seed": seed, "temperature": 2.0})
     manifest = {"format": 1, "source": str(made_up_pictures), "classes": []}
     (folder / "attribution.json").write_text(json.dumps(manifest))
     quick_attribution.clear()
@@ -111,7 +111,7 @@ def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     assert [count for _, count in quick_attribution] == [72, 72]  # each picture twice
     models = sorted(path.stem for path in (tmp_path / "run" / "models").iterdir())
     assert models == ["spectrum-0-perturbed", "spectrum-1-perturbed"]
-    facts = attribution.facts_of(tmp_path / "run/models/spectrum-0-perturbed.safetensors")
+    facts = attributor_files.facts_of(tmp_path / "run/models/spectrum-0-perturbed.safetensors")
     assert facts["train_on"] == ["blur:2", "noise:1"]
     assert math.isfinite(facts["temperature"])
     assert set(means_of(tmp_path / "run").index) == {

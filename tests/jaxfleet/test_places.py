@@ -123,3 +123,14 @@ def test_bucket_that_is_not_there_is_named(bucket):
     run_dir = places.place("s3://elsewhere/runs")
     with pytest.raises(InputError, match="there is no bucket s3://elsewhere; give another folder"):
         store.Store(run_dir, {}, SCHEMA, network={})
+
+
+def test_os_error_without_a_name_gets_one(tmp_path):
+    for error, name in (
+        (OSError(errno.ENOSPC, "full"), str(tmp_path)),
+        (OSError(errno.ENOSPC, "full", "a.log"), "a.log"),
+        (OSError("the link broke"), None),
+    ):
+        with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
+            raise error
+        assert caught.value.filename == name

@@ -336,17 +336,6 @@ def test_full_disk_names_the_file_and_leaves_what_was_whole(run_dir, monkeypatch
     assert sorted(pd.read_parquet(run_dir / "parts")["trial_id"]) == [1, 2, 3, 4, 5, 6]
 
 
-def test_os_error_without_a_name_gets_one(tmp_path):
-    for error, name in (
-        (OSError(errno.ENOSPC, "full"), str(tmp_path)),
-        (OSError(errno.ENOSPC, "full", "a.log"), "a.log"),
-        (OSError("the link broke"), None),
-    ):
-        with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
-            raise error
-        assert caught.value.filename == name
-
-
 def test_merge_leaves_one_part_of_a_shard_with_each_trial_once(run_dir):
     with_two = opened(run_dir)
     flush(with_two, 2, 6)  # 2 was there before, as after a kill in the middle of a merge

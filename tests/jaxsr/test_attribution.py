@@ -1,14 +1,10 @@
-import dataclasses
-import json
-
 import numpy as np
 import pytest
-import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr import attribution, attributor_files
 
 CLASSICAL = {  # with options that are quick to compile
     "prnu": {"residual": "gaussian"},
@@ -68,13 +64,13 @@ def test_every_crop_is_judged_alone(fitted):
 
 def test_every_method_is_the_same_after_a_file(fitted, tmp_path):
     path = tmp_path / "attributor.safetensors"
-    attribution.save(fitted, path, {"photographs": [1, 2]})
-    again = attribution.load(path)
+    attributor_files.save(fitted, path, {"photographs": [1, 2]})
+    again = attributor_files.load(path)
     crops = np.stack(pictures(5, seed=1)[0])
     assert (again.method, again.classes, again.crop_px) == (fitted.method, CLASSES, SIDE)
     np.testing.assert_array_equal(again.log_scores(crops), fitted.log_scores(crops))
     np.testing.assert_array_equal(again.features(crops), fitted.features(crops))
-    assert attribution.facts_of(path) == {"photographs": [1, 2]}
+    assert attributor_files.facts_of(path) == {"photographs": [1, 2]}
 
 
 def test_every_method_refuses_crops_of_another_kind(fitted):
@@ -138,58 +134,6 @@ def test_batches_cover_all_crops_in_few_shapes(count):
 
     np.testing.assert_allclose(attribution.in_batches(mean, crops), np.arange(count))
     assert shapes == {({1: 1, 3: 4, 16: 16}.get(count, 64), 2, 2, 3)}
-
-
-@pytest.fixture
-def saved(tmp_path):
-    made, labels = pictures(6)
-    attributor = attribution.fit("prnu", made, labels, CLASSES, crop_px=SIDE, residual="gaussian")
-    path = tmp_path / "saved.safetensors"
-    attribution.save(attributor, path)
-    return path
-
-
-@pytest.mark.parametrize("place", [0, 40, 300, 5000, -1])
-def test_a_changed_byte_is_found(saved, place):
-    data = bytearray(saved.read_bytes())
-    data[place] ^= 1
-    saved.write_bytes(data)
-    with pytest.raises(InputError, match="saved.safetensors.*(damaged|attributor)"):
-        attribution.load(saved)
-
-
-def test_other_files_are_no_attributors(saved, tmp_path):
-    with pytest.raises(InputError, match="absent.safetensors: No such file"):
-        attribution.load(tmp_path / "absent.safetensors")
-    saved.write_bytes(saved.read_bytes()[:1000])
-    with pytest.raises(InputError, match="saved.safetensors holds no attributor"):
-        attribution.load(saved)
-    saved.write_bytes(safetensors.numpy.save({"a": np.zeros(3)}, {"of": "another"}))
-    with pytest.raises(InputError, match="saved.safetensors holds no attributor"):
-        attribution.load(saved)
-
-
-def test_a_file_of_another_version_is_named(saved, monkeypatch):
-    monkeypatch.setattr(attribution, "FORMAT", attribution.FORMAT + 1)
-    with pytest.raises(InputError, match="version 1, not 2; fit it again"):
-        attribution.load(saved)
-
-
-def test_arrays_that_do_not_fit_are_refused(saved, tmp_path):
-    attributor = attribution.load(saved)
-    path = tmp_path / "short.safetensors"
-    attribution.save(dataclasses.replace(attributor, classes=CLASSES[:2]), path)
-    with pytest.raises(InputError, match="short.safetensors holds no attributor of this version"):
-        attribution.load(path)
-
-
-def test_facts_are_json(saved):
-    arrays, facts = attribution.to_arrays(attribution.load(saved))
-    again = attribution.from_arrays(arrays, json.loads(json.dumps(facts)))
-    crops = np.stack(pictures(3)[0])
-    np.testing.assert_array_equal(
-        again.log_scores(crops), attribution.load(saved).log_scores(crops)
-    )
 
 
 def test_learning_tells_how_far_it_is():

@@ -7,7 +7,13 @@ from jax.sharding import AxisType
 
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
-from jaxsr import attribution, classifier_training, convnext_attribution, torch_names
+from jaxsr import (
+    attribution,
+    attributor_files,
+    classifier_training,
+    convnext_attribution,
+    torch_names,
+)
 from jaxsr.classifier_training import Material, Schedule
 from jaxsr.networks import convnext
 
@@ -73,8 +79,8 @@ def test_textures_are_told_apart(inputs, tmp_path):
     assert max(accuracies) == np.mean(np.argmax(scores, axis=1) == truth) == 1.0
     np.testing.assert_allclose(parts, np.arange(1, 181) / 180)
 
-    attribution.save(attributor, tmp_path / "convnext.safetensors")
-    again = attribution.load(tmp_path / "convnext.safetensors")
+    attributor_files.save(attributor, tmp_path / "convnext.safetensors")
+    again = attributor_files.load(tmp_path / "convnext.safetensors")
     np.testing.assert_array_equal(again.log_scores(crops), scores)
     np.testing.assert_array_equal(again.features(crops), features)
 

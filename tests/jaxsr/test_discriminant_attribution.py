@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, discriminant_attribution, lda
+from jaxsr import attribution, attributor_files, discriminant_attribution, lda
 
 CLASSES = ("white", "soft")
 SIDE = 18
+SQUARE = 72  # pixels of `marked`
+MARKS = 8
 
 
 def pictures(count, seed=0, side=SIDE, kinds=2):
@@ -46,8 +48,6 @@ def test_features_are_the_discriminants_projection():
     expected = lda.project(fitted.discriminant, fitted.describe(made))
     np.testing.assert_array_equal(fitted.features(made), expected)
     assert expected.shape == (8, 1)
-    assert list(fitted.features_at_shifts(made)) == [(0, 0)]
-    np.testing.assert_array_equal(fitted.features_at_shifts(made)[0, 0], expected)
 
 
 def test_pictures_that_were_described_are_not_looked_at():
@@ -82,6 +82,24 @@ def columns(count, seed=0):
     return np.clip(128 + noise, 0, 255).astype(np.uint8), labels
 
 
+def marked(count, period, seed=0):
+    """Noise of another strength at each place of the grid, as one of `MARKS` classes has it."""
+    gains = np.random.default_rng(period).uniform(1.0, 5.0, (MARKS, period, period))
+    labels = np.arange(count) % MARKS
+    noise = np.random.default_rng(seed).normal(size=(count, 48, 48, 3)) * 8.0
+    noise *= np.tile(gains[labels], (1, 48 // period, 48 // period))[..., None]
+    noise = np.pad(noise, ((0, 0), (12, 12), (12, 12), (0, 0)))  # so that nothing gets lost
+    return np.clip(128 + noise, 0, 255).astype(np.uint8), labels
+
+
+def fit_marked(period):
+    made, labels = marked(6 * MARKS, period)
+    classes = tuple(f"class {k}" for k in range(MARKS))
+    return discriminant_attribution.fit_linear(
+        made, labels, classes, crop_px=SQUARE, period=period, reach=1
+    )
+
+
 def test_the_linear_fingerprint_knows_one_place_of_the_grid_from_another():
     made, labels = columns(16)
     fitted = discriminant_attribution.fit_linear(
@@ -91,10 +109,43 @@ def test_the_linear_fingerprint_knows_one_place_of_the_grid_from_another():
     np.testing.assert_array_equal(fitted.log_scores(others).argmax(axis=1), truth)
     moved = np.roll(others, -1, axis=2)
     np.testing.assert_array_equal(fitted.log_scores(moved).argmax(axis=1), 1 - truth)
-    at_shifts = fitted.features_at_shifts(others)
-    assert set(at_shifts) == {(0, 0), (0, 1), (1, 0), (1, 1)}
-    np.testing.assert_array_equal(at_shifts[0, 0], fitted.features(others))
-    np.testing.assert_allclose(at_shifts[0, 1], fitted.features(moved), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("period", [3, 4])
+def test_a_picture_that_was_cut_off_is_told_where_its_grid_begins(period):
+    fitted = fit_marked(period)
+    whole, truth = marked(3 * MARKS, period, seed=1)
+    cuts = np.random.default_rng(0).integers(0, period, (len(whole), 2))
+    found, aligned, anywhere = [], [], []
+    for picture, label, cut in zip(whole, truth, cuts, strict=True):
+        crop = np.roll(picture, -cut, axis=(0, 1))[None]
+        found.append(fitted.find_grid(crop)[0] == tuple(-cut % period))
+        aligned.append(fitted.log_scores(crop)[0].argmax() == label)
+        anywhere.append(fitted.log_scores_anywhere(crop)[0].argmax() == label)
+    assert min(np.mean(found), np.mean(anywhere)) > 0.8
+    assert np.mean(aligned) < 0.4
+
+
+def test_methods_that_see_no_grid_find_none():
+    made, labels = pictures(8)
+    fitted = discriminant_attribution.fit_dct(made, labels, CLASSES, crop_px=SIDE, bins=4)
+    grid, described = fitted.find_grid(made)
+    assert grid == (0, 0)
+    np.testing.assert_array_equal(described, fitted.describe(made))
+
+
+def test_a_grid_of_twelve_holds_three_and_four(tmp_path):
+    kinds = [marked(3 * MARKS, period, seed=period) for period in (3, 4)]
+    made = np.concatenate([some for some, _ in kinds])
+    labels = np.concatenate([of + MARKS * k for k, (_, of) in enumerate(kinds)])
+    classes = tuple(f"class {k}" for k in range(2 * MARKS))
+    fitted = attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=12, reach=1)
+    attributor_files.save(fitted, tmp_path / "twelve.safetensors")
+    again = attributor_files.load(tmp_path / "twelve.safetensors")
+    assert again.changed_options == {"period": 12, "reach": 1}
+    queries = np.concatenate([marked(MARKS, period, seed=9)[0] for period in (3, 4)])
+    right = again.log_scores(queries).argmax(axis=1) == np.arange(2 * MARKS)
+    assert right.mean() > 0.8
 
 
 @pytest.mark.parametrize(

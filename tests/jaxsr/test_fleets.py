@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from jaxfleet.checkpoints import Checkpoints
-from jaxfleet.errors import InputError
 from jaxsr import data, groups
 from jaxsr.fleets import Job, Trainer
 from jaxsr.groups import Strategy
@@ -24,16 +22,15 @@ SINGLE = Strategy()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
+def _compiled_once(quick_jit):
     """Programs are compiled once for all trainers of a kind, and quickly."""
-    quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     compiled = groups.compiled
     with pytest.MonkeyPatch.context() as patch:
 
         @functools.cache
         def once(program, strategy, mesh):
             with pytest.MonkeyPatch.context() as inner:
-                inner.setattr(jax, "jit", quick)
+                inner.setattr(jax, "jit", quick_jit)
                 return compiled(program, strategy, mesh)
 
         patch.setattr(groups, "compiled", once)
@@ -261,7 +258,7 @@ def test_skipped_jobs_are_not_trained(make, whole):
     assert make(skip=range(4)).step() is None
 
 
-# ---------------------------------------------------------------------------- histories
+# ---------------------------------------------------------------------------- histories, divergence
 
 
 @pytest.mark.parametrize("updates", [1, 5])
@@ -297,9 +294,6 @@ def test_what_is_shown_while_networks_train(make_short):
     np.testing.assert_allclose(trainer.losses(), [0.01, 0.01])  # 20 dB
     finish(trainer)
     assert trainer.training.size == trainer.losses().size == 0
-
-
-# ---------------------------------------------------------------------------- divergence
 
 
 def infinite(params):
@@ -402,43 +396,3 @@ def test_a_snapshot_of_other_networks_is_refused_and_changes_nothing(make_short,
         assert not begun.restore({"groups": [{**group, "states": members}]})
         assert begun.training.size == 0
     assert_same(copied(finish(begun)[0]), copied(whole[0]))
-
-
-# ---------------------------------------------------------------------------- what flags choose
-
-
-class Device(NamedTuple):
-    platform: str
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"),
-    [
-        (("auto", 0, "cpu"), Strategy(1)),
-        (("auto", 3, "cpu"), Strategy(3)),
-        (("auto", 0, "gpu"), Strategy(4, updates=10)),
-        (("auto", 2, "gpu"), Strategy(2, updates=10)),
-        (("single", 0, "gpu"), Strategy(1, updates=10)),
-        (("single", 1, "cpu"), Strategy(1)),
-        (("unrolled", 0, "cpu"), Strategy(4)),
-        (("vmap", 8, "gpu"), Strategy(8, stacked=True, updates=10)),
-    ],
-)
-def test_flags_choose_a_strategy(flags, expected):
-    strategy, group, platform = flags
-    devices = [Device(platform)] * 4
-    assert groups.choose(strategy, group, devices, networks=4, batch_size=8) == expected
-
-
-@pytest.mark.parametrize(
-    ("networks", "batch_size", "expected"), [(1, 4, True), (2, 4, False), (1, 3, False)]
-)
-def test_a_plan_with_fewer_networks_than_devices_spreads_batches(networks, batch_size, expected):
-    devices = [Device("cpu")] * 2
-    chosen = groups.choose("auto", 0, devices, networks=networks, batch_size=batch_size)
-    assert chosen == Strategy(spread=expected)
-
-
-def test_a_group_of_several_is_not_single():
-    with pytest.raises(InputError, match="A group of 3 networks is not single; use unrolled"):
-        groups.choose("single", 3, [Device("cpu")], networks=4, batch_size=8)

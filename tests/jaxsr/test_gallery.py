@@ -10,7 +10,7 @@ import scipy.special
 from safetensors import numpy as safetensors
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery, gallery_files, open_set
+from jaxsr import attribution, gallery, gallery_files, gallery_making, open_set
 from jaxsr.gallery import ClassCard, Gallery
 
 CROP = 8
@@ -74,7 +74,9 @@ def labelled(count, seed):
 
 @pytest.fixture(scope="module")
 def made():
-    return gallery.make(Colours(), CARDS, labelled(40, 0), labelled(30, 100), facts={"of": "test"})
+    return gallery_making.make(
+        Colours(), CARDS, labelled(40, 0), labelled(30, 100), facts={"of": "test"}
+    )
 
 
 def by_hand(temperature=1.0, growth=0.0, threshold=-4.0):
@@ -158,9 +160,11 @@ def test_tiles_that_repeat_each_other_count_as_one():
     labels = draw.integers(0, 4, 200)
     features = (COLOURS[labels] + 30 * draw.standard_normal((200, 3)))[:, None]
     alone = by_hand().gaussians
-    temperature, growth, _ = gallery.calibrate(alone, list(features.repeat(3, axis=1)), labels)
+    temperature, growth, _ = gallery_making.calibrate(
+        alone, list(features.repeat(3, axis=1)), labels
+    )
     assert growth == pytest.approx(1, abs=1e-3)
-    once, none, _ = gallery.calibrate(alone, list(features), labels)
+    once, none, _ = gallery_making.calibrate(alone, list(features), labels)
     assert temperature == pytest.approx(once, rel=1e-3)
     assert none == 0
 
@@ -170,7 +174,9 @@ def test_tiles_that_are_drawn_apart_count_as_many():
     labels = draw.integers(0, 4, 800)
     noise = 30 * draw.standard_normal((800, 3, 3))  # thrice what the covariance says: T is 9
     features = COLOURS[labels][:, None] + noise
-    temperature, growth, threshold = gallery.calibrate(by_hand().gaussians, list(features), labels)
+    temperature, growth, threshold = gallery_making.calibrate(
+        by_hand().gaussians, list(features), labels
+    )
     assert temperature == pytest.approx(9, rel=0.15)
     assert growth == pytest.approx(0, abs=0.15)
     familiar = by_hand().gaussians.relative_mahalanobis(features.reshape(-1, 3))
@@ -264,9 +270,9 @@ def test_features_of_many_pictures_are_those_of_each():
 def test_a_gallery_needs_pictures_to_learn_from_and_to_calibrate_with():
     pictures, labels = labelled(2, 0)
     with pytest.raises(InputError, match="Class 'rdn-x4' has 1 pictures to learn from"):
-        gallery.make(Colours(), CARDS, (pictures[:-1], labels[:-1]), (pictures, labels))
+        gallery_making.make(Colours(), CARDS, (pictures[:-1], labels[:-1]), (pictures, labels))
     with pytest.raises(InputError, match="no pictures of split validation"):
-        gallery.make(Colours(), CARDS, (pictures, labels), ([], labels[:0]))
+        gallery_making.make(Colours(), CARDS, (pictures, labels), ([], labels[:0]))
 
 
 # ---------------------------------------------------------------------------------------- files

@@ -114,11 +114,24 @@ def test_squared_distances_between_projections_are_log_scores():
     np.testing.assert_allclose(lda.log_scores(fitted, features), expected, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize(("count", "size"), [(80, 6), (81, 3)], ids=["balanced", "unbalanced"])
+def test_class_means_are_those_of_the_projections(count, size):
+    features, labels = samples(count, size, 4)
+    fitted = lda.fit(features, labels, 4)
+    projected = lda.project(fitted, features)
+    means = np.stack([projected[labels == k].mean(axis=0) for k in range(4)])
+    found = lda.class_means(fitted)
+    np.testing.assert_allclose(found, means - means.mean(axis=0), rtol=1e-3, atol=1e-4)
+    products = found.T @ found
+    np.testing.assert_allclose(products, np.diag(np.diag(products)), atol=1e-4 * products.max())
+
+
 def test_classes_of_one_mean_are_projected_onto_zeros():
     features = np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 3.0], [2.0, 1.0]] * 3)
     labels = np.repeat([0, 1, 2], 4)
     fitted = lda.fit(features, labels, 3)
     np.testing.assert_array_equal(lda.project(fitted, features), 0.0)
+    np.testing.assert_array_equal(lda.class_means(fitted), 0.0)
     np.testing.assert_allclose(lda.log_scores(fitted, features), np.log(1 / 3), atol=1e-6)
 
 

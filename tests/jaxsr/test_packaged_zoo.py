@@ -6,7 +6,7 @@ import skimage.data
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxsr import degrade, network_files
+from jaxsr import attribution, degrade, network_files
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,17 @@ def test_a_network_is_found_in_what_it_made(gallery, name):
     assert found.is_known
     assert found.is_super_resolved
     assert found.hyperparameters["scale"][0] == scale
+
+
+def test_the_attributor_of_the_gallery_looks_for_the_grid_too(gallery):
+    name, attributor = "edsr-A-x4-l1-s1", gallery.attributor
+    low = degrade.bicubic_reduce(skimage.data.astronaut(), 4)
+    made = jaxsr.upscale(jaxsr.load(name), low)[5:, 3:]
+    tiles = attribution.tiles(made, attributor.crop_px)
+    assert attributor.find_grid(tiles)[0] == (3, 1)
+    log_scores = attribution.combine(attributor.log_scores_anywhere(tiles))
+    assert attributor.classes[log_scores.argmax()] == name
+    assert attributor.classes[attribution.combine(attributor.log_scores(tiles)).argmax()] != name
 
 
 def test_a_photograph_is_no_work_of_a_network(gallery):

@@ -1,4 +1,4 @@
-"""Real processes of launch/siren_grid.py on a tiny grid, to be killed and taken up again."""
+"""Scripts in this process; and real ones of launch/siren_grid.py on a tiny grid, to be killed."""
 
 import dataclasses
 import itertools
@@ -15,6 +15,7 @@ import pytest
 
 import jaxfleet
 from experiments import siren_grid
+from launch import flagdefs
 
 ROOT = Path(__file__).parents[2]
 # Long and short fits, so that a kill finds finished ones as well as some in training.
@@ -26,6 +27,41 @@ GRID = (
 FITS = 64
 # Settings of a batch system that these tests may themselves run under.
 BATCH = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "TPU_WORKER_ID", "NUM_SHARDS")
+
+
+@pytest.fixture(scope="session")
+def exit_code():
+    """Runs the main of a module of launch with `args`, in this process; returns the exit code."""
+
+    def call(module, main, *args, **options):
+        handler = signal.getsignal(signal.SIGTERM)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [module.__file__, *args])
+            with pytest.raises(SystemExit) as stop:
+                flagdefs.run(module.CONFIG, main, **options)
+        signal.signal(signal.SIGTERM, handler)
+        return stop.value.code
+
+    return call
+
+
+@pytest.fixture
+def script_of(exit_code, monkeypatch, tmp_path, capsys):
+    """Makes a function of a module of launch and its main, that runs it in `tmp_path`.
+
+    It takes the arguments, and returns the exit code, standard output and error.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def make(module, main, **options):
+        def script(*args):
+            capsys.readouterr()
+            code = exit_code(module, main, *args, **options)
+            return code, *capsys.readouterr()
+
+        return script
+
+    return make
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,32 +1,16 @@
 """The script: how it fails, and what it says of folders that it cannot use."""
 
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from experiments import sr_attribution
-from launch import flagdefs
 from launch import sr_attribution as script_module
-
-LAUNCH = Path(flagdefs.__file__).parent
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_attribution.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(script_module.CONFIG, sr_attribution.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(script_module, sr_attribution.run)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +21,7 @@ def script(monkeypatch, tmp_path, capsys):
         (("--method=guess",), "expected one of prnu"),
         (("--method=",), "--method needs a value"),
         (("--crop_px=2",), "an integer of at least 16"),
+        (("--linear_period=12",), "Crops of 224 pixels are no multiple of the grid of 12"),
         (("--classes=camera",), "expected one of network"),
     ],
 )

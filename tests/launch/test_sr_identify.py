@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import signal
 import struct
 import subprocess
 import sys
@@ -82,40 +81,24 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def call(module, main, *args, save_flags):
-    """Runs a script's main; returns the exit code."""
-    handler = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(LAUNCH / f"{module.__name__.split('.')[-1]}.py"), *args])
-        patch.setattr(sr_identify, "keep_programs", lambda: None)
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(module.CONFIG, main, save_flags=save_flags)
-    signal.signal(signal.SIGTERM, handler)
-    return stop.value.code
+@pytest.fixture(autouse=True)
+def _programs_are_not_kept(monkeypatch):
+    monkeypatch.setattr(sr_identify, "keep_programs", lambda: None)
 
 
 @pytest.fixture(scope="module")
-def gallery(pictures, tmp_path_factory):
+def gallery(pictures, exit_code, tmp_path_factory):
     """The run directory of a gallery; nothing is written here."""
     run_dir = tmp_path_factory.mktemp("gallery") / "run"
     flags = (f"--pictures={pictures}", "--method=dct", "--crop_px=32")
     where = f"--run_dir={run_dir}"
-    code = call(sr_gallery, sr_gallery.sr_gallery.run, *flags, where, save_flags=True)
-    assert code == 0
+    assert exit_code(sr_gallery, sr_gallery.sr_gallery.run, *flags, where) == 0
     return run_dir
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs sr_identify in `tmp_path`; returns the exit code, standard output and error."""
-    monkeypatch.chdir(tmp_path)
-    capsys.readouterr()
-
-    def identify(*args):
-        code = call(sr_identify, sr_identify.main, *args, save_flags=False)
-        return code, *capsys.readouterr()
-
-    return identify
+def script(script_of):
+    return script_of(sr_identify, sr_identify.main, save_flags=False)
 
 
 def save(path, name, number):
@@ -131,6 +114,14 @@ def test_a_gallery_is_one_file_that_knows_its_classes(gallery):
     assert opened.cards[2].facts == {}
     assert opened.facts["photographs"] == sum(SPLITS.values())
     assert (gallery / "gallery.safetensors").stat().st_size < 3e6
+
+
+@pytest.mark.slow
+def test_a_gallery_may_have_the_grid_of_another_scale(script_of, pictures, tmp_path):
+    script = script_of(sr_gallery, sr_gallery.sr_gallery.run)
+    flags = (f"--pictures={pictures}", f"--run_dir={tmp_path / 'run'}", "--linear_period=3")
+    assert script(*flags, "--crop_px=33")[0] == 0
+    assert Gallery.open(tmp_path / "run").attributor.changed_options == {"period": 3}
 
 
 def test_a_picture_of_a_network_is_told_with_how_it_was_built(script, gallery, tmp_path):
@@ -330,15 +321,20 @@ def test_flags_that_cannot_be_used(script, gallery, tmp_path, args, message):
         ({"train": 1, "validation": 2}, (), "'bicubic-x2' has 1 pictures of split train, and need"),
         ({"train": 3, "test": 2}, (), "'bicubic-x2' has 0 pictures of split validation"),
         ({"train": 2, "validation": 1}, ("--crop_px=41",), "photo00.png is smaller"),
+        (
+            {"train": 2, "validation": 1},
+            ("--method=linear", "--linear_period=12"),
+            "Crops of 32 pixels are no multiple of the grid of 12",
+        ),
     ],
 )
-def test_pictures_that_no_gallery_can_be_made_of(tmp_path, capsys, splits, flags, message):
+def test_pictures_that_no_gallery_can_be_made_of(script_of, tmp_path, splits, flags, message):
     fill(tmp_path / "few", splits)
     run_dir = tmp_path / "run"
     args = (f"--pictures={tmp_path / 'few'}", "--method=dct", "--crop_px=32", *flags)
-    where = f"--run_dir={run_dir}"
-    code = call(sr_gallery, sr_gallery.sr_gallery.run, *args, where, save_flags=True)
-    assert (code, message in capsys.readouterr().err) == (2, True)
+    script = script_of(sr_gallery, sr_gallery.sr_gallery.run)
+    code, _, error = script(*args, f"--run_dir={run_dir}")
+    assert (code, message in error) == (2, True)
     assert not (run_dir / "gallery.safetensors").exists()
 
 

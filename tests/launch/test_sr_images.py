@@ -1,9 +1,5 @@
 """The script on a network and photographs: what it prints, what it writes, how it fails."""
 
-import signal
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,33 +7,20 @@ from PIL import Image
 import jaxsr
 from experiments import sr_images
 from jaxsr import picture_sets
-from launch import flagdefs
 from launch import sr_images as script_module
 
-LAUNCH = Path(flagdefs.__file__).parent
 SIZE = {"num_features": 3, "num_convs": 1}
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
+def script(script_of, tmp_path):
     model = jaxsr.build("srvgg", scale=2, **SIZE)
     jaxsr.save(model, "net.safetensors", architecture="srvgg", scale=2, overrides=SIZE)
     (tmp_path / "photos").mkdir()
     for name in ("dawn", "dusk"):
         pixels = np.random.default_rng(ord(name[1])).integers(0, 256, (40, 36, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / f"{name}.png")
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_images.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(script_module.CONFIG, sr_images.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+    return script_of(script_module, sr_images.run)
 
 
 FLAGS = ("--photos=folder:photos", "--network=net.safetensors", "--include_bicubic")

@@ -1,32 +1,15 @@
 """The script: how it fails, and what it says of a folder that it cannot use."""
 
-import signal
-import sys
-from pathlib import Path
-
 import pytest
 
 from experiments import sr_parsing
 from launch import flagdefs
 from launch import sr_parsing as script_module
 
-LAUNCH = Path(flagdefs.__file__).parent
-
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_parsing.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(script_module.CONFIG, sr_parsing.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(script_module, sr_parsing.run)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,8 @@
 """The script: what it prints, what it writes, and what it says to bad input."""
 
 import re
-import signal
 import struct
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,26 +14,14 @@ from skimage.metrics import structural_similarity
 import jaxsr
 from jaxfleet import photos
 from jaxsr import degrade
-from launch import flagdefs, sr_upscale
+from launch import sr_upscale
 
-LAUNCH = Path(flagdefs.__file__).parent
 SIZE = {"num_features": 4, "num_blocks": 1}
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_upscale.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(sr_upscale.CONFIG, sr_upscale.main, save_flags=False)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(sr_upscale, sr_upscale.main, save_flags=False)
 
 
 def chunk(kind, data):

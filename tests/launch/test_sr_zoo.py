@@ -16,7 +16,7 @@ from PIL import Image
 import jaxfleet
 from experiments import sr_zoo
 from launch import flagdefs
-from launch.sr_zoo import CONFIG
+from launch import sr_zoo as script_module
 
 LAUNCH = Path(flagdefs.__file__).parent
 # Settings of a batch system that these tests may themselves run under.
@@ -36,19 +36,8 @@ ZOO = (
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "sr_zoo.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(CONFIG, sr_zoo.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(script_module, sr_zoo.run)
 
 
 @pytest.fixture
@@ -67,6 +56,10 @@ def pictures(tmp_path):
 BAD = [
     (["--architecture=edsrr"], "No network is called 'edsrr'; there are edsr, "),
     (["--architecture=edsr num_feat=8"], "--architecture=edsr: edsr has no num_feat; it takes "),
+    (
+        ["--architecture=edsr rngs=1"],
+        "--architecture=edsr: edsr has no rngs; it takes num_features",
+    ),
     (["--architecture=edsr num_blocks"], "write KEY=VALUE, such as num_blocks=4"),
     (["--architecture=tiny=srvgg"], "--architecture: two are called tiny"),
     (["--architecture="], "There is no network to train: --architecture"),

@@ -1,0 +1,163 @@
+"""The making of a gallery, and one network more in it.
+
+    made = gallery_making.make(attributor, cards, (pictures, labels), (others, their_labels))
+
+Letters: N pictures, T tiles, K classes, s side of a spectrum.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from jaxfleet.errors import InputError
+from jaxsr import calibration, gallery, open_set, residual_spectra
+from jaxsr.attribution import Attributor
+from jaxsr.gallery import FACTS, KINDS, ClassCard, Gallery
+from jaxsr.open_set import Gaussians
+
+LEAST_PICTURES = 20  # to enrol a network
+SURE = 0.95  # probability that is enough in any case
+DRAWN = 8  # pictures that the spectrum of a class is of
+KNOWN_RATE = 0.95  # of tiles of the classes that count as known
+
+
+def make(
+    attributor: Attributor,
+    cards: Sequence[ClassCard],
+    known: tuple[Sequence[np.ndarray], np.ndarray],
+    validation: tuple[Sequence[np.ndarray], np.ndarray],
+    *,
+    features: Sequence[np.ndarray] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Gallery:
+    """A gallery of the classes of an attributor.
+
+    Args:
+        attributor: already fitted; only its features are used.
+        cards: K, in the order of the labels.
+        known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
+            those that the attributor was fitted on will do.
+        validation: the same, of other photographs: what calibrates.
+        features: what `gallery.features_of` gives of the known pictures, where it is at hand.
+        facts: to be kept with it, JSON-able.
+
+    Raises:
+        InputError: if a class has fewer than two pictures, there are none to calibrate with, or a
+            picture cannot be used.
+    """
+    pictures, labels = known
+    counts = np.bincount(labels, minlength=len(cards))
+    if counts.min() < 2:
+        name = cards[int(np.argmin(counts))].name
+        raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
+    if not len(validation[0]):
+        raise InputError("There are no pictures of split validation, which calibrate; make some.")
+    features = gallery.features_of(attributor, pictures) if features is None else features
+    tile_labels = np.repeat(labels, [len(one) for one in features])
+    gaussians = _rounded(open_set.fit_gaussians(np.concatenate(features), tile_labels))
+    apart = gallery.features_of(attributor, validation[0])
+    temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
+    side = min(residual_spectra.SIDE_PX, attributor.crop_px)
+    spectra = [
+        _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
+        for k in range(len(cards))
+    ]
+    made = Gallery(
+        attributor,
+        tuple(cards),
+        gaussians,
+        temperature,
+        growth,
+        threshold,
+        np.stack(spectra),
+        facts or {},
+    )
+    sure = np.quantile([made.chances(one).max() for one in apart], 1 - KNOWN_RATE)
+    return replace(made, least_probability=min(float(sure), SURE))
+
+
+def enrolled(made: Gallery, card: ClassCard, images: Iterable[np.ndarray]) -> Gallery:
+    """A gallery with one class more: see `Gallery.add`.
+
+    Args:
+        made: the gallery, which stays as it is.
+        card: of the class.
+        images: at least 20 pictures of it, each as `Gallery.identify` takes it.
+
+    Raises:
+        InputError: for too few pictures or one that cannot be used (by number, from 1 on), a name
+            that is there already, or a fact or kind that does not exist.
+    """
+    name = card.name
+    if not name.strip():
+        raise InputError("The network needs a name.")
+    if name in made.names:
+        raise InputError(f"The gallery has a class '{name}' already; choose another name.")
+    unknown = [fact for fact in card.facts if fact not in FACTS]
+    if unknown:
+        raise InputError(f"No fact is called {unknown[0]}; there are {', '.join(FACTS)}.")
+    if card.kind not in KINDS:
+        raise InputError(f"No kind is called '{card.kind}'; there are {', '.join(KINDS)}.")
+    pictures = []
+    for number, image in enumerate(images, 1):
+        try:
+            pictures.append(gallery.checked(image, made.crop_px))
+        except InputError as error:
+            raise InputError(f"Picture {number} of '{name}': {error}") from None
+    if len(pictures) < LEAST_PICTURES:
+        raise InputError(
+            f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
+            "different photographs."
+        )
+    features = np.concatenate(gallery.features_of(made.attributor, pictures))
+    means = made.gaussians.means
+    mean = np.mean(features / made.gaussians.scale, axis=0) @ made.gaussians.whitening
+    spectrum = _mean_spectrum(pictures, made.spectra.shape[-1])
+    return replace(
+        made,
+        cards=(*made.cards, card),
+        gaussians=_rounded(replace(made.gaussians, means=np.concatenate([means, mean[None]]))),
+        spectra=np.concatenate([made.spectra, spectrum[None]]),
+    )
+
+
+def calibrate(
+    gaussians: Gaussians, features: Sequence[np.ndarray], labels: np.ndarray
+) -> tuple[float, float, float]:
+    """Temperature, its growth with the number of tiles, and threshold: see `Gallery`.
+
+    Both temperatures, that of single tiles and that of whole pictures, are the ones that make the
+    labels likeliest; but never surer than the distances are. The threshold keeps 95 % of single
+    tiles; of several tiles, whose mean distance varies less, it keeps more.
+
+    Args:
+        gaussians: of the classes.
+        features: N arrays [T, D] float of pictures; T may differ.
+        labels: [N] int.
+    """
+    counts = np.asarray([len(one) for one in features])
+    together = np.concatenate(features)
+    scores = -0.5 * gaussians.squared_distances(together)
+    of_tile = max(1.0, calibration.fit_temperature(scores, np.repeat(labels, counts)))
+    growth = 0.0
+    if counts.max() > 1:
+        starts = np.r_[0, np.cumsum(counts)[:-1]]
+        of_picture = calibration.fit_temperature(np.add.reduceat(scores, starts, axis=0), labels)
+        ratio = np.log(max(1.0, of_picture) / of_tile)
+        growth = float(np.clip(ratio / np.log(counts).mean(), 0, 1))
+    familiar = gaussians.relative_mahalanobis(together)
+    return of_tile, growth, float(open_set.threshold_at_tpr(familiar, KNOWN_RATE))
+
+
+def _rounded(gaussians: Gaussians) -> Gaussians:
+    """As files keep them: float32 values; the arithmetic stays float64."""
+    arrays = {name: value.astype(np.float32) for name, value in vars(gaussians).items()}
+    return Gaussians(**{name: value.astype(np.float64) for name, value in arrays.items()})
+
+
+def _mean_spectrum(pictures: Iterable[np.ndarray], side: int) -> np.ndarray:
+    """[s, s] float16, dB, of the mean power."""
+    powers = [residual_spectra.power(picture, side) for picture in pictures]
+    return residual_spectra.decibels(np.mean(powers, axis=0)).astype(np.float16)

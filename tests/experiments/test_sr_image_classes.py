@@ -1,0 +1,20 @@
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments import sr_image_classes
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,9}", fullmatch=True),
+    st.from_regex(r"[a-z/][a-z/ ]{0,12}[a-z]", fullmatch=True),
+    st.integers(1, 9),
+    st.integers(0, 99),
+)
+def test_labels_are_read_as_they_are_written(name, folder, scale, seed):
+    one = sr_image_classes.parse_labelled(f"{name}={folder} scale={scale} loss=l1 seed={seed}")
+    assert dataclasses.astuple(one)[:2] == (name, "elsewhere")
+    assert one.source == folder
+    known = {**sr_image_classes.UNKNOWN, "scale": scale, "loss": "l1", "seed": seed}
+    assert one.facts == known

@@ -1,0 +1,13 @@
+import types
+
+import pytest
+
+from experiments.sr_shared_features import teller
+
+
+def test_parts_that_are_done_add_up_and_none_counts_twice():
+    told = []
+    tell = teller(types.SimpleNamespace(update=told.append), 200)
+    for part in (0.1, 0.5, 0.25, 0.5, 1.0):  # taken up again at a quarter
+        tell(part)
+    assert told == pytest.approx([20, 80, 0, 0, 100])
