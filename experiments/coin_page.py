@@ -80,9 +80,7 @@ def write(
         "What the numbers mean": READING,
     }
     tiles = report.headline(frame, fitted, settings, [])
-    path = run_dir / "report.html"
-    places.write_atomically(path, page.assemble("COIN on photographs", tiles, sections).encode())
-    return path
+    return page.write(run_dir, "COIN on photographs", tiles, sections)
 
 
 def rate_distortion(

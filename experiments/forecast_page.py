@@ -15,7 +15,6 @@ from experiments import figures, forecast_metrics, page
 from experiments.figures import PALETTE
 from experiments.forecast_metrics import UNSEEN, Estimate
 from experiments.page import Drawing
-from jaxfleet import places
 
 FORECASTER = "forecaster"  # its name among the predictors
 BAND = 0.9  # share of fits that a drawn interval should hold
@@ -63,9 +62,7 @@ def write(
         "Training": page.definitions(settings),
         "What the numbers mean": READING,
     }
-    path = run_dir / "report.html"
-    places.write_atomically(path, page.assemble(title, values, sections).encode())
-    return path
+    return page.write(run_dir, title, values, sections)
 
 
 def tiles(

@@ -35,9 +35,22 @@ class Drawing(NamedTuple):
     draw: Callable[[], Figure]
 
 
-def assemble(title: str, values: Mapping[str, str], sections: Mapping[str, str]) -> str:
-    """The whole page: title, tiles of `values`, and the sections (heading -> HTML) with content."""
-    return _PAGE.format(
+def write(
+    run_dir: pathlib.Path, title: str, values: Mapping[str, str], sections: Mapping[str, str]
+) -> pathlib.Path:
+    """Leaves a page as `report.html`.
+
+    Args:
+        run_dir: the folder it goes to.
+        title: of the page.
+        values: of its tiles, by what stands under them.
+        sections: heading -> HTML; those without content are left out.
+
+    Returns:
+        Where it is.
+    """
+    path = run_dir / "report.html"
+    text = _PAGE.format(
         title=html.escape(title),
         style=_STYLE,
         tiles=_tiles(values),
@@ -47,6 +60,8 @@ def assemble(title: str, values: Mapping[str, str], sections: Mapping[str, str])
             if body
         ),
     )
+    places.write_atomically(path, text.encode())
+    return path
 
 
 def to_8bit(image: np.ndarray) -> np.ndarray:

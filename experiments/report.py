@@ -90,10 +90,7 @@ def write_report(
         "Settings": page.definitions(settings),
         "The table behind this page": page.READING,
     }
-    path = run_dir / "report.html"
-    tiles = headline(table, fitted, settings, progress)
-    places.write_atomically(path, page.assemble(title, tiles, sections).encode())
-    return path
+    return page.write(run_dir, title, headline(table, fitted, settings, progress), sections)
 
 
 def headline(

@@ -74,7 +74,6 @@ def write(run_dir: Path) -> Path:
         "Settings": page.definitions(_settings(run_dir, manifest)),
         "What the numbers mean": READING,
     }
-    text = page.assemble("Which network made a picture?", tiles(predictions), sections)
     records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
     results = {
         "format": sr_attribution_files.FORMAT,
@@ -85,9 +84,7 @@ def write(run_dir: Path) -> Path:
     places.write_atomically(
         run_dir / sr_attribution_files.RESULTS, json.dumps(results, indent=1).encode()
     )
-    path = run_dir / "report.html"
-    places.write_atomically(path, text.encode())
-    return path
+    return page.write(run_dir, "Which network made a picture?", tiles(predictions), sections)
 
 
 def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> Tables:

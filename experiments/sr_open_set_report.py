@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from experiments import figures, page
 from experiments.figures import MARKERS, PALETTE
 from experiments.page import Drawing
-from jaxfleet import places
 from jaxsr import open_set
 
 CURVE_SCORE = "probability"  # that the curves are of
@@ -49,10 +48,7 @@ def write(
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
     }
-    text = page.assemble("Networks that were never learnt", tiles(by_kind), sections)
-    path = run_dir / "report.html"
-    places.write_atomically(path, text.encode())
-    return path
+    return page.write(run_dir, "Networks that were never learnt", tiles(by_kind), sections)
 
 
 def kind_of(unseen: str) -> str:

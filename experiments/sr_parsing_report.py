@@ -64,12 +64,8 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
         "Settings": page.definitions({name: value for name, value in facts.items() if value != ""}),
         "What the numbers mean": READING,
     }
-    path = run_dir / "report.html"
-    text = page.assemble(
-        "How was the network built that made this picture?", tiles(predictions, measured), sections
-    )
-    places.write_atomically(path, text.encode())
-    return path
+    title = "How was the network built that made this picture?"
+    return page.write(run_dir, title, tiles(predictions, measured), sections)
 
 
 def tiles(predictions: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from experiments import figures, page
 from experiments.figures import MARKERS, PALETTE
 from experiments.page import Drawing
-from jaxfleet import places
 from jaxsr import perturbations
 
 _LEARNED = {"clean": "", "perturbed": ", trained on perturbed"}
@@ -35,10 +34,7 @@ def write(run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object]) ->
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
     }
-    text = page.assemble("Fingerprints after perturbations", tiles(table), sections)
-    path = run_dir / "report.html"
-    places.write_atomically(path, text.encode())
-    return path
+    return page.write(run_dir, "Fingerprints after perturbations", tiles(table), sections)
 
 
 def tiles(table: pd.DataFrame) -> dict[str, str]:

@@ -73,10 +73,9 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
         "Settings": page.definitions(_settings(run_dir, table.manifest)),
         "What the numbers mean": READING,
     }
-    path = run_dir / "report.html"
-    text = page.assemble("A zoo of super-resolution networks", tiles(frame, measured), sections)
-    places.write_atomically(path, text.encode())
-    return path
+    return page.write(
+        run_dir, "A zoo of super-resolution networks", tiles(frame, measured), sections
+    )
 
 
 def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
