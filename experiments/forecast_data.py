@@ -102,9 +102,18 @@ class FitTable:
         pictures = self.frame.drop_duplicates("picture").sort_values("picture")
         numbers = self.described[pictures["picture"]].T
         pictures = pictures[_KEY].assign(**dict(zip(descriptors.NAMES, numbers, strict=True)))
-        for name, table in ((FITS, fits), (PICTURES, pa.Table.from_pandas(pictures))):
+        described = pa.Table.from_pandas(pictures, preserve_index=False)
+        # Neighbouring floats share their high bytes: those of a column go together.
+        for name, table, split in ((FITS, fits, ()), (PICTURES, described, descriptors.NAMES)):
             buffer = io.BytesIO()
-            pq.write_table(table, buffer, compression="zstd", compression_level=19)
+            pq.write_table(
+                table,
+                buffer,
+                compression="zstd",
+                compression_level=19,
+                use_dictionary=not split,
+                use_byte_stream_split=list(split),
+            )
             places.write_atomically(folder / name, buffer.getvalue())
 
 

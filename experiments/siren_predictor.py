@@ -67,9 +67,9 @@ class PredictorConfig:
         metadata={"help": "How the collections made squares of them.", "choices": sources.FITS},
     )
     members: int = field(
-        default=4, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
+        default=3, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
     )
-    steps: int = field(default=1000, metadata={"help": "Updates.", "lower": 20})
+    steps: int = field(default=1500, metadata={"help": "Updates.", "lower": 20})
     batch_pictures: int = field(default=32, metadata={"help": "In a batch.", "lower": 1})
     batch_fits: int = field(
         default=64, metadata={"help": "Of each picture in a batch.", "lower": 1}

@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 from flax import nnx
 
-from jaxfleet import places
+from jaxfleet import fleet, places
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.network import Shape
@@ -69,6 +69,11 @@ class Trained:
         low, high = self.scaling.bounds(axes)
         return _by_name(low[0]), _by_name(high[0])
 
+    @functools.cached_property
+    def _ready(self) -> Any:
+        """The parameters as the compiled programs take them: float32, on the device."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), self.params)
+
     def look(self, described: np.ndarray, thumbnails: np.ndarray) -> Array:
         """All that depends on the pictures alone: [members, P, width + products].
 
@@ -76,7 +81,7 @@ class Trained:
             described: [P, D] descriptors.
             thumbnails: [P, S, S, 3] uint8.
         """
-        return _programs(self.shape)[0](self.params, self.scaling.pictures(described), thumbnails)
+        return _programs(self.shape)[0](self._ready, self.scaling.pictures(described), thumbnails)
 
     def ask(
         self, looks: Array, described: np.ndarray, rows: np.ndarray, iterations: np.ndarray
@@ -102,7 +107,7 @@ class Trained:
             if looks.shape[1] > 1:
                 pad = ((0, 0), (0, size - count), (0, 0))
                 seen = jnp.pad(looks[:, part], pad)
-            means, stds = _programs(self.shape)[1](self.params, seen, some)
+            means, stds = _programs(self.shape)[1](self._ready, seen, some)
             mean[part], std[part] = np.asarray(means)[:count], np.asarray(stds)[:count]
         constant_db = described[..., inputs.CONSTANT]
         excess = DB_PER_RANGE * self.excess(encoded).max(-1) + self.strangeness(described)
@@ -200,27 +205,22 @@ def _leaves(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
 
 
-def _widened(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
-
-
 @functools.cache
 def _programs(shape: Shape) -> tuple[Any, Any]:
     """Compiled: (params, described, thumbnails) -> looks; (params, looks, fits) -> mean, std."""
     definition = training.graph(shape)
+    options = fleet.compiler_options(jax.default_backend())
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options)
     def look(params: Any, described: Array, thumbnails: Array) -> Array:
         pictures = training.to_float(thumbnails)
         return jax.vmap(lambda own: nnx.merge(definition, own).pictures(described, pictures))(
-            _widened(params)
+            params
         )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=options)
     def ask(params: Any, looks: Array, fits: Array) -> tuple[Array, Array]:
-        answers = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(
-            _widened(params), looks
-        )
+        answers = jax.vmap(lambda own, x: nnx.merge(definition, own)(x, fits))(params, looks)
         means, stds = (x.reshape(-1, len(fits)) for x in answers)
         mean = means.mean(0, keepdims=True)  # of the mixture of all of them, and so its variance
         variance = jnp.mean(jnp.square(stds) + jnp.square(means - mean), 0)

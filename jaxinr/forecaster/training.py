@@ -149,8 +149,8 @@ class Recipe:
         shape: of the network.
     """
 
-    members: int = 4
-    steps: int = 1000
+    members: int = 3
+    steps: int = 1500
     pictures: int = 32
     fits: int = 64
     learning_rate: float = 2e-3
