@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,11 +26,14 @@ import optax
 import jaxinr
 from experiments import plain_vmap
 from jaxfleet import photos, places, store
+from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
 ENGINES = ("jaxinr.fit", "plain vmap", "torch loop")
 PARTS = ("shapes", "scaling", "mixed")
+OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # accelerator_benchmark has them
+Answer = TypeVar("Answer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +83,40 @@ class BenchmarkConfig:
         default=PARTS,
         metadata={
             "help": "shapes: the six shapes against the baselines; scaling: cost per fit and "
-            "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart.",
-            "choices": PARTS,
+            "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart. Only where "
+            "asked for: accelerator: every engine on this device against its own limits, and the "
+            "hours of the collection; accelerator_tiles: the best block and group; agreement: "
+            "the PSNR of one run's networks against another's.",
+            "choices": (*PARTS, *OTHER_PARTS),
         },
     )
     seconds: float = field(
-        default=6.0, metadata={"help": "Aimed at for each measurement.", "lower": 0.1}
+        default=6.0,
+        metadata={
+            "help": "Aimed at for each measurement; on an accelerator no more than one.",
+            "lower": 0.1,
+        },
     )
     rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+    minutes: float = field(
+        default=9.0,
+        metadata={
+            "help": "Of --part=accelerator and accelerator_tiles: nothing is begun later.",
+            "lower": 0.0,
+        },
+    )
+    first_run: str = field(
+        default="", metadata={"help": "Of --part=agreement: run directory of a grid of SIRENs."}
+    )
+    second_run: str = field(
+        default="",
+        metadata={"help": "Of --part=agreement: another run of the same plan, or a share of it."},
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses runs that are not named."""
+        if "agreement" in self.part and not (self.first_run and self.second_run):
+            raise InputError("--part=agreement needs --first_run and --second_run.")
 
 
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
@@ -96,16 +125,18 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     `benchmark.json` lists rows {shape, engine, pixel_steps_per_s, gflop_per_s, ratio_to_plain_vmap,
     ratio_to_torch, share_of_matmul}; `benchmark_extra.json` holds the other parts and the machine.
     """
-    texts, extra = [], store.environment()
+    texts: list[str] = []
+    extra: dict[str, Any] = {}
     for part in dict.fromkeys(config.part):
-        rows = _alone({"shapes": shapes, "scaling": scaling, "mixed": mixed}[part], config)
+        rows = alone({"shapes": shapes, "scaling": scaling, "mixed": mixed}[part], config)
         texts.append(markdown(rows))
         if part == "shapes":
             texts.append(_summary(rows))
-            _save(run_dir / "benchmark.json", rows)
+            save(run_dir / "benchmark.json", rows)
         else:
             extra[part] = rows
-    _save(run_dir / "benchmark_extra.json", extra)
+    # Only now: a process that has looked at a GPU keeps its memory from the parts.
+    save(run_dir / "benchmark_extra.json", store.environment() | extra)
     return "\n\n".join(texts)
 
 
@@ -138,7 +169,7 @@ def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
 def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Cost per fit of 4 x 32 on 64 pictures of 128 x 128, and the process's peak memory."""
     del config
-    pictures = [_picture(128, 128, i) for i in range(64)]
+    pictures = [window(128, 128, i) for i in range(64)]
     rows: list[dict[str, Any]] = []
     for count in SCALING_NETWORKS:
         trials = [
@@ -159,7 +190,7 @@ def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
 def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Networks of many widths in one call, against each width in a call of its own."""
     del config
-    picture = _picture(64, 64, 0)
+    picture = window(64, 64, 0)
 
     def trials(widths: Sequence[int], num_iters: int) -> list[Trial]:
         return [
@@ -189,7 +220,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
         Trial(layer_size=shape.layer_size, num_layers=shape.num_layers, seed=i)
         for i in range(shape.networks)
     ]
-    pictures = [_picture(shape.height, shape.width, i) for i in range(shape.networks)]
+    pictures = [window(shape.height, shape.width, i) for i in range(shape.networks)]
     place = siren.points_of(jnp.arange(shape.pixels), shape.height, shape.width, "coin")
     points = np.asarray(place.T)
     targets = np.stack([p.reshape(-1, 3) for p in pictures]).astype(np.float32) / np.float32(255)
@@ -256,7 +287,7 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _picture(height: int, width: int, seed: int) -> np.ndarray:
+def window(height: int, width: int, seed: int) -> np.ndarray:
     """A window of a packaged photograph, [H, W, 3] uint8, mirrored where that is too small."""
     packaged = photos.load("packaged")
     pixels = packaged[seed % len(packaged)].pixels
@@ -264,9 +295,7 @@ def _picture(height: int, width: int, seed: int) -> np.ndarray:
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width]
 
 
-def _alone(
-    part: Callable[[BenchmarkConfig], list[dict[str, Any]]], config: BenchmarkConfig
-) -> list[dict[str, Any]]:
+def alone(part: Callable[[BenchmarkConfig], Answer], config: BenchmarkConfig) -> Answer:
     """Runs a part in a process of its own, so that memory and caches are its own."""
     cores = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
     context = multiprocessing.get_context("spawn")
@@ -302,5 +331,6 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _save(path: Path, content: Any) -> None:
+def save(path: Path, content: Any) -> None:
+    """Content as a JSON file."""
     places.write_atomically(path, json.dumps(content, indent=1).encode())

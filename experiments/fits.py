@@ -106,6 +106,8 @@ def make_works(
         coordinates=config.coordinates,
         log_every=config.log_every,
         shard=shard,
+        kernel=config.kernel,
+        products=config.products,
     )
     works = [
         _make_work(config, pictures, jobs, bucket, f"bucket-{number:03}")
@@ -247,7 +249,10 @@ def _entropy_bits(params: Params, weight_bits: int) -> float:
 
 def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
-    neutral = ("photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor")
+    neutral = ["photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor"]
+    # What a run of before there was a choice did, so that it goes on.
+    choices = {"kernel": "auto", "products": "float32"}
+    neutral += [name for name, first in choices.items() if getattr(config, name) == first]
     digest = hashlib.sha256()
     for photo in pictures:
         digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())

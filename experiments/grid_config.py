@@ -7,6 +7,7 @@ from jaxfleet import photos as sources
 from jaxfleet import plan
 from jaxfleet.errors import InputError
 from jaxinr import quantise, siren
+from jaxinr.kernels import choice
 
 # Axes of the grid: whether whole numbers, the least and the greatest value.
 AXES: dict[str, tuple[bool, float, float]] = {
@@ -150,6 +151,27 @@ class GridConfig:
             "group": "Run",
             "help": "Minutes of work that a kill may cost at most.",
             "lower": 0,
+        },
+    )
+    kernel: str = field(
+        default="auto",
+        metadata={
+            "help": "xla: the portable program, on any device; pallas: a fused kernel, which keeps "
+            "activations on the chip of a GPU (up to 128 units a layer; slow on a CPU, which "
+            "interprets it); auto: the faster of the two where both were timed. What pallas cannot "
+            "train, xla does, and one line on standard error says why. Results agree up to "
+            "rounding.",
+            "choices": choice.KERNELS,
+        },
+    )
+    products: str = field(
+        default="float32",
+        metadata={
+            "help": "Of the matrices of hidden layers, in training: float32; tf32 or bfloat16, "
+            "which round the factors to 11 or 8 bits for the tensor cores of a GPU, faster at a "
+            "cost in PSNR. Sums, sines, the first and the last layer stay float32, and so does the "
+            "decoded picture. On a CPU tf32 is float32, and bfloat16 slow.",
+            "choices": siren.PRODUCTS,
         },
     )
     shard: int | None = field(

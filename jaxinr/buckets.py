@@ -14,6 +14,7 @@ import numpy as np
 from jaxfleet import plan, trainer
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import siren
+from jaxinr.kernels import choice, fused
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
 from jaxinr.trial import Trial, flops_per_pixel
 
@@ -50,7 +51,11 @@ def seconds_per_pixel(width: int, num_layers: int) -> float:
 
 
 def line_up(
-    trials: Sequence[Trial], sizes: Sequence[tuple[int, int]], *, platform: str
+    trials: Sequence[Trial],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    platform: str,
+    kernel: str = "auto",
 ) -> tuple[list[tuple[tuple[int, int, int], int]], np.ndarray]:
     """The line of all trials that shards cut, in the order of their programs.
 
@@ -58,6 +63,7 @@ def line_up(
         trials: what to fit.
         sizes: (height, width) of each trial's picture.
         platform: "cpu", "gpu" or "tpu".
+        kernel: see `make_buckets`.
 
     Returns:
         ((num_layers, padded width, padded pixels), index of a trial) for each, and [N] their rough
@@ -65,16 +71,23 @@ def line_up(
     """
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
-    families: dict[tuple[int, int], list[int]] = defaultdict(list)
+    chosen = [choice.choose(kernel, platform, t.num_layers, t.layer_size) for t in trials]
+    least = [
+        fused.padded_width(trial.layer_size) if used == "pallas" else trial.layer_size
+        for trial, used in zip(trials, chosen, strict=True)
+    ]
+    families: dict[tuple[str, int, int], list[int]] = defaultdict(list)
     # Families are counted in the least block of all widths, so that no width is left out of one.
-    block = min((tile(trial.layer_size, platform)[1] for trial in trials), default=1)
+    tiles = (tile(width, platform, used) for width, used in zip(least, chosen, strict=True))
+    block = min((block for _, block in tiles), default=1)
     for job, trial in enumerate(trials):
-        families[trial.num_layers, padded_pixels(int(pixels[job]), block)].append(job)
+        padded_count = padded_pixels(int(pixels[job]), block)
+        families[chosen[job], trial.num_layers, padded_count].append(job)
     members: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for (num_layers, _), jobs in families.items():
+    for (used, num_layers, _), jobs in families.items():
         work_at: dict[int, float] = defaultdict(float)
         for job in jobs:
-            work_at[trials[job].layer_size] += work[job]
+            work_at[least[job]] += work[job]
 
         def seconds(
             size: int, width: int, w: dict[int, float] = work_at, n: int = num_layers
@@ -83,8 +96,8 @@ def line_up(
 
         padded = plan.partition(sorted(work_at), seconds, COMPILE_SECONDS)
         for job in jobs:
-            width = padded[trials[job].layer_size]
-            block = tile(width, platform)[1]
+            width = padded[least[job]]
+            block = tile(width, platform, used)[1]
             members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
     line = [(key, job) for key, jobs in members.items() for job in jobs]
     return line, np.array([work[job] * seconds_per_pixel(key[1], key[0]) for key, job in line])
@@ -99,6 +112,8 @@ def make_buckets(
     coordinates: str = "coin",
     log_every: int = 10,
     shard: Shard = WHOLE,
+    kernel: str = "auto",
+    products: str = "float32",
 ) -> list[Bucket]:
     """Buckets of trials, heaviest first.
 
@@ -112,8 +127,10 @@ def make_buckets(
         coordinates: see `siren.points_of`.
         log_every: iterations between the entries of a history.
         shard: which share of the trials to bucket.
+        kernel: one of `choice.KERNELS`; a bucket's program says what became of it.
+        products: one of `siren.PRODUCTS`.
     """
-    line, costs = line_up(trials, sizes, platform=platform)
+    line, costs = line_up(trials, sizes, platform=platform, kernel=kernel)
     pixel_steps = np.array([h * w for h, w in sizes]) * np.array(
         [trial.num_iters for trial in trials], float
     )
@@ -124,7 +141,9 @@ def make_buckets(
         shares[key].append(job)
     buckets = []
     for (num_layers, width, padded_count), jobs in shares.items():
-        group, block = tile(width, platform)
+        # Widths that pad to one another are of one kernel, so the padded width tells which.
+        used = choice.choose(kernel, platform, num_layers, width)
+        group, block = tile(width, platform, used)
         # The group is that of the whole: with another one, XLA sums in another order.
         group, slots_per_shard = trainer.layout(
             whole[num_layers, width, padded_count], shards, group
@@ -142,6 +161,8 @@ def make_buckets(
             group=group,
             coordinates=coordinates,
             log_every=log_every,
+            kernel=used,
+            products=products,
         )
         flops = sum(
             pixel_steps[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs

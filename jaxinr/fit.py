@@ -20,6 +20,7 @@ from jaxfleet import images as measures
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren
+from jaxinr.kernels import choice
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
@@ -133,6 +134,8 @@ def fit(
     initial_params: Sequence[Any] | None = None,
     target_psnr_db: float | Sequence[float] | None = None,
     progress: bool = False,
+    kernel: str = "auto",
+    products: str = "float32",
 ) -> Fits:
     """Fits one SIREN to each image by full-batch Adam, all of them side by side.
 
@@ -150,6 +153,9 @@ def fit(
             in place of the seed.
         target_psnr_db: a network that reaches it stops; one number, or one for each trial.
         progress: show a progress display on standard error.
+        kernel: "xla"; "pallas", the fused kernel for GPUs, where it can be; or "auto", the faster.
+        products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
+            which cost quality. Sums and all else are float32.
 
     Raises:
         TypeError: if an image is neither uint8 nor float.
@@ -166,6 +172,8 @@ def fit(
         raise ValueError(f"log_every must be at least 1; got {log_every}.")
     _check_choice("coordinates", coordinates, siren.COORDINATES)
     _check_choice("bias_init", bias_init, siren.BIAS_INITS)
+    _check_choice("kernel", kernel, choice.KERNELS)
+    _check_choice("products", products, siren.PRODUCTS)
     images = list(images)  # of an array: views, which keep their identity from here on
     first, picture_of = _unique(images)
     pictures = [_checked(images[i], i) for i in first]
@@ -180,6 +188,8 @@ def fit(
         platform=jax.local_devices()[0].platform,
         coordinates=coordinates,
         log_every=log_every,
+        kernel=kernel,
+        products=products,
     )
     target_loss = None
     if target_psnr_db is not None:

@@ -14,17 +14,22 @@ import numpy as np
 from jax import Array, lax
 
 from jaxinr import siren
+from jaxinr.kernels import fused
 from jaxinr.siren import Params
 
 # Group and block by padded width that keep the activations of a step in a 2 MB second-level cache:
 # the best of about five each, timed on the shapes of experiments/benchmark.py on two cores.
 _TILES = {8: (8, 1024), 16: (8, 256), 24: (4, 512), 32: (4, 256), 64: (2, 256), 128: (2, 256)}
-_ACCELERATOR_BLOCK = 1 << 14
+_ACCELERATOR_BLOCK = 1 << 12  # by reasoning: a picture of 64 x 64 pixels fills one
+# For the fused kernel: one launch trains a group, and keeps nothing of a block outside the chip.
+_FUSED_TILE = (512, 1024)
 
 
 @functools.cache
-def tile(width: int, platform: str) -> tuple[int, int]:
+def tile(width: int, platform: str, kernel: str = "xla") -> tuple[int, int]:
     """(networks in a group, pixels in a block) for networks padded to `width` units."""
+    if kernel == "pallas":
+        return _FUSED_TILE
     if platform != "cpu":
         return 64, _ACCELERATOR_BLOCK
     return _TILES[max((w for w in _TILES if w <= width), default=8)]
@@ -56,6 +61,9 @@ class SirenProgram:
 
     The fleet's `hyper` holds, beside its own entries: w0_initial, w0, image (an index into the
     pictures), height, width; the `data` are pictures from `pack`, uint8 or float32.
+
+    `kernel` is "xla" or "pallas" (see `kernels.fused`, which has sizes of its own); `products` is
+    one of `siren.PRODUCTS`. Results are float32 always.
     """
 
     num_layers: int
@@ -66,9 +74,16 @@ class SirenProgram:
     coordinates: str = "coin"
     log_every: int = 10
     max_logs: int = 64
+    kernel: str = "xla"
+    products: str = "float32"
 
     def prepare(self, hyper: dict[str, Array], data: Array) -> dict[str, Array]:
-        """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B]."""
+        """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B].
+
+        The fused kernel makes its points itself: for it, target [G, K, 3, B] alone.
+        """
+        if self.kernel == "pallas":
+            return {"target": data[hyper["image"]]}
         index = jnp.arange(self.blocks * self.block, dtype=jnp.int32)
 
         def one(height: Array, width: Array) -> tuple[Array, Array]:
@@ -87,12 +102,14 @@ class SirenProgram:
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
     ) -> tuple[Array, Params]:
         """Mean squared error over pixels and channels [G], and its gradient, block by block."""
+        if self.kernel == "pallas":
+            return self._fused(params, hyper, batch["target"])
         scale = 1.0 / (3.0 * (hyper["height"] * hyper["width"]).astype(jnp.float32))
 
         def block_loss(params: Params, block: dict[str, Array]) -> tuple[Array, Array]:
             def one(params, w0_initial, w0, block, scale):  # type: ignore[no-untyped-def]
-                colours = siren.apply(params, w0_initial, w0, block["points"])
-                error = jnp.where(block["inside"][None], colours - _unit(block["target"]), 0.0)
+                colours = siren.apply(params, w0_initial, w0, block["points"], self.products)
+                error = jnp.where(block["inside"][None], colours - siren.unit(block["target"]), 0.0)
                 return jnp.sum(error * error) * scale
 
             losses = jax.vmap(one)(params, hyper["w0_initial"], hyper["w0"], block, scale)
@@ -105,21 +122,39 @@ class SirenProgram:
         nothing = (jnp.zeros_like(scale), jax.tree.map(jnp.zeros_like, params))
         return lax.scan(add, nothing, batch)[0]
 
+    def _fused(
+        self, params: Params, hyper: dict[str, Array], target: Array
+    ) -> tuple[Array, Params]:
+        """The same by the fused kernel; a CPU interprets it."""
+        run = functools.partial(
+            fused.loss_and_gradient, coordinates=self.coordinates, products=self.products
+        )
+        names = ("w0_initial", "w0", "height", "width")
+        return lax.platform_dependent(
+            params,
+            *[hyper[name] for name in names],
+            target,
+            cpu=functools.partial(run, interpret=True),
+            default=run,
+        )
+
     def result(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
         """The pictures as a viewer gets them: [G, K * B, 3] uint8."""
 
-        def picture(block: dict[str, Array]) -> Array:
-            colours = jax.vmap(siren.apply)(
-                params, hyper["w0_initial"], hyper["w0"], block["points"]
+        def points_of(index: Array) -> Array:
+            return jax.vmap(siren.points_of, in_axes=(None, 0, 0, None))(
+                index, hyper["height"], hyper["width"], self.coordinates
             )
+
+        def picture(points: Array) -> Array:
+            colours = jax.vmap(siren.apply)(params, hyper["w0_initial"], hyper["w0"], points)
             return jnp.round(jnp.clip(colours, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
-        blocks = lax.map(picture, batch)
+        if self.kernel == "pallas":
+            index = jnp.arange(self.blocks * self.block, dtype=jnp.int32)
+            blocks = lax.map(
+                lambda block: picture(points_of(block)), index.reshape(self.blocks, self.block)
+            )
+        else:
+            blocks = lax.map(picture, batch["points"])
         return blocks.transpose(1, 0, 3, 2).reshape(self.group, -1, 3)
-
-
-def _unit(target: Array) -> Array:
-    """Colours in [0, 1] float32 from uint8 or float32."""
-    if target.dtype == jnp.uint8:
-        return target.astype(jnp.float32) * (1.0 / 255.0)
-    return target

@@ -8,6 +8,7 @@ sin(0) = 0, its gradients are zero and Adam leaves them there, so padding needs 
 Source: Dupont et al., COIN (2021), and its code; Sitzmann et al., SIREN (2020).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -24,25 +25,41 @@ Params = tuple[dict[str, Any], ...]  # of jax or numpy arrays
 COORDINATES = ("coin", "symmetric", "centers")
 BIAS_INITS = ("coin", "zero")
 
+# How the products of hidden layers are made; sums are float32 in all. The first layer, whose inputs
+# are coordinates, the last layer and all that is not a product stay float32.
+PRODUCTS = ("float32", "tf32", "bfloat16")
+# Precision.HIGH is TF32 on a GPU; HIGHEST never is. On a CPU both are float32.
+PRECISION = {
+    "float32": lax.Precision.HIGHEST,
+    "tf32": lax.Precision.HIGH,
+    "bfloat16": lax.Precision.HIGHEST,  # of operands that are bfloat16
+}
+
 # sin(pi r) = r S(r^2) and cos(pi r) = C(r^2) on [-1/2, 1/2]: minimax fits (Lawson's iteration,
 # float64), absolute errors 3.3e-9 and 4.7e-8.
-_SINE = (3.1415925799, -5.1677068696, 2.5500312203, -0.598044217, 0.0772182142)
-_COSINE = (0.9999999534, -4.9347928441, 4.0584115622, -1.3318775258, 0.2196907646)
+SINE = (3.1415925799, -5.1677068696, 2.5500312203, -0.598044217, 0.0772182142)
+COSINE = (0.9999999534, -4.9347928441, 4.0584115622, -1.3318775258, 0.2196907646)
 _PARITY_SHIFT = 1.5 * 2.0**23  # added to an integer k, leaves k's parity in the lowest bit
 
 
 def _reduce(x: Array) -> tuple[Array, Array]:
     """X = k + r: r in [-1/2, 1/2], exact, and the sign bit of (-1)^k as uint32."""
     k = jnp.round(x)
-    parity = lax.bitcast_convert_type(k + _PARITY_SHIFT, jnp.uint32)
-    return x - k, parity << jnp.uint32(31)
+    return x - k, sign_of(k)
 
 
-def _flip(x: Array, sign: Array) -> Array:
+def sign_of(k: Array) -> Array:
+    """The sign bit of (-1)^k as uint32, of float32 whole numbers up to 2^22."""
+    return lax.bitcast_convert_type(k + _PARITY_SHIFT, jnp.uint32) << 31
+
+
+def flip(x: Array, sign: Array) -> Array:
+    """Float32 `x` with its sign turned where `sign`, from `sign_of`, says so."""
     return lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.uint32) ^ sign, jnp.float32)
 
 
-def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
+def polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """coefficients[0] + coefficients[1] x + ..., by Horner's rule."""
     value = jnp.full_like(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         value = value * x + coefficient
@@ -58,56 +75,80 @@ def sinpi(x: Array) -> Array:
     is the matching polynomial cosine.
     """
     r, sign = _reduce(x)
-    return _flip(r * _polynomial(_SINE, r * r), sign)
+    return flip(r * polynomial(SINE, r * r), sign)
 
 
 def _sinpi_backward(x: Array, cotangent: Array) -> tuple[Array]:
     r, sign = _reduce(x)
-    return (cotangent * _flip(_polynomial([math.pi * c for c in _COSINE], r * r), sign),)
+    return (cotangent * flip(polynomial([math.pi * c for c in COSINE], r * r), sign),)
 
 
 sinpi.defvjp(lambda x: (sinpi(x), x), _sinpi_backward)
 
 
-@jax.custom_vjp
-def affine(weight: Array, bias: Array, inputs: Array) -> Array:
-    """Weight @ inputs + bias: [O, I], [O], [I, P] -> [O, P].
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def affine(weight: Array, bias: Array, inputs: Array, products: str = "float32") -> Array:
+    """Weight @ inputs + bias: [O, I], [O], [I, P] -> [O, P]; all products as `products` says.
 
     The bias gradient is a product with ones: a sum over the contiguous axis is several times
-    slower on CPUs.
+    slower on CPUs. It is float32 always.
     """
-    return weight @ inputs + bias[:, None]
+    return _contract("oi,ip->op", weight, inputs, products) + bias[:, None]
 
 
-def _affine_forward(weight: Array, bias: Array, inputs: Array) -> tuple[Array, Any]:
-    return affine(weight, bias, inputs), (weight, inputs)
+def _affine_forward(weight: Array, bias: Array, inputs: Array, products: str) -> tuple[Array, Any]:
+    return affine(weight, bias, inputs, products), (weight, inputs)
 
 
-def _affine_backward(saved: Any, cotangent: Array) -> tuple[Array, Array, Array]:
+def _affine_backward(products: str, saved: Any, cotangent: Array) -> tuple[Array, Array, Array]:
     weight, inputs = saved
+    ones = jnp.ones(cotangent.shape[1], cotangent.dtype)
     return (
-        _outer(cotangent, inputs),
-        cotangent @ jnp.ones(cotangent.shape[1], cotangent.dtype),
-        weight.T @ cotangent,
+        _outer(cotangent, inputs, products),
+        jnp.matmul(cotangent, ones, precision=lax.Precision.HIGHEST),
+        _contract("io,op->ip", weight.T, cotangent, products),
     )
 
 
-def _outer(a: Array, b: Array) -> Array:
+def _outer(a: Array, b: Array, products: str) -> Array:
     """[A, P], [B, P] -> [A, B], summed over P. XLA repacks the second factor: the smaller one."""
     if a.shape[0] < b.shape[0]:
-        return jnp.einsum("bp,ap->ba", b, a).T
-    return jnp.einsum("ap,bp->ab", a, b)
+        return _contract("bp,ap->ba", b, a, products).T
+    return _contract("ap,bp->ab", a, b, products)
+
+
+def _contract(equation: str, a: Array, b: Array, products: str) -> Array:
+    """A product of two float32 matrices, float32."""
+    a, b = operand(a, products), operand(b, products)
+    return jnp.einsum(
+        equation, a, b, precision=PRECISION[products], preferred_element_type=jnp.float32
+    )
+
+
+def operand(x: Array, products: str) -> Array:
+    """A float32 matrix as a product takes it; goes with `PRECISION`."""
+    return x.astype(jnp.bfloat16) if products == "bfloat16" else x
 
 
 affine.defvjp(_affine_forward, _affine_backward)
 
 
-def apply(params: Params, w0_initial: Array | float, w0: Array | float, points: Array) -> Array:
-    """The picture's colours at some points: [2, P] (row, column) -> [3, P], not clipped."""
+def apply(
+    params: Params,
+    w0_initial: Array | float,
+    w0: Array | float,
+    points: Array,
+    products: str = "float32",
+) -> Array:
+    """The picture's colours at some points: [2, P] (row, column) -> [3, P], not clipped.
+
+    `products` is one of `PRODUCTS`.
+    """
     features = points
     for depth, layer in enumerate(params[:-1]):
         omega = (w0_initial if depth == 0 else w0) * (1.0 / math.pi)
-        features = sinpi(affine(omega * layer["weight"], omega * layer["bias"], features))
+        kind = "float32" if depth == 0 else products
+        features = sinpi(affine(omega * layer["weight"], omega * layer["bias"], features, kind))
     return affine(params[-1]["weight"], params[-1]["bias"], features)
 
 
@@ -147,15 +188,29 @@ def points_of(index: Array, height: Array | int, width: Array | int, coordinates
     landscape picture go past 1; `symmetric` maps each axis to [-1, 1]; `centers` puts pixels at the
     centres of equal cells of [-1, 1]. Exact for pictures below 2^23 pixels.
     """
-    height, width = jnp.float32(height), jnp.float32(width)
+    rows, columns = jnp.float32(height), jnp.float32(width)
     place = index.astype(jnp.float32)
-    row = jnp.floor((place + 0.5) / width)
-    column = place - row * width
+    row = jnp.floor((place + 0.5) / columns)
+    column = place - row * columns
+    return jnp.stack(spread(row, column, rows, columns, coordinates))
+
+
+def spread(
+    row: Array, column: Array, height: Array, width: Array, coordinates: str
+) -> tuple[Array, Array]:
+    """Rows and columns, counted from 0, as the coordinates of `points_of`; all float32."""
     if coordinates == "centers":
-        return jnp.stack([(2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0])
+        return (2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0
     last_row = jnp.maximum(height - 1.0, 1.0)
     last_column = last_row if coordinates == "coin" else jnp.maximum(width - 1.0, 1.0)
-    return jnp.stack([2.0 * (row / last_row - 0.5), 2.0 * (column / last_column - 0.5)])
+    return 2.0 * (row / last_row - 0.5), 2.0 * (column / last_column - 0.5)
+
+
+def unit(colours: Array) -> Array:
+    """Colours in [0, 1] float32 from uint8 or float32."""
+    if colours.dtype == jnp.uint8:
+        return colours.astype(jnp.float32) * (1.0 / 255.0)
+    return colours
 
 
 def pad(params: Any, padded_size: int) -> Params:

@@ -4,12 +4,19 @@
 
 prints the table and leaves `benchmark.json` in the run directory. About fifteen minutes on two
 cores; --part=shapes alone about seven. `pip install torch` adds the PyTorch rows.
+
+    python launch/benchmark.py --part=accelerator --run_dir=runs/accelerator
+
+measures a GPU or TPU within ten minutes: its limits, every engine against them and against plain
+vmap, what TF32 and bfloat16 cost in dB, and the hours of the collection of 300,000 networks.
+--part=accelerator_tiles tries the blocks and groups of the portable path. --part=agreement compares
+the PSNR of two runs of one plan, such as a GPU's and a CPU's.
 """
 
-from experiments import benchmark
+from experiments import accelerator_benchmark, benchmark
 from launch import flagdefs
 
 CONFIG = benchmark.BenchmarkConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, benchmark.run)
+    flagdefs.run(CONFIG, accelerator_benchmark.run)

@@ -10,8 +10,8 @@ from PIL import Image
 
 import jaxfleet
 import jaxinr
-from experiments import siren_grid
-from experiments.siren_grid import GridConfig, make_jobs
+from experiments import fits, siren_grid
+from experiments.siren_grid import GridConfig, make_jobs, make_works
 from jaxfleet import executors, places
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -61,6 +61,24 @@ def test_repeated_networks_differ_in_all_but_their_architecture():
 def test_repeats_belong_to_a_sample():
     with pytest.raises(InputError, match="--num_repeats needs --sampling=random"):
         GridConfig(num_repeats=3)
+
+
+# ---------------------------------------------------------------------------- kernel and products
+
+
+def test_kernel_and_products_reach_the_programs():
+    config = dataclasses.replace(SAMPLE, kernel="pallas", products="tf32")
+    programs = [
+        bucket.program for bucket, _ in make_works(config, PHOTOS, make_jobs(config, PHOTOS))
+    ]
+    assert {(one.kernel, one.products, one.width) for one in programs} == {("pallas", "tf32", 16)}
+
+
+def test_kernel_and_products_define_a_run_only_where_they_are_not_the_first_choice():
+    facts = fits._facts(SAMPLE, PHOTOS)
+    assert not {"kernel", "products"} & set(facts)  # as in runs of before there was a choice
+    other = fits._facts(dataclasses.replace(SAMPLE, kernel="xla", products="bfloat16"), PHOTOS)
+    assert other == facts | {"kernel": "xla", "products": "bfloat16"}
 
 
 # ---------------------------------------------------------------------------- object stores

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxfleet.shards import WHOLE, Shard
-from jaxinr import Trial
+from jaxinr import Trial, siren
 from jaxinr.buckets import make_buckets
+from jaxinr.kernels import choice, fused
 from jaxinr.program import pack, padded_pixels
 from jaxinr.trial import flops_per_pixel
 
@@ -114,6 +115,33 @@ def test_options_reach_the_program():
         [Trial()], [(8, 8)], shards=1, platform="cpu", coordinates="centers", log_every=7
     )
     assert (bucket.program.coordinates, bucket.program.log_every) == ("centers", 7)
+
+
+@hypothesis.given(
+    jobs=trials_and_sizes,
+    platform=st.sampled_from(["cpu", "gpu", "tpu"]),
+    kernel=st.sampled_from(choice.KERNELS),
+    products=st.sampled_from(siren.PRODUCTS),
+)
+def test_programs_of_the_fused_kernel_have_its_sizes(jobs, platform, kernel, products):
+    trials, sizes = zip(*jobs, strict=True)
+    plan = make_buckets(
+        trials, sizes, shards=2, platform=platform, kernel=kernel, products=products
+    )
+    assert {bucket.program.products for bucket in plan} == {products}
+    wanted = "pallas" if kernel == "pallas" and platform != "tpu" else "xla"
+    for program in (bucket.program for bucket in plan):
+        assert program.kernel == wanted
+        if wanted == "pallas":
+            assert program.width in fused.WIDTHS
+            assert program.block % fused.tiling(program.num_layers, program.width).pixels == 0
+
+
+def test_wide_and_narrow_networks_part_where_their_kernels_do():
+    trials = [Trial(layer_size=w, num_layers=2, num_iters=1) for w in (100, 129, 120, 140)]
+    plan = make_buckets(trials, [(8, 8)] * 4, shards=1, platform="gpu", kernel="pallas")
+    found = {(b.program.kernel, b.program.width): b.jobs.tolist() for b in plan}
+    assert found == {("pallas", 128): [0, 2], ("xla", 140): [1, 3]}
 
 
 @hypothesis.given(jobs=trials_and_sizes, count=st.integers(1, 6), devices=st.sampled_from([1, 2]))

@@ -200,6 +200,51 @@ def test_gradient_of_the_program_against_finite_differences():
             np.testing.assert_array_equal(whole[n], real)  # no gradient outside the true width
 
 
+# ---------------------------------------------------------------------------- products
+
+
+def test_factors_of_hidden_layers_alone_are_rounded():
+    trial = Trial(layer_size=12, num_layers=2, seed=3)
+    params = siren.init(trial)
+    points = siren.points_of(jnp.arange(60), 6, 10, "coin")
+    omega = np.float32(30 / np.pi)
+    first, hidden, last = params
+    sine = siren.sinpi(siren.affine(omega * first["weight"], omega * first["bias"], points))
+    a, b = (jnp.asarray(x).astype(jnp.bfloat16) for x in (omega * hidden["weight"], sine))
+    half_turns = np.float64(a) @ np.float64(b) + omega * hidden["bias"][:, None]
+    expected = last["weight"] @ np.sin(np.pi * half_turns) + last["bias"][:, None]
+    colours = siren.apply(params, 30.0, 30.0, points, "bfloat16")
+    np.testing.assert_allclose(colours, expected, rtol=0, atol=2e-6)
+    exact = siren.apply(params, 30.0, 30.0, points)
+    assert np.abs(exact - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize("products", siren.PRODUCTS)
+def test_networks_without_hidden_products_are_float32_whatever_the_products(products):
+    params = siren.init(Trial(layer_size=12, num_layers=1, seed=3))
+    points = siren.points_of(jnp.arange(60), 6, 10, "coin")
+    np.testing.assert_array_equal(
+        siren.apply(params, 30.0, 30.0, points, products), siren.apply(params, 30.0, 30.0, points)
+    )
+
+
+def test_precision_of_every_product_is_stated():
+    trial = Trial(layer_size=16, num_layers=2)
+    points = jnp.zeros((2, 64))
+
+    def loss(params, products):
+        return jnp.sum(siren.apply(params, 30.0, 30.0, points, products))
+
+    for products, hidden in (("float32", "HIGHEST"), ("tf32", "HIGH"), ("bfloat16", "HIGHEST")):
+        gradient = jax.jit(jax.grad(loss), static_argnums=1)
+        text = gradient.lower(siren.init(trial), products).as_text()
+        dots = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+        assert not [line for line in dots if "DEFAULT" in line or "precision" not in line]
+        stated = [line.split("precision = [")[1].split("]")[0].split(", ") for line in dots]
+        assert [hidden, hidden] in stated
+        assert stated.count(["HIGH", "HIGH"]) == (3 if products == "tf32" else 0)
+
+
 # ---------------------------------------------------------------------------- init
 
 

@@ -48,7 +48,7 @@ def test_gradients_equal_those_of_xla(monkeypatch, shape, features, side, bytes_
 def test_bands_are_equal_parts_no_larger_than_asked_unless_one_row_is(monkeypatch, shape, bytes_):
     monkeypatch.setattr(convolution, "BAND_BYTES", bytes_)
     images, rows = convolution._band(shape, 3, 4)
-    assert shape[0] % images == 0 and shape[1] % rows == 0
+    assert (shape[0] % images, shape[1] % rows) == (0, 0)
     assert images == 1 or rows == shape[1]
     row = 9 * 4 * shape[2] * shape[3]
     assert images * rows * row <= max(bytes_, row)

@@ -1,0 +1,1 @@
+"""Kernels for accelerators, in Pallas, and which of them to use where."""
