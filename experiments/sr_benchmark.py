@@ -9,6 +9,7 @@ update, before it optimises, for every engine alike.
 import dataclasses
 import functools
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
@@ -168,6 +169,8 @@ def _compare(
     for _ in range(config.rounds):
         for name, measure in engines.items():
             rates[name] = max(rates[name], measure())
+    measured = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
+    sys.stderr.write(f"{case}, updates/s: {measured}\n")
     serial = rates.get(SERIAL)
     torch = rates.get(TORCH)
     return [

@@ -203,7 +203,7 @@ def _attributor(
         seed=task.parser.seed,
         validation=validation,
         progress=tell,
-        **config.options,
+        **task.options,
         **({} if shared is None else {"described": shared.of(task.train)}),
     )
     tell(1.0)

@@ -5,7 +5,7 @@ Letters: N pictures, K values.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Task:
         parser: what it predicts.
         model: name of the file of its attributor, which parsers may share.
         classes: what the attributor tells apart, values or networks.
+        options: of the method.
         train: pictures to learn from.
         validation: pictures for its validation; None if there is no photograph for it.
         test: pictures to parse.
@@ -37,6 +38,7 @@ class Task:
     parser: Parser
     model: str
     classes: tuple[str, ...]
+    options: Mapping[str, Any]
     train: PictureSet
     validation: PictureSet | None
     test: PictureSet
@@ -122,14 +124,16 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     validation = own.only(split="validation") if validates else None
     classes = parser.values if config.parser == "direct" else tuple(sorted(parser.trained))
     learned = own.index.loc[own.index["split"] != "test", ["network", "split", "file_checksum"]]
-    told = dict(parser.trained) if config.parser == "direct" else {}
-    followed = [config.method, config.options, config.crop_px, parser.seed, classes, told]
+    by_value = config.parser == "direct"
+    options = config.options(parser.predicted if by_value else "network")
+    told = dict(parser.trained) if by_value else {}
+    followed = [config.method, options, config.crop_px, parser.seed, classes, told]
     learned_from = _checksum([*followed, learned.to_numpy().tolist()])
     model = parser.name
     if config.parser == "networks":  # those of one subset share it
         model = f"networks-{parser.subset}-s{parser.seed}-{learned_from[:6]}"
     test = tested.only(network=tuple(parser.tested))
-    return Task(parser, model, classes, train, validation, test, learned_from)
+    return Task(parser, model, classes, options, train, validation, test, learned_from)
 
 
 def _checksum(followed: Sequence[Any]) -> str:
