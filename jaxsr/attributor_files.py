@@ -7,7 +7,6 @@ The metadata has one entry, `jaxsr.attributor`, JSON: version of the format, fac
 attributor, other facts, and a checksum of these and the arrays. Nothing in a file is ever run.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -64,25 +63,20 @@ def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and card of a file, checked to be whole."""
-    import safetensors
-    from safetensors import numpy as safetensors_numpy
-
     try:
         data = places.place(os.fspath(path)).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}. Name an attributor's file.") from None
     try:
-        arrays = safetensors_numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        card = json.loads((header.get("__metadata__") or {})[_ENTRY])
+        content = cards.unpack(_ENTRY, data)
+        card = content.card or {}
         version = card["format"]
-        whole = card.pop("crc32") == cards.checksum(card, arrays)
-    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError):
+    except (LookupError, ValueError):
         raise InputError(f"{path} holds no attributor, or is damaged; fit it again.") from None
     if version != FORMAT:
         raise InputError(
             f"{path} holds an attributor of version {version}, not {FORMAT}; fit it again."
         )
-    if not whole:
+    if not content.is_whole:
         raise InputError(f"{path} is damaged: what it holds has changed; fit it again.")
-    return arrays, card
+    return content.arrays, card

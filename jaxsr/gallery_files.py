@@ -7,7 +7,6 @@ checksum of these and the arrays. Nothing in a file is ever run.
 
 import dataclasses
 import importlib.resources
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,27 +102,21 @@ def from_bytes(data: bytes, name: str) -> Gallery:
     Raises:
         InputError: as `read`.
     """
-    import safetensors
-    from safetensors import numpy as safetensors_numpy
-
     try:
-        arrays = safetensors_numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
+        content = cards.unpack(_ENTRY, data)
+    except ValueError:
         raise InputError(
             f"{name} is damaged, or no gallery; copy it again, or {_REMEDY}."
         ) from None
-    try:
-        card = json.loads(header["__metadata__"][_ENTRY])
-        version = card["format"]
-    except (LookupError, TypeError, ValueError):
-        raise InputError(f"{name} holds no gallery; name one of launch/sr_gallery.py.") from None
+    if content.card is None or "format" not in content.card:
+        raise InputError(f"{name} holds no gallery; name one of launch/sr_gallery.py.")
+    version = content.card["format"]
     if version != FORMAT:
         raise InputError(f"{name} is a gallery of version {version}, not {FORMAT}; {_REMEDY}.")
     try:
-        if card.pop("crc32") != cards.checksum(card, arrays):
+        if not content.is_whole:
             raise ValueError("checksum")
-        return _gallery(card, arrays)
+        return _gallery(content.card, content.arrays)
     except (AttributeError, LookupError, TypeError, ValueError):
         raise InputError(
             f"{name} is damaged: what it holds has changed; copy it again, or {_REMEDY}."

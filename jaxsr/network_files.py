@@ -199,27 +199,21 @@ def from_bytes(data: bytes, name: str) -> SavedNetwork:
     Raises:
         InputError: as `read`.
     """
-    import safetensors
-    from safetensors import numpy as safetensors_numpy
-
     try:
-        arrays = safetensors_numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
+        content = cards.unpack(_ENTRY, data)
+    except ValueError:
         raise InputError(
             f"{name} is damaged, or no .safetensors file; copy it again. {_PUBLISHED}"
         ) from None
-    if _ENTRY not in (header.get("__metadata__") or {}):
+    if content.card is None:
         raise InputError(f"{name} does not say which network it holds. {_PUBLISHED}")
     try:
-        card = json.loads(header["__metadata__"][_ENTRY])
-        whole = card.pop("crc32") == cards.checksum(card, arrays)
-        overrides = _overrides(card.pop("overrides"))
-        network = SavedNetwork(**card, overrides=overrides, arrays=arrays)
+        if not content.is_whole:
+            raise ValueError("checksum")
+        overrides = _overrides(content.card.pop("overrides"))
+        network = SavedNetwork(**content.card, overrides=overrides, arrays=content.arrays)
     except (AttributeError, LookupError, TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise InputError(f"{name} is damaged: what it holds has changed; copy it again.")
+        raise InputError(f"{name} is damaged: what it holds has changed; copy it again.") from None
     try:
         network.build()
     except InputError as error:
