@@ -289,8 +289,8 @@ def _refuse_difference(run_dir: Path, old: Mapping[str, Any], new: Mapping[str, 
         advice = "give another --run_dir, or the flags in its flags.txt."
         if set(old) != set(new):
             advice = (
-                "another version of this program began it, see git_commit in its "
-                f"{MANIFEST}. Finish it with that one, or give another --run_dir."
+                "give another --run_dir, or the flags in its flags.txt, to the version of this "
+                f"program that began it: git_commit in its {MANIFEST}."
             )
         raise InputError(f"--run_dir={run_dir} belongs to another plan ({differences}); {advice}")
 

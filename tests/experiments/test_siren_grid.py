@@ -295,7 +295,7 @@ def test_run_of_the_former_columns_is_refused_and_says_why(run_dir, config, tmp_
     manifest = json.loads((former / "manifest.json").read_text())
     del manifest["plan"]["weight_bits"]
     (former / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"\(weight_bits is new, 6\); another version of this"):
+    with pytest.raises(InputError, match=r"\(weight_bits is new, 6\); give another --run_dir"):
         siren_grid.run(config, former)
     assert names(former) == names(run_dir)
 

@@ -255,8 +255,8 @@ def test_plan_of_another_version_is_refused_with_what_is_new_and_gone(run_dir):
         opened(run_dir, plan)
     assert str(caught.value) == (
         f"--run_dir={run_dir} belongs to another plan (w0 is gone, was 30.0, seed is new, 1); "
-        "another version of this program began it, see git_commit in its manifest.json. Finish it "
-        "with that one, or give another --run_dir."
+        "give another --run_dir, or the flags in its flags.txt, to the version of this program "
+        "that began it: git_commit in its manifest.json."
     )
 
 
