@@ -102,6 +102,7 @@ def test_spread_covers_the_validation_photographs(finished, folder):
     assert inside.mean() == pytest.approx(0.9, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(finished, folder, tmp_path, monkeypatch):
     table = siren_predictor.forecast_data.load([folder], "")
     make_step, calls = training.make_step, []

@@ -152,6 +152,7 @@ def test_the_rate_falls_as_that_of_pytorch():
     assert len(rates) > 3
 
 
+@pytest.mark.slow
 def test_a_part_ends_when_the_rate_is_too_low(monkeypatch):
     monkeypatch.setattr(classifier_training, "PATIENCE", 0)
     monkeypatch.setattr(classifier_training, "LEAST_GAIN", 1.0)  # no loss is ever better
@@ -213,6 +214,7 @@ def test_what_is_wrong_is_said_before_anything_is_trained(options, message):
         )
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_training():
     pictures, labels = pictures_of(4, 0)
     model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)

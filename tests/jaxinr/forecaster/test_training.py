@@ -62,6 +62,7 @@ def test_a_batch_of_asks_equals_single_ones(
     assert together == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_members_differ_and_steps_repeat(
     formula_fits: training.Fits, recipe: training.Recipe
 ) -> None:
@@ -79,6 +80,7 @@ def test_members_differ_and_steps_repeat(
     assert all(np.abs(leaf[0] - leaf[1]).max() > 0 for leaf in kernels)
 
 
+@pytest.mark.slow
 def test_trains_without_pictures(formula_fits: training.Fits, recipe: training.Recipe) -> None:
     blind = dataclasses.replace(formula_fits, thumbnails=None)
     shape = dataclasses.replace(recipe.shape, features=0)
