@@ -14,7 +14,7 @@ import numpy as np
 from jaxfleet import plan, trainer
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import siren
-from jaxinr.kernels import choice, fused
+from jaxinr.kernels import choice, tiling
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
 from jaxinr.trial import Trial, flops_per_pixel
 
@@ -73,7 +73,7 @@ def line_up(
     work = pixels * np.array([trial.num_iters for trial in trials], float)
     chosen = [choice.choose(kernel, platform, t.num_layers, t.layer_size) for t in trials]
     least = [
-        fused.padded_width(trial.layer_size) if used == "pallas" else trial.layer_size
+        tiling.padded_width(trial.layer_size) if used == "pallas" else trial.layer_size
         for trial, used in zip(trials, chosen, strict=True)
     ]
     families: dict[tuple[str, int, int], list[int]] = defaultdict(list)

@@ -14,7 +14,6 @@ import numpy as np
 from jax import Array, lax
 
 from jaxinr import siren
-from jaxinr.kernels import fused
 from jaxinr.siren import Params
 
 # Group and block by padded width that keep the activations of a step in a 2 MB second-level cache:
@@ -126,6 +125,8 @@ class SirenProgram:
         self, params: Params, hyper: dict[str, Array], target: Array
     ) -> tuple[Array, Params]:
         """The same by the fused kernel; a CPU interprets it."""
+        from jaxinr.kernels import fused  # brings in Pallas, which few need
+
         run = functools.partial(
             fused.loss_and_gradient, coordinates=self.coordinates, products=self.products
         )

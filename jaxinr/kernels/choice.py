@@ -3,14 +3,14 @@
 import functools
 import logging
 
-from jaxinr.kernels import fused
+from jaxinr.kernels import tiling
 
 KERNELS = ("auto", "xla", "pallas")
 PLATFORMS = ("cpu", "gpu")  # of the fused kernel; on a CPU in interpret mode, for tests
 
 # What `auto` takes, by platform and padded width: the faster of the two where both were timed. On a
 # GPU the fused kernel has not been timed yet.
-FASTER = {("gpu", width): "xla" for width in fused.WIDTHS}
+FASTER = {("gpu", width): "xla" for width in tiling.WIDTHS}
 
 
 @functools.cache
@@ -24,13 +24,13 @@ def choose(kernel: str, platform: str, num_layers: int, width: int) -> str:
         kernel: one of KERNELS, what was asked for.
         platform: "cpu", "gpu" or "tpu".
         num_layers: sine layers.
-        width: units; the answer is the same for all that pad to one of `fused.WIDTHS`.
+        width: units; the answer is the same for all that pad to one of `tiling.WIDTHS`.
     """
     if kernel == "xla":
         return kernel
     reason = _obstacle(platform, num_layers, width)
     if kernel == "auto":
-        return "xla" if reason else FASTER.get((platform, fused.padded_width(width)), "xla")
+        return "xla" if reason else FASTER.get((platform, tiling.padded_width(width)), "xla")
     if reason:
         _say(f"kernel=pallas is not for {reason}; those train by XLA.")
     return "xla" if reason else kernel
@@ -40,10 +40,10 @@ def _obstacle(platform: str, num_layers: int, width: int) -> str:
     """What the fused kernel cannot do, "" if nothing."""
     if platform not in PLATFORMS:
         return f"a {platform}"
-    if width > fused.WIDTHS[-1]:
-        return f"networks of more than {fused.WIDTHS[-1]} units a layer"
-    padded = fused.padded_width(width)
-    if fused.tiling(num_layers, padded) is None:
+    if width > tiling.WIDTHS[-1]:
+        return f"networks of more than {tiling.WIDTHS[-1]} units a layer"
+    padded = tiling.padded_width(width)
+    if tiling.tiling(num_layers, padded) is None:
         return f"networks so deep at {padded} units a layer"
     return ""
 

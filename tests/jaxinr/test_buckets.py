@@ -6,7 +6,7 @@ import pytest
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import Trial, siren
 from jaxinr.buckets import make_buckets
-from jaxinr.kernels import choice, fused
+from jaxinr.kernels import choice, tiling
 from jaxinr.program import pack, padded_pixels
 from jaxinr.trial import flops_per_pixel
 
@@ -133,8 +133,8 @@ def test_programs_of_the_fused_kernel_have_its_sizes(jobs, platform, kernel, pro
     for program in (bucket.program for bucket in plan):
         assert program.kernel == wanted
         if wanted == "pallas":
-            assert program.width in fused.WIDTHS
-            assert program.block % fused.tiling(program.num_layers, program.width).pixels == 0
+            assert program.width in tiling.WIDTHS
+            assert program.block % tiling.tiling(program.num_layers, program.width).pixels == 0
 
 
 def test_wide_and_narrow_networks_part_where_their_kernels_do():

@@ -15,7 +15,7 @@ from jax.sharding import AxisType
 import jaxinr
 from jaxfleet import fleet
 from jaxinr import Trial, buckets, siren
-from jaxinr.kernels import choice, fused
+from jaxinr.kernels import choice, fused, tiling
 from jaxinr.program import SirenProgram, pack
 
 BLOCK = 64
@@ -30,7 +30,7 @@ def networks(width, num_layers, size=(9, 13), kind=np.uint8, count=2):
         Trial(layer_size=width, num_layers=num_layers, w0_initial=20.0 + i, w0=25.0 + 2 * i, seed=i)
         for i in range(count)
     ]
-    padded = fused.padded_width(width)
+    padded = tiling.padded_width(width)
     trees = [siren.pad(siren.init(trial), padded) for trial in trials]
     draw = np.random.default_rng(width)
     pictures = [draw.integers(0, 256, (*size, 3), np.uint8) for _ in trials]
@@ -146,7 +146,7 @@ def test_pixels_beyond_the_picture_do_not_count():
 def test_sums_over_tiles_and_chunks(monkeypatch, sums_on_chip):
     made = networks(16, 3, size=(9, 23))  # 13 tiles of 16 pixels, in 4 chunks
     expected = measure(made)
-    monkeypatch.setattr(fused, "tiling", lambda *_: fused.Tiling(16, 2, sums_on_chip))
+    monkeypatch.setattr(fused, "tiling", lambda *_: tiling.Tiling(16, 2, sums_on_chip))
     monkeypatch.setattr(fused, "PROGRAMS", 7)
     assert_close(by_kernel(made), expected, 1e-5)
 
@@ -244,7 +244,7 @@ def test_kernel_lowers_for_cuda(monkeypatch, capfd, width, num_layers, products)
     assert text.count("stablehlo.custom_call @__gpu$xla.gpu.triton") == 1
     program = capfd.readouterr().out
     dots = [line for line in program.splitlines() if "= tt.dot" in line]
-    assert len(dots) == 3 * (num_layers - 1) * max(width // fused.SIDE, 1) ** 2
+    assert len(dots) == 3 * (num_layers - 1) * max(width // tiling.SIDE, 1) ** 2
     for dot in dots:  # what is not tf32 is ieee
         assert ("inputPrecision = tf32" in dot) == (products == "tf32")
         assert dot.count("bf16>") == (2 if products == "bfloat16" else 0)
@@ -314,7 +314,7 @@ def test_choices_that_say_nothing(log):
     width=st.integers(1, 128),
 )
 def test_widths_that_pad_alike_are_of_one_kernel(kernel, platform, num_layers, width):
-    padded = fused.padded_width(width)
+    padded = tiling.padded_width(width)
     assert choice.choose(kernel, platform, num_layers, width) == choice.choose(
         kernel, platform, num_layers, padded
     )
@@ -329,9 +329,9 @@ def test_auto_takes_what_was_faster(monkeypatch, log):
     assert not log.messages
 
 
-@hypothesis.given(num_layers=st.integers(1, 64), width=st.sampled_from(fused.WIDTHS))
+@hypothesis.given(num_layers=st.integers(1, 64), width=st.sampled_from(tiling.WIDTHS))
 def test_tilings_keep_the_rules_of_the_compiler(num_layers, width):
-    plan = fused.tiling(num_layers, width)
+    plan = tiling.tiling(num_layers, width)
     if plan is not None:
         assert plan.pixels >= 16
         assert plan.pixels & (plan.pixels - 1) == 0
