@@ -1,17 +1,25 @@
 """Flags of attribution: which pictures, which methods, and what is looked at besides."""
 
 import dataclasses
+import operator
 from dataclasses import field
 from typing import Any
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, convnext_attribution, discriminant_attribution, picture_sets
+from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
 from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
 
 CONVNEXT = "convnext"
 CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
+
+
+def _default_of(name: str) -> str:
+    """What a flag of the network is without being given, for its help."""
+    ours, paper = map(operator.attrgetter(name), (FROM_SCRATCH, PAPER))
+    return f"Without this flag {ours:g}, and with --convnext_weights {paper:g}, as in the paper."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,17 +82,18 @@ class AttributionConfig:
         },
     )
     convnext_size: str = field(
-        default="atto",
+        default="zepto",
         metadata={
             "group": "Method convnext",
             "help": "Of the network; the paper's is base.",
             "choices": tuple(convnext.SIZES),
         },
     )
-    convnext_inputs: str = field(
-        default="rgb",
+    convnext_inputs: str | None = field(
+        default=None,
         metadata={
-            "help": "rgb, as in the paper, or residual: what is finer than a pixel or so.",
+            "help": "rgb, the default with --convnext_weights, as in the paper; or residual, the "
+            "default without: what is finer than a pixel or so.",
             "choices": convnext_attribution.INPUTS,
         },
     )
@@ -103,16 +112,44 @@ class AttributionConfig:
             "choices": convnext.STEM_STRIDES,
         },
     )
-    head_epochs: int = field(
-        default=3,
-        metadata={"help": "In which only the last layer trains, if weights are given.", "lower": 0},
+    train_crop_px: int | None = field(
+        default=None,
+        metadata={
+            "help": "Side of the crops that it learns from, at most --crop_px; without this flag "
+            f"{FROM_SCRATCH.train_crop_px}, and with --convnext_weights --crop_px.",
+            "lower": 8,
+        },
     )
-    epochs: int = field(
-        default=15, metadata={"help": "In which all weights train, at most.", "lower": 1}
+    crops_per_picture: int | None = field(
+        default=None,
+        metadata={"help": f"In an epoch. {_default_of('crops_per_picture')}", "lower": 1},
     )
-    batch_size: int = field(default=16, metadata={"help": "Crops in an update.", "lower": 1})
-    learning_rate: float = field(
-        default=5e-4, metadata={"help": "Of Adamax, at the beginning.", "lower": 0}
+    head_epochs: int | None = field(
+        default=None,
+        metadata={
+            "help": "In which only the last layer trains, where there are --convnext_weights; "
+            f"without this flag {PAPER.schedule.head_epochs}.",
+            "lower": 0,
+        },
+    )
+    epochs: int | None = field(
+        default=None,
+        metadata={
+            "help": f"In which all weights train, at most. {_default_of('schedule.epochs')}",
+            "lower": 1,
+        },
+    )
+    batch_size: int | None = field(
+        default=None,
+        metadata={"help": f"Crops in an update. {_default_of('schedule.batch_size')}", "lower": 1},
+    )
+    learning_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "The highest: of AdamW, which rises to it and falls as a cosine; with "
+            f"--convnext_weights of Adamax. {_default_of('schedule.learning_rate')}",
+            "lower": 0,
+        },
     )
     dtype: str = field(
         default="float32",
@@ -190,4 +227,7 @@ class AttributionConfig:
         }
 
 
-_TRAINING = ("head_epochs", "epochs", "batch_size", "learning_rate", "dtype")
+_TRAINING = (
+    *("train_crop_px", "crops_per_picture", "head_epochs", "epochs", "batch_size"),
+    *("learning_rate", "dtype"),
+)

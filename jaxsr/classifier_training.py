@@ -3,8 +3,9 @@
 Letters: N crops in a batch, c side of a crop in pixels.
 
 Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, and the code to it
-(JeremyIV/SISR-fingerprints, `cnn_classifier.py`). Different is that a seed decides all that is
-drawn.
+(JeremyIV/SISR-fingerprints, `cnn_classifier.py`): "plateau" among the decays of a rate. Different
+is that a seed decides all that is drawn. For networks that learn from scratch there is "cosine":
+Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.
 """
 
 import dataclasses
@@ -29,9 +30,25 @@ from jaxfleet.errors import InputError
 PATIENCE = 3  # epochs without a better loss before the rate falls
 FACTOR = 0.1  # by which it falls
 LEAST_GAIN = 1e-4  # of the loss, for a better one
+WARM_UP = 0.08  # of the updates of a part, in which the rate rises from zero
+WEIGHT_DECAY = 0.05
+POOL_BYTES = 2**28  # of crops that are mixed before they are dealt out
 _BATCH = "batch"  # axis of the mesh
 _LAST_LAYER = nnx.PathContains("fc")
-_OPTIMISER = optax.scale_by_adamax()
+
+
+def _kernels(weights: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, weights)
+
+
+PLATEAU, COSINE = "plateau", "cosine"
+_OPTIMISERS = {  # decay of the rate -> Adamax, or AdamW that leaves biases and gains alone
+    PLATEAU: optax.scale_by_adamax(),
+    COSINE: optax.chain(
+        optax.scale_by_adam(), optax.add_decayed_weights(WEIGHT_DECAY, mask=_kernels)
+    ),
+}
+DECAYS = tuple(_OPTIMISERS)
 
 Tree = Any
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # crops, labels, weights: 0 for what only fills
@@ -45,9 +62,12 @@ class Schedule:
         head_epochs: in which only the last layer trains; 0 for none.
         epochs: in which all weights train, with an optimiser that begins anew.
         batch_size: N.
-        learning_rate: of Adamax, at the beginning of either part. Each time the loss of the
-            training has not fallen for more than `PATIENCE` epochs it falls to a tenth.
-        least_rate: a part ends when the rate is below it.
+        learning_rate: the highest.
+        decay: "plateau", by Adamax: a part begins with the highest rate. Each time the loss of the
+            training has not fallen for more than `PATIENCE` epochs it falls to a tenth. "cosine",
+            by AdamW: it rises in a straight line over the first `WARM_UP` of a part, then falls as
+            half a cosine, to zero at the end.
+        least_rate: a part of decay "plateau" ends when the rate is below it.
 
     Raises:
         InputError: if a value is out of its range.
@@ -57,6 +77,7 @@ class Schedule:
     epochs: int = 15
     batch_size: int = 16
     learning_rate: float = 5e-4
+    decay: str = PLATEAU
     least_rate: float = 4e-6
 
     def __post_init__(self) -> None:
@@ -64,11 +85,23 @@ class Schedule:
         for name, least in (("head_epochs", 0), ("epochs", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; give {least} or more.")
+        if self.decay not in DECAYS:
+            raise InputError(f"No decay '{self.decay}'; use one of {', '.join(DECAYS)}.")
         if not 0 < self.least_rate <= self.learning_rate:
             raise InputError(
                 f"learning_rate is {self.learning_rate}; give at least least_rate, "
                 f"{self.least_rate}, which is above 0."
             )
+
+    def goes_on(self, rate: float) -> bool:
+        """Whether a part goes on at this rate of decay "plateau"; of another, it does."""
+        return self.decay != PLATEAU or rate >= self.least_rate
+
+    def cosine_rate(self, done: float) -> float:
+        """The rate of decay "cosine" when this share of a part is done, 0 to 1."""
+        rising = done / WARM_UP
+        falling = (1.0 + np.cos(np.pi * (done - WARM_UP) / (1.0 - WARM_UP))) / 2.0
+        return self.learning_rate * float(rising if rising < 1.0 else falling)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,29 +113,55 @@ class Material:
         labels: their classes, int.
         crop_px: c.
         prepare: crops [N, c, c, 3] uint8 to what the network takes, under `jit`; hashable.
+        crops_per_picture: in an epoch.
+        grid_px: crops begin at multiples of it, pixels.
     """
 
     pictures: Sequence[np.ndarray]
     labels: np.ndarray
     crop_px: int
     prepare: Callable[[Array], Array]
+    crops_per_picture: int = 1
+    grid_px: int = 1
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.crops_per_picture < 1:
+            raise InputError(f"crops_per_picture is {self.crops_per_picture}; give 1 or more.")
+
+    def count(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.pictures) * self.crops_per_picture // batch_size)
 
     def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
-        """Every picture once, in random order, cut at a random place; the last batch is filled."""
+        """Crops of every picture, at random places, in random order; the last batch is filled.
+
+        Of some pictures at a time, so that each is asked for once.
+        """
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.pictures))
-        places = rng.random((len(order), 2))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            crops = np.zeros((batch_size, self.crop_px, self.crop_px, 3), np.uint8)
-            labels, weights = np.zeros(batch_size, np.int32), np.zeros(batch_size, np.float32)
-            labels[: len(rows)], weights[: len(rows)] = self.labels[rows], 1.0
-            for crop, row in zip(crops, rows, strict=False):
-                picture = self.pictures[row]
-                room = np.subtract(picture.shape[:2], self.crop_px) + 1
-                top, left = (places[row] * room).astype(int)
+        bytes_of_batch = batch_size * self.crops_per_picture * 3 * self.crop_px**2
+        at_once = batch_size * max(1, POOL_BYTES // bytes_of_batch)
+        for start in range(0, len(order), at_once):
+            crops, labels = self._cut(order[start : start + at_once], rng)
+            mixed = rng.permutation(len(crops))
+            for first in range(0, len(mixed), batch_size):
+                some = mixed[first : first + batch_size]
+                weights = (np.arange(batch_size) < len(some)).astype(np.float32)
+                rows = np.resize(some, batch_size)
+                yield crops[rows], labels[rows], weights
+
+    def _cut(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """All crops of an epoch of these pictures, and their classes."""
+        count = self.crops_per_picture
+        crops = np.empty((len(rows) * count, self.crop_px, self.crop_px, 3), np.uint8)
+        for place, row in enumerate(rows):
+            picture = self.pictures[row]
+            room = np.subtract(picture.shape[:2], self.crop_px) // self.grid_px + 1
+            corners = rng.integers(room, size=(count, 2)) * self.grid_px
+            for crop, (top, left) in zip(crops[place * count :], corners, strict=False):
                 crop[:] = picture[top : top + self.crop_px, left : left + self.crop_px]
-            yield crops, labels, weights
+        return crops, np.repeat(self.labels[rows].astype(np.int32), count)
 
 
 @dataclasses.dataclass
@@ -174,15 +233,23 @@ def train(
     for part in range(standing.part, len(counts)):
         if part != standing.part:
             standing, moments = _Standing(part=part, rate=schedule.learning_rate), None
-        update = _Part(model, material.prepare, mesh, only_last=part == 0, moments=moments)
-        while standing.epoch < counts[part] and standing.rate >= schedule.least_rate:
+        update = _Part(
+            model, material.prepare, mesh, schedule.decay, only_last=part == 0, moments=moments
+        )
+        while standing.epoch < counts[part] and schedule.goes_on(standing.rate):
             made = sum(counts[:part]) + standing.epoch
-            losses, total = [], -(-len(material.pictures) // schedule.batch_size)
+            losses: list[Array] = []
+            total = material.count(schedule.batch_size)
             for batch in material.batches(schedule.batch_size, seed, part, standing.epoch):
-                losses.append(update(batch, standing.rate))
+                rate = standing.rate
+                if schedule.decay == COSINE:
+                    done = (standing.epoch + (len(losses) + 0.5) / total) / counts[part]
+                    rate = schedule.cosine_rate(done)
+                losses.append(update(batch, rate))
                 if progress is not None:
                     progress((made + len(losses) / total) / sum(counts))
-            loss = float(np.sum(jax.device_get(losses)) / len(material.pictures))
+            crops = len(material.pictures) * material.crops_per_picture
+            loss = float(np.sum(jax.device_get(losses)) / crops)
             if not np.isfinite(loss):
                 raise InputError(
                     f"The loss of the classifier is {loss} in epoch {made + 1}; lower its "
@@ -216,6 +283,7 @@ class _Part:
         model: nnx.Module,
         prepare: Callable[[Array], Array],
         mesh: Mesh,
+        decay: str,
         *,
         only_last: bool,
         moments: Sequence[np.ndarray] | None,
@@ -224,13 +292,13 @@ class _Part:
         parts: Any = nnx.split(model, _LAST_LAYER if only_last else nnx.Param, ...)
         graph, trained, rest = parts
         trained = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), trained)  # to donate
-        state = _OPTIMISER.init(trained)
+        state = _OPTIMISERS[decay].init(trained)
         if moments is not None:
             state = jax.tree.unflatten(jax.tree.structure(state), moments)
         whole = NamedSharding(mesh, PartitionSpec())
         self._trained, self._moments, self._rest = jax.device_put((trained, state, rest), whole)
         self._spread = NamedSharding(mesh, PartitionSpec(_BATCH))
-        self._update = _compiled(graph, prepare, mesh)
+        self._update = _compiled(graph, prepare, mesh, decay)
 
     def __call__(self, batch: Batch, rate: float) -> Array:
         """One update; the sum of the losses of the crops of a batch, [] float32."""
@@ -254,7 +322,7 @@ class _Part:
 
 @functools.lru_cache(maxsize=4)
 def _compiled(
-    graph: nnx.GraphDef[nnx.Module], prepare: Callable[[Array], Array], mesh: Mesh
+    graph: nnx.GraphDef[nnx.Module], prepare: Callable[[Array], Array], mesh: Mesh, decay: str
 ) -> Callable[..., tuple[Tree, Tree, Array]]:
     """What trains, moments, the rest, the rate, a batch -> the first two after it, and a loss."""
 
@@ -271,7 +339,7 @@ def _compiled(
         value, gradient, count = jax.lax.psum((value, gradient, jnp.sum(batch[2])), _BATCH)
         gradient = jax.tree.map(lambda leaf: leaf / count, gradient)
         with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
-            steps, moments = _OPTIMISER.update(gradient, moments, trained)
+            steps, moments = _OPTIMISERS[decay].update(gradient, moments, trained)
         return jax.tree.map(lambda p, step: p - rate * step, trained, steps), moments, value
 
     whole, spread = PartitionSpec(), PartitionSpec(_BATCH)
@@ -317,7 +385,8 @@ def _identity(
     material: Material, schedule: Schedule, seed: int, weights: Sequence[np.ndarray]
 ) -> int:
     """A number that two trainings hardly share, unless they are the same from the beginning."""
-    facts = [dataclasses.asdict(schedule), seed, material.crop_px, repr(material.prepare)]
+    crops = [material.crop_px, material.crops_per_picture, material.grid_px]
+    facts = [dataclasses.asdict(schedule), seed, crops, repr(material.prepare)]
     arrays = [np.asarray(material.labels, np.int64), *weights]
     return functools.reduce(
         lambda checksum, array: zlib.crc32(np.ascontiguousarray(array).data, checksum),

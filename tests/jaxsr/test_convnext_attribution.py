@@ -1,6 +1,9 @@
 """The network classifier learns textures, goes on after an interruption, and says what is wrong."""
 
+import types
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -14,13 +17,14 @@ from jaxsr import (
     convnext_attribution,
     torch_names,
 )
-from jaxsr.classifier_training import Material, Schedule
+from jaxsr.classifier_training import Schedule
+from jaxsr.convnext_attribution import ConvNeXtAttributor
 from jaxsr.networks import convnext
 
 CLASSES = ("rows", "columns", "checks")
 CROP_PX = 32
 # Of a network of two blocks, so that it compiles quickly.
-SMALL = {"size": "zepto", "batch_size": 8, "learning_rate": 0.02}
+SMALL = {"size": "zepto", "batch_size": 8, "learning_rate": 0.02, "crops_per_picture": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +89,39 @@ def test_textures_are_told_apart(inputs, tmp_path):
     np.testing.assert_array_equal(again.features(crops), features)
 
 
+@pytest.mark.slow
+def test_where_in_the_grid_a_pattern_begins_is_learnt_from_scratch():
+    def pictures_of(count, seed):
+        """Noise over stripes along either axis that begin bright, or dark."""
+        rng = np.random.default_rng(seed)
+        labels = np.arange(count) % 4
+        stripes = 16 * (-1.0) ** (np.arange(60) // 2 + labels[:, None] // 2)
+        patterns = np.where(labels[:, None, None] % 2, stripes[:, None], stripes[:, :, None])
+        noise = rng.normal(128, 16, (count, 60, 60, 3))
+        return (noise + patterns[..., None]).clip(0, 255).astype(np.uint8), labels
+
+    attributor = attribution.fit(
+        *("convnext", *pictures_of(32, 0), ("a", "b", "c", "d")),
+        crop_px=CROP_PX,
+        **{**SMALL, "crops_per_picture": 4},
+        epochs=12,
+    )
+    pictures, truth = pictures_of(24, 1)
+    crops = np.concatenate([pictures[:, :CROP_PX, :CROP_PX], pictures[:, 24:56, 24:56]])
+    of_truth = attributor.log_scores(crops)[np.arange(48), np.tile(truth, 2)]
+    assert np.mean(np.exp(of_truth)) > 0.8  # half, if crops began anywhere
+
+
 class Killed(Exception):
     pass
+
+
+def killed_after(last):
+    def on_epoch(epoch, loss, accuracy):
+        if epoch == last:
+            raise Killed
+
+    return on_epoch
 
 
 @pytest.mark.slow
@@ -100,13 +135,6 @@ def test_an_interrupted_training_ends_in_the_same_bits(tmp_path):
         "checkpoint": tmp_path / "state",
     }
     whole = fit(**{**options, "checkpoint": None})
-
-    def killed_after(last):
-        def on_epoch(epoch, loss, accuracy):
-            if epoch == last:
-                raise Killed
-
-        return on_epoch
 
     for last in (1, 3):  # among the epochs of the last layer, and of all
         with pytest.raises(Killed):
@@ -135,50 +163,87 @@ def test_batches_on_two_devices_train_as_on_one(monkeypatch):
     assert np.mean(close) > 0.95
 
 
-def test_the_rate_falls_as_that_of_pytorch():
-    torch = pytest.importorskip("torch")
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.Adamax([parameter], lr=5e-4)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, mode="min", patience=3)
-    standing = classifier_training._Standing(rate=5e-4)
-    rates = set()
-    for loss in np.random.default_rng(0).uniform(1, 1.001, 40).tolist():
-        scheduler.step(loss)
-        standing = standing.after(loss)
-        np.testing.assert_allclose(standing.rate, optimiser.param_groups[0]["lr"], rtol=1e-6)
-        rates.add(round(np.log10(standing.rate), 3))
-        if standing.rate < 1e-7:  # PyTorch goes no further
-            break
-    assert len(rates) > 3
-
-
 @pytest.mark.slow
 def test_a_part_ends_when_the_rate_is_too_low(monkeypatch):
     monkeypatch.setattr(classifier_training, "PATIENCE", 0)
     monkeypatch.setattr(classifier_training, "LEAST_GAIN", 1.0)  # no loss is ever better
     told = []
-    fit(epochs=9, learning_rate=5e-4, on_epoch=lambda *facts: told.append(facts))
+    options = {"learning_rate": 5e-4, "on_epoch": lambda *facts: told.append(facts)}
+    start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
+    fit(epochs=9, weights=start, head_epochs=0, **options)
     assert len(told) == 3  # at 5e-4, 5e-5 and 5e-6; 5e-7 is below 4e-6
     assert all(np.isnan(accuracy) for _, _, accuracy in told)
 
 
-def test_each_picture_is_in_one_batch_of_an_epoch():
-    rng = np.random.default_rng(0)
-    pictures = [np.full((*rng.integers(5, 9, 2), 3), i, np.uint8) for i in range(11)]
-    for picture in pictures:
-        picture[:, :, 1] = np.arange(len(picture))[:, None]
-    material = Material(pictures, np.arange(11) % 4, 5, lambda crops: crops)
-    epoch = list(material.batches(4, 7, 1, 0))
-    crops, labels, weights = (np.concatenate(parts) for parts in zip(*epoch, strict=True))
-    np.testing.assert_array_equal(weights, [1] * 11 + [0])
-    numbers = crops[:11, 0, 0, 0]
-    assert sorted(numbers) == list(range(11))
-    np.testing.assert_array_equal(labels[:11], numbers % 4)
-    assert np.all(np.diff(crops[:11, :, 0, 1].astype(int), axis=1) == 1)  # rows in a row
-    for (again, *_), (first, *_) in zip(material.batches(4, 7, 1, 0), epoch, strict=True):
-        np.testing.assert_array_equal(again, first)
-    other = np.concatenate([batch[0] for batch in material.batches(4, 7, 1, 1)])
-    assert np.any(other != crops)
+def test_what_is_not_told_is_as_in_the_paper_where_there_are_weights(monkeypatch):
+    def trained_with(**options):
+        def train(model, material, schedule, **_):
+            facts.append((material, schedule))
+
+        facts = []
+        monkeypatch.setattr(classifier_training, "train", train)
+        pictures, labels = pictures_of(6, 0, side=72)
+        found = convnext_attribution.fit(
+            *(pictures, labels, CLASSES), crop_px=72, size="zepto", **options
+        )
+        return types.SimpleNamespace(
+            kind=found.inputs.kind, material=facts[0][0], schedule=facts[0][1]
+        )
+
+    start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
+    paper = trained_with(weights=start)
+    assert paper.kind == "rgb"
+    assert paper.schedule == Schedule(3, 15, 16, 5e-4, "plateau")
+    assert (paper.material.crop_px, paper.material.crops_per_picture) == (72, 1)
+    assert paper.material.grid_px == 1
+    drawn = trained_with(head_epochs=2)
+    assert drawn.kind == "residual"
+    assert drawn.schedule == convnext_attribution.FROM_SCRATCH.schedule
+    assert (drawn.material.crop_px, drawn.material.grid_px) == (64, attribution.GRID_PX)
+    told = trained_with(
+        **{"inputs": "rgb", "train_crop_px": 40, "crops_per_picture": 3, "epochs": 7}
+    )
+    assert (told.kind, told.material.crop_px, told.schedule.epochs) == ("rgb", 40, 7)
+    assert told.material.crops_per_picture == 3
+
+
+@pytest.mark.parametrize(
+    ("crop_px", "tile_px", "starts"),
+    [(224, 224, [0]), (224, 64, [0, 72, 144]), (96, 48, [0, 48]), (95, 48, [0]), (47, 23, [0, 24])],
+)
+def test_tiles_begin_at_multiples_of_the_grid(crop_px, tile_px, starts):
+    crops = np.random.default_rng(0).integers(0, 256, (2, crop_px, crop_px, 3), np.uint8)
+    found = convnext_attribution._tiles(jnp.asarray(crops), tile_px)
+    expected = [
+        crop[i : i + tile_px, j : j + tile_px] for crop in crops for i in starts for j in starts
+    ]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_tiles_of_a_crop_are_taken_for_independent():
+    model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
+    inputs = convnext_attribution.Inputs("residual", 0.05)
+    whole, of_tiles = (
+        ConvNeXtAttributor(CLASSES, crop_px, 40, "zepto", 4, inputs, model) for crop_px in (90, 40)
+    )
+    crops = np.random.default_rng(0).integers(0, 256, (5, 90, 90, 3), np.uint8)
+    tiles = [crops[:, i : i + 40, j : j + 40] for i in (0, 48) for j in (0, 48)]
+    scores = attribution.combine(np.stack([of_tiles.log_scores(some) for some in tiles], axis=1))
+    np.testing.assert_allclose(whole.log_scores(crops), scores, rtol=1e-4, atol=1e-4)
+    features = np.mean([of_tiles.features(some) for some in tiles], axis=0)
+    np.testing.assert_allclose(whole.features(crops), features, rtol=1e-4, atol=1e-4)
+
+
+def test_attributors_from_before_there_were_tiles_look_at_whole_crops():
+    model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
+    inputs = convnext_attribution.Inputs()
+    arrays, facts = attribution.to_arrays(
+        ConvNeXtAttributor(CLASSES, 90, 40, "zepto", 4, inputs, model)
+    )
+    assert attribution.from_arrays(arrays, facts).tile_px == 40
+    del facts["tile_px"]
+    assert attribution.from_arrays(arrays, facts).tile_px == 90
 
 
 def test_residuals_are_scaled_to_variance_one():
@@ -201,6 +266,8 @@ def test_residuals_are_scaled_to_variance_one():
         ({"epochs": 0}, "epochs is 0; give 1 or more"),
         ({"learning_rate": 1e-6}, "learning_rate is 1e-06"),
         ({"crop_px": 31}, "crops of 32 pixels or more"),
+        ({"train_crop_px": 31}, "train_crop_px is 31; .* crops of 32 pixels or more"),
+        ({"crops_per_picture": 0}, "crops_per_picture is 0; give 1 or more"),
         ({"crop_px": 38}, "37 x 37 pixels, smaller than a crop of 38"),
         ({"weights": "missing.npz"}, r"missing\.npz: no ConvNeXt of size zepto"),
         ({"weights": {"stem.0.bias": np.zeros(4)}}, "weights: no ConvNeXt .* missing: "),
@@ -212,17 +279,3 @@ def test_what_is_wrong_is_said_before_anything_is_trained(options, message):
         convnext_attribution.fit(
             *(pictures, labels, CLASSES), **{"crop_px": CROP_PX, **SMALL, **options}
         )
-
-
-@pytest.mark.slow
-def test_a_loss_that_is_not_finite_ends_the_training():
-    pictures, labels = pictures_of(4, 0)
-    model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
-    material = Material(pictures, labels, CROP_PX, Overflowing())
-    with pytest.raises(InputError, match=r"loss .* nan in epoch 1; lower its learning_rate"):
-        classifier_training.train(model, material, Schedule(0, 1, 4), seed=0)
-
-
-class Overflowing:
-    def __call__(self, crops):
-        return crops.astype(np.float32) * np.float32(np.inf)
