@@ -13,11 +13,22 @@ from experiments.sr_shared_features import teller
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, calibration, gallery_files, gallery_making, picture_sets
-from jaxsr.attribution import Attributor
+from jaxsr import (
+    attribution,
+    calibration,
+    crop_regression,
+    gallery_files,
+    gallery_making,
+    parsing,
+    picture_sets,
+)
+from jaxsr.attribution import Attributor, Described
 from jaxsr.discriminant_attribution import DiscriminantAttributor
-from jaxsr.gallery import FACTS, ClassCard, Gallery
+from jaxsr.gallery import FACTS, HYPERPARAMETERS, ClassCard, Gallery
+from jaxsr.parsing import Parser
 from jaxsr.picture_sets import Pictures, PictureSet
+
+_LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the file's size
 
 
 def run(config: GalleryConfig, run_dir: Path) -> str:
@@ -39,11 +50,11 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             split: _labelled(pictures, cards, split)
             for split in picture_sets.ordered_splits(pictures.index["split"])
         }
-        names = [card.name for card in cards]
-        with Progress(
-            1, float(len(splits["train"][0])), unit="galleries", work="pictures"
-        ) as shown:
-            attributor, features = _fit(config, names, splits, shown)
+        passes = 2 if config.has_parser else 1
+        work = float(passes * len(splits["train"][0]))
+        with Progress(1, work, unit="galleries", work="pictures") as shown:
+            attributor, features = _fit(config, cards, splits, shown)
+            parser = _fit_parser(config, cards, splits, shown) if config.has_parser else None
             shown.update(0.0, [math.nan])
         facts = {
             "method": config.method,
@@ -52,7 +63,13 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             "pictures": len(pictures),
         }
         made = gallery_making.make(
-            attributor, cards, splits["train"], splits["validation"], features=features, facts=facts
+            attributor,
+            cards,
+            splits["train"],
+            splits["validation"],
+            features=features,
+            facts=facts,
+            parser=parser,
         )
         said = f"{len(cards)} classes"
         if "test" in splits:
@@ -128,7 +145,7 @@ def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) 
 
 def _fit(
     config: GalleryConfig,
-    names: Sequence[str],
+    cards: Sequence[ClassCard],
     splits: Mapping[str, tuple[Pictures, np.ndarray]],
     shown: Progress,
 ) -> tuple[Attributor, list[np.ndarray] | None]:
@@ -143,7 +160,7 @@ def _fit(
         config.method,
         learnt,
         labels,
-        names,
+        [card.name for card in cards],
         crop_px=config.crop_px,
         seed=config.seed,
         validation=splits["validation"],
@@ -154,6 +171,29 @@ def _fit(
         return attributor, None
     ends = np.flatnonzero(np.diff(described.owners)) + 1
     return attributor, np.split(attributor.features_of(described.features), ends)
+
+
+def _fit_parser(
+    config: GalleryConfig,
+    cards: Sequence[ClassCard],
+    splits: Mapping[str, tuple[Pictures, np.ndarray]],
+    shown: Progress,
+) -> Parser | None:
+    """A parser that learns from the networks alone; None where there is nothing to tell."""
+    networks = [k for k, card in enumerate(cards) if card.kind == "network"]
+    facts = [{name: cards[k].facts.get(name) for name in HYPERPARAMETERS} for k in networks]
+    place = np.full(len(cards), -1)
+    place[networks] = np.arange(len(networks))
+
+    def of_networks(split: str, **options: Any) -> tuple[Described, np.ndarray]:
+        pictures, labels = splits[split]
+        described = crop_regression.describe(pictures, crop_px=config.crop_px, **options)
+        rows = np.flatnonzero(place[labels] >= 0)
+        return described.of(rows), place[labels[rows]]
+
+    known = of_networks("train", progress=teller(shown, len(splits["train"][0])))
+    apart = of_networks("validation")
+    return parsing.fit(facts, known, apart, seed=config.seed, landmarks=_LANDMARKS)
 
 
 def _labelled(

@@ -8,6 +8,7 @@ from jaxfleet.errors import InputError
 from jaxsr import attribution, discriminant_attribution
 from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
+from jaxsr.spectral_features import BINS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,11 @@ class GalleryConfig:
             raise InputError("--pictures=RUN_DIR of launch/sr_images.py is missing.")
         if self.method == LINEAR:
             discriminant_attribution.check(LINEAR, self.crop_px, period=self.linear_period)
+
+    @property
+    def has_parser(self) -> bool:
+        """Whether tiles are such that a parser can see them."""
+        return self.crop_px >= 2 * BINS and self.crop_px % PERIOD == 0
 
     @property
     def options(self) -> dict[str, Any]:

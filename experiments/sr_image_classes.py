@@ -92,7 +92,7 @@ def list_classes(
                 "bicubic",
                 {**UNKNOWN, "architecture": sr_evaluation.BICUBIC, "scale": scale},
             )
-            for scale in sorted({one.scale for one in found})
+            for scale in sorted({one.scale for one in (*found, *beside)} - {0, 1})
         ]
     if originals:
         beside.append(PictureClass("original", "original", {**UNKNOWN, "scale": 1}))

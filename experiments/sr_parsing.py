@@ -33,7 +33,7 @@ import pandas as pd
 import scipy.special
 
 from experiments import sr_crop_parts, sr_parsing_report, sr_parsing_tasks
-from experiments.sr_parsing_config import ParsingConfig
+from experiments.sr_parsing_config import PICTURE, ParsingConfig
 from experiments.sr_parsing_tasks import Task
 from experiments.sr_shared_features import SharedFeatures, share, teller
 from jaxfleet import places
@@ -71,7 +71,10 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         frames = _work(config, run_dir, tasks)
         facts = {
             name: getattr(config, name)
-            for name in ("method", "parser", "crop_px", "all_seeds_train", "pictures", "also_on")
+            for name in (
+                *("method", "parser", "crop_px", "tested"),
+                *("all_seeds_train", "pictures", "also_on"),
+            )
         }
         path = sr_parsing_report.write(run_dir, pd.concat(frames, ignore_index=True), facts)
         places.write_atomically(run_dir / "DONE", b"")
@@ -121,12 +124,8 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
     Raises:
         InputError: if a picture is gone or changed.
     """
-    parts = []
-    for start in range(0, len(task.test), attribution.BATCH):
-        rows = range(start, min(start + attribution.BATCH, len(task.test)))
-        crops = task.test.crops(attributor.crop_px, rows)
-        parts.append(log_probabilities(task, attributor, crops))
-    probabilities = np.exp(np.concatenate(parts))
+    of_test = _of_pictures if task.tested == PICTURE else _of_middles
+    probabilities = np.exp(of_test(task, attributor))
     parser, index = task.parser, task.test.index
     return pd.DataFrame(
         {
@@ -147,19 +146,39 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------- the parts
 
 
+def _of_middles(task: Task, attributor: Attributor) -> np.ndarray:
+    """[N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
+    parts = []
+    for start in range(0, len(task.test), attribution.BATCH):
+        rows = range(start, min(start + attribution.BATCH, len(task.test)))
+        crops = task.test.crops(attributor.crop_px, rows)
+        parts.append(log_probabilities(task, attributor, crops))
+    return np.concatenate(parts)
+
+
+def _of_pictures(task: Task, attributor: Attributor) -> np.ndarray:
+    """The same of all squares of a picture together."""
+    parts, owners = [], []
+    for batch in sr_crop_parts.batches(Pictures(task.test), attributor.crop_px):
+        parts.append(log_probabilities(task, attributor, batch.crops))
+        owners.append(batch.places)
+    ends = np.flatnonzero(np.diff(np.concatenate(owners))) + 1
+    return np.stack([attribution.combine(own) for own in np.split(np.concatenate(parts), ends)])
+
+
 def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[pd.DataFrame]:
     """Predictions of every parser; those that are there are read."""
     files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
     frames = [_read(path, task) for path, task in zip(files, tasks, strict=True)]
     missing = [task for task, frame in zip(tasks, frames, strict=True) if frame is None]
     done = []
-    learned = _learned(missing)
+    learned = _learned([task for task in missing if not _is_trained(run_dir, task)])
     work = float(sum(task.work for task in missing) + len(learned))
     with Progress(
         len(tasks), work, fits_done=len(tasks) - len(missing), unit="parsers", work="pictures"
     ) as display:
         shared = None
-        if missing:
+        if len(learned):
             tell = teller(display, len(learned))
             shared = share(config.method, learned, crop_px=config.crop_px, progress=tell)
         for path, task, frame in zip(files, tasks, frames, strict=True):
@@ -187,8 +206,8 @@ def _attributor(
 ) -> Attributor:
     """Of the file, if it has learned from the same; otherwise it is trained and written."""
     tell = teller(display, len(task.train))
-    path = run_dir / MODELS / f"{task.model}.safetensors"
-    if path.exists() and attributor_files.facts_of(path).get("learned_from") == task.learned_from:
+    path = _model_path(run_dir, task)
+    if _is_trained(run_dir, task):
         tell(1.0)
         return attributor_files.load(path)
     validation = None
@@ -216,6 +235,18 @@ def _attributor(
     }
     attributor_files.save(attributor, path, facts)
     return attributor
+
+
+def _model_path(run_dir: Path, task: Task) -> Path:
+    return run_dir / MODELS / f"{task.model}.safetensors"
+
+
+def _is_trained(run_dir: Path, task: Task) -> bool:
+    """Whether there is an attributor that has learned from the same as now."""
+    path = _model_path(run_dir, task)
+    return (
+        path.exists() and attributor_files.facts_of(path).get("learned_from") == task.learned_from
+    )
 
 
 def _read(path: Path, task: Task) -> pd.DataFrame | None:

@@ -9,6 +9,7 @@ from jaxfleet.errors import InputError
 from jaxsr import attribution, discriminant_attribution
 
 WAYS = ("direct", "networks")
+MIDDLE, PICTURE = "middle", "picture"
 
 # Chosen with networks of seed 2 as those never seen, on validation photographs: BUILD.md.
 _SHRINKAGE = 0.2
@@ -37,9 +38,16 @@ class ParsingConfig:
     crop_px: int = field(
         default=224,
         metadata={
-            "help": "Side of the squares that are learned from; tests see the middle of each "
-            "picture.",
+            "help": "Side of the squares that are learned from and tested on.",
             "lower": 8,
+        },
+    )
+    tested: str = field(
+        default=MIDDLE,
+        metadata={
+            "help": "What tests see: the square in the middle of each picture, as in the paper, or "
+            "all squares of the picture, whose log-probabilities are added.",
+            "choices": (MIDDLE, PICTURE),
         },
     )
     predict: tuple[str, ...] = field(
@@ -59,7 +67,7 @@ class ParsingConfig:
         },
     )
     method: str = field(
-        default="linear",
+        default="kernel",
         metadata={
             "help": "What pictures are told apart by.",
             "choices": tuple(attribution.METHODS),

@@ -203,7 +203,8 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 READING = """<p>A parser tells one hyperparameter of a network from a picture that it made. All
 networks with the value that a column names are kept out of its training and validation, and it is
-tested on them alone, on photographs that no parser has seen; the middle of each picture is parsed.
+tested on them alone, on photographs that no parser has seen; what it sees of each picture,
+the square in its middle or all squares, is among the settings.
 “By chance” is one over the number of values. A training set is told among networks whose seed every
 training set has, as in the paper. With several trainings, means and standard deviations over
 them.</p>

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments import sr_crop_parts, sr_parsing_plan
-from experiments.sr_parsing_config import ParsingConfig
+from experiments.sr_parsing_config import MIDDLE, ParsingConfig
 from experiments.sr_parsing_plan import HeldOut, Parser
 from jaxfleet.errors import InputError
 from jaxsr import picture_sets
@@ -33,6 +33,7 @@ class Task:
         validation: pictures for its validation; None if there is no photograph for it.
         test: pictures to parse.
         learned_from: checksum of everything that the attributor follows from.
+        tested: what of the test pictures is looked at, `MIDDLE` or `PICTURE`.
     """
 
     parser: Parser
@@ -43,12 +44,13 @@ class Task:
     validation: PictureSet | None
     test: PictureSet
     learned_from: str
+    tested: str = MIDDLE
 
     @property
     def made_from(self) -> str:
         """Checksum of everything that the predictions follow from."""
         parser, pictures = self.parser, self.test.index[["network", "file_checksum"]]
-        followed = [self.learned_from, dict(parser.trained), dict(parser.tested)]
+        followed = [self.learned_from, dict(parser.trained), dict(parser.tested), self.tested]
         return _checksum([*followed, pictures.to_numpy().tolist()])
 
     def labels(self, pictures: PictureSet) -> np.ndarray:
@@ -133,7 +135,9 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     if config.parser == "networks":  # those of one subset share it
         model = f"networks-{parser.subset}-s{parser.seed}-{learned_from[:6]}"
     test = tested.only(network=tuple(parser.tested))
-    return Task(parser, model, classes, options, train, validation, test, learned_from)
+    return Task(
+        parser, model, classes, options, train, validation, test, learned_from, config.tested
+    )
 
 
 def _checksum(followed: Sequence[Any]) -> str:

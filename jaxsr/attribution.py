@@ -36,6 +36,7 @@ _METHODS = {  # method -> its module, and the function there that fits it
     "spectrum": ("jaxsr.discriminant_attribution", "fit_spectrum"),
     "dct": ("jaxsr.discriminant_attribution", "fit_dct"),
     "linear": ("jaxsr.discriminant_attribution", "fit_linear"),
+    "kernel": ("jaxsr.kernel_attribution", "fit"),
     "convnext": ("jaxsr.convnext_attribution", "fit"),
 }
 METHODS = tuple(_METHODS)
@@ -125,6 +126,40 @@ def describe(
         return None
     described: Described = function(method, pictures, crop_px=crop_px, progress=progress, **options)
     return described
+
+
+def describe_by(
+    function: Callable[[np.ndarray], Any],
+    pictures: Sequence[np.ndarray],
+    *,
+    crop_px: int = CROP_PX,
+    progress: Progress | None = None,
+) -> Described:
+    """What a function sees of all crops that lie side by side in each picture.
+
+    Args:
+        function: as of `in_batches`, to [B, D].
+        pictures: of [H, W, 3] uint8.
+        crop_px: c.
+        progress: called with the part that is done.
+
+    Raises:
+        InputError: if a picture is too small.
+    """
+    features, owners = [], []
+    waiting = np.empty((0, crop_px, crop_px, 3), np.uint8)
+    for place, picture in enumerate(pictures):
+        crops = tiles(picture, crop_px)
+        owners.append(np.full(len(crops), place))
+        waiting = np.concatenate([waiting, crops])
+        last = place + 1 == len(pictures)
+        whole = len(waiting) if last else len(waiting) // BATCH * BATCH
+        if whole:
+            features.append(in_batches(function, waiting[:whole]))
+            waiting = waiting[whole:]
+            if progress is not None:
+                progress((place + 1) / len(pictures))
+    return Described(np.concatenate(features), np.concatenate(owners))
 
 
 def fit(

@@ -272,20 +272,7 @@ def describe(
     options = {**_OPTIONS[method], **options}
     check(method, crop_px, **options)
     describer = _describer(method, options)
-    features, owners = [], []
-    waiting = np.empty((0, crop_px, crop_px, 3), np.uint8)
-    for place, picture in enumerate(pictures):
-        crops = attribution.tiles(picture, crop_px)
-        owners.append(np.full(len(crops), place))
-        waiting = np.concatenate([waiting, crops])
-        last = place + 1 == len(pictures)
-        whole = len(waiting) if last else len(waiting) // attribution.BATCH * attribution.BATCH
-        if whole:
-            features.append(attribution.in_batches(describer, waiting[:whole]))
-            waiting = waiting[whole:]
-            if progress is not None:
-                progress((place + 1) / len(pictures))
-    return Described(np.concatenate(features), np.concatenate(owners))
+    return attribution.describe_by(describer, pictures, crop_px=crop_px, progress=progress)
 
 
 def check(method: str, crop_px: int, **options: Any) -> None:

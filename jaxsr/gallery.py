@@ -27,6 +27,7 @@ from jaxsr import attribution
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.open_set import Gaussians
+from jaxsr.parsing import Parser
 
 KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.picture_sets` has them
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
@@ -65,10 +66,11 @@ class Identification:
     Attributes:
         ranking: K pairs of name and probability, the most probable first. The probabilities sum
             to 1: they are those if one of the classes made the picture.
-        hyperparameters: architecture, scale, loss, training_set -> value and probability, summed
-            over the super-resolving classes that state it, among which it is the most probable;
-            one that no class states is left out. The number of a seed means nothing in another
-            network, so seeds are not among them.
+        hyperparameters: architecture, scale, loss, training_set -> value and probability. Of a
+            known picture they are summed over the super-resolving classes that state it, among
+            which it is the most probable; of an unknown one they are what the gallery's parser
+            says, if it has one. One that no class states is left out. The number of a seed means
+            nothing in another network, so seeds are not among them.
         is_known: whether the picture is as near to a class as those of the classes are, and one
             class is as probable as it is with those.
         margin: by how much the picture is nearer to a class than the threshold asks for; below 0
@@ -106,6 +108,7 @@ class Gallery:
         spectra: [K, s, s] float16, `residual_spectra.decibels` of each class.
         facts: what else is to be known of the gallery, JSON-able.
         least_probability: of its likeliest class, which a picture of a class has at least.
+        parser: of hyperparameters of networks that are not in the gallery; None if it has none.
     """
 
     attributor: Attributor
@@ -117,6 +120,7 @@ class Gallery:
     spectra: np.ndarray
     facts: Mapping[str, Any] = field(default_factory=dict)
     least_probability: float = 0.0
+    parser: Parser | None = None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> "Gallery":
@@ -169,10 +173,11 @@ class Gallery:
         chances = self.chances(features)
         made = np.asarray([card.is_super_resolved for card in self.cards])
         share = float(np.sum(chances, where=made))
+        is_known = margin >= 0 and float(chances.max()) >= self.least_probability
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),
-            hyperparameters=parse(self.cards, chances),
-            is_known=margin >= 0 and float(chances.max()) >= self.least_probability,
+            hyperparameters=self._parsed(image, grid, None if is_known else self.parser, chances),
+            is_known=is_known,
             margin=margin,
             is_super_resolved=None if made.all() else share > 0.5,
             super_resolved_probability=share,
@@ -192,6 +197,17 @@ class Gallery:
             grid, described = self.attributor.find_grid(cut, self.gaussians)
             return grid, _finite(self.attributor.features_of(described))
         return (0, 0), _finite(self.attributor.features(cut))
+
+    def _parsed(
+        self, image: np.ndarray, grid: tuple[int, int], parser: Parser | None, chances: np.ndarray
+    ) -> dict[str, tuple[Any, float]]:
+        """Hyperparameters by a parser, which sees the picture from its grid on, or by classes."""
+        if parser is None:
+            return parse(self.cards, chances)
+        moved = image[grid[0] :, grid[1] :]
+        return parser.parse(
+            tiles(moved if min(moved.shape[:2]) >= self.crop_px else image, self.crop_px)
+        )
 
     def add(
         self, name: str, images: Iterable[np.ndarray], *, kind: str = "network", **facts: Any

@@ -1,8 +1,9 @@
 """Galleries in files: .safetensors, with arrays of the attributor and of the gallery in one.
 
-Arrays of the attributor are called `attributor/NAME`. The metadata has one entry, `jaxsr.gallery`,
-JSON: version of the format, facts of the attributor, cards of the classes, calibration, and a
-checksum of these and the arrays. Nothing in a file is ever run.
+Arrays of the attributor are called `attributor/NAME`, those of the parser `parser/NAME`. The
+metadata has one entry, `jaxsr.gallery`, JSON: version of the format, facts of the attributor and of
+the parser, cards of the classes, calibration, and a checksum of these and the arrays. Nothing in a
+file is ever run.
 """
 
 import dataclasses
@@ -16,14 +17,15 @@ import numpy as np
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, cards
+from jaxsr import attribution, cards, crop_regression
 from jaxsr.gallery import ClassCard, Gallery
 from jaxsr.open_set import Gaussians
+from jaxsr.parsing import Parser
 
-FORMAT = 1
+FORMAT = 2
 NAME = "gallery.safetensors"  # in a run directory
 _ENTRY = "jaxsr.gallery"
-_PREFIX = "attributor/"
+_ATTRIBUTOR, _PARSER = "attributor/", "parser/"
 _GAUSSIANS = tuple(field.name for field in dataclasses.fields(Gaussians))
 _NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 _REMEDY = "make it again with launch/sr_gallery.py"
@@ -75,7 +77,10 @@ def to_bytes(gallery: Gallery) -> bytes:
         TypeError: if facts of the gallery or of a class are not JSON-able.
     """
     of_attributor, attributor_facts = attribution.to_arrays(gallery.attributor)
-    arrays = {_PREFIX + name: array for name, array in of_attributor.items()}
+    arrays = {_ATTRIBUTOR + name: array for name, array in of_attributor.items()}
+    parser = gallery.parser
+    if parser is not None:
+        arrays |= {_PARSER + name: own for name, own in parser.regression.to_arrays().items()}
     for name in _GAUSSIANS:
         arrays[name] = getattr(gallery.gaussians, name).astype(np.float32)
     arrays["spectra"] = gallery.spectra
@@ -88,6 +93,8 @@ def to_bytes(gallery: Gallery) -> bytes:
         ],
         **{name: getattr(gallery, name) for name in _NUMBERS},
         "facts": dict(gallery.facts),
+        "parser": parser
+        and {"values": dict(parser.values), "temperatures": dict(parser.temperatures)},
     }
     return cards.pack(_ENTRY, card, arrays)
 
@@ -124,16 +131,28 @@ def from_bytes(data: bytes, name: str) -> Gallery:
 
 
 def _gallery(card: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Gallery:
-    of_attributor = {
-        name.removeprefix(_PREFIX): array
-        for name, array in arrays.items()
-        if name.startswith(_PREFIX)
-    }
     return Gallery(
-        attribution.from_arrays(of_attributor, card["attributor"]),
+        attribution.from_arrays(_within(_ATTRIBUTOR, arrays), card["attributor"]),
         tuple(ClassCard(**one) for one in card["classes"]),
         Gaussians(**{name: arrays[name].astype(np.float64) for name in _GAUSSIANS}),
         **{name: card[name] for name in _NUMBERS},
         spectra=arrays["spectra"],
         facts=card["facts"],
+        parser=_parser(card["parser"], _within(_PARSER, arrays)),
     )
+
+
+def _parser(card: Mapping[str, Any] | None, arrays: Mapping[str, np.ndarray]) -> Parser | None:
+    if card is None:
+        return None
+    values = {name: tuple(own) for name, own in card["values"].items()}
+    return Parser(values, card["temperatures"], crop_regression.from_arrays(arrays))
+
+
+def _within(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -16,6 +16,7 @@ from jaxsr import calibration, gallery, open_set, residual_spectra
 from jaxsr.attribution import Attributor
 from jaxsr.gallery import FACTS, KINDS, ClassCard, Gallery
 from jaxsr.open_set import Gaussians
+from jaxsr.parsing import Parser
 
 LEAST_PICTURES = 20  # to enrol a network
 SURE = 0.95  # probability that is enough in any case
@@ -31,6 +32,7 @@ def make(
     *,
     features: Sequence[np.ndarray] | None = None,
     facts: Mapping[str, Any] | None = None,
+    parser: Parser | None = None,
 ) -> Gallery:
     """A gallery of the classes of an attributor.
 
@@ -42,6 +44,7 @@ def make(
         validation: the same, of other photographs: what calibrates.
         features: what `gallery.features_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
+        parser: to be kept with it, for pictures of networks that it does not know.
 
     Raises:
         InputError: if a class has fewer than two pictures, there are none to calibrate with, or a
@@ -73,6 +76,7 @@ def make(
         threshold,
         np.stack(spectra),
         facts or {},
+        parser=parser,
     )
     sure = np.quantile([made.chances(one).max() for one in apart], 1 - KNOWN_RATE)
     return replace(made, least_probability=min(float(sure), SURE))

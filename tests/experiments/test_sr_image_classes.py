@@ -18,3 +18,9 @@ def test_labels_are_read_as_they_are_written(name, folder, scale, seed):
     assert one.source == folder
     known = {**sr_image_classes.UNKNOWN, "scale": scale, "loss": "l1", "seed": seed}
     assert one.facts == known
+
+
+def test_bicubic_is_a_class_at_each_scale_that_is_told():
+    labelled = ["one=pictures scale=3", "two=pictures scale=2", "three=others scale=3", "four=more"]
+    found = sr_image_classes.list_classes([], [], labelled, bicubic=True, originals=False)
+    assert [one.name for one in found if one.kind == "bicubic"] == ["bicubic-x2", "bicubic-x3"]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from experiments import sr_parsing, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
+from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, picture_sets
 
@@ -342,6 +343,25 @@ def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_
     monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
     sr_parsing.run(config, tmp_path / "alone")
     assert files_of(tmp_path / "shared") == files_of(tmp_path / "alone")
+
+
+@pytest.mark.usefixtures("no_figures", "trained")
+def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
+    config = config_of(pictures, predict=("loss",), hold_out=("seed=3",), crop_px=16)
+    sr_parsing.run(dataclasses.replace(config, tested="picture"), tmp_path)
+    attributor = attributor_files.load(tmp_path / "models" / "loss-without-seed-3-s0.safetensors")
+    frame = predictions_of(tmp_path)
+    assert len(frame) == 16
+    for row in frame.itertuples():
+        crops = attribution.tiles(
+            photos.read(pictures / picture_sets.file_of(row.network, row.image_id)), 16
+        )
+        assert len(crops) == 4
+        expected = np.exp(attribution.combine(attributor.log_scores(crops)))
+        np.testing.assert_allclose(row.probabilities, expected, rtol=1e-5)
+    sr_parsing.run(config, tmp_path)  # the middle alone: tested again, not trained
+    alone = np.stack(predictions_of(tmp_path)["probabilities"])
+    assert not np.array_equal(alone, np.stack(frame["probabilities"]))
 
 
 @pytest.mark.usefixtures("no_figures")

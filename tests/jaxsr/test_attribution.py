@@ -12,6 +12,7 @@ CLASSICAL = {  # with options that are quick to compile
     "spectrum": {"residual": "gaussian", "bins": 4},
     "dct": {"bins": 4},
     "linear": {"period": 2, "reach": 1},
+    "kernel": {},
 }
 CLASSES = ("sharp", "soft", "rough")
 SIDE = 32
@@ -138,7 +139,7 @@ def test_batches_cover_all_crops_in_few_shapes(count):
 
 def test_learning_tells_how_far_it_is():
     made, labels = pictures(9)
-    for method in ("ncc", "dct"):  # pixels are learnt from, and features
+    for method in ("ncc", "dct", "kernel"):  # pixels are learnt from, and features
         seen, options = [], CLASSICAL[method]
         attribution.fit(
             method, made, labels, CLASSES, crop_px=SIDE, progress=seen.append, **options

@@ -10,7 +10,15 @@ import scipy.special
 from safetensors import numpy as safetensors
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery, gallery_files, gallery_making, open_set
+from jaxsr import (
+    attribution,
+    crop_regression,
+    gallery,
+    gallery_files,
+    gallery_making,
+    open_set,
+    parsing,
+)
 from jaxsr.gallery import ClassCard, Gallery
 
 CROP = 8
@@ -117,6 +125,22 @@ def test_hyperparameters_sum_over_the_networks_that_state_them():
     assert found["loss"] == ("l1", pytest.approx(0.15 / 0.25))  # edsr-x4 does not state it
     assert set(found) == {"architecture", "scale", "loss"}
     assert gallery.parse(CARDS[:1], np.ones(1)) == {}
+
+
+def test_hyperparameters_of_an_unknown_picture_are_what_the_parser_says():
+    seen = []
+
+    def parse(crops):
+        seen.append(crops.shape)
+        return {"scale": (3, 0.9)}
+
+    built = dataclasses.replace(by_hand(), parser=types.SimpleNamespace(parse=parse))
+    known, unknown = built.identify(flat([150, 91, 90])), built.identify(flat([250, 240, 230]))
+    assert known.is_known
+    assert known.hyperparameters == by_hand().identify(flat([150, 91, 90])).hyperparameters
+    assert not unknown.is_known
+    assert unknown.hyperparameters == {"scale": (3, 0.9)}
+    assert seen == [(1, CROP, CROP, 3)]
 
 
 def test_super_resolved_is_what_its_networks_outweigh():
@@ -293,6 +317,16 @@ def test_a_file_keeps_everything(made, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_file_keeps_the_parser(made, tmp_path):
+    features = np.random.default_rng(0).normal(size=(20, 900))
+    regression = crop_regression.fit(features, np.eye(2)[np.arange(20) % 2])
+    own = parsing.Parser({"scale": (2, 4)}, {"scale": 0.3}, regression)
+    dataclasses.replace(made, parser=own).save(tmp_path / "g.safetensors")
+    again = Gallery.open(tmp_path / "g.safetensors").parser
+    assert (again.values, again.temperatures) == (own.values, own.temperatures)
+    assert again.parse_described(features) == own.parse_described(features)
+
+
 def test_the_gallery_that_ships_is_opened_without_a_path(made, tmp_path, monkeypatch):
     monkeypatch.setattr(gallery_files.importlib.resources, "files", lambda name: tmp_path / name)
     with pytest.raises(InputError, match="No gallery comes with this installation of jaxsr; make"):
@@ -308,7 +342,7 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
     value[-1] ^= 1
     named = data.replace(b"rdn-x4", b"rdn-x5")
     assert named != data
-    other = data.replace(b'\\"format\\": 1', b'\\"format\\": 2')
+    other = data.replace(b'\\"format\\": 2', b'\\"format\\": 3')
     assert other != data
     path = tmp_path / "g.safetensors"
     for bad, message in (
@@ -317,7 +351,7 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
         (b"", "damaged, or no gallery"),
         (bytes(value), "is damaged: what it holds has changed"),
         (named, "is damaged: what it holds has changed"),
-        (other, "is a gallery of version 2, not 1; make it again"),
+        (other, "is a gallery of version 3, not 2; make it again"),
         (safetensors.save({"a": np.zeros(2)}), "holds no gallery"),
         (safetensors.save({"a": np.zeros(2)}, {"jaxsr": "{}"}), "holds no gallery"),
         (safetensors.save({"a": np.zeros(2)}, {"jaxsr.gallery": "[]"}), "holds no gallery"),

@@ -1,0 +1,118 @@
+"""How the network that made a picture was built, though nobody has seen that network before.
+
+One regression (`jaxsr.crop_regression`) tells all hyperparameters at once: one target for each
+value of each, 1 where a network has it.
+
+Letters: N pictures, T crops, c side of a crop in pixels, D features, V values of all
+hyperparameters together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxsr import attribution, calibration, crop_regression, kernel_ridge
+from jaxsr.attribution import Described
+from jaxsr.crop_regression import CropRegression
+
+
+@dataclass(frozen=True, eq=False)
+class Parser:
+    """Tells hyperparameters from crops.
+
+    Attributes:
+        values: hyperparameter -> its values, two or more.
+        temperatures: hyperparameter -> what the expected shares of its values are divided by.
+        regression: of the V targets, in the order of `values`.
+    """
+
+    values: Mapping[str, tuple[Any, ...]]
+    temperatures: Mapping[str, float]
+    regression: CropRegression
+
+    def parse(self, crops: np.ndarray) -> dict[str, tuple[Any, float]]:
+        """The most probable value of each hyperparameter, and its probability.
+
+        Args:
+            crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
+        """
+        return self.parse_described(attribution.in_batches(crop_regression.features_of, crops))
+
+    def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
+        """The same of [T, D] features of `crop_regression.describe`."""
+        expected = self.regression.predict(features).mean(axis=0)
+        found = {}
+        for name, columns in _columns(self.values).items():
+            log_scores = calibration.calibrated(expected[columns], self.temperatures[name])
+            best = int(log_scores.argmax())
+            found[name] = (self.values[name][best], float(np.exp(log_scores[best])))
+        return found
+
+
+def fit(
+    facts: Sequence[Mapping[str, Any]],
+    known: tuple[Described, np.ndarray],
+    validation: tuple[Described, np.ndarray],
+    *,
+    seed: int = 0,
+    landmarks: int = kernel_ridge.LANDMARKS,
+) -> Parser | None:
+    """A parser that has learnt from pictures of several networks.
+
+    Args:
+        facts: of each network, hyperparameter -> value. Those that some network does not state,
+            or of which all have one value, are not told.
+        known: what `crop_regression.describe` gives of N pictures, and [N] int, places in `facts`.
+        validation: the same of other photographs, which say how sure to be.
+        seed: of which crops are landmarks.
+        landmarks: as of `kernel_ridge.fit`.
+
+    Returns:
+        None if there is nothing to tell.
+    """
+    stated = dict.fromkeys(name for own in facts for name in own)
+    values = {name: _values(name, facts) for name in stated}
+    values = {name: own for name, own in values.items() if len(own) > 1}
+    if not values:
+        return None
+    of_network = np.concatenate(
+        [
+            [[float(one[name] == value) for value in own] for one in facts]
+            for name, own in values.items()
+        ],
+        axis=1,
+    )
+    described, labels = known
+    targets = of_network[np.asarray(labels)[described.owners]]
+    regression = crop_regression.fit(described.features, targets, seed=seed, landmarks=landmarks)
+
+    seen, truth = validation
+    expected = regression.predict(seen.features)
+    starts = np.r_[0, np.flatnonzero(np.diff(seen.owners)) + 1]
+    counts = np.diff(np.r_[starts, len(seen.owners)])
+    means = np.add.reduceat(expected, starts, axis=0) / counts[:, None]
+    temperatures = {
+        name: calibration.fit_temperature(
+            means[:, columns], of_network[truth][:, columns].argmax(axis=1)
+        )
+        for name, columns in _columns(values).items()
+    }
+    return Parser(values, temperatures, regression)
+
+
+def _values(name: str, facts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """Different values, sorted; none if a network does not state its own."""
+    if not all(own.get(name) for own in facts):
+        return ()
+    return tuple(sorted({own[name] for own in facts}))
+
+
+def _columns(values: Mapping[str, Sequence[Any]]) -> dict[str, slice]:
+    """Where the targets of each hyperparameter are."""
+    ends = np.cumsum([len(own) for own in values.values()]).tolist()
+    return {
+        name: slice(end - len(own), end)
+        for (name, own), end in zip(values.items(), ends, strict=True)
+    }

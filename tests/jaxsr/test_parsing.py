@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from jaxsr import crop_regression, parsing
+from jaxsr.attribution import Described
+
+FACTS = (
+    {"scale": 2, "loss": "l1", "training_set": "A", "architecture": "edsr"},
+    {"scale": 2, "loss": "gan", "training_set": "A", "architecture": "edsr"},
+    {"scale": 4, "loss": "l1", "training_set": "A", "architecture": ""},
+    {"scale": 4, "loss": "gan", "training_set": "A", "architecture": "rdn"},
+)
+PICTURES, TILES = 30, 3  # of each network, of each picture
+TRANSFORM = 768  # features of the cosine transform: 16 x 16 blocks of three channels
+
+
+def described(seed):
+    """Pictures of each network: scale moves features, and the loss makes a ring of them."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(FACTS)), PICTURES)
+    owners = np.repeat(np.arange(len(labels)), TILES)
+    angle = rng.uniform(0, 2 * np.pi, len(owners))
+    radius = np.where(labels[owners] % 2, 3.0, 0.3)
+    seen = rng.normal(size=(len(owners), 4)) * 0.3
+    seen[:, 0] += 5.0 * (labels[owners] >= 2)
+    seen[:, 1] += radius * np.cos(angle)
+    seen[:, 2] += radius * np.sin(angle)
+    # The same in cosine transforms, which come first, as in statistics of the grid.
+    features = np.concatenate([seen, np.zeros((len(owners), TRANSFORM - 4)), seen], axis=1)
+    return Described(features.astype(np.float32), owners), labels
+
+
+@pytest.fixture(scope="module")
+def parser():
+    return parsing.fit(FACTS, described(0), described(1))
+
+
+def test_what_every_network_states_and_not_all_share_is_told(parser):
+    assert parser.values == {"scale": (2, 4), "loss": ("gan", "l1")}
+    assert parsing.fit(FACTS[:1] * 2, described(0), described(1)) is None
+
+
+def test_pictures_of_other_photographs_are_parsed(parser):
+    seen, labels = described(2)
+    for picture, label in enumerate(labels):
+        found = parser.parse_described(seen.features[seen.owners == picture])
+        for name, (value, probability) in found.items():
+            assert value == FACTS[label][name]
+            assert probability > 0.9
+
+
+def test_probabilities_of_values_sum_to_one(parser):
+    far = np.full(
+        (1, TRANSFORM + 4), 1e3, np.float32
+    )  # of which nothing is known: as often as in training
+    found = parser.parse_described(far)
+    assert {name: round(p, 3) for name, (_, p) in found.items()} == {"scale": 0.5, "loss": 0.5}
+
+
+def test_crops_are_parsed_by_what_is_seen_of_them():
+    rng = np.random.default_rng(0)
+
+    def crops(network, count):  # smoother, and flatter
+        noise = rng.normal(size=(count, 32, 32, 3)) * (40 if network % 2 else 15)
+        if network >= 2:
+            noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 2
+        return np.clip(128 + noise, 0, 255).astype(np.uint8)
+
+    def pictures():
+        made = [one for k in range(len(FACTS)) for one in crops(k, 10)]
+        seen = crop_regression.describe(made, crop_px=32)
+        return seen, np.repeat(np.arange(len(FACTS)), 10)
+
+    parser = parsing.fit(FACTS, pictures(), pictures())
+    for network, facts in enumerate(FACTS):
+        found = parser.parse(crops(network, 4))
+        assert {name: value for name, (value, _) in found.items()} == {
+            name: facts[name] for name in ("scale", "loss")
+        }
