@@ -25,7 +25,7 @@ class Parser:
     Attributes:
         values: hyperparameter -> its values, two or more.
         temperatures: hyperparameter -> what the expected shares of its values are divided by.
-        regression: of the V targets, in the order of `values`.
+        regression: of the V targets: those of the first hyperparameter by name, and so on.
     """
 
     values: Mapping[str, tuple[Any, ...]]
@@ -72,7 +72,7 @@ def fit(
     Returns:
         None if there is nothing to tell.
     """
-    stated = dict.fromkeys(name for own in facts for name in own)
+    stated = sorted({name for own in facts for name in own})
     values = {name: _values(name, facts) for name in stated}
     values = {name: own for name, own in values.items() if len(own) > 1}
     if not values:
@@ -110,9 +110,9 @@ def _values(name: str, facts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
 
 
 def _columns(values: Mapping[str, Sequence[Any]]) -> dict[str, slice]:
-    """Where the targets of each hyperparameter are."""
-    ends = np.cumsum([len(own) for own in values.values()]).tolist()
+    """Where the targets of each hyperparameter are, whatever the order of the mapping."""
+    names = sorted(values)
+    ends = np.cumsum([len(values[name]) for name in names]).tolist()
     return {
-        name: slice(end - len(own), end)
-        for (name, own), end in zip(values.items(), ends, strict=True)
+        name: slice(end - len(values[name]), end) for name, end in zip(names, ends, strict=True)
     }

@@ -12,7 +12,6 @@ from safetensors import numpy as safetensors
 from jaxfleet.errors import InputError
 from jaxsr import (
     attribution,
-    crop_regression,
     gallery,
     gallery_files,
     gallery_making,
@@ -318,13 +317,17 @@ def test_a_file_keeps_everything(made, tmp_path):
 
 
 def test_a_file_keeps_the_parser(made, tmp_path):
-    features = np.random.default_rng(0).normal(size=(20, 900))
-    regression = crop_regression.fit(features, np.eye(2)[np.arange(20) % 2])
-    own = parsing.Parser({"scale": (2, 4)}, {"scale": 0.3}, regression)
+    features = np.random.default_rng(0).normal(size=(20, 900)).astype(np.float32)
+    pictures = attribution.Described(features, np.arange(20)), np.arange(20) % 4
+    stated = [{"scale": scale, "loss": loss} for scale in (2, 4) for loss in ("l1", "l2")]
+    own = parsing.fit(stated, pictures, pictures)
     dataclasses.replace(made, parser=own).save(tmp_path / "g.safetensors")
     again = Gallery.open(tmp_path / "g.safetensors").parser
     assert (again.values, again.temperatures) == (own.values, own.temperatures)
-    assert again.parse_described(features) == own.parse_described(features)
+    for row in range(20):
+        found = again.parse_described(features[row : row + 1])
+        assert found == own.parse_described(features[row : row + 1])
+        assert {name: value for name, (value, _) in found.items()} == stated[row % 4]
 
 
 def test_the_gallery_that_ships_is_opened_without_a_path(made, tmp_path, monkeypatch):

@@ -49,6 +49,17 @@ def test_pictures_of_other_photographs_are_parsed(parser):
             assert probability > 0.9
 
 
+def test_the_order_in_which_facts_are_stated_is_nothing(parser):
+    turned = [dict(reversed(one.items())) for one in FACTS]
+    other = parsing.fit(turned, described(0), described(1))
+    shuffled = parsing.Parser(
+        dict(reversed(other.values.items())), other.temperatures, other.regression
+    )
+    seen, _ = described(2)
+    for crop in np.split(seen.features[::TILES], len(seen.features) // TILES):
+        assert shuffled.parse_described(crop) == parser.parse_described(crop)
+
+
 def test_probabilities_of_values_sum_to_one(parser):
     far = np.full(
         (1, TRANSFORM + 4), 1e3, np.float32
