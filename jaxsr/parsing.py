@@ -17,6 +17,8 @@ from jaxsr import attribution, calibration, crop_regression, kernel_ridge
 from jaxsr.attribution import Described
 from jaxsr.crop_regression import CropRegression
 
+FOLDS = 3  # of the networks, for how sure to be about those that are not known
+
 
 @dataclass(frozen=True, eq=False)
 class Parser:
@@ -63,9 +65,10 @@ def fit(
 
     Args:
         facts: of each network, hyperparameter -> value. Those that some network does not state,
-            or of which all have one value, are not told.
+            or of which all have one value, are not told; two networks or more.
         known: what `crop_regression.describe` gives of N pictures, and [N] int, places in `facts`.
-        validation: the same of other photographs, which say how sure to be.
+        validation: the same of other photographs. They say how sure to be, by regressions that
+            learn from two thirds of the networks and are asked about the others.
         seed: of which crops are landmarks.
         landmarks: as of `kernel_ridge.fit`.
 
@@ -86,10 +89,18 @@ def fit(
     )
     described, labels = known
     targets = of_network[np.asarray(labels)[described.owners]]
-    regression = crop_regression.fit(described.features, targets, seed=seed, landmarks=landmarks)
+    options = {"seed": seed, "landmarks": landmarks}
+    regression = crop_regression.fit(described.features, targets, **options)
 
     seen, truth = validation
-    expected = regression.predict(seen.features)
+    truth = np.asarray(truth)
+    fold_of = np.random.default_rng(seed).permutation(len(facts)) % FOLDS
+    expected = np.zeros((len(seen.owners), targets.shape[1]), np.float32)
+    for fold in set(fold_of.tolist()):
+        kept = fold_of[np.asarray(labels)[described.owners]] != fold
+        asked = fold_of[truth[seen.owners]] == fold
+        without = crop_regression.fit(described.features[kept], targets[kept], **options)
+        expected[asked] = without.predict(seen.features[asked])
     starts = np.r_[0, np.flatnonzero(np.diff(seen.owners)) + 1]
     counts = np.diff(np.r_[starts, len(seen.owners)])
     means = np.add.reduceat(expected, starts, axis=0) / counts[:, None]
