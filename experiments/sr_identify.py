@@ -227,7 +227,8 @@ def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
     ]
     if found.hyperparameters and found.is_super_resolved is not False:
         parts = [f"{what} {v} ({p:.1%})" for what, (v, p) in found.hyperparameters.items()]
-        lines.append("built with: " + ", ".join(parts))
+        said = "built with" if found.is_known else "seems to be built with"
+        lines.append(f"{said}: {', '.join(parts)}")
     return lines
 
 
