@@ -49,7 +49,7 @@ def fit(
 ) -> KernelRidge:
     """The regression of targets on features.
 
-    Costs N M^2 + D^3 operations, and memory for N x M float64.
+    Costs some N (M^2 + D^2) + M^3 + D^3 operations, and memory for M x M and D x D float64.
 
     Args:
         features: [N, D] float, finite.

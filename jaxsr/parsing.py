@@ -92,25 +92,46 @@ def fit(
     options = {"seed": seed, "landmarks": landmarks}
     regression = crop_regression.fit(described.features, targets, **options)
 
-    seen, truth = validation
-    truth = np.asarray(truth)
-    fold_of = np.random.default_rng(seed).permutation(len(facts)) % FOLDS
-    expected = np.zeros((len(seen.owners), targets.shape[1]), np.float32)
-    for fold in set(fold_of.tolist()):
-        kept = fold_of[np.asarray(labels)[described.owners]] != fold
-        asked = fold_of[truth[seen.owners]] == fold
-        without = crop_regression.fit(described.features[kept], targets[kept], **options)
-        expected[asked] = without.predict(seen.features[asked])
-    starts = np.r_[0, np.flatnonzero(np.diff(seen.owners)) + 1]
-    counts = np.diff(np.r_[starts, len(seen.owners)])
-    means = np.add.reduceat(expected, starts, axis=0) / counts[:, None]
+    means = _of_strangers(of_network, known, validation, options)
+    truth = of_network[np.asarray(validation[1])]
     temperatures = {
-        name: calibration.fit_temperature(
-            means[:, columns], of_network[truth][:, columns].argmax(axis=1)
-        )
-        for name, columns in _columns(values).items()
+        name: calibration.fit_temperature(means[:, own], truth[:, own].argmax(axis=1))
+        for name, own in _columns(values).items()
     }
     return Parser(values, temperatures, regression)
+
+
+def _of_strangers(
+    of_network: np.ndarray,
+    known: tuple[Described, np.ndarray],
+    asked: tuple[Described, np.ndarray],
+    options: Mapping[str, int],
+) -> np.ndarray:
+    """What is expected of pictures by regressions that have learnt from other networks.
+
+    Args:
+        of_network: [networks, V] float, the targets.
+        known: pictures to learn from, and the network of each.
+        asked: n pictures, and the network of each.
+        options: of `crop_regression.fit`.
+
+    Returns:
+        [n, V] float64, means over crops.
+    """
+    described, labels = known
+    seen, truth = asked
+    fold_of = np.random.default_rng(options["seed"]).permutation(len(of_network)) % FOLDS
+    owner, asked_owner = np.asarray(labels)[described.owners], np.asarray(truth)[seen.owners]
+    expected = np.zeros((len(seen.owners), of_network.shape[1]), np.float32)
+    for fold in set(fold_of.tolist()):
+        others, own = fold_of[owner] != fold, fold_of[asked_owner] == fold
+        regression = crop_regression.fit(
+            described.features[others], of_network[owner[others]], **options
+        )
+        expected[own] = regression.predict(seen.features[own])
+    sums = np.zeros((len(truth), of_network.shape[1]))
+    np.add.at(sums, seen.owners, expected)
+    return sums / np.bincount(seen.owners)[:, None]
 
 
 def _values(name: str, facts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
