@@ -5,10 +5,9 @@ from dataclasses import field
 from typing import Any
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, discriminant_attribution
+from jaxsr import attribution, crop_regression, discriminant_attribution
 from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
-from jaxsr.spectral_features import BINS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +57,11 @@ class GalleryConfig:
     @property
     def has_parser(self) -> bool:
         """Whether tiles are such that a parser can see them."""
-        return self.crop_px >= 2 * BINS and self.crop_px % PERIOD == 0
+        try:
+            crop_regression.check(self.crop_px)
+        except InputError:
+            return False
+        return True
 
     @property
     def options(self) -> dict[str, Any]:

@@ -104,6 +104,15 @@ def describe(
     Raises:
         InputError: if a picture is too small, or crops of this size cannot be used.
     """
+    check(crop_px)
+    return attribution.describe_by(features_of, pictures, crop_px=crop_px, progress=progress)
+
+
+def check(crop_px: int) -> None:
+    """Refuses crops of a size that cannot be used.
+
+    Raises:
+        InputError: saying what they lack.
+    """
     for method in (DCT, LINEAR):
         discriminant_attribution.check(method, crop_px)
-    return attribution.describe_by(features_of, pictures, crop_px=crop_px, progress=progress)
