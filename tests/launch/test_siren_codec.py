@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from launch import flagdefs, siren_codec
+from experiments import siren_codec
+from launch import flagdefs
 
 LAUNCH = Path(flagdefs.__file__).parent
 QUICK = ("--num_iters=300", "--refine_iters=10", "--learning_rate=3e-3")
@@ -25,7 +26,7 @@ def script(monkeypatch, tmp_path, capsys):
     def call(*args):
         monkeypatch.setattr(sys, "argv", [str(LAUNCH / "siren_codec.py"), *args])
         with pytest.raises(SystemExit) as stop:
-            flagdefs.run(siren_codec.CONFIG, siren_codec.main, save_flags=False)
+            flagdefs.run(siren_codec.CodecConfig, siren_codec.run, save_flags=False)
         return stop.value.code, *capsys.readouterr()
 
     yield call

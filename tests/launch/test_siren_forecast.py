@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from experiments.siren_forecast import ForecastConfig, run
 from jaxfleet.errors import InputError
 from launch import flagdefs
-from launch.siren_forecast import ForecastConfig, main
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def photo(tmp_path):
 
 def ask(*flags):
     config, run_dir = flagdefs.parse(ForecastConfig, list(flags))
-    return main(config, run_dir)
+    return run(config, run_dir)
 
 
 def test_names_the_best_network_of_a_size(photo, tmp_path):

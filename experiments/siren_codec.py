@@ -1,0 +1,237 @@
+"""A picture compressed to a SIREN in a file, and pictures drawn from such files."""
+
+import dataclasses
+import io
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from jaxfleet import codecs
+from jaxfleet.errors import InputError
+from jaxfleet.places import write_atomically
+from jaxinr import codec, siren
+from jaxinr.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig:
+    """Flags of launch/siren_codec.py."""
+
+    mode: str = field(
+        default="encode",
+        metadata={
+            "help": "What to do with --input: encode a picture, decode a file, or say what is in a "
+            "file.",
+            "choices": ("encode", "decode", "info"),
+        },
+    )
+    input: str = field(default="", metadata={"help": "The picture, or the file to decode."})
+    output: str = field(
+        default="", metadata={"help": "What to write: any name to encode, a .png to decode."}
+    )
+    overwrite: bool = field(
+        default=False, metadata={"help": "Whether --output may be there already."}
+    )
+    bits_per_pixel: float | None = field(
+        default=None,
+        metadata={
+            "help": "Size of the file, at most; or give --num_layers and --layer_size.",
+            "group": "Encoding",
+        },
+    )
+    num_layers: int | None = field(
+        default=None, metadata={"help": "Sine layers.", "lower": 1, "upper": MAX_LAYERS}
+    )
+    layer_size: int | None = field(
+        default=None,
+        metadata={"help": "Units of each sine layer.", "lower": 1, "upper": MAX_LAYER_SIZE},
+    )
+    weight_bits: float = field(
+        default=codec.WEIGHT_BITS,
+        metadata={
+            "help": "Bits of a weight in the file, on average. With --bits_per_pixel, fewer leave "
+            "more weights.",
+            "lower": 1,
+            "upper": 16,
+        },
+    )
+    num_iters: int = field(
+        default=codec.NUM_ITERS, metadata={"help": "Adam updates of the fit.", "lower": 1}
+    )
+    refine_iters: int = field(
+        default=codec.REFINE_ITERS,
+        metadata={"help": "Adam updates after each layer that is rounded.", "lower": 0},
+    )
+    learning_rate: float = field(
+        default=codec.LEARNING_RATE, metadata={"help": "Of the fit's Adam.", "lower": 1e-12}
+    )
+    seed: int = field(
+        default=0, metadata={"help": "Of the initial weights.", "lower": 0, "upper": 2**31 - 1}
+    )
+    coordinates: str = field(
+        default="centers",
+        metadata={"help": "Where pixels lie.", "choices": siren.COORDINATES},
+    )
+    height: int | None = field(
+        default=None,
+        metadata={
+            "help": "Height to draw at; with one of the two, the other follows. The picture's own "
+            "where neither is given.",
+            "lower": 1,
+            "group": "Decoding",
+        },
+    )
+    width: int | None = field(default=None, metadata={"help": "Width to draw at.", "lower": 1})
+    reference: str = field(
+        default="", metadata={"help": "A picture of the same size to say the PSNR against."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses flags that do not go together.
+
+        Raises:
+            ValueError: naming the flags.
+        """
+        if not self.input:
+            raise ValueError("--input=FILE is missing.")
+        if not self.output and self.mode != "info":
+            raise ValueError("--output=FILE is missing.")
+        if self.mode == "decode" and not self.output.lower().endswith(".png"):
+            raise ValueError(f"--output={self.output}: pictures are written as .png.")
+        if self.mode != "encode":
+            return
+        if (self.num_layers is None) != (self.layer_size is None):
+            raise ValueError("--num_layers and --layer_size belong together.")
+        if (self.bits_per_pixel is None) == (self.num_layers is None):
+            raise ValueError("give --bits_per_pixel, or --num_layers and --layer_size.")
+
+
+def run(config: CodecConfig, run_dir: Path) -> str:
+    """Does what --mode says; returns what to print. There is no run directory.
+
+    Raises:
+        InputError: if a file is missing, damaged or there already, or a flag does not suit it.
+    """
+    del run_dir
+    if config.mode == "info":
+        return describe(codec.inspect(_read(config.input)))
+    output = Path(config.output).expanduser()
+    if output.exists() and not config.overwrite:
+        raise InputError(f"--output={output} is there already; --overwrite replaces it.")
+    if not output.parent.is_dir():
+        raise InputError(f"--output={output}: there is no folder {output.parent}.")
+    return (_encode if config.mode == "encode" else _decode)(config, output)
+
+
+def _encode(config: CodecConfig, output: Path) -> str:
+    picture, note = read_picture(config.input)
+    architecture = None
+    if config.num_layers is not None and config.layer_size is not None:
+        architecture = config.num_layers, config.layer_size
+    encoded = _tell(
+        lambda: codec.compress(
+            picture,
+            bits_per_pixel=config.bits_per_pixel,
+            architecture=architecture,
+            weight_bits=config.weight_bits,
+            num_iters=config.num_iters,
+            refine_iters=config.refine_iters,
+            learning_rate=config.learning_rate,
+            seed=config.seed,
+            coordinates=config.coordinates,
+            progress=True,
+        )
+    )
+    write_atomically(output, encoded.data)
+    facts = codec.inspect(encoded.data)
+    return "\n".join(
+        [
+            *note,
+            describe(facts),
+            f"PSNR {encoded.psnr_db:.4f} dB; {encoded.float_psnr_db:.2f} dB before rounding",
+            *_jpeg(picture, facts.bits_per_pixel),
+            f"wrote {output}",
+        ]
+    )
+
+
+def _decode(config: CodecConfig, output: Path) -> str:
+    data = _read(config.input)
+    reference = read_picture(config.reference)[0] if config.reference else None
+    picture = _tell(lambda: codec.decode(data, height=config.height, width=config.width))
+    lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
+    if reference is not None:
+        psnr_db = _tell(lambda: codec.psnr_db(picture, reference))
+        lines.append(f"PSNR {psnr_db:.4f} dB against {config.reference}")
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    write_atomically(output, buffer.getvalue())
+    return "\n".join([*lines, f"wrote {output}"])
+
+
+def describe(facts: codec.Facts) -> str:
+    """Lines that say what a file holds."""
+    header = facts.header
+    colours = "grey" if header.grey else "colour"
+    return (
+        f"{header.width} x {header.height} pixels, {colours}, {header.coordinates} coordinates\n"
+        f"{header.num_layers} layers of {header.layer_size} units, w0_initial "
+        f"{header.w0_initial:g}, w0 {header.w0:g}, seed {header.seed}: {header.parameters} weights "
+        f"at {facts.bits_per_weight:.3f} bits\n"
+        f"{facts.file_bytes} bytes, {facts.bits_per_pixel:.4f} bits per pixel: weights "
+        f"{facts.payload_bytes}, all else {facts.file_bytes - facts.payload_bytes}"
+    )
+
+
+def read_picture(path: str) -> tuple[np.ndarray, list[str]]:
+    """A picture file as [H, W, 3] or grey [H, W] uint8, and what is to be said of it.
+
+    EXIF orientation is applied. Transparency that hides nothing is left out.
+
+    Raises:
+        InputError: if it cannot be read, is transparent, or has more than 8 bits.
+    """
+    data = _read(path)
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            picture.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is not a picture that Pillow can read: {error}.") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged ({error}).") from None
+    if picture.mode.startswith(("I", "F")):
+        raise InputError(f"{path} has more than 8 bits per channel; convert it to 8 first.")
+    note = []
+    if picture.has_transparency_data:
+        if np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
+            raise InputError(f"{path} is transparent, which is not kept; flatten it first.")
+        note = [f"{path}: the alpha channel, opaque throughout, is left out"]
+    grey = picture.mode in ("1", "L", "LA")
+    return np.asarray(picture.convert("L" if grey else "RGB")), note
+
+
+def _jpeg(picture: np.ndarray, bits_per_pixel: float) -> list[str]:
+    """What JPEG makes of a colour picture in as many bytes."""
+    return [] if picture.ndim == 2 else [codecs.at_size(picture, codecs.JPEG, bits_per_pixel)]
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}.") from None
+
+
+def _tell(work: Callable[[], Result]) -> Result:
+    """What `work` returns; what it refuses becomes a line for the user."""
+    try:
+        return work()
+    except ValueError as error:
+        raise InputError(str(error)) from error
