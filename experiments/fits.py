@@ -135,6 +135,7 @@ def _make_work(
             target_loss=[target] * len(own),
             bias_init=config.bias_init,
             skip=skip,
+            log_spacing=config.log_spacing,
         )
 
     def row(finished: Finished) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
     neutral = ["photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor"]
     # What a run of before there was a choice did, so that it goes on.
-    choices = {"kernel": "auto", "products": "float32"}
+    choices = {"kernel": "auto", "products": "float32", "log_spacing": "linear"}
     neutral += [name for name, first in choices.items() if getattr(config, name) == first]
     digest = hashlib.sha256()
     for photo in pictures:

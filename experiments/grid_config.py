@@ -3,8 +3,8 @@
 import dataclasses
 from dataclasses import field
 
+from jaxfleet import histories, plan
 from jaxfleet import photos as sources
-from jaxfleet import plan
 from jaxfleet.errors import InputError
 from jaxinr import quantise, siren
 from jaxinr.kernels import choice
@@ -114,6 +114,14 @@ class GridConfig:
             "group": "What the table says",
             "help": "Iterations between history entries.",
             "lower": 1,
+        },
+    )
+    log_spacing: str = field(
+        default="linear",
+        metadata={
+            "help": "linear: an entry every --log_every iterations; log: four entries to each "
+            "doubling, from multiples of --log_every, so that 50,000 iterations have 46 entries.",
+            "choices": histories.SPACINGS,
         },
     )
     weight_bits: int = field(

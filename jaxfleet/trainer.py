@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from jaxfleet import fleet
+from jaxfleet import fleet, histories
 
 Tree = Any
 
@@ -37,7 +37,7 @@ class Finished:
         loss: after the last update; NaN where diverged.
         best_loss: of `params`; inf if no loss was ever finite.
         best_iteration: updates made before `params`.
-        iterations: [T] int32, where the loss was noted: every `log_every`, and at the end.
+        iterations: [T] int32, where the loss was noted: see `histories.log_points`.
         losses: [T] float32; the last one is not finite where diverged.
         seconds: wall time, shared evenly among the networks that trained at the time.
     """
@@ -93,6 +93,7 @@ class Trainer:
         params: job -> its initial parameters, a tree of numpy arrays.
         skip: jobs that need no training.
         meshes: from `lanes`.
+        log_spacing: one of `histories.SPACINGS`, which multiples of `log_every` are noted.
     """
 
     def __init__(
@@ -106,10 +107,11 @@ class Trainer:
         slots_per_shard: int,
         skip: Sequence[int] = (),
         meshes: Sequence[Mesh] | None = None,
+        log_spacing: str = "linear",
     ) -> None:
         """Sends the data and makes idle slots."""
         self.program, self.hyper, self._params = program, dict(hyper), params
-        self._work = np.asarray(work, float)
+        self._work, self._log_spacing = np.asarray(work, float), log_spacing
         self.work_done = self.segment_seconds = 0.0  # in the last segment
         meshes = meshes or lanes()
         self._fleet = fleet.fleet(program, meshes[0])
@@ -233,7 +235,9 @@ class Trainer:
     def _note(self, slot: int, losses: np.ndarray, intervals: int, first: int, last: int) -> None:
         at = first + self.program.log_every * np.arange(intervals, dtype=np.int32)
         seen = (at < last) | (at == first)
-        self._history[slot].append((at[seen], losses[:intervals][seen]))
+        seen &= histories.is_log_point(at, self.program.log_every, self._log_spacing)
+        if seen.any():
+            self._history[slot].append((at[seen], losses[:intervals][seen]))
 
     def _refill(self) -> None:
         free = [slot for slot in self._fill_order if self.job[slot] < 0][: len(self.queue)]

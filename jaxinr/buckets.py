@@ -191,6 +191,7 @@ def make_trainer(
     initial_params: Callable[[int], Any] | None = None,
     more_hyper: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[int] = (),
+    log_spacing: str = "linear",
 ) -> trainer.Trainer:
     """A trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
 
@@ -205,6 +206,7 @@ def make_trainer(
             those of its seed.
         more_hyper: name -> [number of trials] array, what the program needs beside `Trial`.
         skip: positions in `bucket.jobs` that need no training.
+        log_spacing: one of `histories.SPACINGS`.
     """
     program, jobs = bucket.program, bucket.jobs
     used = sorted({picture_of[job] for job in jobs})
@@ -241,4 +243,5 @@ def make_trainer(
         slots_per_shard=bucket.slots_per_shard,
         params=start,
         skip=skip,
+        log_spacing=log_spacing,
     )
