@@ -21,10 +21,9 @@ import numpy as np
 from flax import nnx
 
 import jaxsr
-from experiments import sr_zoo_cost
 from experiments.benchmark import markdown
 from jaxfleet import photos, places, store
-from jaxsr import data, fleets, groups
+from jaxsr import data, fleets, groups, training_cost
 from jaxsr.groups import Strategy
 from jaxsr.training import Program, Recipe
 
@@ -164,7 +163,7 @@ def _compare(
     config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[], float]]
 ) -> list[dict[str, Any]]:
     """A row for each engine; a ratio is to the engine of that name, above 1 is faster."""
-    flops = sr_zoo_cost.flops_per_update(_program(case))
+    flops = training_cost.flops_per_update(_program(case))
     rates = dict.fromkeys(engines, 0.0)
     for _ in range(config.rounds):
         for name, measure in engines.items():

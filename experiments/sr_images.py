@@ -27,7 +27,6 @@ from flax import nnx
 from PIL import Image
 
 import jaxsr
-from experiments import sr_zoo_cost
 from experiments.sr_image_classes import PictureClass, list_classes, zoo_place
 from experiments.sr_image_windows import Window, Windows
 from experiments.sr_images_config import ImagesConfig
@@ -36,7 +35,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
-from jaxsr import evaluation, picture_sets
+from jaxsr import evaluation, picture_sets, training_cost
 from jaxsr.upscale import run as run_network
 
 FORMAT = 1
@@ -333,7 +332,7 @@ def _describe(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
         one[..., 0].size for one in samples
     )
     gflop = sum(job.gflop(job.missing) for job in jobs)
-    rate = sr_zoo_cost.flops_per_second(jax.local_devices()) / GIGA
+    rate = training_cost.flops_per_second(jax.local_devices()) / GIGA
     return "\n".join(
         [
             f"{len(jobs)} classes: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}",

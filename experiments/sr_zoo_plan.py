@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from experiments import sr_zoo_cost
 from experiments.sr_zoo_config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
-from jaxsr import groups, losses
+from jaxsr import groups, losses, training_cost
 from jaxsr.data import TrainingSet
 from jaxsr.groups import Strategy
 from jaxsr.training import Program
@@ -127,7 +126,7 @@ def make_fleets(
             )
         except (TypeError, ValueError) as error:
             raise InputError(f"--architecture={first.architecture.name}: {error}") from None
-        flops = sr_zoo_cost.flops_per_update(program)
+        flops = training_cost.flops_per_update(program)
         name = f"{key[0]}-x{key[1]}-{key[2]}"
         fleets_of[key] = Fleet(name, tuple(members), len(members), program, flops)
     families: dict[str, float] = {}

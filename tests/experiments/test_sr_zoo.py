@@ -16,10 +16,10 @@ from PIL import Image
 
 import jaxfleet
 import jaxsr
-from experiments import sr_zoo, sr_zoo_cost, sr_zoo_plan, sr_zoo_report
+from experiments import sr_zoo, sr_zoo_plan, sr_zoo_report
 from experiments.sr_zoo_config import ZooConfig
 from jaxfleet.errors import InputError
-from jaxsr import fleets, groups, losses, network_files, torch_names
+from jaxsr import fleets, groups, losses, network_files, torch_names, training_cost
 from jaxsr.data import TrainingSet
 from jaxsr.training import Program
 from launch import flagdefs
@@ -49,7 +49,7 @@ jax.tree_util.register_static(Rows)
 def _compiled_once():
     """Runs of this module share programs, compiled quickly; features are `Rows`."""
     quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    compiled, flops, features = groups.compiled, sr_zoo_cost.flops_per_update, Rows()
+    compiled, flops, features = groups.compiled, training_cost.flops_per_update, Rows()
     made = {}
 
     def program(*args):
@@ -65,7 +65,7 @@ def _compiled_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sr_zoo_plan, "Program", program)
-        patch.setattr(sr_zoo_cost, "flops_per_update", functools.cache(flops))
+        patch.setattr(training_cost, "flops_per_update", functools.cache(flops))
         patch.setattr(groups, "compiled", once)
         patch.setattr(
             losses, "LOSSES", {"l1": None, "vgg_adv": None, "resnet_adv": lambda path: features}

@@ -3,15 +3,13 @@
 import dataclasses
 import re
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-import jaxsr
-from experiments import sr_zoo, sr_zoo_cost
+from experiments import sr_zoo
 from experiments.sr_zoo_config import ZooConfig
-from jaxsr import fleets
+from jaxsr import fleets, training_cost
 from jaxsr.training import Program, Recipe
 
 SIZE = {"num_features": 4, "num_convs": 1}
@@ -25,41 +23,10 @@ def program():
     return Program("srvgg", 2, SIZE, RECIPE)
 
 
-def test_an_update_costs_what_its_convolutions_do(program):
-    flops = sr_zoo_cost.flops_per_update(program)
-    # Three convolutions of 3 x 3 on 8 x 8 pixels of 3 pictures: 3 -> 4 -> 4 -> 12 channels; each
-    # forward, by its input and by its kernel, the first without its input.
-    products = 2 * 9 * 3 * 8 * 8 * (2 * 3 * 4 + 3 * 4 * 4 + 3 * 4 * 12)
-    assert (
-        0.75 * products < flops < 1.6 * products
-    )  # at the border less; Adam and others come on top
-
-
-def test_flops_grow_with_the_batch(program):
-    double = Program("srvgg", 2, SIZE, Recipe(batch_size=6, crop_px=16))
-    ratio = sr_zoo_cost.flops_per_update(double) / sr_zoo_cost.flops_per_update(program)
-    assert 1.6 < ratio < 2.0
-
-
-def test_a_network_in_training_is_four_times_its_weights(program):
-    weights = 4 * jaxsr.count_parameters("srvgg", scale=2, **SIZE)
-    counters = 4 * 5 + 1  # seed, iteration, loss, two counts of Adam; is_finite
-    assert sr_zoo_cost.state_bytes(program) == 4 * weights + counters
-
-
-def test_activations_grow_with_the_batch(program):
-    double = Program("srvgg", 2, SIZE, Recipe(batch_size=6, crop_px=16))
-    weights = 4 * jaxsr.count_parameters("srvgg", scale=2, **SIZE)
-    one, two = (sr_zoo_cost.activation_bytes(p) for p in (program, double))
-    feature_map = 4 * 3 * 8 * 8 * 4  # of one convolution
-    assert one - weights > 2 * feature_map
-    assert 2 * one - weights <= two <= 2 * one
-
-
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A zoo of two fleets of three networks; nothing may be trained."""
-    monkeypatch.setattr(sr_zoo_cost, "flops_per_second", lambda devices: len(devices) * RATE)
+    monkeypatch.setattr(training_cost, "flops_per_second", lambda devices: len(devices) * RATE)
     monkeypatch.setattr(fleets, "Trainer", None)
     for name in ("a", "benchmark"):
         (tmp_path / name).mkdir()
@@ -86,7 +53,7 @@ def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, progr
         ["small-x2-l1", "3", "1000"],
         ["srvgg-x2-l1", "3", "1000"],
     ]
-    flops = sr_zoo_cost.flops_per_update(program)
+    flops = training_cost.flops_per_update(program)
     assert float(rows[0][3]) == pytest.approx(flops / 1e9, rel=1e-3)
     total = sum(3 * 1000 * 1e9 * float(row[3]) for row in rows)
     counted, told, clocked = answer.splitlines()[3:]
@@ -108,9 +75,3 @@ def test_a_dry_run_of_a_shard_tells_its_share(config, tmp_path):
         counts.append(int(re.search(r"^(\d+) networks in ", answer, re.MULTILINE)[1]))
     assert sum(counts) == 6
     assert min(counts) >= 2
-
-
-def test_the_probe_gives_a_rate_that_a_core_can_have(monkeypatch):
-    monkeypatch.setattr(sr_zoo_cost, "PROBE", (1, 16, 16, 8))
-    monkeypatch.setattr(sr_zoo_cost, "PROBE_SECONDS", 0.05)
-    assert 1e6 < sr_zoo_cost.flops_per_second(jax.local_devices()) < 1e15

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxsr
-from experiments import sr_zoo, sr_zoo_cost, sr_zoo_plan
+from experiments import sr_zoo, sr_zoo_plan
 from experiments.sr_zoo_config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
-from jaxsr import losses
+from jaxsr import losses, training_cost
 from launch import flagdefs
 
 FLAGFILES = Path(flagdefs.__file__).parent / "flagfiles" / "sr_zoo"
@@ -88,7 +88,7 @@ def _fleets_without_programs(config, networks, shard):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sr_zoo_plan, "Program", Costly)
-        patch.setattr(sr_zoo_cost, "flops_per_update", flops)
+        patch.setattr(training_cost, "flops_per_update", flops)
         patch.setattr(losses, "LOSSES", dict.fromkeys(("vgg_adv", "resnet_adv"), 1) | {"l1": None})
         return sr_zoo.make_fleets(config, networks, dict.fromkeys(config.loss), shard)
 
