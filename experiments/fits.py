@@ -33,7 +33,7 @@ from jaxinr.trial import CHANNELS, Trial
 MERGED_PARTS = 16  # of a process, from which on they are made one
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Job:
     """One network to fit: its place in the plan, its picture and hyperparameters."""
 

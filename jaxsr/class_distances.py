@@ -45,7 +45,7 @@ def pairwise_ratios(features: np.ndarray, labels: np.ndarray, num_classes: int) 
     counts = member.sum(axis=0)
     pairs = np.outer(counts, counts) - np.diag(counts)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = sums / pairs
+        means = (sums + sums.T) / 2.0 / pairs  # a matrix product may round the halves differently
         within = np.diag(means)
         ratios = (within[:, None] + within) / (2.0 * means)
     np.fill_diagonal(ratios, np.where(counts > 1, 1.0, np.nan))

@@ -54,7 +54,7 @@ def test_two_classes_of_one_distribution_have_a_ratio_near_one_and_distant_ones_
         found = ratios(features, labels, 3)
         assert found[0, 1] == pytest.approx(1.0, abs=0.02)
         assert found[0, 2] < 1e-3
-        np.testing.assert_array_equal(found, found.T)
+        np.testing.assert_array_equal(found, found.T)  # made so: no rounding takes part in it
 
 
 def test_a_class_of_one_picture_has_no_distance_within():

@@ -163,7 +163,8 @@ def test_photographs_of_several_sources_are_one_run(script, tmp_path):
     )
     assert two.index.tolist() == ["a", "b"]
     assert two.loc["b", "split"] == one.loc["b", "split"]
-    assert two.loc["b", "best_psnr_db"] == one.loc["b", "best_psnr_db"]
+    best_db = pytest.approx(one.loc["b", "best_psnr_db"], abs=1e-4)  # in a group of another size
+    assert two.loc["b", "best_psnr_db"] == best_db
     # Taken up again there is nothing to do; in another order it is another plan.
     assert script("--flagfile=both/flags.txt", "--run_dir=both")[0] == 0
     code, _, stderr = script(*command, "--photos=folder:more,folder:good", "--run_dir=both")
