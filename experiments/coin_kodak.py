@@ -111,7 +111,7 @@ class CoinConfig:
         return GridConfig(
             photos=self.photos,
             max_images=self.max_images,
-            image_size=0,
+            image_size=("0",),
             num_layers=tuple(map(str, dict.fromkeys(layers))),
             layer_size=tuple(map(str, dict.fromkeys(units))),
             w0_initial=(repr(self.w0_initial),),

@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 
 import jaxinr
-from experiments import siren_grid
+from experiments import grid_plan
 from experiments.accelerator_engines import Engine, Rate, devices, make_buckets, rate_of_bucket
 from experiments.grid_config import GridConfig
-from jaxfleet import photos
 from jaxinr.buckets import Bucket, seconds_per_pixel
 from jaxinr.trial import Trial
 
 # launch/flagfiles/siren_grid/collection.flags, on the photographs that are at hand.
 COLLECTION = GridConfig(
-    image_size=120,
+    image_size=("120",),
     sampling="random",
     num_trials=200_000,
     layer_size=("uniform:5:50",),
@@ -134,8 +133,7 @@ class Forecast:
 
 def make_plan(config: GridConfig) -> Plan:
     """The collection's networks on the packaged photographs; what they show costs no time."""
-    packaged = photos.load(config.photos, image_size=config.image_size)
-    jobs = siren_grid.make_jobs(config, packaged)
+    packaged, jobs = grid_plan.load(config)
     return Plan([job.trial for job in jobs], [packaged[job.photo].pixels for job in jobs])
 
 

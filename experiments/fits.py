@@ -19,7 +19,7 @@ import pyarrow as pa
 import jaxfleet
 from experiments import plan_cost
 from experiments.grid_config import GridConfig
-from jaxfleet import executors, places, shards, store, table, trainer
+from jaxfleet import albums, executors, places, shards, store, table, trainer
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
@@ -63,7 +63,9 @@ def schema() -> pa.Schema:
     return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
 
 
-def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> dict[str, Any]:
+def make_row(
+    job: Job, photo: Photo, finished: Finished, weight_bits: int, keep_weights: bool = True
+) -> dict[str, Any]:
     """What the table says of one fitted network.
 
     Sizes are in bits per pixel of the photograph: `fp_bpp` and `hp_bpp` at 32 and 16 bits a weight,
@@ -87,7 +89,7 @@ def make_row(job: Job, photo: Photo, finished: Finished, weight_bits: int) -> di
         "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
         "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
         **values,
-        "weights": table.flatten(fit.params),
+        "weights": table.flatten(fit.params) if keep_weights else [],
     }
 
 
@@ -98,9 +100,10 @@ def make_works(
     shard: Shard = WHOLE,
 ) -> list[tuple[buckets.Bucket, executors.Work]]:
     """The buckets of a shard of the plan, and how an executor runs each."""
+    shapes = albums.shapes_of(pictures)
     found = buckets.make_buckets(
         [job.trial for job in jobs],
-        [pictures[job.photo].pixels.shape[:2] for job in jobs],
+        [shapes[job.photo] for job in jobs],
         shards=sum(mesh.size for mesh in trainer.lanes()),
         platform=jax.local_devices()[0].platform,
         coordinates=config.coordinates,
@@ -127,11 +130,13 @@ def _make_work(
     target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
 
     def start(skip: Sequence[int]) -> trainer.Trainer:
+        used = sorted({job.photo for job in own})
+        place = {photo: index for index, photo in enumerate(used)}
         return buckets.make_trainer(
             dataclasses.replace(bucket, jobs=np.arange(len(own))),
             [job.trial for job in own],
-            [photo.pixels for photo in pictures],
-            [job.photo for job in own],
+            [pictures[photo].pixels for photo in used],
+            [place[job.photo] for job in own],
             target_loss=[target] * len(own),
             bias_init=config.bias_init,
             skip=skip,
@@ -140,7 +145,8 @@ def _make_work(
 
     def row(finished: Finished) -> dict[str, Any]:
         job = own[finished.job]
-        return make_row(job, pictures[job.photo], finished, config.weight_bits)
+        photo = pictures[job.photo]
+        return make_row(job, photo, finished, config.weight_bits, config.keep_weights)
 
     return executors.Work(name, np.array([job.trial_id for job in own]), start, row)
 
@@ -212,7 +218,8 @@ def _run(
 ) -> None:
     ids = [int(trial_id) for _, work in pairs for trial_id in work.trial_ids]
     left = [jobs[trial_id] for trial_id in ids if trial_id not in results.done]
-    pixel_steps = sum(pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in left)
+    pixels = np.prod(albums.shapes_of(pictures), axis=1)
+    pixel_steps = sum(float(pixels[job.photo]) * job.trial.num_iters for job in left)
     if left:
         (run_dir / "DONE").unlink(missing_ok=True)
     with (
@@ -252,16 +259,25 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
     neutral = ["photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor"]
     # What a run of before there was a choice did, so that it goes on.
-    choices = {"kernel": "auto", "products": "float32", "log_spacing": "linear"}
+    choices = {
+        **{"kernel": "auto", "products": "float32", "log_spacing": "linear"},
+        **{"keep_weights": True, "max_gflop": 0.0, "sizes_per_draw": 1},
+        **dict.fromkeys(("repeat_learning_rate", "repeat_num_iters", "repeat_image_size"), ()),
+    }
     neutral += [name for name, first in choices.items() if getattr(config, name) == first]
     digest = hashlib.sha256()
-    for photo in pictures:
-        digest.update(photo.image_id.encode() + str(photo.pixels.shape).encode())
-        digest.update(photo.pixels.tobytes())
+    contents = list(albums.contents_of(pictures))
+    for image_id, pixels in contents:
+        digest.update(image_id.encode() + str(pixels.shape).encode())
+        digest.update(pixels.tobytes())
     flags = {
         f.name: getattr(config, f.name)
         for f in dataclasses.fields(config)
         if f.name not in neutral and not f.name.startswith("ray_")
     }
     flags |= {axis.name: str(axis) for axis in config.axes()}  # 2e-4 is 0.0002
-    return {**flags, "pictures": len(pictures), "picture_digest": digest.hexdigest()[:16]}
+    # Single values as numbers, as before these two could have several.
+    repeated = next(axis for axis in config.repeat_axes() if axis.name == "w0_initial")
+    for name, axis in (("image_size", config.sizes()), ("repeat_w0_initial", repeated)):
+        flags[name] = axis.values[0] if len(axis.values) == 1 else str(axis)
+    return {**flags, "pictures": len(contents), "picture_digest": digest.hexdigest()[:16]}

@@ -1,6 +1,7 @@
 """Flags of the SIREN grid: photographs, axes of the grid or sample, and how to run."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import field
 
 from jaxfleet import histories, plan
@@ -20,6 +21,7 @@ AXES: dict[str, tuple[bool, float, float]] = {
     "seed": (True, 0, 2**31 - 1),
 }
 _AXIS_HELP = "Repeat for a grid; with --sampling=random also uniform:LOW:HIGH, log:LOW:HIGH."
+_SIZES = (True, 0, 1 << 16)  # of pictures, as in AXES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +38,12 @@ class GridConfig:
     max_images: int = field(
         default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
     )
-    image_size: int = field(
-        default=120,
+    image_size: tuple[str, ...] = field(
+        default=("120",),
         metadata={
             "help": "Side of the square picture that is fitted, in pixels; 0 keeps the full "
-            "photograph, square or not.",
-            "lower": 0,
+            f"photograph, square or not. {_AXIS_HELP} Of several sizes a photograph has those "
+            "that are not larger than itself.",
         },
     )
     image_fit: str = field(
@@ -104,8 +106,25 @@ class GridConfig:
         default=0.0,
         metadata={
             "help": "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no "
-            "limit.",
+            "limit. 4.8 keeps 10 values of the picture for each weight.",
             "lower": 0,
+        },
+    )
+    max_gflop: float = field(
+        default=0.0,
+        metadata={
+            "help": "Leaves out networks whose training takes more GFLOP than this in matrix "
+            "products, about 6 for each weight, pixel and iteration; 0 for no limit. A random "
+            "sample draws others in their place. --dry_run says what all take together.",
+            "lower": 0,
+        },
+    )
+    sizes_per_draw: int = field(
+        default=1,
+        metadata={
+            "help": "With --sampling=random: so many networks of each draw, which differ in "
+            "nothing but the size of their picture.",
+            "lower": 1,
         },
     )
     log_every: int = field(
@@ -122,6 +141,13 @@ class GridConfig:
             "help": "linear: an entry every --log_every iterations; log: four entries to each "
             "doubling, from multiples of --log_every, so that 50,000 iterations have 46 entries.",
             "choices": histories.SPACINGS,
+        },
+    )
+    keep_weights: bool = field(
+        default=True,
+        metadata={
+            "help": "Whether the table keeps the weights of the networks, which are most of it. "
+            "Without them it can be learnt from, but not rendered or exported as networks."
         },
     )
     weight_bits: int = field(
@@ -149,9 +175,21 @@ class GridConfig:
     repeat_num_layers: int = field(
         default=10, metadata={"help": "Sine layers of --num_repeats.", "lower": 1}
     )
-    repeat_w0_initial: float = field(
-        default=30.0,
-        metadata={"help": "Frequency factor of the first layer of --num_repeats.", "lower": 1e-3},
+    repeat_w0_initial: tuple[str, ...] = field(
+        default=("30",),
+        metadata={
+            "help": "Frequency factor of the first layer of --num_repeats; choices or a range, as "
+            "for --w0_initial."
+        },
+    )
+    repeat_learning_rate: tuple[str, ...] = field(
+        default=(), metadata={"help": "Of --num_repeats, if not as --learning_rate."}
+    )
+    repeat_num_iters: tuple[str, ...] = field(
+        default=(), metadata={"help": "Of --num_repeats, if not as --num_iters."}
+    )
+    repeat_image_size: tuple[str, ...] = field(
+        default=(), metadata={"help": "Of --num_repeats, if not as --image_size."}
     )
     checkpoint_minutes: float = field(
         default=10.0,
@@ -233,7 +271,14 @@ class GridConfig:
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""
-        self.axes()
+        for sizes in (self.sizes(), self.repeat_sizes()):
+            if sizes.law != "values" and sizes.low < 1:
+                raise InputError(f"--image_size={sizes}: a range of sizes starts at 1 or above.")
+            if sizes.law == "values" and len(sizes.values) < self.sizes_per_draw:
+                raise InputError("--sizes_per_draw needs as many values of --image_size.")
+        if self.sizes_per_draw > 1 and self.sampling != "random":
+            raise InputError("--sizes_per_draw needs --sampling=random.")
+        self.axes(), self.repeat_axes()
         if (self.sampling == "random") != (self.num_trials > 0):
             raise InputError("--sampling=random and --num_trials=N belong together.")
         if self.num_repeats and self.sampling != "random":
@@ -241,17 +286,41 @@ class GridConfig:
 
     def repeat_axes(self) -> list[plan.Axis]:
         """The axes of the networks of one architecture."""
-        fixed = ("layer_size", "num_layers", "w0_initial")
+        shape = ("layer_size", "num_layers")
         return [
             plan.Axis(axis.name, values=(getattr(self, f"repeat_{axis.name}"),))
-            if axis.name in fixed
-            else axis
+            if axis.name in shape
+            else self._repeated(axis, AXES[axis.name])
             for axis in self.axes()
         ]
 
     def axes(self) -> list[plan.Axis]:
-        """The axes of the grid or sample."""
-        return [
-            plan.parse_axis(name, getattr(self, name), integer=integer, lower=lower, upper=upper)
-            for name, (integer, lower, upper) in AXES.items()
-        ]
+        """The axes of the grid or sample, the size of the picture aside."""
+        return [_axis(name, getattr(self, name), bounds) for name, bounds in AXES.items()]
+
+    def sizes(self) -> plan.Axis:
+        """The sizes of pictures."""
+        return _axis("image_size", self.image_size, _SIZES)
+
+    def repeat_sizes(self) -> plan.Axis:
+        """The sizes of the pictures of the networks of one architecture."""
+        return self._repeated(self.sizes(), _SIZES)
+
+    @property
+    def one_size(self) -> int | None:
+        """The size of all pictures; None where there are several."""
+        sizes = self.sizes()
+        one = sizes.law == "values" and len(sizes.values) == 1 and self.repeat_sizes() == sizes
+        return int(sizes.values[0]) if one else None
+
+    def _repeated(self, axis: plan.Axis, bounds: tuple[bool, float, float]) -> plan.Axis:
+        """The axis as --repeat_NAME says, if it does."""
+        name = f"repeat_{axis.name}"
+        if not getattr(self, name, ()):
+            return axis
+        return dataclasses.replace(_axis(name, getattr(self, name), bounds), name=axis.name)
+
+
+def _axis(name: str, texts: Sequence[str], bounds: tuple[bool, float, float]) -> plan.Axis:
+    integer, lower, upper = bounds
+    return plan.parse_axis(name, texts, integer=integer, lower=lower, upper=upper)

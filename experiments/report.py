@@ -33,7 +33,7 @@ AXES = {
     "num_iters": "iterations",
 }
 
-_NO_PICTURES = (
+NOT_AT_HAND = (
     "<p>The photographs are not at hand, so pictures and the curve of JPEG are left out. "
     "<code>launch/report.py --run_dir=... --photos=...</code> makes this page again with those "
     "that it finds.</p>"
@@ -51,6 +51,7 @@ def write_report(
     title: str,
     settings: Mapping[str, object],
     progress: Sequence[Mapping[str, float]],
+    no_pictures: str = NOT_AT_HAND,
 ) -> pathlib.Path:
     """Writes `report.html` and `figures/*.png` of a run; sections without content are left out.
 
@@ -67,6 +68,7 @@ def write_report(
             `pixel_steps` head the page; the last two are estimated where absent.
         progress: records of wall `seconds`, `fits` and `pixel_steps` so far; a resumed run may
             count its seconds from zero again.
+        no_pictures: what stands in their place where there are none.
 
     Returns:
         Path of the page.
@@ -80,7 +82,7 @@ def write_report(
     sampled = list((shown if len(shown) else _spread(best, MAX_PHOTOS))["image_id"])
     pictures = _pictures(folder, shown, photos, render)
     sections = {
-        "Photographs and their best networks": pictures or (_NO_PICTURES if len(best) else ""),
+        "Photographs and their best networks": pictures or (no_pictures if len(best) else ""),
         "One photograph, small to large networks": _sizes(folder, fitted, shown, photos, render),
         "Measurements": "".join(
             page.plot(folder, drawing) for drawing in _drawings(fitted, sampled, photos, progress)

@@ -18,14 +18,15 @@ import pyarrow as pa
 
 import jaxfleet
 import jaxinr
-from experiments import report
+from experiments import grid_plan, report
 from experiments.fits import Job as Job
 from experiments.fits import make_row as make_row
 from experiments.fits import make_works as make_works
 from experiments.fits import run_jobs as run_jobs
 from experiments.fits import schema as schema
 from experiments.grid_config import GridConfig as GridConfig
-from jaxfleet import executors, places, plan, store
+from experiments.grid_plan import make_jobs as make_jobs
+from jaxfleet import albums, executors, places, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -35,45 +36,10 @@ from jaxinr.fit import MAX_PIXELS
 from jaxinr.trial import Trial
 
 HISTORIES = ("iteration_history", "psnr_history")
-
-
-def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
-    """The plan's networks in order: photographs outermost; the same config gives the same list.
-
-    Raises:
-        InputError: if nothing is left after the filters.
-    """
-    limit = config.max_bits_per_pixel
-
-    def small(photo: int, values: Mapping[str, Any]) -> bool:
-        height, width = pictures[photo].pixels.shape[:2]
-        return Trial(**values).bits_per_pixel(height, width) <= limit
-
-    if config.sampling == "random":
-        photo = plan.Axis("photo", values=tuple(range(len(pictures))))
-
-        def draw(axes: Sequence[plan.Axis], count: int, seed: Sequence[int]) -> list[Any]:
-            drawn = plan.sample(
-                [photo, *axes],
-                count,
-                seed,
-                lambda values: not limit or small(int(values["photo"]), _without(values, "photo")),
-            )
-            return [(int(values.pop("photo")), values) for values in drawn]
-
-        chosen = draw(config.axes(), config.num_trials, [config.sampling_seed])
-        chosen += draw(config.repeat_axes(), config.num_repeats, [config.sampling_seed, 1])
-    else:
-        points = plan.grid(config.axes())
-        chosen = [
-            (photo, values)
-            for photo in range(len(pictures))
-            for values in points
-            if not limit or small(photo, values)
-        ]
-    if not chosen:
-        raise InputError("--max_bits_per_pixel leaves no network; raise it.")
-    return [Job(i, photo, Trial(**values)) for i, (photo, values) in enumerate(chosen)]
+_NOT_SHOWN = (
+    "<p>Pictures and the curve of JPEG are left out: the photographs have several sizes, or the "
+    "table keeps no weights.</p>"
+)
 
 
 def run(config: GridConfig, run_dir: Path) -> str:
@@ -96,14 +62,9 @@ def run(config: GridConfig, run_dir: Path) -> str:
 
 
 def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
-    pictures = sources.load(
-        config.photos,
-        image_size=config.image_size,
-        image_fit=config.image_fit,
-        max_images=config.max_images,
-    )
+    pictures, jobs = grid_plan.load(config)
     check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
-    return pictures, make_jobs(config, pictures)
+    return pictures, jobs
 
 
 def _run_on_ray(
@@ -113,7 +74,8 @@ def _run_on_ray(
     config = dataclasses.replace(config, photos=sources.absolute(config.photos))
     run_dir = run_dir.absolute() if places.is_local(run_dir) else run_dir
     count = config.num_shards or 4 * len(jax.local_devices())
-    work = np.array([pictures[job.photo].pixels[..., 0].size * job.trial.num_iters for job in jobs])
+    pixels = np.prod(albums.shapes_of(pictures), axis=1)
+    work = np.array([pixels[job.photo] * job.trial.num_iters for job in jobs])
     seen: set[str] = set()
     counted = np.zeros(len(jobs), bool)
 
@@ -155,16 +117,18 @@ def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
-    """The page of a run, complete or not."""
+    """The page of a run, complete or not; without pictures if they have several sizes."""
     logs = [
         list(_samples((run_dir / name).read_text().splitlines()))
         for name in places.names(run_dir)
         if name.startswith("progress") and name.endswith(".jsonl")
     ]
     manifest = jaxfleet.open(run_dir).manifest
+    shown = config.keep_weights and config.one_size is not None
     return write_page(
         run_dir,
-        pictures,
+        pictures if shown else [],
+        no_pictures=report.NOT_AT_HAND if shown else _NOT_SHOWN,
         title="SIRENs fitted to photographs",
         coordinates=config.coordinates,
         settings={
@@ -186,6 +150,7 @@ def write_page(
     coordinates: str,
     settings: Mapping[str, object],
     progress: Sequence[Mapping[str, float]] = (),
+    no_pictures: str = report.NOT_AT_HAND,
 ) -> Path:
     """The page of a table of SIRENs, see `report.write_report`.
 
@@ -196,6 +161,7 @@ def write_page(
         coordinates: of the networks.
         settings: as `report.write_report` takes them.
         progress: likewise.
+        no_pictures: likewise.
     """
     table = jaxfleet.open(run_dir)
 
@@ -217,6 +183,7 @@ def write_page(
         title=title,
         settings=settings,
         progress=progress,
+        no_pictures=no_pictures,
     )
 
 
@@ -240,14 +207,9 @@ def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
     Raises:
         InputError: naming the photograph, and the remedy.
     """
-    for photo in pictures:
-        height, width = photo.pixels.shape[:2]
+    for index, (height, width) in enumerate(albums.shapes_of(pictures)):
         if height * width >= MAX_PIXELS:
             raise InputError(
-                f"{photo.image_id} has {height} x {width} pixels, more than a network can tell "
-                f"apart; {remedy}."
+                f"{pictures[index].image_id} has {height} x {width} pixels, more than a network "
+                f"can tell apart; {remedy}."
             )
-
-
-def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}

@@ -129,7 +129,7 @@ def load(
                 )
             source_of[image_id] = one
             pixels = _decode(read, name)
-            photos.append(Photo(image_id, _fit(pixels, name, image_size, image_fit)))
+            photos.append(Photo(image_id, fitted(pixels, name, image_size, image_fit)))
             if len(photos) == max_images:
                 return photos
         if len(photos) == before:
@@ -145,7 +145,7 @@ def read(path: Path, *, image_size: int = 0, image_fit: str = "resize") -> np.nd
     """
     _check_options(image_size, image_fit, 0)
     pixels = _decode(path.expanduser().read_bytes, f"'{path}'")
-    return _fit(pixels, f"'{path}'", image_size, image_fit)
+    return fitted(pixels, f"'{path}'", image_size, image_fit)
 
 
 def absolute(source: str) -> str:
@@ -348,8 +348,8 @@ def _decode(read: Callable[[], bytes], name: str) -> np.ndarray:
         raise InputError(f"{name} cannot be read ({_one_line(error)}). Replace it.") from error
 
 
-def _fit(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np.ndarray:
-    """[image_size, image_size, 3] uint8, or the pixels as they are if image_size is 0."""
+def fitted(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np.ndarray:
+    """Return [image_size, image_size, 3] uint8, or all pixels as they are if image_size is 0."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     if side < image_size:

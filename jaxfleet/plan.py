@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -131,9 +132,15 @@ def sample(
     axes: Sequence[Axis],
     count: int,
     seed: int | Sequence[int],
-    keep: Callable[[Mapping[str, Number]], bool] = lambda _: True,
+    keep: Callable[[Mapping[str, np.ndarray]], Any] = lambda _: True,
 ) -> list[dict[str, Number]]:
     """`count` independent draws that `keep` accepts; the same seed gives the same draws.
+
+    Args:
+        axes: what is drawn, each independently of the others.
+        count: how many draws.
+        seed: of the draws.
+        keep: name of each axis -> [B] draws of it; returns which of the B to accept, [B] bool.
 
     Raises:
         InputError: if less than one draw in a thousand is accepted.
@@ -144,10 +151,11 @@ def sample(
     while len(drawn) < count:
         if tries > 1000 * (len(drawn) + 1):
             raise InputError("fewer than one random trial in 1000 passes the filters; loosen them.")
-        columns = [axis.draw(key, SAMPLE_BLOCK) for axis in axes]
-        names = [axis.name for axis in axes]
-        candidates = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-        drawn += filter(keep, candidates)
+        columns = {axis.name: axis.draw(key, SAMPLE_BLOCK) for axis in axes}
+        kept = keep({name: np.array(values) for name, values in columns.items()})
+        rows = zip(*columns.values(), strict=True)
+        chosen = itertools.compress(rows, np.broadcast_to(kept, SAMPLE_BLOCK))
+        drawn += [dict(zip(columns, row, strict=True)) for row in chosen]
         tries += SAMPLE_BLOCK
     return drawn[:count]
 

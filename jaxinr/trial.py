@@ -69,19 +69,24 @@ class Trial:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        width = self.layer_size
-        return 3 * width + (self.num_layers - 1) * width * (width + 1) + CHANNELS * (width + 1)
+        return count_parameters(self.layer_size, self.num_layers)
 
     def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
         """Size of the network at `bits` per parameter, over the pixels of the image."""
         return self.parameters * bits / (height * width)
 
 
-def flops_per_pixel(layer_size: int, num_layers: int) -> int:
-    """Floating-point operations of one training step per pixel, in matrix products alone.
+def count_parameters(layer_size: Any, num_layers: Any) -> Any:
+    """Return the number of weights and biases; of arrays of networks, an array."""
+    hidden = (num_layers - 1) * layer_size * (layer_size + 1)
+    return 3 * layer_size + hidden + CHANNELS * (layer_size + 1)
+
+
+def flops_per_pixel(layer_size: Any, num_layers: Any) -> Any:
+    """Return the floating-point operations of a training step per pixel, in matrix products alone.
 
     Forward and weight gradients take 2 each per weight, input gradients 2 for all but the first
-    layer. Sines, biases and Adam are not counted.
+    layer. Sines, biases and Adam are not counted. Arrays of networks give an array.
     """
     weights = (num_layers - 1) * layer_size**2 + (2 + CHANNELS) * layer_size
     return 6 * weights - 4 * layer_size

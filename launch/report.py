@@ -77,7 +77,7 @@ def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.Grid
     shapes = {(height, width) for _, height, width in sizes}
     (height, width), *others = shapes
     side = height if height == width and not others else 0
-    return siren_grid.GridConfig(photos="", image_size=side)
+    return siren_grid.GridConfig(photos="", image_size=(str(side),))
 
 
 def _flags(path: Path) -> siren_grid.GridConfig:
@@ -92,13 +92,17 @@ def _flags(path: Path) -> siren_grid.GridConfig:
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
-    """The photographs of the run, or none where it names none or they cannot be read any more."""
-    if not flags.photos:
+    """The photographs of the run, or none where it names none or they cannot be read any more.
+
+    Of a run with several sizes the page shows no pictures.
+    """
+    side = flags.one_size
+    if not flags.photos or side is None:
         return []
     try:
         return photos.load(
             flags.photos,
-            image_size=flags.image_size,
+            image_size=side,
             image_fit=flags.image_fit,
             max_images=flags.max_images,
         )

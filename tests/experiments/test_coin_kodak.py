@@ -49,7 +49,7 @@ def test_every_flag_reaches_the_networks_and_the_engine():
     assert first.trial == Trial(num_layers=2, layer_size=7, **shared)
     assert second.trial == Trial(num_layers=3, layer_size=5, **shared)
     grid = config.grid()
-    assert (grid.log_every, grid.checkpoint_minutes, grid.image_size) == (7, 1.5, 0)
+    assert (grid.log_every, grid.checkpoint_minutes, grid.image_size) == (7, 1.5, ("0",))
     values = {axis.name: axis.values for axis in grid.axes()}
     assert values == {
         **{k: (v,) for k, v in shared.items()},

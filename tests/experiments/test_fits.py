@@ -31,7 +31,7 @@ SAMPLE = GridConfig(
     learning_rate=("log:1e-4:1e-3",),
     repeat_layer_size=11,
     repeat_num_layers=3,
-    repeat_w0_initial=25.0,
+    repeat_w0_initial=("25",),
 )
 
 
@@ -92,7 +92,7 @@ def config(tmp_path_factory):
     Image.fromarray(np.round(255 * colours).astype(np.uint8)).save(folder / "dawn.png")
     return GridConfig(
         photos=f"folder:{folder}",
-        image_size=12,
+        image_size=("12",),
         layer_size=("4", "6"),
         num_layers=("2",),
         learning_rate=("1e-3",),

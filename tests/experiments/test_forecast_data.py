@@ -23,7 +23,7 @@ def collection(tmp_path_factory):
         Image.fromarray(pixels).save(home / "photos" / f"picture{seed}.png")
     config = siren_grid.GridConfig(
         photos=f"folder:{home / 'photos'}",
-        image_size=14,
+        image_size=("14",),
         sampling="random",
         num_trials=48,
         layer_size=("uniform:4:6",),

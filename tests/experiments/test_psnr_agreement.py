@@ -10,7 +10,7 @@ from jaxfleet.errors import InputError
 
 PLAN = GridConfig(
     max_images=2,
-    image_size=12,
+    image_size=("12",),
     layer_size=("4",),
     num_layers=("1",),
     learning_rate=("1e-3",),

@@ -90,7 +90,7 @@ def test_split_is_decided_by_the_name_for_ever():
 
 # Short fits finish in the first segments, so that a kill finds parts as well as fits in flight.
 CONFIG = {
-    "image_size": 12,
+    "image_size": ("12",),
     "layer_size": ("4", "6"),
     "num_layers": ("2",),
     "w0_initial": ("10", "30"),

@@ -23,7 +23,7 @@ def finished(tmp_path_factory):
         Image.fromarray(pixels).save(home / "photos" / f"{name}.png")
     config = siren_grid.GridConfig(
         photos=f"folder:{home / 'photos'}",
-        image_size=12,
+        image_size=("12",),
         layer_size=("4",),
         num_layers=("1",),
         num_iters=("20",),

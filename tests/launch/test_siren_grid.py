@@ -69,7 +69,7 @@ BAD = [
         2,
         "'folder:good' and 'folder:small' both have a photograph 'a'. Rename it in one of them",
     ),
-    (["--image_size=-1"], 2, "--image_size=-1: expected an integer of at least 0"),
+    (["--image_size=-1"], 2, "--image_size=-1: expected a number from 0 to 65536"),
     (["--weight_bits=1"], 2, "--weight_bits=1: expected an integer from 2 to 16"),
     (["--weight_bits=17"], 2, "--weight_bits=17: expected an integer from 2 to 16"),
     (["--log_every=0"], 2, "--log_every=0: expected an integer of at least 1"),

@@ -1,0 +1,148 @@
+"""Which networks a SIREN grid or sample has, and the pictures that they are fitted to.
+
+Letters: B draws that are judged together, P points of a grid, S sizes of a picture in a draw.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.fits import Job
+from experiments.grid_config import GridConfig
+from jaxfleet import albums, plan
+from jaxfleet import photos as sources
+from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
+from jaxinr.trial import Trial, count_parameters, flops_per_pixel
+
+HALF_BITS = 16  # of a weight, for --max_bits_per_pixel
+WHOLE = plan.Axis("image_size", values=(0,))  # pictures as they come
+
+# (index of a photograph, side of the picture or 0, hyperparameters)
+Network = tuple[int, int, dict[str, Any]]
+
+
+def load(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
+    """Return the pictures of a plan, and its networks in order.
+
+    Where all pictures have one size they are reduced here; where there are several, when they are
+    asked for. The same config gives the same networks.
+
+    Raises:
+        InputError: for photographs that cannot be used, or if the filters leave no network.
+    """
+    side = config.one_size
+    photos = sources.load(
+        config.photos,
+        image_size=side or 0,
+        image_fit=config.image_fit,
+        max_images=config.max_images,
+    )
+    if side is not None:
+        return photos, make_jobs(config, photos)
+    networks = _networks(config, photos, config.sizes(), config.repeat_sizes())
+    entries = sorted({(photo, size) for photo, size, _ in networks})
+    place = {entry: index for index, entry in enumerate(entries)}
+    jobs = [
+        Job(i, place[photo, size], Trial(**values))
+        for i, (photo, size, values) in enumerate(networks)
+    ]
+    return albums.Album(photos, entries, config.image_fit), jobs
+
+
+def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
+    """Return the plan's networks on pictures of their final sizes, photographs outermost.
+
+    Raises:
+        InputError: if nothing is left after the filters.
+    """
+    networks = _networks(config, pictures, WHOLE, WHOLE)
+    return [Job(i, photo, Trial(**values)) for i, (photo, _, values) in enumerate(networks)]
+
+
+def _networks(
+    config: GridConfig, photos: Sequence[Photo], sizes: plan.Axis, repeat_sizes: plan.Axis
+) -> list[Network]:
+    shapes = np.array(albums.shapes_of(photos))
+    if config.sampling == "random":
+        photo = plan.Axis("photo", values=tuple(range(len(photos))))
+        seed = [config.sampling_seed]
+        found = _draw(config, shapes, [photo, *config.axes()], sizes, config.num_trials, seed)
+        axes = [photo, *config.repeat_axes()]
+        found += _draw(config, shapes, axes, repeat_sizes, config.num_repeats, [*seed, 1])
+    else:
+        found = _grid(config, shapes, sizes)
+    if not found:
+        limits = [f"--{name}" for name in ("max_bits_per_pixel", "max_gflop")]
+        limits = [name for name in limits if getattr(config, name[2:])]
+        raise InputError(
+            f"{' or '.join(limits)} leaves no network; raise it."
+            if limits
+            else "every photograph is smaller than --image_size; lower it."
+        )
+    return found
+
+
+def _grid(config: GridConfig, shapes: np.ndarray, sizes: plan.Axis) -> list[Network]:
+    points = plan.grid(config.axes())
+    columns = {name: np.array([point[name] for point in points]) for name in points[0]}
+    found: list[Network] = []
+    for photo in range(len(shapes)):
+        for point in plan.grid([sizes]):
+            size = int(point["image_size"])
+            kept = np.broadcast_to(_allowed(config, shapes[photo], size, columns), len(points))
+            found += [(photo, size, values) for values in itertools.compress(points, kept)]
+    return found
+
+
+def _draw(
+    config: GridConfig,
+    shapes: np.ndarray,
+    axes: Sequence[plan.Axis],
+    sizes: plan.Axis,
+    count: int,
+    seed: Sequence[int],
+) -> list[Network]:
+    """Draw `count` networks; those of one draw differ in the size of their picture alone."""
+    together = config.sizes_per_draw
+    sides = [dataclasses.replace(sizes, name=f"image_size {i}") for i in range(together)]
+
+    def keep(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        drawn = np.sort([columns[side.name] for side in sides], axis=0)  # [S, B]
+        shape = shapes[columns["photo"]]
+        allowed = [_allowed(config, shape, size, columns) for size in drawn]
+        return np.all([*(np.diff(drawn, axis=0) > 0), *allowed], axis=0)
+
+    found: list[Network] = []
+    for values in plan.sample([*axes, *sides], -(-count // together), seed, keep):
+        chosen = [int(values.pop(side.name)) for side in sides]
+        photo = int(values.pop("photo"))
+        found += [(photo, size, values) for size in chosen]
+    return found[:count]
+
+
+def _allowed(
+    config: GridConfig, shape: np.ndarray, size: Any, columns: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return which networks, [B] bool, the photograph is large enough for and the limits allow.
+
+    Args:
+        config: for the limits.
+        shape: [2] or [B, 2] height and width of the photographs.
+        size: side of the picture or [B] sides; 0 for the whole photograph.
+        columns: name -> [B] values of the hyperparameters.
+    """
+    side = np.asarray(size)
+    pixels = np.where(side > 0, side**2, shape[..., 0] * shape[..., 1])
+    kept = np.asarray(shape.min(axis=-1) >= side)
+    width, depth = columns["layer_size"], columns["num_layers"]
+    if config.max_bits_per_pixel:
+        bits_per_pixel = count_parameters(width, depth) * HALF_BITS / pixels
+        kept = kept & (bits_per_pixel <= config.max_bits_per_pixel)
+    if config.max_gflop:
+        flops = flops_per_pixel(width, depth) * pixels * columns["num_iters"].astype(float)
+        kept = kept & (flops <= 1e9 * config.max_gflop)
+    return kept

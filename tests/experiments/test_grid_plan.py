@@ -1,0 +1,155 @@
+"""Plans of several picture sizes and under budgets."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import fits, grid_plan
+from experiments.grid_config import GridConfig
+from jaxfleet import albums
+from jaxfleet.errors import InputError
+from jaxfleet.photos import Photo
+from jaxinr.trial import flops_per_pixel
+
+SIDES = {"small": 10, "tall": 40, "wide": 64}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures")
+    key = np.random.default_rng(0)
+    for name, side in SIDES.items():
+        pixels = key.integers(0, 256, (side, side + 3, 3), np.uint8)
+        Image.fromarray(pixels).save(path / f"{name}.png")
+    return path
+
+
+@pytest.fixture
+def sample(folder):
+    return GridConfig(
+        photos=f"folder:{folder}",
+        sampling="random",
+        num_trials=300,
+        image_size=("log:8:64",),
+        layer_size=("uniform:4:20",),
+        num_layers=("uniform:1:4",),
+        num_iters=("log:100:2000",),
+        learning_rate=("log:1e-4:5e-3",),
+        seed=("uniform:0:999999",),
+    )
+
+
+def sides(pictures, jobs):
+    return np.array([albums.shapes_of(pictures)[job.photo][0] for job in jobs])
+
+
+def gflop(pictures, jobs):
+    pixels = np.prod(albums.shapes_of(pictures), axis=1)
+    return [
+        pixels[job.photo]
+        * job.trial.num_iters
+        * flops_per_pixel(job.trial.layer_size, job.trial.num_layers)
+        / 1e9
+        for job in jobs
+    ]
+
+
+def test_sizes_are_drawn_and_no_photograph_is_enlarged(sample):
+    pictures, jobs = grid_plan.load(sample)
+    assert len(jobs) == 300
+    found = sides(pictures, jobs)
+    assert set(found) > {8, 9, 10}
+    assert found.max() > 55
+    for job, side in zip(jobs, found, strict=True):
+        picture = pictures[job.photo]
+        assert picture.pixels.shape == (side, side, 3)
+        assert side <= SIDES[picture.image_id]
+    assert len({job.photo for job in jobs}) == len(pictures)  # none is there for nothing
+    again, same = grid_plan.load(sample)
+    assert same == jobs
+    assert list(again._entries) == list(pictures._entries)
+
+
+def test_no_network_is_above_the_budget(sample):
+    limited = dataclasses.replace(sample, max_gflop=0.5)
+    pictures, jobs = grid_plan.load(limited)
+    spent = gflop(pictures, jobs)
+    assert len(jobs) == 300
+    assert 0.45 < max(spent) <= 0.5
+    assert max(gflop(*grid_plan.load(sample))) > 0.5
+
+
+def test_networks_of_a_draw_differ_in_the_size_of_their_picture_alone(sample):
+    pictures, jobs = grid_plan.load(dataclasses.replace(sample, sizes_per_draw=3, num_trials=31))
+    assert len(jobs) == 31
+    found = sides(pictures, jobs)
+    for start in range(0, 31, 3):
+        family = jobs[start : start + 3]
+        assert len({job.trial for job in family}) == 1
+        assert len({pictures[job.photo].image_id for job in family}) == 1
+        assert len(set(found[start : start + 3])) == len(family)
+
+
+def test_repeated_networks_have_axes_of_their_own(sample):
+    config = dataclasses.replace(
+        sample,
+        num_repeats=200,
+        repeat_layer_size=6,
+        repeat_num_layers=2,
+        repeat_w0_initial=("log:5:50",),
+        repeat_learning_rate=("1e-3",),
+        repeat_num_iters=("choice:50,60",),
+        repeat_image_size=("8", "10"),
+    )
+    pictures, jobs = grid_plan.load(config)
+    alone = grid_plan.load(dataclasses.replace(config, num_repeats=0, repeat_image_size=()))[1]
+    assert [job.trial for job in jobs[:300]] == [job.trial for job in alone]
+    trials = [job.trial for job in jobs[300:]]
+    assert {(t.layer_size, t.num_layers, t.learning_rate) for t in trials} == {(6, 2, 1e-3)}
+    assert {t.num_iters for t in trials} == {50, 60}
+    assert len({t.w0_initial for t in trials}) == 200
+    assert Counter(sides(pictures, jobs[300:])).keys() == {8, 10}
+
+
+def test_a_grid_goes_through_the_sizes_of_each_photograph(folder):
+    config = GridConfig(photos=f"folder:{folder}", image_size=("32", "8"), seed=("0", "1"))
+    pictures, jobs = grid_plan.load(config)
+    order = [(pictures[j.photo].image_id, *sides(pictures, [j]), j.trial.seed) for j in jobs]
+    expected = [("small", 8), ("tall", 32), ("tall", 8), ("wide", 32), ("wide", 8)]
+    assert order == [(*one, seed) for one in expected for seed in (0, 1)]
+
+
+def test_limits_that_leave_nothing_are_named(folder):
+    grid = GridConfig(photos=f"folder:{folder}", image_size=("80", "90"))
+    with pytest.raises(InputError, match="every photograph is smaller than --image_size; lower it"):
+        grid_plan.load(grid)
+    black = [Photo("a", np.zeros((8, 8, 3), np.uint8))]
+    with pytest.raises(InputError, match="--max_gflop leaves no network; raise it"):
+        grid_plan.make_jobs(GridConfig(max_gflop=1e-9), black)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"image_size": ("uniform:0:9",)}, "--image_size=uniform:0:9: a range of sizes starts at"),
+        ({"sizes_per_draw": 2, "image_size": ("8", "9")}, "needs --sampling=random"),
+        ({"sizes_per_draw": 2}, "--sizes_per_draw needs as many values of --image_size"),
+        ({"repeat_num_iters": ("0",)}, "--repeat_num_iters=0: expected a number from 1"),
+    ],
+)
+def test_flags_that_contradict_each_other(values, message):
+    with pytest.raises(InputError, match=message):
+        GridConfig(**values)
+
+
+def test_facts_of_one_size_are_those_of_before_there_could_be_several():
+    black = [Photo("a", np.zeros((8, 8, 3), np.uint8))]
+    facts = fits._facts(GridConfig(), black)
+    assert (facts["image_size"], facts["repeat_w0_initial"]) == (120, 30.0)
+    new = {"log_spacing", "keep_weights", "max_gflop", "sizes_per_draw", "repeat_num_iters"}
+    assert not new & facts.keys()
+    changed = fits._facts(GridConfig(image_size=("8", "16"), keep_weights=False), black)
+    assert (changed["image_size"], changed["keep_weights"]) == ("8,16", False)
