@@ -75,9 +75,8 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
         if "test" in splits:
             said += f"; {describe(made, *splits['test'])}"
         path = run_dir / gallery_files.NAME
-        data = gallery_files.to_bytes(made)
-        places.write_atomically(path, data)
-    return f"{path}: {said}; {len(data) / 1e6:.1f} MB."
+        made.save(path)
+    return f"{path}: {said}; {path.stat().st_size / 1e6:.1f} MB."
 
 
 def make_cards(index: pd.DataFrame) -> list[ClassCard]:

@@ -15,7 +15,7 @@ Letters: N pictures, T tiles, K classes, c side of a tile in pixels, s side of a
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,19 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr import attribution, gallery_files, residual_spectra
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
+from jaxsr.gallery_tiles import checked, features_of, finite, tiles
 from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
 KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.picture_sets` has them
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
-MOST_TILES = 16  # of a picture that are looked at
+LEAST_PICTURES = 20  # to enrol a network
+_ATTRIBUTOR, _PARSER = "attributor/", "parser/"  # in names of arrays
+_NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,12 @@ class Gallery:
         Raises:
             InputError: if it is missing, damaged, or of another version of the format.
         """
-        from jaxsr import gallery_files
-
-        return gallery_files.read(gallery_files.find(path))
+        place = gallery_files.find(path)
+        card, arrays = gallery_files.read(place)
+        try:
+            return cls.from_arrays(arrays, card)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise gallery_files.damaged(place) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file that `open` reads; readers see all of it or none.
@@ -142,9 +148,49 @@ class Gallery:
         Raises:
             OSError: naming the file; the one that was there stays.
         """
-        from jaxsr import gallery_files
+        arrays, card = self.to_arrays()
+        data = gallery_files.to_bytes(card, arrays)
+        places.write_atomically(places.place(os.fspath(path)), data)
 
-        places.write_atomically(places.place(os.fspath(path)), gallery_files.to_bytes(self))
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the arrays of the gallery, and the rest of it as JSON-able facts.
+
+        Arrays of the attributor are called `attributor/NAME`, those of the parser `parser/NAME`.
+        """
+        of_attributor, attributor_facts = attribution.to_arrays(self.attributor)
+        arrays = {_ATTRIBUTOR + name: array for name, array in of_attributor.items()}
+        parser_facts = None
+        if self.parser is not None:
+            of_parser, parser_facts = self.parser.to_arrays()
+            arrays |= {_PARSER + name: array for name, array in of_parser.items()}
+        facts = {
+            "attributor": attributor_facts,
+            "classes": [
+                {"name": one.name, "kind": one.kind, "facts": dict(one.facts)} for one in self.cards
+            ],
+            **{name: getattr(self, name) for name in _NUMBERS},
+            "facts": dict(self.facts),
+            "parser": parser_facts,
+        }
+        return {**arrays, **self.gaussians.to_arrays(), "spectra": self.spectra}, facts
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "Gallery":
+        """Return the gallery of `to_arrays`.
+
+        Raises:
+            KeyError: if an array or a fact is missing.
+        """
+        own = facts["parser"]
+        return cls(
+            attribution.from_arrays(_within(_ATTRIBUTOR, arrays), facts["attributor"]),
+            tuple(ClassCard(**one) for one in facts["classes"]),
+            Gaussians.from_arrays(arrays),
+            **{name: facts[name] for name in _NUMBERS},
+            spectra=arrays["spectra"],
+            facts=facts["facts"],
+            parser=own and Parser.from_arrays(_within(_PARSER, arrays), own),
+        )
 
     @property
     def crop_px(self) -> int:
@@ -195,8 +241,8 @@ class Gallery:
         """Where the grid begins in tiles [T, c, c, 3], and their features [T, D] there."""
         if isinstance(self.attributor, DiscriminantAttributor):
             grid, described = self.attributor.find_grid(cut, self.gaussians)
-            return grid, _finite(self.attributor.features_of(described))
-        return (0, 0), _finite(self.attributor.features(cut))
+            return grid, finite(self.attributor.features_of(described))
+        return (0, 0), finite(self.attributor.features(cut))
 
     def _parsed(
         self, image: np.ndarray, grid: tuple[int, int], parser: Parser | None, chances: np.ndarray
@@ -228,61 +274,39 @@ class Gallery:
             InputError: for too few pictures or one that cannot be used (by number, from 1 on), a
                 name that is there already, or a fact or kind that does not exist.
         """
-        from jaxsr import gallery_making
-
-        return gallery_making.enrolled(self, ClassCard(name, kind, facts), images)
-
-
-# ------------------------------------------------------------------------------- the arithmetic
-
-
-def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
-    """The same picture, if a gallery can look at it.
-
-    Raises:
-        InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour.
-    """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(
-            f"expected 8-bit colour, [H, W, 3] uint8; got {image.dtype} of shape {image.shape}. "
-            "Give the picture as the network wrote it."
+        card = ClassCard(name, kind, facts)
+        self._check_card(card)
+        pictures = []
+        for number, image in enumerate(images, 1):
+            try:
+                pictures.append(checked(image, self.crop_px))
+            except InputError as error:
+                raise InputError(f"Picture {number} of '{name}': {error}") from None
+        if len(pictures) < LEAST_PICTURES:
+            raise InputError(
+                f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
+                "different photographs."
+            )
+        features = np.concatenate(features_of(self.attributor, pictures))
+        spectrum = residual_spectra.mean(pictures, self.spectra.shape[-1])
+        return replace(
+            self,
+            cards=(*self.cards, card),
+            gaussians=self.gaussians.with_class(features).rounded(),
+            spectra=np.concatenate([self.spectra, spectrum[None]]),
         )
-    height, width = image.shape[:2]
-    if min(height, width) < crop_px:
-        raise InputError(
-            f"{width} x {height} pixels are less than a tile of {crop_px} x {crop_px}; give a "
-            "larger picture, not enlarged for this."
-        )
-    if (image == image[..., :1]).all():
-        raise InputError(
-            "grey in all pixels: what networks leave between colours is gone; give the colour "
-            "picture."
-        )
-    return image
 
-
-def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """What an attributor finds in tiles of pictures: N arrays [T, D] float32, T as of `tiles`.
-
-    Raises:
-        InputError: if features are not finite.
-    """
-    found: list[np.ndarray] = []
-    waiting: list[np.ndarray] = []
-    for picture in pictures:
-        waiting.append(tiles(picture, attributor.crop_px))
-        if sum(map(len, waiting)) >= attribution.BATCH:
-            found += _features(attributor, waiting)
-            waiting = []
-    return found + (_features(attributor, waiting) if waiting else [])
-
-
-def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """At most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
-    cut = attribution.tiles(picture, crop_px)
-    if len(cut) <= MOST_TILES:
-        return cut
-    return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
+    def _check_card(self, card: ClassCard) -> None:
+        """Refuses a card that the gallery cannot have besides its own; see `add`."""
+        if not card.name.strip():
+            raise InputError("The network needs a name.")
+        if card.name in self.names:
+            raise InputError(f"The gallery has a class '{card.name}' already; choose another name.")
+        unknown = [fact for fact in card.facts if fact not in FACTS]
+        if unknown:
+            raise InputError(f"No fact is called {unknown[0]}; there are {', '.join(FACTS)}.")
+        if card.kind not in KINDS:
+            raise InputError(f"No kind is called '{card.kind}'; there are {', '.join(KINDS)}.")
 
 
 def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[Any, float]]:
@@ -306,14 +330,10 @@ def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[An
     return found
 
 
-def _features(attributor: Attributor, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
-    features = _finite(attributor.features(np.concatenate(cut)))
-    return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
-
-
-def _finite(features: np.ndarray) -> np.ndarray:
-    """The same features; raises InputError where they are no numbers."""
-    if not np.isfinite(features).all():
-        raise InputError("there is nothing in it to go by; give a picture that shows something.")
-    return features
+def _within(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those of a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

@@ -1,24 +1,24 @@
-"""The making of a gallery, and one network more in it.
+"""The making of a gallery.
 
     made = gallery_making.make(attributor, cards, (pictures, labels), (others, their_labels))
 
-Letters: N pictures, T tiles, K classes, s side of a spectrum.
+Letters: N pictures, T tiles, K classes, D features.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import calibration, gallery, open_set, residual_spectra
+from jaxsr import calibration, open_set, residual_spectra
 from jaxsr.attribution import Attributor
-from jaxsr.gallery import FACTS, KINDS, ClassCard, Gallery
+from jaxsr.gallery import ClassCard, Gallery
+from jaxsr.gallery_tiles import features_of
 from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
-LEAST_PICTURES = 20  # to enrol a network
 SURE = 0.95  # probability that is enough in any case
 DRAWN = 8  # pictures that the spectrum of a class is of
 KNOWN_RATE = 0.95  # of tiles of the classes that count as known
@@ -42,7 +42,7 @@ def make(
         known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
             those that the attributor was fitted on will do.
         validation: the same, of other photographs: what calibrates.
-        features: what `gallery.features_of` gives of the known pictures, where it is at hand.
+        features: what `gallery_tiles.features_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
         parser: to be kept with it, for pictures of networks that it does not know.
 
@@ -57,14 +57,16 @@ def make(
         raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
     if not len(validation[0]):
         raise InputError("There are no pictures of split validation, which calibrate; make some.")
-    features = gallery.features_of(attributor, pictures) if features is None else features
+    features = features_of(attributor, pictures) if features is None else features
     tile_labels = np.repeat(labels, [len(one) for one in features])
-    gaussians = _rounded(open_set.fit_gaussians(np.concatenate(features), tile_labels))
-    apart = gallery.features_of(attributor, validation[0])
+    gaussians = open_set.fit_gaussians(np.concatenate(features), tile_labels).rounded()
+    apart = features_of(attributor, validation[0])
     temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
     side = min(residual_spectra.SIDE_PX, attributor.crop_px)
     spectra = [
-        _mean_spectrum((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
+        residual_spectra.mean(
+            (pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side
+        )
         for k in range(len(cards))
     ]
     made = Gallery(
@@ -80,51 +82,6 @@ def make(
     )
     sure = np.quantile([made.chances(one).max() for one in apart], 1 - KNOWN_RATE)
     return replace(made, least_probability=min(float(sure), SURE))
-
-
-def enrolled(made: Gallery, card: ClassCard, images: Iterable[np.ndarray]) -> Gallery:
-    """A gallery with one class more: see `Gallery.add`.
-
-    Args:
-        made: the gallery, which stays as it is.
-        card: of the class.
-        images: at least 20 pictures of it, each as `Gallery.identify` takes it.
-
-    Raises:
-        InputError: for too few pictures or one that cannot be used (by number, from 1 on), a name
-            that is there already, or a fact or kind that does not exist.
-    """
-    name = card.name
-    if not name.strip():
-        raise InputError("The network needs a name.")
-    if name in made.names:
-        raise InputError(f"The gallery has a class '{name}' already; choose another name.")
-    unknown = [fact for fact in card.facts if fact not in FACTS]
-    if unknown:
-        raise InputError(f"No fact is called {unknown[0]}; there are {', '.join(FACTS)}.")
-    if card.kind not in KINDS:
-        raise InputError(f"No kind is called '{card.kind}'; there are {', '.join(KINDS)}.")
-    pictures = []
-    for number, image in enumerate(images, 1):
-        try:
-            pictures.append(gallery.checked(image, made.crop_px))
-        except InputError as error:
-            raise InputError(f"Picture {number} of '{name}': {error}") from None
-    if len(pictures) < LEAST_PICTURES:
-        raise InputError(
-            f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
-            "different photographs."
-        )
-    features = np.concatenate(gallery.features_of(made.attributor, pictures))
-    means = made.gaussians.means
-    mean = np.mean(features / made.gaussians.scale, axis=0) @ made.gaussians.whitening
-    spectrum = _mean_spectrum(pictures, made.spectra.shape[-1])
-    return replace(
-        made,
-        cards=(*made.cards, card),
-        gaussians=_rounded(replace(made.gaussians, means=np.concatenate([means, mean[None]]))),
-        spectra=np.concatenate([made.spectra, spectrum[None]]),
-    )
 
 
 def calibrate(
@@ -153,15 +110,3 @@ def calibrate(
         growth = float(np.clip(ratio / np.log(counts).mean(), 0, 1))
     familiar = gaussians.relative_mahalanobis(together)
     return of_tile, growth, float(open_set.threshold_at_tpr(familiar, KNOWN_RATE))
-
-
-def _rounded(gaussians: Gaussians) -> Gaussians:
-    """As files keep them: float32 values; the arithmetic stays float64."""
-    arrays = {name: value.astype(np.float32) for name, value in vars(gaussians).items()}
-    return Gaussians(**{name: value.astype(np.float64) for name, value in arrays.items()})
-
-
-def _mean_spectrum(pictures: Iterable[np.ndarray], side: int) -> np.ndarray:
-    """[s, s] float16, dB, of the mean power."""
-    powers = [residual_spectra.power(picture, side) for picture in pictures]
-    return residual_spectra.decibels(np.mean(powers, axis=0)).astype(np.float16)

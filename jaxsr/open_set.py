@@ -8,7 +8,8 @@ Letters: N pictures of known networks, U of unknown ones, K known classes, D fea
 float64, no disk.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import linalg, special
@@ -102,6 +103,28 @@ class Gaussians:
         """
         away = features / self.scale @ self.overall_whitening - self.overall_mean
         return self.mahalanobis(features) + (away**2).sum(axis=1)
+
+    def with_class(self, features: np.ndarray) -> "Gaussians":
+        """Return these with one class more, whose mean is that of features [N, D]."""
+        mean = np.mean(features / self.scale, axis=0) @ self.whitening
+        return replace(self, means=np.concatenate([self.means, mean[None]]))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return all attributes as float32, for a file."""
+        return {name: value.astype(np.float32) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Gaussians":
+        """Return the Gaussians of `to_arrays`, as float64; other arrays may stand beside theirs.
+
+        Raises:
+            KeyError: if an array is missing.
+        """
+        return cls(**{own.name: arrays[own.name].astype(np.float64) for own in fields(cls)})
+
+    def rounded(self) -> "Gaussians":
+        """Return these as a file keeps them, so that they answer as they will when read again."""
+        return Gaussians.from_arrays(self.to_arrays())
 
 
 def fit_gaussians(features: np.ndarray, labels: np.ndarray) -> Gaussians:

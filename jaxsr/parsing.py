@@ -52,6 +52,21 @@ class Parser:
             found[name] = (self.values[name][best], float(np.exp(log_scores[best])))
         return found
 
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the arrays of the parser, and the rest of it as JSON-able facts."""
+        facts = {"values": dict(self.values), "temperatures": dict(self.temperatures)}
+        return self.regression.to_arrays(), facts
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "Parser":
+        """Return the parser of `to_arrays`.
+
+        Raises:
+            KeyError: if an array or a fact is missing.
+        """
+        values = {name: tuple(own) for name, own in facts["values"].items()}
+        return cls(values, facts["temperatures"], crop_regression.from_arrays(arrays))
+
 
 def fit(
     facts: Sequence[Mapping[str, Any]],

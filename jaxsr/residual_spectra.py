@@ -8,6 +8,7 @@ Letters: H rows, W columns, s side of a block and of the spectrum, in pixels.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -43,6 +44,11 @@ def power(picture: np.ndarray, side: int = SIDE_PX) -> np.ndarray:
     for row in blocks:  # one after the other, for the sake of memory
         total += np.sum(np.abs(np.fft.fft2(row * window)) ** 2, axis=(0, 1), dtype=np.float32)
     return np.fft.fftshift(total / math.prod(blocks.shape[:3]))
+
+
+def mean(pictures: Iterable[np.ndarray], side: int) -> np.ndarray:
+    """Return the mean power spectrum of pictures as [s, s] float16 decibels; see `power`."""
+    return decibels(np.mean([power(one, side) for one in pictures], axis=0)).astype(np.float16)
 
 
 def decibels(spectrum: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from jaxsr import (
     gallery,
     gallery_files,
     gallery_making,
+    gallery_tiles,
     open_set,
     parsing,
 )
@@ -77,6 +78,11 @@ def drawn(colour, count, seed, height=CROP, width=2 * CROP):
 def labelled(count, seed):
     pictures = [p for k, c in enumerate(COLOURS) for p in drawn(c, count, seed + k)]
     return pictures, np.repeat(np.arange(len(COLOURS)), count)
+
+
+def to_bytes(one):
+    arrays, facts = one.to_arrays()
+    return gallery_files.to_bytes(facts, arrays)
 
 
 @pytest.fixture(scope="module")
@@ -272,11 +278,14 @@ def test_features_that_are_not_finite_are_refused(monkeypatch):
 
 def test_tiles_are_at_most_sixteen_from_the_first_to_the_last():
     picture = np.arange(100, dtype=np.uint8).repeat(3).reshape(10, 10, 3)
-    assert gallery.tiles(picture[:4, :4], 1)[:, 0, 0, 0].tolist() == [*range(4), *range(10, 14)] + [
+    assert gallery_tiles.tiles(picture[:4, :4], 1)[:, 0, 0, 0].tolist() == [
+        *range(4),
+        *range(10, 14),
+    ] + [
         *range(20, 24),
         *range(30, 34),
     ]
-    spread = gallery.tiles(picture, 1)[:, 0, 0, 0]
+    spread = gallery_tiles.tiles(picture, 1)[:, 0, 0, 0]
     assert len(spread) == 16
     assert (spread[0], spread[-1]) == (0, 99)
     assert set(np.diff(spread.astype(int))) <= {6, 7}
@@ -285,9 +294,9 @@ def test_tiles_are_at_most_sixteen_from_the_first_to_the_last():
 def test_features_of_many_pictures_are_those_of_each():
     sizes = np.random.default_rng(0).integers(CROP, 6 * CROP, (30, 2))
     pictures = [drawn([9, 99, 200], 1, i, *size)[0] for i, size in enumerate(sizes)]
-    together = gallery.features_of(Colours(), pictures)
+    together = gallery_tiles.features_of(Colours(), pictures)
     for picture, features in zip(pictures, together, strict=True):
-        alone = gallery.features_of(Colours(), [picture])[0]
+        alone = gallery_tiles.features_of(Colours(), [picture])[0]
         np.testing.assert_allclose(features, alone, rtol=1e-6)
 
 
@@ -313,7 +322,7 @@ def test_a_file_keeps_everything(made, tmp_path):
         np.testing.assert_array_equal(opened.spectra, larger.spectra)
         picture = drawn(COLOURS[1], 1, 5)[0]
         assert opened.identify(picture) == larger.identify(picture)
-    assert gallery_files.to_bytes(opened) == path.read_bytes()
+    assert to_bytes(opened) == path.read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
@@ -341,7 +350,7 @@ def test_the_gallery_that_ships_is_opened_without_a_path(made, tmp_path, monkeyp
 
 
 def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
-    data = gallery_files.to_bytes(made)
+    data = to_bytes(made)
     value = bytearray(data)
     value[-1] ^= 1
     named = data.replace(b"rdn-x4", b"rdn-x5")

@@ -1,0 +1,80 @@
+"""The tiles of a picture that a gallery looks at, and their features. Pure; no disk.
+
+Letters: N pictures, T tiles, c side of a tile in pixels, D features.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from jaxfleet.errors import InputError
+from jaxsr import attribution
+from jaxsr.attribution import Attributor
+
+MOST_TILES = 16  # of a picture that are looked at
+
+
+def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
+    """The same picture, if a gallery can look at it.
+
+    Raises:
+        InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(
+            f"expected 8-bit colour, [H, W, 3] uint8; got {image.dtype} of shape {image.shape}. "
+            "Give the picture as the network wrote it."
+        )
+    height, width = image.shape[:2]
+    if min(height, width) < crop_px:
+        raise InputError(
+            f"{width} x {height} pixels are less than a tile of {crop_px} x {crop_px}; give a "
+            "larger picture, not enlarged for this."
+        )
+    if (image == image[..., :1]).all():
+        raise InputError(
+            "grey in all pixels: what networks leave between colours is gone; give the colour "
+            "picture."
+        )
+    return image
+
+
+def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """What an attributor finds in tiles of pictures: N arrays [T, D] float32, T as of `tiles`.
+
+    Raises:
+        InputError: if features are not finite.
+    """
+    found: list[np.ndarray] = []
+    waiting: list[np.ndarray] = []
+    for picture in pictures:
+        waiting.append(tiles(picture, attributor.crop_px))
+        if sum(map(len, waiting)) >= attribution.BATCH:
+            found += _features(attributor, waiting)
+            waiting = []
+    return found + (_features(attributor, waiting) if waiting else [])
+
+
+def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
+    """At most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
+    cut = attribution.tiles(picture, crop_px)
+    if len(cut) <= MOST_TILES:
+        return cut
+    return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
+
+
+def _features(attributor: Attributor, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
+    features = finite(attributor.features(np.concatenate(cut)))
+    return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
+
+
+def finite(features: np.ndarray) -> np.ndarray:
+    """Lets finite features pass.
+
+    Raises:
+        InputError: if one is not a number.
+    """
+    if not np.isfinite(features).all():
+        raise InputError("there is nothing in it to go by; give a picture that shows something.")
+    return features
