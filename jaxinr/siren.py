@@ -195,21 +195,28 @@ def points_of(index: Array, height: Array | int, width: Array | int, coordinates
     return jnp.stack(spread(row, column, rows, columns, coordinates))
 
 
+def places(index: np.ndarray, height: int, width: int, coordinates: str) -> np.ndarray:
+    """Return what `points_of` does, as a NumPy array; without JAX, which would compile."""
+    rows, columns = (part.astype(np.float32) for part in np.divmod(index, width))
+    size = np.float32(height), np.float32(width)
+    return np.stack(spread(rows, columns, *size, coordinates, larger=np.maximum))
+
+
 def spread(
-    row: Array, column: Array, height: Array, width: Array, coordinates: str
-) -> tuple[Array, Array]:
+    row: Any, column: Any, height: Any, width: Any, coordinates: str, larger: Any = jnp.maximum
+) -> tuple[Any, Any]:
     """Rows and columns, counted from 0, as the coordinates of `points_of`; all float32."""
     if coordinates == "centers":
         return (2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0
-    last_row = jnp.maximum(height - 1.0, 1.0)
-    last_column = last_row if coordinates == "coin" else jnp.maximum(width - 1.0, 1.0)
+    last_row = larger(height - 1.0, 1.0)
+    last_column = last_row if coordinates == "coin" else larger(width - 1.0, 1.0)
     return 2.0 * (row / last_row - 0.5), 2.0 * (column / last_column - 0.5)
 
 
-def unit(colours: Array) -> Array:
-    """Colours in [0, 1] float32 from uint8 or float32."""
-    if colours.dtype == jnp.uint8:
-        return colours.astype(jnp.float32) * (1.0 / 255.0)
+def unit(colours: Any) -> Any:
+    """Return colours in [0, 1] float32 from uint8 or float32."""
+    if colours.dtype == np.uint8:
+        return colours.astype(np.float32) * np.float32(1.0 / 255.0)
     return colours
 
 

@@ -25,6 +25,8 @@ class Trial:
         learning_rate: of Adam, constant.
         num_iters: Adam updates.
         seed: of the initial weights; the same seed gives the same network on any device.
+        pixels_per_update: pixels of the picture that each update takes, in random order; 0 for
+            all of them.
     """
 
     layer_size: int = 28
@@ -34,10 +36,11 @@ class Trial:
     learning_rate: float = 2e-4
     num_iters: int = 2000
     seed: int = 0
+    pixels_per_update: int = 0
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained."""
-        for name in ("layer_size", "num_layers", "num_iters", "seed"):
+        for name in ("layer_size", "num_layers", "num_iters", "seed", "pixels_per_update"):
             value = getattr(self, name)  # the type first: the abstract class is slow to ask
             if type(value) is not int and not isinstance(value, numbers.Integral):
                 raise TypeError(f"{name} must be a whole number; got {value!r}.")
@@ -51,8 +54,9 @@ class Trial:
                 raise TypeError(f"{name} must be a number; got {number!r}.")
             if not 0 < number < float("inf"):
                 raise ValueError(f"{name} must be positive and finite; got {number}.")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed must be in [0, 2**31); got {self.seed}.")
+        for name in ("seed", "pixels_per_update"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise ValueError(f"{name} must be in [0, 2**31); got {getattr(self, name)}.")
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trial":
@@ -61,9 +65,14 @@ class Trial:
         return cls(**{name: kind(row[name]) for name, kind in kinds.items()})
 
     @property
+    def layer_sizes(self) -> list[int]:
+        """Inputs, units of every sine layer, outputs."""
+        return [2, *[self.layer_size] * self.num_layers, CHANNELS]
+
+    @property
     def layer_shapes(self) -> list[tuple[int, int]]:
         """(out, in) of every layer, first to last; num_layers + 1 of them."""
-        sizes = [2] + [self.layer_size] * self.num_layers + [CHANNELS]
+        sizes = self.layer_sizes
         return [(sizes[i + 1], sizes[i]) for i in range(self.num_layers + 1)]
 
     @property

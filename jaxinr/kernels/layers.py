@@ -63,29 +63,28 @@ def error_layer(
     work: Floats,
     sines: Whole,
     errors: Whole,
-    totals: Floats,
     total: Whole,
 ) -> None:
     """Put colours minus `wanted` rows of `pixels` into rows `errors`, zero from `count` on.
 
-    Vectors of `totals` from `total` on: the errors' sums by colour, and the sum of their squares.
+    Vectors of `work` from `total` on are added to: the errors' sums by colour, and the sum of their squares.
     """
     with code.loop(0, count, PANEL) as panel:
         sums = _product(
             code, COLOURS, weights, weight, fan_in, 1, weight + COLOURS * fan_in,
             fan_in, work, sines + panel, CHUNK,
         )  # fmt: skip
-        squares = totals.load(total + COLOURS * LANES)
+        squares = work.load(total + COLOURS * LANES)
         for colour in range(COLOURS):
-            by_colour = totals.load(total + colour * LANES)
+            by_colour = work.load(total + colour * LANES)
             for k in range(COLUMNS):
                 place = panel + k * LANES
                 target = pixels.load(wanted + stride * colour + place)
                 error = (sums[colour * COLUMNS + k] - target).before(count - place)
                 work.store(error, errors + colour * CHUNK + place)
                 by_colour, squares = by_colour + error, error * error + squares
-            totals.store(by_colour, total + colour * LANES)
-        totals.store(squares, total + COLOURS * LANES)
+            work.store(by_colour, total + colour * LANES)
+        work.store(squares, total + COLOURS * LANES)
 
 
 @emitted
@@ -99,12 +98,11 @@ def back_layer(
     work: Floats,
     errors: Whole,
     slopes: Whole,
-    totals: Floats,
     total: Whole,
 ) -> None:
     """Take cotangents through W [O, I] and the sines below: rows `slopes` [I] become cotangents.
 
-    Vectors of `totals` from `total` on: the sums of those.
+    Vectors of `work` from `total` on are added to: the sums of those.
     """
     for rows, row in code.blocks(fan_in, _ROWS):
         with code.loop(0, count, PANEL) as panel:
@@ -114,13 +112,13 @@ def back_layer(
             )  # fmt: skip
             for r in range(rows):
                 at = total + (row + r) * LANES
-                by_unit = totals.load(at)
+                by_unit = work.load(at)
                 for k in range(COLUMNS):
                     place = slopes + (row + r) * CHUNK + panel + k * LANES
                     cotangent = sums[r * COLUMNS + k] * work.load(place)
                     work.store(cotangent, place)
                     by_unit = by_unit + cotangent
-                totals.store(by_unit, at)
+                work.store(by_unit, at)
 
 
 @emitted

@@ -1,0 +1,374 @@
+"""The host of the CPU kernel: cores take networks one by one, the heaviest first.
+
+While there are as many networks as cores, each core trains one. Of the last few, a large one has
+its pixels shared out to all cores. A network's numbers are the same either way; see `cpu`.
+"""
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxfleet import fleet, histories, table
+from jaxfleet.trainer import SEGMENT_SECONDS, Finished
+from jaxinr import pixels, siren
+from jaxinr.kernels import cpu
+from jaxinr.kernels.layers import CHUNK, COLOURS, PANEL
+from jaxinr.siren import Params
+from jaxinr.trial import Trial, flops_per_pixel
+
+TURN_FLOPS = 2e9  # that compiled code works on before it looks at the clock: some 50 ms
+SPLIT_FLOPS = 2e8  # of an update: some milliseconds, against 0.1 to share them out
+RENDER_PIXELS = 1 << 14
+_LINE = 16  # float32 numbers of a cache line
+
+Part = Callable[[int, np.ndarray], None]  # work on a part, with a core's scratch
+Each = Callable[[Part, int], None]  # all parts of some work, on one core or all
+
+
+def aligned(*shape: int) -> np.ndarray:
+    """Return an array of float32 zeros that begins with a cache line."""
+    size = int(np.prod(shape))
+    memory = np.zeros(size + _LINE, np.float32)
+    start = -(memory.ctypes.data // 4) % _LINE
+    return memory[start : start + size].reshape(shape)
+
+
+def render(params: Params, trial: Trial, shape: tuple[int, int], coordinates: str) -> np.ndarray:
+    """Return the network's picture: [H, W, 3] float32, not clipped."""
+    height, width = shape
+    record = np.zeros(1, cpu.NETWORK).view(np.recarray)[0]
+    record.layers, record.width = trial.num_layers, trial.layer_size
+    record.w0_initial, record.w0 = trial.w0_initial, trial.w0
+    flat = table.flatten(params)
+    folded = np.zeros_like(flat)
+    cpu.fold(record, flat, folded)
+    scratch = aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
+    black = aligned(2 + COLOURS, RENDER_PIXELS + PANEL)
+    colours = np.empty((COLOURS, height * width), np.float32)
+    for start in range(0, height * width, RENDER_PIXELS):
+        index = np.arange(start, min(start + RENDER_PIXELS, height * width))
+        black[:2, : len(index)] = siren.places(index, height, width, coordinates)
+        part = colours[:, start : start + len(index)]
+        cpu.sum_squares(
+            record, folded, black, 0, len(index), scratch, np.empty(0, np.float32), part
+        )
+    return colours.T.reshape(height, width, COLOURS)
+
+
+class Network:
+    """One network in training: its state in the arrays that compiled code works on."""
+
+    def __init__(
+        self,
+        job: int,
+        trial: Trial,
+        picture: np.ndarray,
+        params: Params,
+        *,
+        coordinates: str,
+        log_at: np.ndarray,
+        target_loss: float,
+        cores: int,
+    ) -> None:
+        """Begin a training.
+
+        Args:
+            job: what `Finished.job` will be.
+            trial: hyperparameters.
+            picture: [H, W, 3] uint8 or float32.
+            params: initial parameters.
+            coordinates: see `siren.points_of`.
+            log_at: [T] iterations of the history, ascending.
+            target_loss: at which the training may stop; 0 for never.
+            cores: that share the pixels of a large network.
+        """
+        self.job, self.trial, self.log_at, self.picture = job, trial, log_at, picture
+        self.coordinates, self.seconds = coordinates, 0.0
+        self.params = table.flatten(params)
+        self.best = self.params.copy()
+        self.mean, self.square, self.folded = (np.zeros_like(self.params) for _ in range(3))
+        self.history = np.zeros(len(log_at), np.float32)
+        self._record = np.zeros(1, cpu.NETWORK).view(np.recarray)
+        height, width, _ = picture.shape
+        record = self.record
+        record.layers, record.width = trial.num_layers, trial.layer_size
+        record.num_iters, record.learning_rate = trial.num_iters, trial.learning_rate
+        record.w0_initial, record.w0 = trial.w0_initial, trial.w0
+        record.target_loss, record.best_loss, record.status = target_loss, np.inf, fleet.RUNNING
+        record.pixels = record.update_pixels = height * width
+        if pixels.is_stochastic(trial, height * width):
+            record.update_pixels = trial.pixels_per_update
+            record.offset = pixels.first_of(trial, height * width)
+        if self.flops > SPLIT_FLOPS:
+            record.parts = min(4 * cores, -(-record.update_pixels // CHUNK))
+        else:
+            record.parts = 1
+        self.gradients = np.zeros((record.parts, len(self.params)), np.float32)
+        self.losses = np.zeros(record.parts)
+        self.pixels = self._pack()
+
+    def _pack(self) -> np.ndarray:
+        """Coordinates and colours of the picture's pixels, in the order of training."""
+        height, width, _ = self.picture.shape
+        count, wraps = height * width, 0
+        order = np.arange(count)
+        if self.record.update_pixels < count:
+            order, wraps = pixels.order(count), int(self.record.update_pixels)
+            order = np.append(order, order[:wraps])
+        stride = count + wraps + PANEL
+        packed = aligned(2 + COLOURS, stride + -stride % _LINE)
+        packed[:2, : count + wraps] = siren.places(order, height, width, self.coordinates)
+        colours = siren.unit(self.picture.reshape(-1, COLOURS)[order])
+        packed[2:, : count + wraps] = colours.T
+        return packed
+
+    @property
+    def flops(self) -> float:
+        """Of the matrix products of an update."""
+        per_pixel = flops_per_pixel(self.trial.layer_size, self.trial.num_layers)
+        return float(self.record.update_pixels * per_pixel)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its updates have parts for many cores."""
+        return bool(self.record.parts > 1)
+
+    @property
+    def record(self) -> Any:
+        """What `cpu.NETWORK` names."""
+        return self._record[0]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is not at its end."""
+        return bool(self.record.status == fleet.RUNNING)
+
+    def advance(self, scratch: np.ndarray) -> None:
+        """Train on this core for a short while, or to the end."""
+        updates = max(1, int(TURN_FLOPS / self.flops))
+        cpu.advance(
+            self.record, updates, self.pixels, self.params, self.mean, self.square, self.best,
+            self.folded, self.gradients, self.losses, scratch, self.log_at, self.history,
+        )  # fmt: skip
+
+    def advance_together(self, each: Each) -> None:
+        """Make one update as `cpu.advance` does, or the last measurement, on all cores."""
+        record, parts = self.record, int(self.record.parts)
+
+        def measure(part: int, scratch: np.ndarray) -> None:
+            cpu.loss_of_part(record, part, self.folded, self.pixels, scratch, self.losses)
+
+        def learn(part: int, scratch: np.ndarray) -> None:
+            cpu.gradient_of_part(
+                record, part, self.folded, self.pixels, scratch, self.gradients, self.losses
+            )
+
+        def observe() -> None:
+            cpu.observe(record, self.losses, self.params, self.best, self.log_at, self.history)
+
+        cpu.fold(record, self.params, self.folded)
+        whole, ends = record.update_pixels == record.pixels, record.iteration == record.num_iters
+        if ends or (not whole and cpu.is_due(record, self.log_at)):
+            each(measure, parts)
+            observe()
+            if ends and self.is_running:
+                record.status = fleet.DONE
+        if self.is_running:
+            each(learn, parts)
+            if whole:
+                observe()
+        if self.is_running:
+            cpu.update(record, self.losses, self.gradients, self.params, self.mean, self.square)
+
+    def finish(self) -> Finished:
+        """Return the result, with the picture as a viewer gets it."""
+        record = self.record
+        iterations, losses = self.log_at[: record.logged], self.history[: record.logged]
+        if not len(iterations) or iterations[-1] != record.iteration:
+            iterations = np.append(iterations, record.iteration)
+            losses = np.append(losses, np.float32(record.loss))
+        params = table.unflatten(self.best, self.trial.layer_sizes)
+        colours = render(params, self.trial, self.picture.shape[:2], self.coordinates)
+        return Finished(
+            job=self.job,
+            status=fleet.STATUS_NAMES[record.status],
+            params=params,
+            result=np.round(np.clip(colours, 0.0, 1.0) * 255.0).astype(np.uint8).reshape(-1, 3),
+            loss=float("nan") if record.status == fleet.DIVERGED else float(record.loss),
+            best_loss=float(record.best_loss),
+            best_iteration=int(record.best_iteration),
+            iterations=iterations.astype(np.int32),
+            losses=losses.astype(np.float32),
+            seconds=self.seconds,
+        )
+
+    def snapshot(self) -> list[np.ndarray]:
+        """Return all that training changes: whole numbers, others, [4, N] and the history."""
+        record = self.record
+        state = [self.params, self.mean, self.square, self.best]
+        return [
+            np.array([self.job, *(record[name] for name in _WHOLES)], np.int64),
+            np.array([self.seconds, *(record[name] for name in _NUMBERS)]),
+            np.stack(state),
+            self.history[: record.logged].copy(),
+        ]
+
+    def restore(self, snapshot: Sequence[np.ndarray]) -> None:
+        """Go on from what `snapshot` returned for this job."""
+        wholes, numbers, state, history = snapshot
+        for names, values in ((_WHOLES, wholes[1:]), (_NUMBERS, numbers[1:])):
+            for name, value in zip(names, values, strict=True):
+                self._record[name] = value
+        self.seconds = float(numbers[0])
+        for array, values in zip((self.params, self.mean, self.square, self.best), state, strict=True):
+            array[:] = values
+        self.history[: len(history)] = history
+
+
+_WHOLES = ("iteration", "best_iteration", "status", "logged")
+_NUMBERS = ("loss", "best_loss")
+
+
+class Team:
+    """Trains jobs on the cores of this process; an `executors.Trainer`.
+
+    Args:
+        begin: job -> its `Network`.
+        work: [J] what one iteration of a job counts for in `work_done`, e.g. its pixels.
+        costs: [J] of whole trainings, for the order: the heaviest first.
+        cores: threads at work.
+        skip: jobs that need no training.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[int], Network],
+        *,
+        work: np.ndarray,
+        costs: np.ndarray,
+        cores: int,
+        skip: Sequence[int] = (),
+    ) -> None:
+        """Start no training yet."""
+        self._begin, self._work, self._cores = begin, np.asarray(work, float), cores
+        left = np.setdiff1d(np.arange(len(self._work)), np.asarray(skip, int))
+        # The next job is the last of the list.
+        self._queue = left[np.argsort(costs[left], kind="stable")].tolist()
+        self._networks: list[Network] = []
+        self._threads = concurrent.futures.ThreadPoolExecutor(cores)
+        self._lock, self._local = threading.Lock(), threading.local()
+        self.work_done = self.segment_seconds = 0.0
+
+    @property
+    def training(self) -> np.ndarray:
+        """[N] bool: the networks in training, all of them true."""
+        return np.ones(len(self._networks), bool)
+
+    def step(self) -> list[Finished] | None:
+        """Train for about a second and return what finished; None when all is done."""
+        if not self._networks and not self._queue:
+            self._threads.shutdown()
+            return None
+        start = time.perf_counter()
+        before = {one.job: int(one.record.iteration) for one in self._networks}
+        while len(self._networks) < self._cores and self._queue:
+            self._networks.append(self._begin(self._queue.pop()))
+        if len(self._networks) < self._cores and any(one.is_large for one in self._networks):
+            ended = self._step_together(start + SEGMENT_SECONDS)
+        else:
+            ended = self._step_apart(start + SEGMENT_SECONDS)
+        finished = list(self._threads.map(Network.finish, ended))
+        self.segment_seconds = time.perf_counter() - start
+        self.work_done = sum(
+            float(self._work[one.job]) * (int(one.record.iteration) - before.get(one.job, 0))
+            for one in (*self._networks, *ended)
+        )
+        return finished
+
+    def losses(self) -> np.ndarray:
+        """Return the last noted loss of each network in training."""
+        return np.array([one.record.loss for one in self._networks if one.record.logged])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything in flight, as numpy arrays; `restore` takes it back."""
+        return {"networks": [one.snapshot() for one in self._networks]}
+
+    def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
+        """Go on from a snapshot of the same jobs; `done` jobs are left out.
+
+        Return False, and do nothing, if the snapshot is of another kernel.
+        """
+        if "networks" not in snapshot:
+            return False
+        over = set(np.asarray(done, int).tolist())
+        saved = {int(one[0][0]): one for one in snapshot["networks"]}
+        for job in saved.keys() - over:
+            network = self._begin(job)
+            network.restore(saved[job])
+            self._networks.append(network)
+        self._queue = [job for job in self._queue if job not in saved]
+        return True
+
+    def _step_apart(self, deadline: float) -> list[Network]:
+        """Train a network on each core; who finishes takes the next. Return what ended."""
+        waiting, ended = list(reversed(self._networks)), list[Network]()
+        self._networks = []
+
+        def work(_: int) -> None:
+            while time.perf_counter() < deadline:
+                with self._lock:
+                    job = None
+                    if waiting:
+                        network = waiting.pop()
+                    elif self._queue:
+                        job = self._queue.pop()
+                    else:
+                        return
+                if job is not None:
+                    network = self._begin(job)
+                begun = time.perf_counter()
+                scratch = self._scratch(network)
+                while network.is_running and time.perf_counter() < deadline:
+                    network.advance(scratch)
+                network.seconds += (time.perf_counter() - begun) / self._cores
+                with self._lock:
+                    (self._networks if network.is_running else ended).append(network)
+
+        list(self._threads.map(work, range(self._cores)))
+        self._networks += waiting
+        return ended
+
+    def _step_together(self, deadline: float) -> list[Network]:
+        """Train the first large network with all cores. Return it if it ended."""
+        network = next(one for one in self._networks if one.is_large)
+        begun = time.perf_counter()
+
+        def each(work: Part, parts: int) -> None:
+            left = iter(range(parts))
+
+            def some(_: int) -> None:
+                scratch = self._scratch(network)
+                for part in left:  # the interpreter's lock makes this safe
+                    work(part, scratch)
+
+            list(self._threads.map(some, range(self._cores)))
+
+        while network.is_running and time.perf_counter() < deadline:
+            network.advance_together(each)
+        network.seconds += time.perf_counter() - begun
+        if network.is_running:
+            return []
+        self._networks.remove(network)
+        return [network]
+
+    def _scratch(self, network: Network) -> np.ndarray:
+        """Return this thread's memory, large enough for a network."""
+        size = cpu.scratch_size(network.trial.num_layers, network.trial.layer_size)
+        memory = getattr(self._local, "memory", None)
+        if memory is None or len(memory) < size:
+            memory = self._local.memory = aligned(size)
+        return memory[:size]
