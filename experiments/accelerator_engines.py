@@ -170,23 +170,26 @@ def make_bucket(
     Raises:
         ValueError: if the engine leaves them to another kernel.
     """
-    (bucket,) = make_buckets(engine, trials, sizes)
-    if bucket.program.kernel != engine.kernel:
-        raise ValueError(f"{trials[0].num_layers} layers are left to {bucket.program.kernel}.")
+    found = make_buckets(engine, trials, sizes)
+    used = {bucket.program.kernel for bucket in found} or {"numba"}
+    if used != {engine.kernel}:
+        raise ValueError(f"{trials[0].num_layers} layers are left to {', '.join(used)}.")
+    (bucket,) = found
     return bucket
 
 
 def make_buckets(
     engine: Engine, trials: Sequence[Trial], sizes: Sequence[tuple[int, ...]]
 ) -> list[buckets.Bucket]:
-    """Buckets as `jaxinr.fit` makes them on this machine; `sizes` are (height, width)."""
-    return buckets.make_buckets(
+    """Buckets of compiled programs as `jaxinr.fit` makes them here; `sizes` are (height, width)."""
+    found = buckets.make_buckets(
         trials,
         [(height, width) for height, width in sizes],
         shards=devices(),
         platform=jax.local_devices()[0].platform,
         **engine.options,
     )
+    return [bucket for bucket in found if isinstance(bucket, buckets.Bucket)]
 
 
 def _rate_of_plain(

@@ -46,12 +46,12 @@ def schema() -> pa.Schema:
     """Columns of the table."""
     texts = ("image_id", "split", "status")
     wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
-    counts = ("trial_id", "parameters", "weight_bits", "best_iteration")
+    counts = ("trial_id", "pixels_per_update", "parameters", "weight_bits", "best_iteration")
     names = (
         "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
-        "learning_rate num_iters seed status parameters hp_bpp fp_bpp weight_bits quantised_bpp "
-        "entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim best_iteration iteration_history "
-        "psnr_history seconds weights"
+        "learning_rate num_iters seed pixels_per_update status parameters hp_bpp fp_bpp "
+        "weight_bits quantised_bpp entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim "
+        "best_iteration iteration_history psnr_history seconds weights"
     ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
@@ -98,7 +98,7 @@ def make_works(
     pictures: Sequence[Photo],
     jobs: Sequence[Job],
     shard: Shard = WHOLE,
-) -> list[tuple[buckets.Bucket, executors.Work]]:
+) -> list[tuple[buckets.AnyBucket, executors.Work]]:
     """The buckets of a shard of the plan, and how an executor runs each."""
     shapes = albums.shapes_of(pictures)
     found = buckets.make_buckets(
@@ -123,20 +123,18 @@ def _make_work(
     config: GridConfig,
     pictures: Sequence[Photo],
     jobs: Sequence[Job],
-    bucket: buckets.Bucket,
+    bucket: buckets.AnyBucket,
     name: str,
 ) -> executors.Work:
     own = [jobs[i] for i in bucket.jobs]
     target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
 
-    def start(skip: Sequence[int]) -> trainer.Trainer:
-        used = sorted({job.photo for job in own})
-        place = {photo: index for index, photo in enumerate(used)}
+    def start(skip: Sequence[int]) -> executors.Trainer:
         return buckets.make_trainer(
             dataclasses.replace(bucket, jobs=np.arange(len(own))),
             [job.trial for job in own],
-            [pictures[photo].pixels for photo in used],
-            [place[job.photo] for job in own],
+            albums.Pixels(pictures),
+            [job.photo for job in own],
             target_loss=[target] * len(own),
             bias_init=config.bias_init,
             skip=skip,
@@ -212,7 +210,7 @@ def _run(
     config: GridConfig,
     run_dir: Path,
     pictures: Sequence[Photo],
-    pairs: Sequence[tuple[buckets.Bucket, executors.Work]],
+    pairs: Sequence[tuple[buckets.AnyBucket, executors.Work]],
     jobs: Sequence[Job],
     results: store.Store,
 ) -> None:

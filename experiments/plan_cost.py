@@ -11,7 +11,7 @@ import numpy as np
 from jaxfleet import trainer
 from jaxfleet.executors import Work
 from jaxfleet.progress import clock
-from jaxinr.buckets import COMPILE_SECONDS, Bucket, seconds_per_pixel
+from jaxinr.buckets import COMPILE_SECONDS, AnyBucket, CpuBucket, seconds_per_pixel
 from jaxinr.trial import Trial
 
 CALIBRATED_BUCKETS, CALIBRATION_SECONDS = 3, 5.0  # at most; none is begun later
@@ -21,8 +21,10 @@ _EDGE = 1e-9  # of a stretch
 PARTS_PER_STATE = 4  # parameters, two moments, best
 
 
-def device_bytes(bucket: Bucket, shards: int) -> float:
-    """Memory that a bucket needs on all devices together: states, gradients and pictures."""
+def device_bytes(bucket: AnyBucket, shards: int) -> float:
+    """Return the memory that a bucket needs on all devices: states, gradients and pictures."""
+    if isinstance(bucket, CpuBucket):
+        return shards * bucket.bytes_each
     program = bucket.program
     parameters = Trial(layer_size=program.width, num_layers=program.num_layers).parameters
     pixels = program.blocks * program.block
@@ -36,12 +38,16 @@ def device_bytes(bucket: Bucket, shards: int) -> float:
 
 
 def calibrate(
-    buckets: Sequence[Bucket], work_of: Callable[[Bucket, str], Work], shards: int
+    buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], shards: int
 ) -> float:
     """Measured seconds over those of the rough model, on a few networks of the heaviest buckets."""
     measured = expected = 0.0
     end = time.monotonic() + CALIBRATION_SECONDS
     for bucket in buckets[:CALIBRATED_BUCKETS]:
+        if isinstance(bucket, CpuBucket):
+            spent, modelled = _calibrate_cores(bucket, work_of, shards)
+            measured, expected = measured + spent, expected + modelled
+            continue
         program, jobs = bucket.program, bucket.jobs[: bucket.program.group * shards]
         rough = seconds_per_pixel(program.width, program.num_layers)
         iterations = STEP_SECONDS / (rough * len(jobs) * program.blocks * program.block)
@@ -60,6 +66,38 @@ def calibrate(
     return measured / expected if expected else 1.0
 
 
+def _calibrate_cores(
+    bucket: CpuBucket, work_of: Callable[[AnyBucket, str], Work], shards: int
+) -> tuple[float, float]:
+    """Measured seconds of a few networks, evenly spaced, and what the rough model says of them."""
+    places = np.linspace(0, len(bucket.jobs) - 1, 2 * shards + 2)[1:-1].astype(int)
+    chosen = np.unique(places)
+    few = dataclasses.replace(bucket, jobs=bucket.jobs[chosen], pixels=bucket.pixels[chosen])
+    work_of(few, "calibration").make_trainer([]).step()  # compiles
+    team = work_of(few, "calibration").make_trainer([])
+    team.step()
+    return team.segment_seconds, team.work_done * bucket.seconds / bucket.pixel_steps
+
+
+def rough_seconds(bucket: AnyBucket) -> float:
+    """Return the time of a bucket by the rough model."""
+    if isinstance(bucket, CpuBucket):
+        return bucket.seconds
+    program = bucket.program
+    return bucket.pixel_steps * seconds_per_pixel(program.width, program.num_layers)
+
+
+def _shape(bucket: AnyBucket, shards: int) -> str:
+    """The first columns of the table."""
+    if isinstance(bucket, CpuBucket):
+        return f"{'any':>6}  {'own':>12}  {'own':>7}  {len(bucket.jobs):8}  {shards:9}"
+    program = bucket.program
+    return (
+        f"{program.num_layers:6}  {program.width:12}  {program.blocks * program.block:7}  "
+        f"{len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}"
+    )
+
+
 def programs_each(seconds: Sequence[float], count: int) -> int:
     """Most programs that one of `count` equal stretches of a line of buckets has to compile."""
     ends = np.cumsum(seconds) / np.sum(seconds) * count
@@ -69,7 +107,7 @@ def programs_each(seconds: Sequence[float], count: int) -> int:
 
 
 def describe(
-    buckets: Sequence[Bucket], work_of: Callable[[Bucket, str], Work], jobs: Sequence[Any]
+    buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], jobs: Sequence[Any]
 ) -> str:
     """The dry run's text.
 
@@ -83,16 +121,14 @@ def describe(
     lines = ["layers  padded width  pixels   networks  at a time      PFLOP     MiB       time"]
     times = []
     for bucket in buckets:
-        program = bucket.program
-        seconds = factor * bucket.pixel_steps * seconds_per_pixel(program.width, program.num_layers)
+        seconds = factor * rough_seconds(bucket)
         times.append(seconds)
         lines.append(
-            f"{program.num_layers:6}  {program.width:12}  {program.blocks * program.block:7}  "
-            f"{len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}  "
-            f"{bucket.flops / 1e15:9.4f}  {device_bytes(bucket, shards) / 2**20:6.0f}  "
-            f"{clock(seconds):>9}"
+            f"{_shape(bucket, shards)}  {bucket.flops / 1e15:9.4f}  "
+            f"{device_bytes(bucket, shards) / 2**20:6.0f}  {clock(seconds):>9}"
         )
-    log_every = buckets[0].program.log_every
+    first = buckets[0]
+    log_every = first.log_every if isinstance(first, CpuBucket) else first.program.log_every
     rows = sum(job.trial.parameters * 4 + job.trial.num_iters * 8 / log_every + 300 for job in jobs)
     flops = sum(bucket.flops for bucket in buckets)
     memory = max(device_bytes(bucket, shards) for bucket in buckets)

@@ -71,6 +71,28 @@ class Album(Sequence[Photo]):
         ]
 
 
+class Pixels(Sequence[np.ndarray]):
+    """The [H, W, 3] arrays of a list of photographs, each made when it is asked for."""
+
+    def __init__(self, pictures: Sequence[Photo]) -> None:
+        """Reduce nothing yet."""
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._pictures)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | list[np.ndarray]:
+        """Return the pixels of a picture."""
+        if isinstance(index, slice):
+            return [photo.pixels for photo in self._pictures[index]]
+        return self._pictures[index].pixels
+
+
 def shapes_of(pictures: Sequence[Photo]) -> list[tuple[int, int]]:
     """Return (height, width) of each picture, of an album without reducing one."""
     if isinstance(pictures, Album):

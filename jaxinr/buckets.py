@@ -1,7 +1,8 @@
 """Trials that share a compiled program: which, how padded, and how to train them.
 
 What must be static is the number of layers, the padded width and the padded pixel count. All the
-rest is an array with one entry per network.
+rest is an array with one entry per network. The CPU kernel holds nothing static, and so all of its
+trials are one bucket.
 """
 
 import dataclasses
@@ -11,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet import plan, trainer
+from jaxfleet import executors, plan, trainer
 from jaxfleet.shards import WHOLE, Shard
+from jaxinr import pixels as minibatches
 from jaxinr import siren
 from jaxinr.kernels import choice, tiling
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
@@ -22,6 +24,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 # cores of 2024, one term for matrix products and one for what is done once per unit.
 COMPILE_SECONDS = 2.5
 SECONDS_PER_FLOP, SECONDS_PER_UNIT = 1 / 250e9, 0.35e-9
+CPU_CHUNK = 240  # pixels that the CPU kernel keeps activations of
 INTERVAL_SECONDS = 3.0  # of all networks that train at a time, aimed at
 
 
@@ -44,6 +47,37 @@ class Bucket:
     flops: float
 
 
+@dataclasses.dataclass(frozen=True)
+class CpuBucket:
+    """Jobs for the CPU kernel, which takes networks of all shapes, each at its own.
+
+    Attributes:
+        jobs: [J] indices of trials, ascending.
+        pixels: [J] of their pictures.
+        pixel_steps: as in `Bucket`.
+        flops: as in `Bucket`.
+        seconds: by the rough model, over all jobs.
+        bytes_each: of the largest network in training.
+        coordinates: see `siren.points_of`.
+        log_every: iterations between the entries of a history.
+    """
+
+    jobs: np.ndarray
+    pixels: np.ndarray
+    pixel_steps: float
+    flops: float
+    seconds: float
+    bytes_each: float
+    coordinates: str
+    log_every: int
+
+
+AnyBucket = Bucket | CpuBucket
+
+Key = tuple[int, int, int]  # layers, padded width and padded pixels of a program
+_UNPADDED: Key = (0, 0, 0)  # the CPU kernel's
+
+
 def seconds_per_pixel(width: int, num_layers: int) -> float:
     """Rough time of a training step per pixel at a padded width; for comparing plans."""
     flops = flops_per_pixel(width, num_layers)
@@ -56,7 +90,8 @@ def line_up(
     *,
     platform: str,
     kernel: str = "auto",
-) -> tuple[list[tuple[tuple[int, int, int], int]], np.ndarray]:
+    products: str = "float32",
+) -> tuple[list[tuple[Key, int]], np.ndarray]:
     """The line of all trials that shards cut, in the order of their programs.
 
     Args:
@@ -64,6 +99,7 @@ def line_up(
         sizes: (height, width) of each trial's picture.
         platform: "cpu", "gpu" or "tpu".
         kernel: see `make_buckets`.
+        products: see `make_buckets`.
 
     Returns:
         ((num_layers, padded width, padded pixels), index of a trial) for each, and [N] their rough
@@ -71,19 +107,28 @@ def line_up(
     """
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
-    chosen = [choice.choose(kernel, platform, t.num_layers, t.layer_size) for t in trials]
+    chosen = [choice.choose(kernel, platform, t.num_layers, t.layer_size, products) for t in trials]
+    unpadded = [job for job, used in enumerate(chosen) if used == "numba"]
     least = [
         tiling.padded_width(trial.layer_size) if used == "pallas" else trial.layer_size
         for trial, used in zip(trials, chosen, strict=True)
     ]
     families: dict[tuple[str, int, int], list[int]] = defaultdict(list)
     # Families are counted in the least block of all widths, so that no width is left out of one.
-    tiles = (tile(width, platform, used) for width, used in zip(least, chosen, strict=True))
+    tiles = (
+        tile(width, platform, used)
+        for width, used in zip(least, chosen, strict=True)
+        if used != "numba"
+    )
     block = min((block for _, block in tiles), default=1)
     for job, trial in enumerate(trials):
+        if chosen[job] == "numba":
+            continue
         padded_count = padded_pixels(int(pixels[job]), block)
         families[chosen[job], trial.num_layers, padded_count].append(job)
-    members: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    members: dict[Key, list[int]] = defaultdict(list)
+    if unpadded:
+        members[_UNPADDED] = unpadded
     for (used, num_layers, _), jobs in families.items():
         work_at: dict[int, float] = defaultdict(float)
         for job in jobs:
@@ -100,7 +145,12 @@ def line_up(
             block = tile(width, platform, used)[1]
             members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
     line = [(key, job) for key, jobs in members.items() for job in jobs]
-    return line, np.array([work[job] * seconds_per_pixel(key[1], key[0]) for key, job in line])
+    return line, np.array([work[job] * _seconds_per_pixel(key, trials[job]) for key, job in line])
+
+
+def _seconds_per_pixel(key: Key, trial: Trial) -> float:
+    width = trial.layer_size if key == _UNPADDED else key[1]
+    return seconds_per_pixel(width, trial.num_layers)
 
 
 def make_buckets(
@@ -114,7 +164,7 @@ def make_buckets(
     shard: Shard = WHOLE,
     kernel: str = "auto",
     products: str = "float32",
-) -> list[Bucket]:
+) -> list[AnyBucket]:
     """Buckets of trials, heaviest first.
 
     Every shard pads and groups as the whole would, so a trial has the same program in any cut.
@@ -130,19 +180,44 @@ def make_buckets(
         kernel: one of `choice.KERNELS`; a bucket's program says what became of it.
         products: one of `siren.PRODUCTS`.
     """
-    line, costs = line_up(trials, sizes, platform=platform, kernel=kernel)
-    pixel_steps = np.array([h * w for h, w in sizes]) * np.array(
-        [trial.num_iters for trial in trials], float
-    )
+    line, costs = line_up(trials, sizes, platform=platform, kernel=kernel, products=products)
+    counts = np.array([h * w for h, w in sizes])
+    pixel_steps = counts * np.array([trial.num_iters for trial in trials], float)
     whole = Counter(key for key, _ in line)
-    shares: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    shares: dict[Key, list[int]] = defaultdict(list)
+    seconds_of: dict[Key, float] = defaultdict(float)
     for place in np.flatnonzero(shard.cut(costs)):
         key, job = line[place]
         shares[key].append(job)
-    buckets = []
-    for (num_layers, width, padded_count), jobs in shares.items():
+        seconds_of[key] += float(costs[place])
+    buckets: list[AnyBucket] = []
+    for key, jobs in shares.items():
+        total = float(pixel_steps[jobs].sum())
+        flops = float(
+            sum(
+                pixel_steps[j] * flops_per_pixel(trials[j].layer_size, trials[j].num_layers)
+                for j in jobs
+            )
+        )
+        if key == _UNPADDED:
+            most = max(_bytes_on_a_core(trials[j], sizes[j][0] * sizes[j][1]) for j in jobs)
+            seconds = seconds_of[key]
+            buckets.append(
+                CpuBucket(
+                    np.array(jobs),
+                    counts[jobs],
+                    total,
+                    flops,
+                    seconds,
+                    most,
+                    coordinates,
+                    log_every,
+                )
+            )
+            continue
+        num_layers, width, padded_count = key
         # Widths that pad to one another are of one kernel, so the padded width tells which.
-        used = choice.choose(kernel, platform, num_layers, width)
+        used = choice.choose(kernel, platform, num_layers, width, products)
         group, block = tile(width, platform, used)
         # The group is that of the whole: with another one, XLA sums in another order.
         group, slots_per_shard = trainer.layout(
@@ -164,12 +239,14 @@ def make_buckets(
             kernel=used,
             products=products,
         )
-        flops = sum(
-            pixel_steps[j] * flops_per_pixel(trials[j].layer_size, num_layers) for j in jobs
-        )
-        total = float(pixel_steps[jobs].sum())
-        buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, float(flops)))
+        buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, flops))
     return sorted(buckets, key=lambda bucket: -bucket.flops)
+
+
+def _bytes_on_a_core(trial: Trial, pixels: int) -> float:
+    """Return the memory of a network in training, its pixels and activations included."""
+    activations = 2 * trial.num_layers * trial.layer_size * CPU_CHUNK
+    return 4.0 * (6 * trial.parameters + activations + 5 * pixels)
 
 
 def _max_groups(seconds: float) -> int:
@@ -181,7 +258,7 @@ def _max_groups(seconds: float) -> int:
 
 
 def make_trainer(
-    bucket: Bucket,
+    bucket: AnyBucket,
     trials: Sequence[Trial],
     pictures: Sequence[np.ndarray],
     picture_of: Sequence[int],
@@ -192,13 +269,13 @@ def make_trainer(
     more_hyper: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[int] = (),
     log_spacing: str = "linear",
-) -> trainer.Trainer:
+) -> executors.Trainer:
     """A trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
 
     Args:
         bucket: from `make_buckets`.
         trials: all trials.
-        pictures: [H, W, 3] arrays, uint8 or all float32.
+        pictures: [H, W, 3] arrays, uint8 or all float32; asked for those of the jobs alone.
         picture_of: for each trial, the index of its picture.
         target_loss: for each trial, the loss at which it may stop; 0 for never.
         bias_init: see `siren.init`.
@@ -208,7 +285,16 @@ def make_trainer(
         skip: positions in `bucket.jobs` that need no training.
         log_spacing: one of `histories.SPACINGS`.
     """
-    program, jobs = bucket.program, bucket.jobs
+    jobs = bucket.jobs
+    targets = np.zeros(len(jobs), np.float32)
+    if target_loss is not None:
+        targets += np.asarray(target_loss, np.float32)[jobs]
+    if isinstance(bucket, CpuBucket):
+        return _make_team(
+            bucket, trials, pictures, picture_of, targets,
+            bias_init=bias_init, initial_params=initial_params, skip=skip, log_spacing=log_spacing,
+        )  # fmt: skip
+    program = bucket.program
     used = sorted({picture_of[job] for job in jobs})
     place = {picture: i for i, picture in enumerate(used)}
     own = [trials[job] for job in jobs]
@@ -222,9 +308,7 @@ def make_trainer(
             ("w0", np.float32),
         )
     }
-    hyper["target_loss"] = np.zeros(len(jobs), np.float32)
-    if target_loss is not None:
-        hyper["target_loss"] += np.asarray(target_loss, np.float32)[jobs]
+    hyper["target_loss"] = targets
     hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
     hyper |= {name: values[jobs] for name, values in (more_hyper or {}).items()}
@@ -245,3 +329,52 @@ def make_trainer(
         skip=skip,
         log_spacing=log_spacing,
     )
+
+
+def _make_team(
+    bucket: CpuBucket,
+    trials: Sequence[Trial],
+    pictures: Sequence[np.ndarray],
+    picture_of: Sequence[int],
+    targets: np.ndarray,
+    *,
+    bias_init: str,
+    initial_params: Callable[[int], Any] | None,
+    skip: Sequence[int],
+    log_spacing: str,
+) -> executors.Trainer:
+    """A trainer by the CPU kernel."""
+    from jaxinr.kernels import host  # brings in Numba
+
+    jobs = bucket.jobs
+    cores = sum(mesh.size for mesh in trainer.lanes())
+    counts = bucket.pixels
+    costs = np.array(
+        [
+            trials[job].num_iters
+            * seconds_per_pixel(trials[job].layer_size, trials[job].num_layers)
+            for job in jobs
+        ]
+    )
+
+    def begin(position: int) -> host.Network:
+        job = int(jobs[position])
+        trial, picture = trials[job], pictures[picture_of[job]]
+        if initial_params is not None:
+            params = initial_params(job)
+        else:
+            params = siren.init(trial, bias_init=bias_init)
+        return host.Network(
+            position,
+            trial,
+            picture,
+            params,
+            coordinates=bucket.coordinates,
+            log_at=minibatches.log_points(
+                trial, int(counts[position]), bucket.log_every, log_spacing
+            ),
+            target_loss=float(targets[position]),
+            cores=cores,
+        )
+
+    return host.Team(begin, work=counts, costs=counts * costs, cores=cores, skip=skip)

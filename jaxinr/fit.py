@@ -153,7 +153,7 @@ def fit(
             in place of the seed.
         target_psnr_db: a network that reaches it stops; one number, or one for each trial.
         progress: show a progress display on standard error.
-        kernel: "xla"; "pallas", the fused kernel for GPUs, where it can be; or "auto", the faster.
+        kernel: "xla", anywhere; "numba", for CPUs; "pallas", for GPUs; or "auto", the fastest.
         products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
             which cost quality. Sums and all else are float32.
 

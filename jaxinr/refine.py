@@ -95,9 +95,11 @@ def train_tail(
         shards=sum(mesh.size for mesh in trainer.lanes()),
         platform=jax.local_devices()[0].platform,
         coordinates=headers[0].coordinates,
+        kernel="xla",
     )
     trained = list(networks)
     for bucket in plan:
+        assert isinstance(bucket, buckets.Bucket)  # of XLA's
         program = TailProgram(
             **{f.name: getattr(bucket.program, f.name) for f in dataclasses.fields(bucket.program)}
         )

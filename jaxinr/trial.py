@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CHANNELS = 3
+_LATER_COLUMNS = ("pixels_per_update",)  # that older tables lack
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # a plan has 300,000
@@ -60,9 +61,10 @@ class Trial:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trial":
-        """The trial of a table's row."""
+        """Return the trial of a table's row; what tables did not always have may be absent."""
         kinds = typing.get_type_hints(cls)
-        return cls(**{name: kind(row[name]) for name, kind in kinds.items()})
+        names = [name for name in kinds if name in row or name not in _LATER_COLUMNS]
+        return cls(**{name: kinds[name](row[name]) for name in names})
 
     @property
     def layer_sizes(self) -> list[int]:

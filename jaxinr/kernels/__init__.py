@@ -1,1 +1,1 @@
-"""Kernels for accelerators, in Pallas, and which of them to use where."""
+"""Kernels in Numba for CPUs and in Pallas for GPUs, and which of them to use where."""

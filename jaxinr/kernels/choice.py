@@ -1,39 +1,63 @@
-"""Which implementation trains which networks: XLA's program of `siren`, or the fused kernel."""
+"""Which implementation trains which networks.
+
+XLA's program of `siren` runs anywhere; `fused`, in Pallas, on GPUs; `cpu`, in Numba, on CPUs.
+"""
 
 import functools
 import logging
 
 from jaxinr.kernels import tiling
 
-KERNELS = ("auto", "xla", "pallas")
+KERNELS = ("auto", "xla", "numba", "pallas")
 PLATFORMS = ("cpu", "gpu")  # of the fused kernel; on a CPU in interpret mode, for tests
 
-# What `auto` takes, by platform and padded width: the faster of the two where both were timed. On a
-# GPU the fused kernel has not been timed yet.
+# What `auto` takes of XLA and Pallas, by platform and padded width: the faster where both were
+# timed. On a GPU the fused kernel has not been timed yet.
 FASTER = {("gpu", width): "xla" for width in tiling.WIDTHS}
 
 
 @functools.cache
-def choose(kernel: str, platform: str, num_layers: int, width: int) -> str:
-    """The implementation for networks of a shape: "xla" or "pallas".
+def choose(
+    kernel: str, platform: str, num_layers: int, width: int, products: str = "float32"
+) -> str:
+    """Return the implementation for networks of a shape: "xla", "numba" or "pallas".
 
-    Where "pallas" is asked for and cannot be, the answer is "xla", and a line of the log says why,
-    once for each reason.
+    Where the one that is asked for cannot be, the answer is "xla", and a line of the log says why,
+    once for each reason; likewise where Numba, which `auto` takes on a CPU, cannot be imported.
 
     Args:
         kernel: one of KERNELS, what was asked for.
         platform: "cpu", "gpu" or "tpu".
         num_layers: sine layers.
         width: units; the answer is the same for all that pad to one of `tiling.WIDTHS`.
+        products: one of `siren.PRODUCTS`.
     """
     if kernel == "xla":
         return kernel
+    if kernel == "numba" or (kernel == "auto" and platform == "cpu"):
+        reason = _obstacle_to_numba(platform, products)
+        if reason:
+            _say(f"kernel=numba is not for {reason}; those train by XLA.")
+        return "xla" if reason else "numba"
     reason = _obstacle(platform, num_layers, width)
     if kernel == "auto":
         return "xla" if reason else FASTER.get((platform, tiling.padded_width(width)), "xla")
     if reason:
         _say(f"kernel=pallas is not for {reason}; those train by XLA.")
     return "xla" if reason else kernel
+
+
+def _obstacle_to_numba(platform: str, products: str) -> str:
+    """Return what the CPU kernel cannot do, "" if nothing."""
+    if platform != "cpu":
+        return f"a {platform}"
+    if products == "bfloat16":
+        return "products in bfloat16"
+    try:
+        import numba  # noqa: F401  # a broken one is found here
+    except (ImportError, OSError) as error:
+        return f"a Python in which Numba cannot be imported ({str(error).splitlines()[0]})"
+    return ""
 
 
 def _obstacle(platform: str, num_layers: int, width: int) -> str:

@@ -13,7 +13,10 @@ An update's pixels are summed in M parts whatever number of cores works on them,
 bits do not depend on what trains beside it.
 """
 
+import hashlib
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -50,7 +53,22 @@ NETWORK = np.dtype(
     + [(name, np.float64) for name in "loss best_loss".split()]
 )
 
-_compile = numba.njit(nogil=True, cache=True, error_model="numpy")
+_SOURCES = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
+
+
+def _compile(function: Callable[..., Any]) -> Any:
+    """Compile a function when it is first called, and keep the code on disk where that can be.
+
+    Numba looks at the age of this file alone, so the kernels' sources are its stamp instead.
+    """
+    try:
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled._cache._cache_file._source_stamp = _SOURCES
+    except (RuntimeError, AttributeError):  # no folder can be written; Numba has other insides
+        return numba.njit(nogil=True, error_model="numpy")(function)
+    return compiled
 
 
 def scratch_size(layers: int, width: int) -> int:
@@ -95,9 +113,7 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradient, colours):  
         scratch[sums:] = 0.0
         for panel in range(0, count, strip):
             here, size = begin + panel, min(strip, count - panel)
-            sine_layer(
-                width, 2, size, weights, 0, data, here, stride, work, panel, slopes + panel
-            )
+            sine_layer(width, 2, size, weights, 0, data, here, stride, work, panel, slopes + panel)
             for depth in range(1, layers):
                 row = depth * area + panel
                 sine_layer(
@@ -248,14 +264,13 @@ def update(one, losses, gradients, params, mean, square):  # type: ignore[no-unt
 
 
 @_compile
-def advance(
-    one, count, pixels, params, mean, square, best, folded, gradients, losses, scratch, log_at,
-    history,
-):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Train for `count` updates, or to the end; arguments are those of the functions above.
+def advance(one, count, pixels, scratch, state, log_at, history):  # type: ignore[no-untyped-def]
+    """Train for `count` updates, or to the end, as `host.Network.advance_together` does.
 
-    What `host.advance_together` does with many cores.
+    `state` are the parameters, both moments, the best parameters, the folded ones [N], gradients
+    [M, N] and losses [M]; the other arguments are those of the functions above.
     """
+    params, mean, square, best, folded, gradients, losses = state
     whole = one.update_pixels == one.pixels
     while one.status == RUNNING:
         fold(one, params, folded)

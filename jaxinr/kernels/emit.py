@@ -22,8 +22,9 @@ from numba.extending import intrinsic
 _FEATURES = llvm.get_host_cpu_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx") else 4
 
-POINTER = types.CPointer(types.float32)
-_FLOAT, _WORD, _WHOLE = ir.FloatType(), ir.IntType(32), ir.IntType(types.intp.bitwidth)
+_types: Any = types  # Numba names its types at run time
+POINTER = _types.CPointer(_types.float32)
+_FLOAT, _WORD, _WHOLE = ir.FloatType(), ir.IntType(32), ir.IntType(_types.intp.bitwidth)
 _VECTOR, _WORDS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_WORD, LANES)
 _FUSED = ("contract",)  # a product and a sum may become one instruction
 
@@ -36,15 +37,19 @@ class Whole:
         self.code, self.value = code, value
 
     def __add__(self, other: Union["Whole", int]) -> "Whole":
+        """Add."""
         return Whole(self.code, self.code.builder.add(self.value, self.code.whole(other).value))
 
     def __sub__(self, other: Union["Whole", int]) -> "Whole":
+        """Subtract."""
         return Whole(self.code, self.code.builder.sub(self.value, self.code.whole(other).value))
 
     def __mul__(self, other: Union["Whole", int]) -> "Whole":
+        """Multiply."""
         return Whole(self.code, self.code.builder.mul(self.value, self.code.whole(other).value))
 
     def __mod__(self, other: int) -> "Whole":
+        """Return the rest of a division."""
         return Whole(self.code, self.code.builder.urem(self.value, self.code.whole(other).value))
 
     __radd__, __rmul__ = __add__, __mul__
@@ -58,12 +63,15 @@ class Vector:
         self.code, self.value = code, value
 
     def __add__(self, other: "Vector") -> "Vector":
+        """Add."""
         return Vector(self.code, self.code.builder.fadd(self.value, other.value, flags=_FUSED))
 
     def __sub__(self, other: "Vector") -> "Vector":
+        """Subtract."""
         return Vector(self.code, self.code.builder.fsub(self.value, other.value, flags=_FUSED))
 
     def __mul__(self, other: "Vector") -> "Vector":
+        """Multiply."""
         return Vector(self.code, self.code.builder.fmul(self.value, other.value, flags=_FUSED))
 
     def nearest(self) -> "Vector":
@@ -239,7 +247,7 @@ def emitted(function: Callable[..., None]) -> Any:
 
 @intrinsic
 def pointer(context: Any, array: Any) -> Any:
-    """pointer(array) -> where a one-dimensional float32 array begins; something must keep it."""
+    """Return where a one-dimensional float32 array begins; something else must keep it alive."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return context.make_array(array)(context, builder, arguments[0]).data

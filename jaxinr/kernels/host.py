@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet import fleet, histories, table
+from jaxfleet import fleet, table
 from jaxfleet.trainer import SEGMENT_SECONDS, Finished
 from jaxinr import pixels, siren
 from jaxinr.kernels import cpu
@@ -57,6 +57,11 @@ def render(params: Params, trial: Trial, shape: tuple[int, int], coordinates: st
             record, folded, black, 0, len(index), scratch, np.empty(0, np.float32), part
         )
     return colours.T.reshape(height, width, COLOURS)
+
+
+def _viewed(colours: np.ndarray) -> np.ndarray:
+    """Return colours as 8-bit numbers; black where a network is not finite."""
+    return np.round(np.clip(np.nan_to_num(colours), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 class Network:
@@ -150,10 +155,11 @@ class Network:
     def advance(self, scratch: np.ndarray) -> None:
         """Train on this core for a short while, or to the end."""
         updates = max(1, int(TURN_FLOPS / self.flops))
-        cpu.advance(
-            self.record, updates, self.pixels, self.params, self.mean, self.square, self.best,
-            self.folded, self.gradients, self.losses, scratch, self.log_at, self.history,
+        state = (
+            self.params, self.mean, self.square, self.best, self.folded, self.gradients,
+            self.losses,
         )  # fmt: skip
+        cpu.advance(self.record, updates, self.pixels, scratch, state, self.log_at, self.history)
 
     def advance_together(self, each: Each) -> None:
         """Make one update as `cpu.advance` does, or the last measurement, on all cores."""
@@ -197,7 +203,7 @@ class Network:
             job=self.job,
             status=fleet.STATUS_NAMES[record.status],
             params=params,
-            result=np.round(np.clip(colours, 0.0, 1.0) * 255.0).astype(np.uint8).reshape(-1, 3),
+            result=_viewed(colours).reshape(-1, COLOURS),
             loss=float("nan") if record.status == fleet.DIVERGED else float(record.loss),
             best_loss=float(record.best_loss),
             best_iteration=int(record.best_iteration),
@@ -224,7 +230,9 @@ class Network:
             for name, value in zip(names, values, strict=True):
                 self._record[name] = value
         self.seconds = float(numbers[0])
-        for array, values in zip((self.params, self.mean, self.square, self.best), state, strict=True):
+        for array, values in zip(
+            (self.params, self.mean, self.square, self.best), state, strict=True
+        ):
             array[:] = values
         self.history[: len(history)] = history
 
@@ -321,15 +329,12 @@ class Team:
         def work(_: int) -> None:
             while time.perf_counter() < deadline:
                 with self._lock:
-                    job = None
                     if waiting:
                         network = waiting.pop()
                     elif self._queue:
-                        job = self._queue.pop()
+                        network = self._begin(self._queue.pop())
                     else:
                         return
-                if job is not None:
-                    network = self._begin(job)
                 begun = time.perf_counter()
                 scratch = self._scratch(network)
                 while network.is_running and time.perf_counter() < deadline:

@@ -39,8 +39,8 @@ def sine_layer(
     for rows, row in code.blocks(units, _ROWS):
         with code.loop(0, count, PANEL) as panel:
             sums = _product(
-                code, rows, weights, weight + row * fan_in, fan_in, 1, weight + units * fan_in + row,
-                fan_in, inputs, start + panel, stride,
+                code, rows, weights, weight + row * fan_in, fan_in, 1,
+                weight + units * fan_in + row, fan_in, inputs, start + panel, stride,
             )  # fmt: skip
             for k, z in enumerate(sums):
                 r, place = divmod(k, COLUMNS)
@@ -67,7 +67,7 @@ def error_layer(
 ) -> None:
     """Put colours minus `wanted` rows of `pixels` into rows `errors`, zero from `count` on.
 
-    Vectors of `work` from `total` on are added to: the errors' sums by colour, and the sum of their squares.
+    Added to vectors of `work` from `total` on: the errors by colour, and the squares of all.
     """
     with code.loop(0, count, PANEL) as panel:
         sums = _product(
@@ -102,7 +102,7 @@ def back_layer(
 ) -> None:
     """Take cotangents through W [O, I] and the sines below: rows `slopes` [I] become cotangents.
 
-    Vectors of `work` from `total` on are added to: the sums of those.
+    Added to vectors of `work` from `total` on: those, by unit.
     """
     for rows, row in code.blocks(fan_in, _ROWS):
         with code.loop(0, count, PANEL) as panel:
@@ -141,9 +141,7 @@ def add_outer(
             sums = Sums(code, [code.constant(0.0)] * (rows * columns))
             with code.loop(0, count, LANES) as place:
                 left = [work.load(errors + (row + r) * CHUNK + place) for r in range(rows)]
-                right = [
-                    inputs.load(start + (column + c) * stride + place) for c in range(columns)
-                ]
+                right = [inputs.load(start + (column + c) * stride + place) for c in range(columns)]
                 for r in range(rows):
                     for c in range(columns):
                         sums.add(r * columns + c, left[r] * right[c])

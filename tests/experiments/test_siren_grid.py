@@ -95,7 +95,7 @@ CONFIG = {
     "num_layers": ("2",),
     "w0_initial": ("10", "30"),
     "learning_rate": ("1e-3", "2e-3"),
-    "num_iters": ("24", "3000"),
+    "num_iters": ("24", "100000"),
     "log_every": 5,
     "weight_bits": 6,
 }
@@ -112,6 +112,7 @@ COLUMNS = {
     "learning_rate": "float64",
     "num_iters": "int64",
     "seed": "int64",
+    "pixels_per_update": "int64",
     "status": "str",
     "parameters": "int64",
     "hp_bpp": "float64",
@@ -317,7 +318,7 @@ def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path):
     text = siren_grid.run(dataclasses.replace(config, dry_run=True), tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
     assert "32 networks in 1 buckets on 2 x cpu" in text
-    flops = 12 * 12 * 16 / 2 * 3024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
+    flops = 12 * 12 * 16 / 2 * 100_024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
     assert f"{flops / 1e15:.4g} PFLOP" in text
     assert re.search(r"about \d+:\d\d in all, 0:02 of it compilation", text)
 

@@ -6,7 +6,7 @@ import pytest
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import Trial, siren
 from jaxinr.buckets import make_buckets
-from jaxinr.kernels import choice, tiling
+from jaxinr.kernels import tiling
 from jaxinr.program import pack, padded_pixels
 from jaxinr.trial import flops_per_pixel
 
@@ -68,7 +68,7 @@ trials_and_sizes = st.lists(
 )
 def test_every_trial_is_in_one_bucket_that_can_hold_it(jobs, shards, platform):
     trials, sizes = zip(*jobs, strict=True)
-    plan = make_buckets(trials, sizes, shards=shards, platform=platform)
+    plan = make_buckets(trials, sizes, shards=shards, platform=platform, kernel="xla")
     found = np.concatenate([bucket.jobs for bucket in plan])
     assert sorted(found.tolist()) == list(range(len(jobs)))
     assert len({bucket.program for bucket in plan}) == len(plan)
@@ -91,7 +91,7 @@ def test_every_trial_is_in_one_bucket_that_can_hold_it(jobs, shards, platform):
 @pytest.mark.parametrize("size", [(64, 64), (48, 64), (15, 17)])
 def test_many_widths_share_a_bucket_when_the_work_is_small(size):
     trials = [Trial(layer_size=w, num_layers=4, num_iters=100) for w in range(6, 33)]
-    (bucket,) = make_buckets(trials, [size] * len(trials), shards=2, platform="cpu")
+    (bucket,) = make_buckets(trials, [size] * len(trials), shards=2, platform="cpu", kernel="xla")
     assert bucket.program.width == 32
 
 
@@ -99,28 +99,29 @@ def test_widths_part_when_the_work_is_large():
     trials = [
         Trial(layer_size=w, num_layers=4, num_iters=20_000) for w in (8, 32) for _ in range(50)
     ]
-    plan = make_buckets(trials, [(64, 64)] * 100, shards=2, platform="cpu")
+    plan = make_buckets(trials, [(64, 64)] * 100, shards=2, platform="cpu", kernel="xla")
     assert [bucket.program.width for bucket in plan] == [32, 8]
 
 
 def test_sizes_that_pad_alike_share_a_bucket_and_others_do_not():
     trials = [Trial(layer_size=32, num_layers=2)] * 3
     sizes = [(64, 64), (60, 64), (128, 128)]
-    plan = make_buckets(trials, sizes, shards=1, platform="cpu")
+    plan = make_buckets(trials, sizes, shards=1, platform="cpu", kernel="xla")
     assert [bucket.jobs.tolist() for bucket in plan] == [[2], [0, 1]]
 
 
 def test_options_reach_the_program():
     (bucket,) = make_buckets(
-        [Trial()], [(8, 8)], shards=1, platform="cpu", coordinates="centers", log_every=7
-    )
+        [Trial()], [(8, 8)], shards=1, platform="cpu", coordinates="centers", log_every=7,
+        kernel="xla",
+    )  # fmt: skip
     assert (bucket.program.coordinates, bucket.program.log_every) == ("centers", 7)
 
 
 @hypothesis.given(
     jobs=trials_and_sizes,
     platform=st.sampled_from(["cpu", "gpu", "tpu"]),
-    kernel=st.sampled_from(choice.KERNELS),
+    kernel=st.sampled_from(["xla", "pallas"]),
     products=st.sampled_from(siren.PRODUCTS),
 )
 def test_programs_of_the_fused_kernel_have_its_sizes(jobs, platform, kernel, products):
@@ -149,7 +150,9 @@ def test_every_shard_trains_a_trial_in_the_program_of_the_whole(jobs, count, dev
     trials, sizes = zip(*jobs, strict=True)
 
     def program_of(shard):
-        plan = make_buckets(trials, sizes, shards=devices, platform="cpu", shard=shard)
+        plan = make_buckets(
+            trials, sizes, shards=devices, platform="cpu", shard=shard, kernel="xla"
+        )
         assert all(bucket.slots_per_shard % bucket.program.group == 0 for bucket in plan)
         return {int(job): bucket.program for bucket in plan for job in bucket.jobs}
 
@@ -162,5 +165,5 @@ def test_every_shard_trains_a_trial_in_the_program_of_the_whole(jobs, count, dev
 def test_log_interval_of_all_slots_takes_a_few_seconds_at_most(side, groups):
     # By the rough model a pixel takes a core 2.4 us, and so a group at 60 x 60 (padded) 0.39 s.
     trials = [Trial(layer_size=50, num_layers=16, seed=seed) for seed in range(300)]
-    (bucket,) = make_buckets(trials, [(side, side)] * 300, shards=2, platform="cpu")
+    (bucket,) = make_buckets(trials, [(side, side)] * 300, shards=2, platform="cpu", kernel="xla")
     assert bucket.slots_per_shard == groups * bucket.program.group

@@ -38,8 +38,8 @@ def rms(values):
     return np.sqrt(np.mean(values**2))
 
 
-@pytest.fixture(scope="module")
-def golden(shared_data):
+@pytest.fixture(scope="module", params=["numba", "xla"])
+def golden(request, shared_data):
     """By name: the network that COIN trained, ours from the same weights, and their differences."""
     files = {}
     for name in BOUNDS:
@@ -63,6 +63,7 @@ def golden(shared_data):
         trials,
         initial_params=[weights(file, "init/") for file in files.values()],
         log_every=1,
+        kernel=request.param,
     )
     np.testing.assert_array_equal(fits.iterations, np.arange(201))
     found = {}

@@ -65,14 +65,19 @@ def alike(one, other):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-4)
 
 
+@pytest.fixture(scope="module", params=["numba", "xla"])
+def kernel(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def mixed():
+def mixed(kernel):
     """Six networks on three pictures: `images`, their `fits`, and `again` to fit them otherwise."""
     pictures = [picture(*size, phase) for phase, size in enumerate(SIZES)]
     images = [pictures[i % 3] for i in range(6)]
 
     def again(trials=TRIALS, images=images, **options):
-        return jaxinr.fit(images, trials, **options)
+        return jaxinr.fit(images, trials, **{"kernel": kernel, **options})
 
     return types.SimpleNamespace(images=images, fits=again(), again=again)
 
@@ -82,21 +87,21 @@ def mixed():
 
 @pytest.mark.parametrize("i", range(6))
 def test_network_of_a_mixed_fleet_equals_itself_alone(mixed, i):
-    alone = jaxinr.fit([mixed.images[i]], [TRIALS[i]])
+    alone = mixed.again([TRIALS[i]], [mixed.images[i]])
     assert alone.params(0)[0]["weight"].shape == (TRIALS[i].layer_size, 2)
     alike(mixed.fits.fits[i], alone.fits[0])
 
 
 def test_fleet_of_mixed_depths_keeps_the_order_of_the_trials(mixed):
     deeper = dataclasses.replace(TRIALS[4], num_layers=1)
-    fits = jaxinr.fit([mixed.images[4], mixed.images[3], mixed.images[4]],
-                      [TRIALS[4], TRIALS[3], deeper])  # fmt: skip
+    images = [mixed.images[4], mixed.images[3], mixed.images[4]]
+    fits = mixed.again([TRIALS[4], TRIALS[3], deeper], images)
     assert [len(fit.params) for fit in fits.fits] == [3, 3, 2]
     alike(fits.fits[0], mixed.fits.fits[4])
     alike(fits.fits[1], mixed.fits.fits[3])
 
 
-def test_a_lone_cpu_device_in_a_running_process_gives_the_same(mixed, tmp_path):
+def test_a_lone_cpu_device_in_a_running_process_gives_the_same(mixed, kernel, tmp_path):
     # A notebook: JAX has started with one CPU device; every core is to work all the same.
     arrays = {f"image_{i}": image for i, image in enumerate(mixed.images)}
     np.savez(tmp_path / "images.npz", **arrays)
@@ -113,14 +118,14 @@ assert [mesh.size for mesh in trainer.lanes()] == [1] * trainer.usable_cores()
 with np.load("images.npz") as file:
     images = [file[name] for name in file.files]
 trials = [jaxinr.Trial(**row) for row in json.load(open("trials.json"))]
-fits = jaxinr.fit(images, trials)
+fits = jaxinr.fit(images, trials, kernel=sys.argv[1])
 np.savez("fits.npz", iterations=fits.iterations, psnr_db=fits.psnr_db, best=fits.best_psnr_db)
 """
     dropped = ("XLA_FLAGS", "PYTHONPATH", "JAX_NUM_CPU_DEVICES")
     environment = {k: v for k, v in os.environ.items() if k not in dropped}
     environment["JAX_PLATFORMS"] = "cpu"
     run = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, kernel],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -182,10 +187,11 @@ def test_8bit_measures_against_scikit_image(mixed):
         assert fit.ssim == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("kernel", ["xla"], scope="module", indirect=True)
 def test_padded_weights_and_moments_are_exactly_zero_after_training(mixed):
     sizes = [image.shape[:2] for image in mixed.images]
     shards = sum(mesh.size for mesh in trainer.lanes())
-    (bucket,) = buckets.make_buckets(TRIALS, sizes, shards=shards, platform="cpu")
+    (bucket,) = buckets.make_buckets(TRIALS, sizes, shards=shards, platform="cpu", kernel="xla")
     assert bucket.program.width == 8
     team = buckets.make_trainer(bucket, TRIALS, mixed.images[:3], [0, 1, 2, 0, 1, 2])
 
@@ -204,6 +210,13 @@ def test_padded_weights_and_moments_are_exactly_zero_after_training(mixed):
     assert sorted(one.job for one in finished) == list(range(6))
     for one in finished:
         check(one.params, one.job)
+
+
+def test_kernels_agree(mixed, kernel):
+    other = mixed.again(kernel="xla" if kernel == "numba" else "numba")
+    for one, fit in zip(other.fits, mixed.fits.fits, strict=True):
+        alike(one, fit)
+        assert one.psnr_8bit_db == pytest.approx(fit.psnr_8bit_db, abs=2e-3)
 
 
 # ---------------------------------------------------------------------------- stopping
@@ -278,10 +291,10 @@ def test_a_perfect_start_reaches_no_target_that_nobody_set(mixed):
 
 
 @pytest.fixture(scope="module")
-def stack():
+def stack(kernel):
     """Six pictures of one size in one array, and their fits from a list of copies."""
     images = np.stack([picture(12, 17, phase) for phase in range(6)])
-    options = {"coordinates": "centers", "bias_init": "zero"}
+    options = {"coordinates": "centers", "bias_init": "zero", "kernel": kernel}
     return images, options, jaxinr.fit([image.copy() for image in images], TRIALS, **options)
 
 
@@ -314,6 +327,7 @@ def test_other_coordinates_reach_the_fit(stack):
         assert fit.best_psnr_db == pytest.approx(psnr_db(raw, image), abs=1e-3)
 
 
+@pytest.mark.parametrize("kernel", ["xla"], scope="module", indirect=True)
 def test_a_picture_that_comes_twice_is_sent_once(mixed, monkeypatch):
     sent = []
 

@@ -325,7 +325,7 @@ def test_auto_takes_what_was_faster(monkeypatch, log):
     widths = [16, 17, 32, 33, 200]
     chosen = [choice.choose("auto", "gpu", 3, width) for width in widths]
     assert chosen == ["xla", "pallas", "pallas", "xla", "xla"]
-    assert choice.choose("auto", "cpu", 3, 32) == "xla"
+    assert choice.choose("auto", "cpu", 3, 32) == "numba"
     assert not log.messages
 
 

@@ -152,7 +152,7 @@ def test_gradient_of_the_program_against_finite_differences():
         Trial(layer_size=widths[n], num_layers=2, w0_initial=w0_initial[n], w0=w0[n], seed=5 + n)
         for n in range(2)
     ]
-    (bucket,) = buckets.make_buckets(trials, sizes, shards=1, platform="cpu")
+    (bucket,) = buckets.make_buckets(trials, sizes, shards=1, platform="cpu", kernel="xla")
     assert bucket.program.width == 4
     draw = np.random.default_rng(2)
     images = [draw.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
