@@ -358,7 +358,7 @@ def _make_team(
     )
 
     def begin(position: int) -> host.Network:
-        job = int(jobs[position])
+        job, count = int(jobs[position]), int(counts[position])
         trial, picture = trials[job], pictures[picture_of[job]]
         if initial_params is not None:
             params = initial_params(job)
@@ -370,9 +370,7 @@ def _make_team(
             picture,
             params,
             coordinates=bucket.coordinates,
-            log_at=minibatches.log_points(
-                trial, int(counts[position]), bucket.log_every, log_spacing
-            ),
+            log_at=minibatches.log_points(trial, count, bucket.log_every, log_spacing),
             target_loss=float(targets[position]),
             cores=cores,
         )

@@ -54,14 +54,19 @@ NETWORK = np.dtype(
 )
 
 _SOURCES = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(
+        Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("emit", "layers", "cpu")
+    )
 ).hexdigest()
+TRAIN, FOLD, LEARN, MEASURE, OBSERVE, UPDATE, RENDER = range(7)  # tasks of `run`
+
+_inline = numba.njit(inline="always")
 
 
 def _compile(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called, and keep the code on disk where that can be.
 
-    Numba looks at the age of this file alone, so the kernels' sources are its stamp instead.
+    Numba looks at the age of this file alone, so the contents of all three are the stamp instead.
     """
     try:
         compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
@@ -76,14 +81,14 @@ def scratch_size(layers: int, width: int) -> int:
     return (2 * layers * width + COLOURS) * CHUNK + (layers * width + COLOURS + 1) * LANES
 
 
-@_compile
+@numba.njit(nogil=True)
 def _start_of(depth, width):  # type: ignore[no-untyped-def]
     """Return where a layer begins in a flat network."""
     return 0 if depth == 0 else 3 * width + (depth - 1) * width * (width + 1)
 
 
-@_compile
-def sum_squares(one, folded, pixels, first, last, scratch, gradient, colours):  # type: ignore[no-untyped-def]
+@_inline
+def sum_squares(one, folded, pixels, first, last, scratch, gradients, part, learns, colours):  # type: ignore[no-untyped-def]
     """Return the sum of squared errors over pixels [first, last) and colours.
 
     Args:
@@ -93,7 +98,9 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradient, colours):  
         first: of the pixels.
         last: after the last of the pixels.
         scratch: [scratch_size] float32.
-        gradient: [N] float32, to which half the gradient by `folded` is added; [0] for none.
+        gradients: [M, N] float32, for half the gradient by `folded`.
+        part: the row of it.
+        learns: whether that is wanted.
         colours: [3, last - first] float32, for the network's output minus that of `pixels`; [3, 0]
             for none.
     """
@@ -104,13 +111,16 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradient, colours):  
     squares = sums + (layers * width + COLOURS) * LANES
     last_layer = _start_of(layers, width)
     strip = max(1, STRIP // (width * PANEL)) * PANEL
-    weights, data, work = pointer(folded), pointer(pixels.reshape(-1)), pointer(scratch)
-    slope_of = pointer(gradient)
-    learns = len(gradient) > 0
+    weights, data, work = pointer(folded), pointer(pixels), pointer(scratch)
+    slope_of, numbers = pointer(gradients), len(folded)
+    if learns:
+        for k in range(numbers):
+            gradients[part, k] = 0.0
     total = 0.0
     for begin in range(first, last, CHUNK):
         count = min(CHUNK, last - begin)
-        scratch[sums:] = 0.0
+        for k in range(sums, squares + LANES):
+            scratch[k] = 0.0
         for panel in range(0, count, strip):
             here, size = begin + panel, min(strip, count - panel)
             sine_layer(width, 2, size, weights, 0, data, here, stride, work, panel, slopes + panel)
@@ -140,23 +150,23 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradient, colours):  
                 colours[colour, begin - first + place] = scratch[row + place]
         if learns:
             whole = count + -count % LANES
-            add_outer(width, 2, whole, work, slopes, data, begin, stride, slope_of, 0)
+            add_outer(width, 2, whole, work, slopes, data, begin, stride, slope_of, part * numbers)
             for depth in range(1, layers + 1):
                 add_outer(
                     COLOURS if depth == layers else width, width, whole, work,
                     slopes + depth * area, work, (depth - 1) * area, CHUNK, slope_of,
-                    _start_of(depth, width),
+                    part * numbers + _start_of(depth, width),
                 )  # fmt: skip
             for depth in range(layers + 1):
                 units = COLOURS if depth == layers else width
                 bias = _start_of(depth, width) + units * (2 if depth == 0 else width)
                 row = sums + depth * width * LANES
                 for k in range(units * LANES):
-                    gradient[bias + k // LANES] += scratch[row + k]
+                    gradients[part, bias + k // LANES] += scratch[row + k]
     return total
 
 
-@_compile
+@_inline
 def fold(one, params, folded):  # type: ignore[no-untyped-def]
     """Put the parameters into `folded`, those of sine layers times their frequency over pi."""
     for depth in range(one.layers + 1):
@@ -167,41 +177,24 @@ def fold(one, params, folded):  # type: ignore[no-untyped-def]
             folded[k] = scale * params[k]
 
 
-@_compile
-def part_of(pixels, part, parts):  # type: ignore[no-untyped-def]
-    """Return where a part of some pixels begins; the next one's beginning is its end."""
-    return min(pixels, part * (-(-pixels // (parts * CHUNK)) * CHUNK))
-
-
-@_compile
-def gradient_of_part(one, part, folded, pixels, scratch, gradients, losses):  # type: ignore[no-untyped-def]
-    """Put a part of an update's half gradient and squared errors into a row of [M, N] and [M]."""
-    begin = 0
-    if one.update_pixels < one.pixels:
+@_inline
+def range_of_part(one, part, learns):  # type: ignore[no-untyped-def]
+    """Return [first, last) of the pixels of a part, of an update or of the whole picture."""
+    begin, pixels = 0, one.pixels
+    if learns and one.update_pixels < one.pixels:
         begin = (one.offset + one.iteration * one.update_pixels) % one.pixels
-    first = begin + part_of(one.update_pixels, part, one.parts)
-    last = begin + part_of(one.update_pixels, part + 1, one.parts)
-    gradients[part] = 0.0
-    nothing = np.empty((COLOURS, 0), np.float32)
-    losses[part] = sum_squares(one, folded, pixels, first, last, scratch, gradients[part], nothing)
+        pixels = one.update_pixels
+    size = -(-pixels // (one.parts * CHUNK)) * CHUNK
+    return begin + min(pixels, part * size), begin + min(pixels, (part + 1) * size)
 
 
-@_compile
-def loss_of_part(one, part, folded, pixels, scratch, losses):  # type: ignore[no-untyped-def]
-    """Put a part of the whole picture's squared errors into [M]."""
-    first = part_of(one.pixels, part, one.parts)
-    last = part_of(one.pixels, part + 1, one.parts)
-    nothing = np.empty((COLOURS, 0), np.float32)
-    losses[part] = sum_squares(one, folded, pixels, first, last, scratch, nothing[0], nothing)
-
-
-@_compile
+@_inline
 def is_due(one, log_at):  # type: ignore[no-untyped-def]
     """Return whether the present parameters belong into the history."""
     return one.logged < len(log_at) and log_at[one.logged] == one.iteration
 
 
-@_compile
+@_inline
 def observe(one, losses, params, best, log_at, history):  # type: ignore[no-untyped-def]
     """Take note of the whole picture's loss, keep the best parameters, and stop where it says so.
 
@@ -213,20 +206,24 @@ def observe(one, losses, params, best, log_at, history):  # type: ignore[no-unty
         log_at: [T] int, iterations of the history, ascending.
         history: [T] float32.
     """
-    one.loss = np.float32(losses.sum() / (COLOURS * one.pixels))
+    total = 0.0
+    for part in range(one.parts):
+        total += losses[part]
+    one.loss = np.float32(total / (COLOURS * one.pixels))
     if is_due(one, log_at):
         history[one.logged] = one.loss
         one.logged += 1
     if one.loss < one.best_loss:
         one.best_loss, one.best_iteration = one.loss, one.iteration
-        best[:] = params
-    if not np.isfinite(one.loss):
+        for k in range(len(params)):
+            best[k] = params[k]
+    if not math.isfinite(one.loss):
         one.status = DIVERGED
     elif 0 < one.target_loss and one.loss <= one.target_loss:
         one.status = TARGET
 
 
-@_compile
+@_inline
 def update(one, losses, gradients, params, mean, square):  # type: ignore[no-untyped-def]
     """Make an update of Adam (Kingma & Ba 2015, as in PyTorch); a loss that is not finite ends it.
 
@@ -238,12 +235,12 @@ def update(one, losses, gradients, params, mean, square):  # type: ignore[no-unt
         mean: [N], first moments.
         square: [N], second moments.
     """
-    if not np.isfinite(losses.sum()):
-        one.loss, one.status = np.nan, DIVERGED
-        return
-    total = gradients[0]
-    for part in range(1, one.parts):
-        total += gradients[part]
+    for part in range(one.parts):
+        if not math.isfinite(losses[part]):
+            one.loss, one.status = np.nan, DIVERGED
+            return
+        for k in range(len(params) if part else 0):
+            gradients[0, k] += gradients[part, k]
     one.iteration += 1
     age = one.iteration
     rate = np.float32(one.learning_rate / -math.expm1(age * math.log(ADAM_DECAY_MEAN)))
@@ -257,38 +254,61 @@ def update(one, losses, gradients, params, mean, square):  # type: ignore[no-unt
         scale = np.float32(2.0 / (COLOURS * one.update_pixels) * omega_over_pi)
         end = _start_of(depth + 1, one.width) if depth < one.layers else len(params)
         for k in range(_start_of(depth, one.width), end):
-            gradient = scale * total[k]
+            gradient = scale * gradients[0, k]
             mean[k] = keep * mean[k] + new * gradient
             square[k] = keep_square * square[k] + new_square * gradient * gradient
-            params[k] -= rate * mean[k] / (np.sqrt(square[k]) * correction + epsilon)
+            params[k] -= rate * mean[k] / (math.sqrt(square[k]) * correction + epsilon)
 
 
 @_compile
-def advance(one, count, pixels, scratch, state, log_at, history):  # type: ignore[no-untyped-def]
-    """Train for `count` updates, or to the end, as `host.Network.advance_together` does.
+def run(task, part, count, one, pixels, scratch, state, log_at, history, colours):  # type: ignore[no-untyped-def]
+    """Train one network for some updates, or do one of the steps of that.
 
-    `state` are the parameters, both moments, the best parameters, the folded ones [N], gradients
-    [M, N] and losses [M]; the other arguments are those of the functions above.
+    All is one function with one pass over pixels, since LLVM takes seconds for that pass, and would
+    for each function that it is in.
+
+    Args:
+        task: TRAIN for `count` updates, or to the end; FOLD the parameters; LEARN a `part`: its
+            half gradient and squared errors; MEASURE a part of the whole picture: its squared
+            errors; OBSERVE what was measured; UPDATE the parameters; RENDER pixels [0, count).
+        part: from 0 to M - 1.
+        count: updates, or pixels.
+        one: a NETWORK.
+        pixels: [5, stride] float32.
+        scratch: [scratch_size] float32.
+        state: parameters, both moments, best parameters, folded ones, each [N], half gradients
+            [M, N] by the folded ones, float32, and squared errors [M] float64.
+        log_at: [T] iterations of the history, ascending.
+        history: [T] float32.
+        colours: [3, count] float32 for RENDER, the picture less that in `pixels`; else [3, 0].
     """
     params, mean, square, best, folded, gradients, losses = state
     whole = one.update_pixels == one.pixels
     while one.status == RUNNING:
-        fold(one, params, folded)
+        learns, first_part, last_part = task == LEARN, part, part + 1
         ends = one.iteration == one.num_iters
-        if ends or (not whole and is_due(one, log_at)):
-            for part in range(one.parts):
-                loss_of_part(one, part, folded, pixels, scratch, losses)
-            observe(one, losses, params, best, log_at, history)
-            if ends and one.status == RUNNING:
-                one.status = DONE
-            if one.status != RUNNING:
+        if task == TRAIN:
+            learns = not ends and (whole or not is_due(one, log_at))
+            if learns and count == 0:
                 break
-        if count == 0:
-            break
-        count -= 1
-        for part in range(one.parts):
-            gradient_of_part(one, part, folded, pixels, scratch, gradients, losses)
-        if whole:
+            first_part, last_part = 0, one.parts
+        elif task == FOLD or task == OBSERVE or task == UPDATE:
+            last_part = part
+        if task == TRAIN or task == FOLD or task == RENDER:
+            fold(one, params, folded)
+        for k in range(first_part, last_part):
+            first, last = range_of_part(one, k, learns)
+            if task == RENDER:
+                first, last = 0, count
+            losses[k] = sum_squares(
+                one, folded, pixels, first, last, scratch, gradients, k, learns, colours
+            )
+        if task == OBSERVE or (task == TRAIN and (whole or not learns)):
             observe(one, losses, params, best, log_at, history)
-        if one.status == RUNNING:
+        if ends and one.status == RUNNING and (task == TRAIN or task == OBSERVE):
+            one.status = DONE
+        if one.status == RUNNING and (task == UPDATE or (task == TRAIN and learns)):
             update(one, losses, gradients, params, mean, square)
+            count -= 1
+        if task != TRAIN:
+            break

@@ -23,6 +23,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 TURN_FLOPS = 2e9  # that compiled code works on before it looks at the clock: some 50 ms
 SPLIT_FLOPS = 2e8  # of an update: some milliseconds, against 0.1 to share them out
 RENDER_PIXELS = 1 << 14
+_NO_COLOURS = np.empty((COLOURS, 0), np.float32)
 _LINE = 16  # float32 numbers of a cache line
 
 Part = Callable[[int, np.ndarray], None]  # work on a part, with a core's scratch
@@ -40,22 +41,16 @@ def aligned(*shape: int) -> np.ndarray:
 def render(params: Params, trial: Trial, shape: tuple[int, int], coordinates: str) -> np.ndarray:
     """Return the network's picture: [H, W, 3] float32, not clipped."""
     height, width = shape
-    record = np.zeros(1, cpu.NETWORK).view(np.recarray)[0]
-    record.layers, record.width = trial.num_layers, trial.layer_size
-    record.w0_initial, record.w0 = trial.w0_initial, trial.w0
-    flat = table.flatten(params)
-    folded = np.zeros_like(flat)
-    cpu.fold(record, flat, folded)
+    network = _Arrays(trial, params, parts=1)
     scratch = aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
     black = aligned(2 + COLOURS, RENDER_PIXELS + PANEL)
+    part = np.empty((COLOURS, RENDER_PIXELS), np.float32)
     colours = np.empty((COLOURS, height * width), np.float32)
     for start in range(0, height * width, RENDER_PIXELS):
         index = np.arange(start, min(start + RENDER_PIXELS, height * width))
         black[:2, : len(index)] = siren.places(index, height, width, coordinates)
-        part = colours[:, start : start + len(index)]
-        cpu.sum_squares(
-            record, folded, black, 0, len(index), scratch, np.empty(0, np.float32), part
-        )
+        network.run(cpu.RENDER, black, scratch, count=len(index), colours=part)
+        colours[:, start : start + len(index)] = part[:, : len(index)]
     return colours.T.reshape(height, width, COLOURS)
 
 
@@ -64,8 +59,57 @@ def _viewed(colours: np.ndarray) -> np.ndarray:
     return np.round(np.clip(np.nan_to_num(colours), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+class _Arrays:
+    """What compiled code works on: a network's record and arrays.
+
+    Args:
+        trial: hyperparameters.
+        params: of the network.
+        parts: of an update's pixels.
+        log_at: [T] iterations of the history, ascending.
+    """
+
+    def __init__(
+        self, trial: Trial, params: Params, *, parts: int, log_at: np.ndarray | None = None
+    ) -> None:
+        """Make a network that runs and has learnt nothing."""
+        self._record = np.zeros(1, cpu.NETWORK).view(np.recarray)
+        self.record = record = self._record[0]
+        record.layers, record.width, record.parts = trial.num_layers, trial.layer_size, parts
+        record.num_iters, record.learning_rate = trial.num_iters, trial.learning_rate
+        record.w0_initial, record.w0 = trial.w0_initial, trial.w0
+        record.best_loss, record.status = np.inf, fleet.RUNNING
+        self.params = table.flatten(params)
+        self.best = self.params.copy()
+        self.mean, self.square, self._folded = (np.zeros_like(self.params) for _ in range(3))
+        self._gradients = np.zeros((parts, len(self.params)), np.float32)
+        self._losses = np.zeros(parts)
+        self.log_at = np.zeros(0, np.int32) if log_at is None else log_at
+        self.history = np.zeros(len(self.log_at), np.float32)
+
+    def run(
+        self,
+        task: int,
+        pixels: np.ndarray,
+        scratch: np.ndarray,
+        *,
+        part: int = 0,
+        count: int = 0,
+        colours: np.ndarray = _NO_COLOURS,
+    ) -> None:
+        """Do a task of `cpu.run`."""
+        state = (
+            self.params, self.mean, self.square, self.best, self._folded, self._gradients,
+            self._losses,
+        )  # fmt: skip
+        cpu.run(
+            task, part, count, self.record, pixels, scratch, state, self.log_at, self.history,
+            colours,
+        )  # fmt: skip
+
+
 class Network:
-    """One network in training: its state in the arrays that compiled code works on."""
+    """One network in training."""
 
     def __init__(
         self,
@@ -91,38 +135,49 @@ class Network:
             target_loss: at which the training may stop; 0 for never.
             cores: that share the pixels of a large network.
         """
-        self.job, self.trial, self.log_at, self.picture = job, trial, log_at, picture
+        self.job, self.trial, self.picture = job, trial, picture
         self.coordinates, self.seconds = coordinates, 0.0
-        self.params = table.flatten(params)
-        self.best = self.params.copy()
-        self.mean, self.square, self.folded = (np.zeros_like(self.params) for _ in range(3))
-        self.history = np.zeros(len(log_at), np.float32)
-        self._record = np.zeros(1, cpu.NETWORK).view(np.recarray)
-        height, width, _ = picture.shape
-        record = self.record
-        record.layers, record.width = trial.num_layers, trial.layer_size
-        record.num_iters, record.learning_rate = trial.num_iters, trial.learning_rate
-        record.w0_initial, record.w0 = trial.w0_initial, trial.w0
-        record.target_loss, record.best_loss, record.status = target_loss, np.inf, fleet.RUNNING
-        record.pixels = record.update_pixels = height * width
-        if pixels.is_stochastic(trial, height * width):
-            record.update_pixels = trial.pixels_per_update
-            record.offset = pixels.first_of(trial, height * width)
+        count = picture.shape[0] * picture.shape[1]
+        few = pixels.is_stochastic(trial, count)
+        self.update_pixels = trial.pixels_per_update if few else count
+        parts = 1
         if self.flops > SPLIT_FLOPS:
-            record.parts = min(4 * cores, -(-record.update_pixels // CHUNK))
-        else:
-            record.parts = 1
-        self.gradients = np.zeros((record.parts, len(self.params)), np.float32)
-        self.losses = np.zeros(record.parts)
-        self.pixels = self._pack()
+            parts = min(4 * cores, -(-self.update_pixels // CHUNK))
+        self._arrays = _Arrays(trial, params, parts=parts, log_at=log_at)
+        record = self.record
+        record.pixels, record.update_pixels = count, self.update_pixels
+        record.offset = pixels.first_of(trial, count) if few else 0
+        record.target_loss = target_loss
+        self._pixels = self._pack()
+
+    @property
+    def record(self) -> Any:
+        """What `cpu.NETWORK` names."""
+        return self._arrays.record
+
+    @property
+    def flops(self) -> float:
+        """Of the matrix products of an update."""
+        per_pixel = flops_per_pixel(self.trial.layer_size, self.trial.num_layers)
+        return float(self.update_pixels * per_pixel)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its updates have parts for many cores."""
+        return bool(self.record.parts > 1)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is not at its end."""
+        return bool(self.record.status == fleet.RUNNING)
 
     def _pack(self) -> np.ndarray:
         """Coordinates and colours of the picture's pixels, in the order of training."""
         height, width, _ = self.picture.shape
         count, wraps = height * width, 0
         order = np.arange(count)
-        if self.record.update_pixels < count:
-            order, wraps = pixels.order(count), int(self.record.update_pixels)
+        if self.update_pixels < count:
+            order, wraps = pixels.order(count), self.update_pixels
             order = np.append(order, order[:wraps])
         stride = count + wraps + PANEL
         packed = aligned(2 + COLOURS, stride + -stride % _LINE)
@@ -131,73 +186,42 @@ class Network:
         packed[2:, : count + wraps] = colours.T
         return packed
 
-    @property
-    def flops(self) -> float:
-        """Of the matrix products of an update."""
-        per_pixel = flops_per_pixel(self.trial.layer_size, self.trial.num_layers)
-        return float(self.record.update_pixels * per_pixel)
-
-    @property
-    def is_large(self) -> bool:
-        """Whether its updates have parts for many cores."""
-        return bool(self.record.parts > 1)
-
-    @property
-    def record(self) -> Any:
-        """What `cpu.NETWORK` names."""
-        return self._record[0]
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it is not at its end."""
-        return bool(self.record.status == fleet.RUNNING)
-
     def advance(self, scratch: np.ndarray) -> None:
         """Train on this core for a short while, or to the end."""
         updates = max(1, int(TURN_FLOPS / self.flops))
-        state = (
-            self.params, self.mean, self.square, self.best, self.folded, self.gradients,
-            self.losses,
-        )  # fmt: skip
-        cpu.advance(self.record, updates, self.pixels, scratch, state, self.log_at, self.history)
+        self._arrays.run(cpu.TRAIN, self._pixels, scratch, count=updates)
 
     def advance_together(self, each: Each) -> None:
-        """Make one update as `cpu.advance` does, or the last measurement, on all cores."""
+        """Make one update as cpu.TRAIN does, or the last measurement, on all cores."""
         record, parts = self.record, int(self.record.parts)
 
-        def measure(part: int, scratch: np.ndarray) -> None:
-            cpu.loss_of_part(record, part, self.folded, self.pixels, scratch, self.losses)
+        def do(task: int) -> Part:
+            return lambda part, scratch: self._arrays.run(task, self._pixels, scratch, part=part)
 
-        def learn(part: int, scratch: np.ndarray) -> None:
-            cpu.gradient_of_part(
-                record, part, self.folded, self.pixels, scratch, self.gradients, self.losses
-            )
-
-        def observe() -> None:
-            cpu.observe(record, self.losses, self.params, self.best, self.log_at, self.history)
-
-        cpu.fold(record, self.params, self.folded)
-        whole, ends = record.update_pixels == record.pixels, record.iteration == record.num_iters
-        if ends or (not whole and cpu.is_due(record, self.log_at)):
-            each(measure, parts)
-            observe()
-            if ends and self.is_running:
-                record.status = fleet.DONE
+        ends, whole = record.iteration == record.num_iters, self.update_pixels == record.pixels
+        is_due = (
+            record.logged < len(self._arrays.log_at)
+            and self._arrays.log_at[record.logged] == record.iteration
+        )
+        each(do(cpu.FOLD), 1)
+        if ends or (is_due and not whole):
+            each(do(cpu.MEASURE), parts)
+            each(do(cpu.OBSERVE), 1)
         if self.is_running:
-            each(learn, parts)
+            each(do(cpu.LEARN), parts)
             if whole:
-                observe()
-        if self.is_running:
-            cpu.update(record, self.losses, self.gradients, self.params, self.mean, self.square)
+                each(do(cpu.OBSERVE), 1)
+            each(do(cpu.UPDATE), 1)
 
     def finish(self) -> Finished:
         """Return the result, with the picture as a viewer gets it."""
         record = self.record
-        iterations, losses = self.log_at[: record.logged], self.history[: record.logged]
+        arrays = self._arrays
+        iterations, losses = arrays.log_at[: record.logged], arrays.history[: record.logged]
         if not len(iterations) or iterations[-1] != record.iteration:
             iterations = np.append(iterations, record.iteration)
             losses = np.append(losses, np.float32(record.loss))
-        params = table.unflatten(self.best, self.trial.layer_sizes)
+        params = table.unflatten(arrays.best, self.trial.layer_sizes)
         colours = render(params, self.trial, self.picture.shape[:2], self.coordinates)
         return Finished(
             job=self.job,
@@ -214,27 +238,28 @@ class Network:
 
     def snapshot(self) -> list[np.ndarray]:
         """Return all that training changes: whole numbers, others, [4, N] and the history."""
-        record = self.record
-        state = [self.params, self.mean, self.square, self.best]
+        record, arrays = self.record, self._arrays
+        state = [arrays.params, arrays.mean, arrays.square, arrays.best]
         return [
             np.array([self.job, *(record[name] for name in _WHOLES)], np.int64),
             np.array([self.seconds, *(record[name] for name in _NUMBERS)]),
             np.stack(state),
-            self.history[: record.logged].copy(),
+            arrays.history[: record.logged].copy(),
         ]
 
     def restore(self, snapshot: Sequence[np.ndarray]) -> None:
         """Go on from what `snapshot` returned for this job."""
         wholes, numbers, state, history = snapshot
+        arrays = self._arrays
         for names, values in ((_WHOLES, wholes[1:]), (_NUMBERS, numbers[1:])):
             for name, value in zip(names, values, strict=True):
-                self._record[name] = value
+                self.record[name] = value
         self.seconds = float(numbers[0])
         for array, values in zip(
-            (self.params, self.mean, self.square, self.best), state, strict=True
+            (arrays.params, arrays.mean, arrays.square, arrays.best), state, strict=True
         ):
             array[:] = values
-        self.history[: len(history)] = history
+        arrays.history[: len(history)] = history
 
 
 _WHOLES = ("iteration", "best_iteration", "status", "logged")

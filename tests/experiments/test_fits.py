@@ -96,7 +96,7 @@ def config(tmp_path_factory):
         layer_size=("4", "6"),
         num_layers=("2",),
         learning_rate=("1e-3",),
-        num_iters=("24", "2000"),
+        num_iters=("24", "400000"),
         seed=("0", "1"),
         log_every=5,
         checkpoint_minutes=0.0,
