@@ -37,6 +37,7 @@ from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr import attribution, attributor_files, calibration, picture_sets
 from jaxsr.attribution import Attributor
+from jaxsr.crops import BATCH, in_batches
 from jaxsr.picture_sets import Pictures, PictureSet
 
 _TRAIN, _VALIDATION, _TEST = SPLITS
@@ -167,7 +168,7 @@ def evaluate(
     """
     rows, scores = [], []
     for batch in sr_crop_parts.batches(pictures, attributor.crop_px):
-        sharp = attribution.in_batches(sr_attribution_features.acutance, batch.crops)
+        sharp = in_batches(sr_attribution_features.acutance, batch.crops)
         rows.append(pd.DataFrame({"picture": batch.places, "acutance": sharp.astype(np.float64)}))
         scores.append(attributor.log_scores(batch.crops))
         on_batch(len(batch.crops))
@@ -295,8 +296,8 @@ def _add_features(
     pictures = task.splits[_TEST]
     rows = sr_attribution_features.chosen_rows(pictures.index, config.features_per_class)
     parts = []
-    for start in range(0, len(rows), attribution.BATCH):
-        some = rows[start : start + attribution.BATCH].tolist()
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH].tolist()
         parts.append(attributor.features(pictures.crops(task.crop_px, some)))
     arrays = sr_attribution_files.read_features(run_dir)
     arrays["network"] = pictures.index["network"].iloc[rows].to_numpy(str)

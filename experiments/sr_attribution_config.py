@@ -8,6 +8,7 @@ from typing import Any
 from jaxfleet.errors import InputError
 from jaxsr import attribution, convnext_attribution, discriminant_attribution, picture_sets
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
+from jaxsr.crops import CROP_PX
 from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
@@ -49,7 +50,7 @@ class AttributionConfig:
         },
     )
     crop_px: int = field(
-        default=attribution.CROP_PX,
+        default=CROP_PX,
         metadata={
             "help": "Side of the squares that are told apart; every square of a test picture that "
             "fits beside the others is a test.",

@@ -21,7 +21,8 @@ import pandas as pd
 
 from jaxfleet import places, store
 from jaxfleet.errors import InputError
-from jaxsr import attribution, perturbations, picture_sets
+from jaxsr import perturbations, picture_sets
+from jaxsr.crops import BATCH, tiles
 from jaxsr.perturbations import Perturbation
 from jaxsr.picture_sets import PictureSet
 
@@ -84,7 +85,7 @@ class Batch(NamedTuple):
 
 
 def batches(pictures: Sequence[np.ndarray], crop_px: int) -> Iterator[Batch]:
-    """All crops of pictures, `attribution.BATCH` at a time.
+    """All crops of pictures, `crops.BATCH` at a time.
 
     Args:
         pictures: [H, W, 3] uint8 each.
@@ -94,9 +95,9 @@ def batches(pictures: Sequence[np.ndarray], crop_px: int) -> Iterator[Batch]:
         (place, min(picture.shape[:2]) < crop_px, crop)
         for place in range(len(pictures))
         for picture in [pictures[place]]
-        for crop in attribution.tiles(perturbations.filled(picture, crop_px), crop_px)
+        for crop in tiles(perturbations.filled(picture, crop_px), crop_px)
     )
-    while some := list(itertools.islice(found, attribution.BATCH)):
+    while some := list(itertools.islice(found, BATCH)):
         places_of, is_filled, crops = zip(*some, strict=True)
         yield Batch(np.array(places_of), np.array(is_filled), np.stack(crops))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, crop_regression, discriminant_attribution
+from jaxsr.crops import CROP_PX
 from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
 
@@ -29,7 +30,7 @@ class GalleryConfig:
         },
     )
     crop_px: int = field(
-        default=attribution.CROP_PX,
+        default=CROP_PX,
         metadata={"help": "Side of a tile: the smallest picture that can be told.", "lower": 16},
     )
     linear_period: int = field(

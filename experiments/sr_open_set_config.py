@@ -5,6 +5,7 @@ from dataclasses import field
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution
+from jaxsr.crops import CROP_PX
 
 COLUMNS = ("seed", "architecture", "training_set", "loss", "scale")
 EACH = "each"
@@ -22,7 +23,7 @@ class OpenSetConfig:
         },
     )
     crop_px: int = field(
-        default=attribution.CROP_PX,
+        default=CROP_PX,
         metadata={
             "help": "Side of the squares that are told apart; all that lie side by side in a "
             "picture count.",

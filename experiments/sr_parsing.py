@@ -41,6 +41,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import attribution, attributor_files
 from jaxsr.attribution import Attributor
+from jaxsr.crops import BATCH
 from jaxsr.picture_sets import Pictures, PictureSet
 
 MANIFEST = "parsing.json"  # of the run directory
@@ -149,8 +150,8 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
 def _of_middles(task: Task, attributor: Attributor) -> np.ndarray:
     """[N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
     parts = []
-    for start in range(0, len(task.test), attribution.BATCH):
-        rows = range(start, min(start + attribution.BATCH, len(task.test)))
+    for start in range(0, len(task.test), BATCH):
+        rows = range(start, min(start + BATCH, len(task.test)))
         crops = task.test.crops(attributor.crop_px, rows)
         parts.append(log_probabilities(task, attributor, crops))
     return np.concatenate(parts)

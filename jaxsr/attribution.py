@@ -1,8 +1,8 @@
 """Which network made a picture: every method behind one interface.
 
     attributor = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
-    log_scores = attributor.log_scores(attribution.tiles(picture, 224))  # [n, K]
-    of_picture = attribution.combine(log_scores)                         # [K]
+    log_scores = attributor.log_scores(crops.tiles(picture, 224))  # [n, K]
+    of_picture = attribution.combine(log_scores)                   # [K]
 
 A class is a network, or any other thing that pictures may have in common. A method is a module
 (`METHODS`) with a function that fits it and `from_arrays(arrays, facts)`, the inverse of
@@ -25,10 +25,7 @@ import numpy as np
 import scipy.special
 
 from jaxfleet.errors import InputError
-
-CROP_PX = 224  # of the paper
-BATCH = 64  # crops that are worked on at once, for the sake of memory
-GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
+from jaxsr.crops import BATCH, CROP_PX, in_batches, tiles
 
 _METHODS = {  # method -> its module, and the function there that fits it
     "prnu": ("jaxsr.residual_attribution", "fit_prnu"),
@@ -138,7 +135,7 @@ def describe_by(
     """What a function sees of all crops that lie side by side in each picture.
 
     Args:
-        function: as of `in_batches`, to [B, D].
+        function: as of `crops.in_batches`, to [B, D].
         pictures: of [H, W, 3] uint8.
         crop_px: c.
         progress: called with the part that is done.
@@ -225,45 +222,6 @@ def fit(
     return fitted
 
 
-def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """All crops that lie side by side in a picture; together they lie about its middle.
-
-    They begin at a multiple of 24 pixels, so that each sees the grids of up-sampling by 2, 3, 4 and
-    of JPEG where the whole picture has them.
-
-    Args:
-        picture: [H, W, 3] uint8.
-        crop_px: c, at least 1.
-
-    Returns:
-        [n, c, c, 3] uint8, n = (H // c) (W // c), row by row.
-
-    Raises:
-        InputError: if the picture is smaller than a crop, or no [H, W, 3].
-        TypeError: if it is not uint8.
-    """
-    check_picture(picture, crop_px)
-    rows, columns = (size // crop_px for size in picture.shape[:2])
-    top, left = (picture.shape[axis] % crop_px // 2 // GRID_PX * GRID_PX for axis in (0, 1))
-    block = picture[top : top + rows * crop_px, left : left + columns * crop_px]
-    grid = block.reshape(rows, crop_px, columns, crop_px, 3).swapaxes(1, 2)
-    return grid.reshape(-1, crop_px, crop_px, 3)
-
-
-def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """About the middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
-
-    It begins at a multiple of 24 pixels, as `tiles` do.
-
-    Raises:
-        InputError: if the picture is smaller than a crop, or no [H, W, 3].
-        TypeError: if it is not uint8.
-    """
-    check_picture(picture, crop_px)
-    top, left = ((size - crop_px) // 2 // GRID_PX * GRID_PX for size in picture.shape[:2])
-    return picture[top : top + crop_px, left : left + crop_px]
-
-
 def combine(log_scores: np.ndarray) -> np.ndarray:
     """Log-probabilities of several crops, or pictures, that one network made.
 
@@ -295,67 +253,6 @@ def majority(log_scores: np.ndarray) -> np.ndarray:
     votes = np.sum(choices[..., None] == np.arange(num_classes), axis=-2)
     most = votes == np.max(votes, axis=-1, keepdims=True)
     return np.argmax(np.where(most, combine(log_scores), -np.inf), axis=-1)
-
-
-def in_batches(function: Callable[[np.ndarray], Any], crops: np.ndarray) -> np.ndarray:
-    """The results of a compiled function for crops, however many there are.
-
-    It sees `BATCH` of them at a time, or, where there are fewer, the next power of four, so that it
-    is compiled for few shapes; what is lacking is filled with the first crop.
-
-    Args:
-        function: [B, c, c, 3] uint8 to [B, ...] float, each row of its crop alone.
-        crops: [N, c, c, 3] uint8, N at least 1.
-
-    Returns:
-        [N, ...] float32.
-
-    Raises:
-        ValueError: if there is no crop.
-    """
-    if len(crops) == 0:
-        raise ValueError("`crops` must be [N, c, c, 3] with N at least 1; there is none.")
-    size = min(BATCH, 4 ** (((len(crops) - 1).bit_length() + 1) // 2))
-    parts = []
-    for start in range(0, len(crops), size):
-        some = crops[start : start + size]
-        filled = np.concatenate([some, np.repeat(crops[:1], size - len(some), axis=0)])
-        parts.append(np.asarray(function(filled), np.float32)[: len(some)])
-    return np.concatenate(parts)
-
-
-def check_crops(crops: np.ndarray, crop_px: int) -> None:
-    """Lets [N, c, c, 3] uint8 pass, N at least 1.
-
-    Raises:
-        TypeError: if they are not uint8.
-        ValueError: if their shape is another.
-    """
-    if crops.dtype != np.uint8:
-        raise TypeError(f"`crops` must be uint8; got {crops.dtype}.")
-    if crops.ndim != 4 or len(crops) == 0 or crops.shape[1:] != (crop_px, crop_px, 3):
-        raise ValueError(
-            f"`crops` must be [N, {crop_px}, {crop_px}, 3], N at least 1; got {crops.shape}."
-        )
-
-
-def check_picture(picture: np.ndarray, crop_px: int) -> None:
-    """Lets [H, W, 3] uint8 pass, H and W at least c.
-
-    Raises:
-        InputError: if the shape is another.
-        TypeError: if it is not uint8.
-    """
-    if picture.dtype != np.uint8:
-        raise TypeError(f"A picture must be uint8; got {picture.dtype}.")
-    if picture.ndim != 3 or picture.shape[-1] != 3:
-        raise InputError(f"A picture must be [H, W, 3]; got shape {picture.shape}.")
-    height, width = picture.shape[:2]
-    if min(height, width) < crop_px:
-        raise InputError(
-            f"A picture is {width} x {height} pixels, smaller than a crop of {crop_px}; give a "
-            "larger picture, or take smaller crops."
-        )
 
 
 def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -27,9 +27,10 @@ from flax import nnx
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, classifier_training, residuals, torch_names
+from jaxsr import classifier_training, residuals, torch_names
 from jaxsr import weights as weight_files
 from jaxsr.classifier_training import Schedule
+from jaxsr.crops import BATCH, CROP_PX, GRID_PX, centre, check_crops, check_picture, in_batches
 from jaxsr.networks import convnext
 from jaxsr.networks.convnext import ConvNeXt
 
@@ -65,7 +66,7 @@ PAPER = Recipe("rgb", None, 1, 1, Schedule(3, 15, 16, 5e-4, classifier_training.
 # 64; 37 % where they began anywhere, and by colours 9 %, which is chance. Small crops make many
 # updates in little time.
 FROM_SCRATCH = Recipe(
-    *("residual", 64, 32, attribution.GRID_PX),
+    *("residual", 64, 32, GRID_PX),
     Schedule(0, 10, 128, 3e-3, classifier_training.COSINE),
 )
 
@@ -146,9 +147,9 @@ class ConvNeXtAttributor:
         return torch_names.to_arrays(self.model), facts
 
     def _in_batches(self, crops: np.ndarray, function: Callable[..., Array]) -> np.ndarray:
-        attribution.check_crops(crops, self.crop_px)
+        check_crops(crops, self.crop_px)
         graph, state = nnx.split(self.model)
-        at_once = max(1, attribution.BATCH * self.stem_stride**2 // convnext.STEM_PX**2)
+        at_once = max(1, BATCH * self.stem_stride**2 // convnext.STEM_PX**2)
 
         def of_batch(some: np.ndarray) -> np.ndarray:
             pieces = [some[i : i + at_once] for i in range(0, len(some), at_once)]
@@ -156,7 +157,7 @@ class ConvNeXtAttributor:
                 [function(graph, self.inputs, self.tile_px, state, one) for one in pieces]
             )
 
-        return attribution.in_batches(of_batch, crops)
+        return in_batches(of_batch, crops)
 
 
 def fit(
@@ -164,7 +165,7 @@ def fit(
     labels: np.ndarray,
     classes: Sequence[str],
     *,
-    crop_px: int = attribution.CROP_PX,
+    crop_px: int = CROP_PX,
     seed: int = 0,
     validation: tuple[Sequence[np.ndarray], np.ndarray] | None = None,
     progress: Callable[[float], object] | None = None,
@@ -251,8 +252,8 @@ def fit(
         assert validation is not None
         truth = np.asarray(validation[1])
         right = 0
-        for start in range(0, len(truth), attribution.BATCH):
-            rows = range(start, min(start + attribution.BATCH, len(truth)))
+        for start in range(0, len(truth), BATCH):
+            rows = range(start, min(start + BATCH, len(truth)))
             found = attributor(model).log_scores(_centres(validation[0], rows, crop_px))
             right += int(np.sum(np.argmax(found, axis=1) == truth[rows]))
         return right / len(truth)
@@ -322,7 +323,7 @@ def _tiles(crops: Array, tile_px: int) -> Array:
 
     [N, c, c, 3] to [N n, t, t, 3], those of a crop one after the other.
     """
-    pitch = -(-tile_px // attribution.GRID_PX) * attribution.GRID_PX
+    pitch = -(-tile_px // GRID_PX) * GRID_PX
     starts = range(0, crops.shape[1] - tile_px + 1, pitch)
     found = [crops[:, i : i + tile_px, j : j + tile_px] for i in starts for j in starts]
     return jnp.stack(found, axis=1).reshape(-1, tile_px, tile_px, crops.shape[-1])
@@ -339,7 +340,7 @@ class _Checked(Sequence[np.ndarray]):
 
     def __getitem__(self, row: Any) -> Any:
         picture = self._pictures[row]
-        attribution.check_picture(picture, self._crop_px)
+        check_picture(picture, self._crop_px)
         return picture
 
 
@@ -386,11 +387,11 @@ def _residual_deviation(pictures: Sequence[np.ndarray], crop_px: int) -> float:
         return jnp.mean(Inputs("residual")(crops) ** 2, axis=(1, 2, 3))
 
     found = [
-        attribution.in_batches(mean_square, _centres(pictures, some.tolist(), crop_px))
-        for some in np.array_split(rows, -(-len(rows) // attribution.BATCH))
+        in_batches(mean_square, _centres(pictures, some.tolist(), crop_px))
+        for some in np.array_split(rows, -(-len(rows) // BATCH))
     ]
     return float(max(np.sqrt(np.mean(np.concatenate(found))), 0.01 / 255.0))
 
 
 def _centres(pictures: Sequence[np.ndarray], rows: Sequence[int], crop_px: int) -> np.ndarray:
-    return np.stack([attribution.centre(pictures[row], crop_px) for row in rows])
+    return np.stack([centre(pictures[row], crop_px) for row in rows])

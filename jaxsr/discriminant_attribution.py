@@ -21,6 +21,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr import attribution, grid_statistics, lda, periodicity, spectral_features
 from jaxsr.attribution import Described, Labelled, Progress
+from jaxsr.crops import check_crops, in_batches
 from jaxsr.open_set import Gaussians
 
 LINEAR, SPECTRUM, DCT = "linear", "spectrum", "dct"
@@ -65,8 +66,8 @@ class DiscriminantAttributor:
 
     def describe(self, crops: np.ndarray) -> np.ndarray:
         """What the discriminant is of: [N, c, c, 3] uint8 to [N, D] float32."""
-        attribution.check_crops(crops, self.crop_px)
-        return attribution.in_batches(_describer(self.method, self.options), crops)
+        check_crops(crops, self.crop_px)
+        return in_batches(_describer(self.method, self.options), crops)
 
     def log_scores(self, crops: np.ndarray) -> np.ndarray:
         """Log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
@@ -103,7 +104,7 @@ class DiscriminantAttributor:
 
         Args:
             crops: [N, c, c, 3] uint8, of one picture; they lie a multiple of the period apart, as
-                those of `attribution.tiles`.
+                those of `crops.tiles`.
             gaussians: of the classes, among `features`; None for those of the discriminant.
 
         Returns:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
 from jaxsr.attribution import Attributor
+from jaxsr.crops import BATCH
+from jaxsr.crops import tiles as tiles_of
 
 MOST_TILES = 16  # of a picture that are looked at
 
@@ -49,7 +50,7 @@ def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[
     waiting: list[np.ndarray] = []
     for picture in pictures:
         waiting.append(tiles(picture, attributor.crop_px))
-        if sum(map(len, waiting)) >= attribution.BATCH:
+        if sum(map(len, waiting)) >= BATCH:
             found += _features(attributor, waiting)
             waiting = []
     return found + (_features(attributor, waiting) if waiting else [])
@@ -57,7 +58,7 @@ def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     """At most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
-    cut = attribution.tiles(picture, crop_px)
+    cut = tiles_of(picture, crop_px)
     if len(cut) <= MOST_TILES:
         return cut
     return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]

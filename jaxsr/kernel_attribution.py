@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import attribution, calibration, crop_regression, kernel_ridge
+from jaxsr import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution import Described, Labelled, Progress
 from jaxsr.crop_regression import CropRegression
+from jaxsr.crops import check_crops, in_batches
 
 KERNEL = "kernel"
 _TEMPERATURE = 0.2  # of expected shares, where there is no validation
@@ -48,8 +49,8 @@ class KernelAttributor:
 
     def features(self, crops: np.ndarray) -> np.ndarray:
         """What is expected for each class, about 0 to 1: [N, c, c, 3] uint8 to [N, K] float32."""
-        attribution.check_crops(crops, self.crop_px)
-        found = attribution.in_batches(crop_regression.features_of, crops)
+        check_crops(crops, self.crop_px)
+        found = in_batches(crop_regression.features_of, crops)
         return self.regression.predict(found)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

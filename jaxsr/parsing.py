@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import attribution, calibration, crop_regression, kernel_ridge
+from jaxsr import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution import Described
 from jaxsr.crop_regression import CropRegression
+from jaxsr.crops import in_batches
 
 FOLDS = 3  # of the networks, for how sure to be about those that are not known
 
@@ -40,7 +41,7 @@ class Parser:
         Args:
             crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
         """
-        return self.parse_described(attribution.in_batches(crop_regression.features_of, crops))
+        return self.parse_described(in_batches(crop_regression.features_of, crops))
 
     def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
         """The same of [T, D] features of `crop_regression.describe`."""

@@ -36,7 +36,7 @@ import pyarrow.parquet as pq
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution
+from jaxsr.crops import centre
 
 INDEX, IMAGES = "index", "images"
 KINDS = ("network", "bicubic", "original", "elsewhere")
@@ -112,7 +112,7 @@ class PictureSet:
         return photos.read(self.file(row))
 
     def crops(self, crop_px: int, rows: Sequence[int] | None = None) -> np.ndarray:
-        """The middles of pictures, as `attribution.centre` takes them.
+        """The middles of pictures, as `crops.centre` takes them.
 
         Args:
             crop_px: c, at least 1.
@@ -133,7 +133,7 @@ class PictureSet:
                     f"{self.index['file'].iloc[row]} is {width} x {height} pixels, smaller than a "
                     f"crop of {crop_px}; take smaller crops."
                 )
-            crops[place] = attribution.centre(self.picture(row), crop_px)
+            crops[place] = centre(self.picture(row), crop_px)
         return crops
 
 

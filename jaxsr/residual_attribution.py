@@ -21,6 +21,7 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, calibration, correlation, prnu, residuals
+from jaxsr.crops import BATCH, centre, check_crops, in_batches
 
 PRNU, NCC = "prnu", "ncc"
 ESTIMATES = ("mean", "maximum_likelihood")
@@ -76,14 +77,14 @@ class ResidualAttributor:
         return {"fingerprints": self.fingerprints}, facts
 
     def _of_crops(self, crops: np.ndarray, compare: Callable[[Array, Array], Array]) -> np.ndarray:
-        attribution.check_crops(crops, self.crop_px)
+        check_crops(crops, self.crop_px)
         fingerprints = jnp.asarray(self.fingerprints)
 
         def of_batch(some: np.ndarray) -> Array:
             found = _residuals(some, self.residual)
             return compare(prnu.clean(found) if self.cleaned else found, fingerprints)
 
-        return attribution.in_batches(of_batch, crops)
+        return in_batches(of_batch, crops)
 
 
 def fit_prnu(
@@ -180,10 +181,8 @@ def fit_ncc(
         return attributor
     held_out, truth = validation
     found = [
-        attributor.features(
-            _centres(held_out, range(i, min(i + attribution.BATCH, len(held_out))), crop_px)
-        )
-        for i in range(0, len(held_out), attribution.BATCH)
+        attributor.features(_centres(held_out, range(i, min(i + BATCH, len(held_out))), crop_px))
+        for i in range(0, len(held_out), BATCH)
     ]
     temperature = calibration.fit_temperature(np.concatenate(found), truth)
     return dataclasses.replace(attributor, temperature=temperature)
@@ -224,9 +223,9 @@ def _totals(
     for k in range(num_classes):
         rows = np.flatnonzero(labels == k)
         parts = []
-        for start in range(0, len(rows), attribution.BATCH):
-            crops = _centres(pictures, rows[start : start + attribution.BATCH], crop_px)
-            found = attribution.in_batches(lambda some: _residuals(some, residual), crops)
+        for start in range(0, len(rows), BATCH):
+            crops = _centres(pictures, rows[start : start + BATCH], crop_px)
+            found = in_batches(lambda some: _residuals(some, residual), crops)
             parts.append(prnu.sums(_images(crops), jnp.asarray(found)))
             done += len(crops)
             if progress is not None:
@@ -237,7 +236,7 @@ def _totals(
 
 def _centres(pictures: Sequence[np.ndarray], rows: Iterable[int], crop_px: int) -> np.ndarray:
     """[n, c, c, 3] uint8."""
-    return np.stack([attribution.centre(pictures[int(row)], crop_px) for row in rows])
+    return np.stack([centre(pictures[int(row)], crop_px) for row in rows])
 
 
 def _images(crops: np.ndarray) -> Array:

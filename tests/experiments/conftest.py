@@ -16,6 +16,7 @@ from experiments import page, sr_zoo
 from experiments.sr_evaluation import network_path
 from jaxfleet.store import Store
 from jaxsr import attribution, picture_sets
+from jaxsr.crops import centre
 
 NOISES = {"edsr": 2.0, "rcan": 8.0, "rdn": 24.0}  # of an architecture; seed and set have colours
 ORIGINS = (("A", 1), ("A", 3), ("B", 1))
@@ -54,7 +55,7 @@ def quick_attribution(monkeypatch):
 
     def fit(method, pictures, labels, classes, *, crop_px, seed, validation, progress=None):
         del seed, validation, progress
-        crops = np.stack([attribution.centre(picture, crop_px) for picture in pictures])
+        crops = np.stack([centre(picture, crop_px) for picture in pictures])
         blank = Statistics(tuple(classes), crop_px, np.zeros((len(classes), 4)), method)
         features = blank.features(crops)
         means = [features[labels == k].mean(axis=0) for k in range(len(classes))]

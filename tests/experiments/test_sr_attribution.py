@@ -14,6 +14,7 @@ from experiments import sr_attribution, sr_attribution_files, sr_attribution_rep
 from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
+from jaxsr.crops import tiles
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
@@ -299,7 +300,7 @@ def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, mon
     sizes = []
     rows, scores = sr_attribution.evaluate(attributor, found, on_batch=sizes.append)
     assert sizes == [7] * 6 + [6]
-    one_by_one = [attributor.log_scores(attribution.tiles(one, CROP_PX)) for one in found]
+    one_by_one = [attributor.log_scores(tiles(one, CROP_PX)) for one in found]
     np.testing.assert_allclose(scores, np.concatenate(one_by_one), rtol=1e-6)
     assert rows["tile"].tolist() == list(range(6)) * len(labels)
 

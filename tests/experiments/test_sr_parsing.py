@@ -14,6 +14,7 @@ from experiments.sr_parsing_config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, picture_sets
+from jaxsr.crops import tiles
 
 SIDE, CROP = 36, 32
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
@@ -353,9 +354,7 @@ def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
     frame = predictions_of(tmp_path)
     assert len(frame) == 16
     for row in frame.itertuples():
-        crops = attribution.tiles(
-            photos.read(pictures / picture_sets.file_of(row.network, row.image_id)), 16
-        )
+        crops = tiles(photos.read(pictures / picture_sets.file_of(row.network, row.image_id)), 16)
         assert len(crops) == 4
         expected = np.exp(attribution.combine(attributor.log_scores(crops)))
         np.testing.assert_allclose(row.probabilities, expected, rtol=1e-5)

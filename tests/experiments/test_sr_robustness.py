@@ -12,6 +12,7 @@ from experiments import sr_crop_parts, sr_robustness, sr_robustness_report
 from experiments.sr_robustness_config import RobustnessConfig
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, perturbations, picture_sets
+from jaxsr.crops import tiles
 
 CROP = 32
 CHANGES = ("blur:1", "blur:2", "noise:1", "resize:0.5", "resize:2", "resize:0.9+jpeg:75")
@@ -78,7 +79,7 @@ def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_pa
         for row, (network, image_id) in tests.index[["network", "image_id"]].iterrows():
             rng = perturbations.generator(0, name, network, image_id)
             changed = perturbations.parse(name)(tests.picture(row), rng)
-            for tile in attribution.tiles(changed, CROP):
+            for tile in tiles(changed, CROP):
                 log_scores = one.attributor.log_scores(tile[None])[0].astype(float)
                 shares = np.exp((log_scores - log_scores.max()) / 2.0)  # temperature 2
                 best = one.attributor.classes[shares.argmax()]

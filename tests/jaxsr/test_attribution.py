@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files
@@ -83,34 +81,6 @@ def test_every_method_refuses_crops_of_another_kind(fitted):
         fitted.log_scores(np.zeros((1, 32, 32, 3), np.float32))
 
 
-@pytest.mark.parametrize(("height", "width", "count"), [(6, 6, 4), (7, 11, 6), (3, 3, 1)])
-def test_tiles_lie_side_by_side(height, width, count):
-    picture = np.arange(height * width * 3, dtype=np.uint8).reshape(height, width, 3)
-    tiles = attribution.tiles(picture, 3)
-    assert tiles.shape == (count, 3, 3, 3)
-    rows, columns = height // 3, width // 3
-    block = np.block([[[tiles[i * columns + j]] for j in range(columns)] for i in range(rows)])
-    np.testing.assert_array_equal(block, picture[: 3 * rows, : 3 * columns])
-
-
-def test_tiles_begin_where_grids_of_up_sampling_do():
-    rows, columns = np.mgrid[:122, :111]
-    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
-    (tile,) = attribution.tiles(picture, 64)  # the middle is at 29 and 23
-    assert tile[0, 0].tolist() == [24, 0, 24]
-
-
-@given(st.integers(1, 99), st.integers(0, 99), st.integers(0, 99))
-def test_the_middle_of_a_picture_begins_on_the_grid(crop_px, more_rows, more_columns):
-    rows, columns = np.mgrid[: crop_px + more_rows, : crop_px + more_columns]
-    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
-    crop = attribution.centre(picture, crop_px)
-    assert crop.shape == (crop_px, crop_px, 3)
-    for start, more in zip(crop[0, 0, :2].tolist(), (more_rows, more_columns), strict=True):
-        assert start % 24 == 0
-        assert 0 <= more // 2 - start < 24
-
-
 def test_crops_combine_as_independent_evidence():
     probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]])
     product = probabilities[0] * probabilities[1]
@@ -122,19 +92,6 @@ def test_the_majority_decides_and_scores_break_ties():
     sure, unsure, third = [0.98, 0.01, 0.01], [0.4, 0.5, 0.1], [0.2, 0.35, 0.45]
     sources = np.log([[sure, unsure, unsure], [sure, unsure, third]])
     np.testing.assert_array_equal(attribution.majority(sources), [1, 0])
-
-
-@pytest.mark.parametrize("count", [1, 3, 16, 17, 64, 65, 130])
-def test_batches_cover_all_crops_in_few_shapes(count):
-    crops = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 3), np.uint8)
-    shapes = set()
-
-    def mean(some):
-        shapes.add(some.shape)
-        return some.mean(axis=(1, 2, 3))
-
-    np.testing.assert_allclose(attribution.in_batches(mean, crops), np.arange(count))
-    assert shapes == {({1: 1, 3: 4, 16: 16}.get(count, 64), 2, 2, 3)}
 
 
 def test_learning_tells_how_far_it_is():

@@ -19,6 +19,7 @@ from jaxsr import (
 )
 from jaxsr.classifier_training import Schedule
 from jaxsr.convnext_attribution import ConvNeXtAttributor
+from jaxsr.crops import GRID_PX, centre
 from jaxsr.networks import convnext
 
 CLASSES = ("rows", "columns", "checks")
@@ -72,7 +73,7 @@ def test_textures_are_told_apart(inputs, tmp_path):
         progress=parts.append,
         on_epoch=lambda *facts: told.append(facts),
     )
-    crops = np.stack([attribution.centre(picture, CROP_PX) for picture in held_out])
+    crops = np.stack([centre(picture, CROP_PX) for picture in held_out])
     scores, features = attributor.log_scores(crops), attributor.features(crops)
     assert (scores.shape, scores.dtype) == ((9, 3), np.float32)
     assert (features.shape, features.dtype) == ((9, 8), np.float32)
@@ -199,7 +200,7 @@ def test_what_is_not_told_is_as_in_the_paper_where_there_are_weights(monkeypatch
     drawn = trained_with(head_epochs=2)
     assert drawn.kind == "residual"
     assert drawn.schedule == convnext_attribution.FROM_SCRATCH.schedule
-    assert (drawn.material.crop_px, drawn.material.grid_px) == (64, attribution.GRID_PX)
+    assert (drawn.material.crop_px, drawn.material.grid_px) == (64, GRID_PX)
     told = trained_with(
         **{"inputs": "rgb", "train_crop_px": 40, "crops_per_picture": 3, "epochs": 7}
     )
@@ -249,7 +250,7 @@ def test_attributors_from_before_there_were_tiles_look_at_whole_crops():
 def test_residuals_are_scaled_to_variance_one():
     pictures, _ = pictures_of(6, 0)
     deviation = convnext_attribution._residual_deviation(pictures, CROP_PX)
-    crops = np.stack([attribution.centre(picture, CROP_PX) for picture in pictures])
+    crops = np.stack([centre(picture, CROP_PX) for picture in pictures])
     given = convnext_attribution.Inputs("residual", deviation)(crops)
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(given))), 1, rtol=1e-4)
     flat = np.full((2, 40, 40, 3), 7, np.uint8)

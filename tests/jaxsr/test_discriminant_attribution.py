@@ -3,6 +3,7 @@ import pytest
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, discriminant_attribution, lda
+from jaxsr.crops import tiles as tiles_of
 
 CLASSES = ("white", "soft")
 SIDE = 18
@@ -22,7 +23,7 @@ def pictures(count, seed=0, side=SIDE, kinds=2):
 
 def test_all_tiles_of_a_picture_are_learnt_from():
     large, labels = pictures(4, side=2 * SIDE + 1)
-    tiles = np.concatenate([attribution.tiles(picture, SIDE) for picture in large])
+    tiles = np.concatenate([tiles_of(picture, SIDE) for picture in large])
     queries, _ = pictures(4, seed=1)
     of_large = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
     of_tiles = discriminant_attribution.fit_dct(
@@ -66,7 +67,7 @@ def test_pictures_that_were_described_are_not_looked_at():
     )
     for ours, theirs in zip(fitted.discriminant, expected.discriminant, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
-    tiles = np.concatenate([attribution.tiles(picture, SIDE) for picture in large])
+    tiles = np.concatenate([tiles_of(picture, SIDE) for picture in large])
     np.testing.assert_array_equal(
         fitted.log_scores_of(fitted.describe(tiles)), fitted.log_scores(tiles)
     )

@@ -7,6 +7,7 @@ import skimage.data
 import jaxsr
 from jaxfleet.errors import InputError
 from jaxsr import attribution, degrade, network_files
+from jaxsr.crops import tiles as tiles_of
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_the_attributor_of_the_gallery_looks_for_the_grid_too(gallery):
     name, attributor = "edsr-A-x4-l1-s1", gallery.attributor
     low = degrade.bicubic_reduce(skimage.data.astronaut(), 4)
     made = jaxsr.upscale(jaxsr.load(name), low)[5:, 3:]
-    tiles = attribution.tiles(made, attributor.crop_px)
+    tiles = tiles_of(made, attributor.crop_px)
     assert attributor.find_grid(tiles)[0] == (3, 1)
     log_scores = attribution.combine(attributor.log_scores_anywhere(tiles))
     assert attributor.classes[log_scores.argmax()] == name
