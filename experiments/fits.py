@@ -27,8 +27,9 @@ from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
 from jaxinr.fit import describe
+from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.siren import Params
-from jaxinr.trial import CHANNELS, Trial
+from jaxinr.trial import CHANNELS, SIREN, Trial
 
 MERGED_PARTS = 16  # of a process, from which on they are made one
 
@@ -44,19 +45,24 @@ class Job:
 
 def schema() -> pa.Schema:
     """Columns of the table."""
-    texts = ("image_id", "split", "status")
-    wholes = ("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed")
+    texts = ("image_id", "split", "network", "status")
+    kinds_have = hyperparameters()
+    wholes = (
+        *("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed"),
+        *(name for name, found in kinds_have.items() if found[0].integer),
+    )
     counts = ("trial_id", "pixels_per_update", "parameters", "weight_bits", "best_iteration")
     names = (
-        "trial_id image_id split image_height image_width layer_size num_layers w0_initial w0 "
-        "learning_rate num_iters seed pixels_per_update status parameters hp_bpp fp_bpp "
-        "weight_bits quantised_bpp entropy_bpp psnr_db best_psnr_db psnr_8bit_db ssim "
-        "best_iteration iteration_history psnr_history seconds weights"
+        "trial_id image_id split image_height image_width network layer_size num_layers "
+        f"{' '.join(kinds_have)} learning_rate num_iters seed pixels_per_update status parameters "
+        "hp_bpp fp_bpp weight_bits quantised_bpp entropy_bpp psnr_db best_psnr_db psnr_8bit_db "
+        "ssim best_iteration iteration_history psnr_history seconds layer_shapes weights"
     ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
         **dict.fromkeys((*wholes, *counts), pa.int64()),
         "iteration_history": pa.list_(pa.int32()),
+        table.SHAPES: pa.list_(pa.int32()),
         "psnr_history": pa.list_(pa.float32()),
         "weights": pa.list_(pa.float32()),
     }
@@ -74,6 +80,7 @@ def make_row(
     """
     height, width = photo.pixels.shape[:2]
     fit = describe(finished, job.trial, photo.pixels)
+    trained = fit.params[KINDS[job.trial.network].fixed_layers :]
     values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
     return {
         "trial_id": job.trial_id,
@@ -81,14 +88,15 @@ def make_row(
         "split": split_of(photo.image_id),
         "image_height": height,
         "image_width": width,
-        **dataclasses.asdict(job.trial),
+        **job.trial.as_row(),
         "parameters": job.trial.parameters,
         "hp_bpp": job.trial.bits_per_pixel(height, width, bits=16),
         "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
         "weight_bits": weight_bits,
         "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
-        "entropy_bpp": _entropy_bits(fit.params, weight_bits) / (height * width),
+        "entropy_bpp": _entropy_bits(trained, weight_bits) / (height * width),
         **values,
+        table.SHAPES: np.ravel(job.trial.layer_shapes),
         "weights": table.flatten(fit.params) if keep_weights else [],
     }
 
@@ -257,9 +265,10 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
     """What defines the results: flags and pixels."""
     neutral = ["photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor"]
     # What a run of before there was a choice did, so that it goes on.
-    choices = {
+    choices: dict[str, Any] = {
         **{"kernel": "auto", "products": "float32", "log_spacing": "linear"},
         **{"keep_weights": True, "max_gflop": 0.0, "sizes_per_draw": 1},
+        **{"network": (SIREN,), **dict.fromkeys(hyperparameters(), ())},
         **dict.fromkeys(("repeat_learning_rate", "repeat_num_iters", "repeat_image_size"), ()),
     }
     neutral += [name for name, first in choices.items() if getattr(config, name) == first]

@@ -153,13 +153,13 @@ def make_shares(config: SimulationConfig, count: int) -> list[Share]:
     true *= 60 * config.minutes_per_trial * len(jobs) / true.sum()
     shares = []
     for index in range(count):
-        members: dict[tuple[int, int, int], list[int]] = {}
+        members: dict[buckets.Family, list[int]] = {}
         for position in np.flatnonzero(Shard(index, count).cut(planned)).tolist():
             members.setdefault(line[position][0], []).append(position)
         parts = []
-        for (_, width, _), positions in members.items():
+        for family, positions in members.items():
             ids = np.array([jobs[line[p][1]].trial_id for p in positions])
-            slots = trainer.layout(len(ids), 1, tile(width, config.platform)[0])[1]
+            slots = trainer.layout(len(ids), 1, tile(family.width, config.platform)[0])[1]
             parts.append((ids, true[positions], slots))
         parts.sort(key=lambda part: -part[1].sum())
         shares.append(Share(Shard(index, count), parts))

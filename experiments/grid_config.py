@@ -9,16 +9,32 @@ from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxinr import quantise, siren
 from jaxinr.kernels import choice
+from jaxinr.networks.registry import KINDS, hyperparameters, owners
 
-# Axes of the grid: whether whole numbers, the least and the greatest value.
+# Hyperparameters that only some kinds of networks have: whether whole numbers, the least and the
+# greatest value.
+_OF_KINDS = {
+    name: (found[0].integer, min(one.lower for one in found), max(one.upper for one in found))
+    for name, found in hyperparameters().items()
+}
+# Axes of the grid likewise; those at the end are axes where they are given.
 AXES: dict[str, tuple[bool, float, float]] = {
     "layer_size": (True, 1, 8192),
     "num_layers": (True, 1, 256),
-    "w0_initial": (False, 1e-3, 1e4),
-    "w0": (False, 1e-3, 1e4),
+    "w0_initial": _OF_KINDS["w0_initial"],
+    "w0": _OF_KINDS["w0"],
     "learning_rate": (False, 1e-8, 1e2),
     "num_iters": (True, 1, 10**9),
     "seed": (True, 0, 2**31 - 1),
+    **_OF_KINDS,
+}
+_DEFAULTS = {
+    name: ", ".join(
+        f"{kind.hyperparameters[name].default:g} ({kind.name})"
+        for kind in KINDS.values()
+        if name in kind.hyperparameters
+    )
+    for name in _OF_KINDS
 }
 _AXIS_HELP = "Repeat for a grid; with --sampling=random also uniform:LOW:HIGH, log:LOW:HIGH."
 _SIZES = (True, 0, 1 << 16)  # of pictures, as in AXES
@@ -55,17 +71,23 @@ class GridConfig:
     )
     layer_size: tuple[str, ...] = field(
         default=("28",),
-        metadata={"group": "Networks and training", "help": f"Units of a layer. {_AXIS_HELP}"},
+        metadata={
+            "group": "Networks and training",
+            "help": f"Units of a layer; complex ones in a WIRE. {_AXIS_HELP}",
+        },
     )
     num_layers: tuple[str, ...] = field(
         default=("10",),
-        metadata={"help": f"Sine layers; the linear output layer comes on top. {_AXIS_HELP}"},
+        metadata={"help": f"Hidden layers; the linear output layer comes on top. {_AXIS_HELP}"},
     )
     w0_initial: tuple[str, ...] = field(
-        default=("30",), metadata={"help": f"Frequency factor of the first layer. {_AXIS_HELP}"}
+        default=("30",),
+        metadata={
+            "help": f"Frequency factor of the first layer of a SIREN or a FINER. {_AXIS_HELP}"
+        },
     )
     w0: tuple[str, ...] = field(
-        default=("30",), metadata={"help": f"Frequency factor of the others. {_AXIS_HELP}"}
+        default=("30",), metadata={"help": f"Frequency factor of their others. {_AXIS_HELP}"}
     )
     learning_rate: tuple[str, ...] = field(
         default=("2e-4",), metadata={"help": f"Of Adam, constant. {_AXIS_HELP}"}
@@ -75,6 +97,51 @@ class GridConfig:
     )
     seed: tuple[str, ...] = field(
         default=("0",), metadata={"help": f"Of the initial weights. {_AXIS_HELP}"}
+    )
+    network: tuple[str, ...] = field(
+        default=("siren",),
+        metadata={
+            "group": "Kinds of networks",
+            "help": "siren: sines; finer: sines whose frequency grows with their argument; gauss: "
+            "bells; wire: complex Gabor wavelets; relu_fourier: ReLU on random Fourier features. "
+            "Repeat for a grid or a sample of several. Of the axes a kind takes those that it has.",
+            "choices": tuple(KINDS),
+        },
+    )
+    first_bias_scale: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "First biases of a FINER lie within plus or minus this; "
+            f"{_DEFAULTS['first_bias_scale']} unless given. {_AXIS_HELP}"
+        },
+    )
+    sigma: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "Of gauss, width of the bell; of relu_fourier, standard deviation of the "
+            "frequencies in cycles per unit of the coordinates, which span 2; "
+            f"{_DEFAULTS['sigma']} unless given. {_AXIS_HELP}"
+        },
+    )
+    omega0: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": f"Frequency factor of a WIRE; {_DEFAULTS['omega0']} unless given. {_AXIS_HELP}"
+        },
+    )
+    s0: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": f"Scale of a WIRE's envelope; {_DEFAULTS['s0']} unless given. {_AXIS_HELP}"
+        },
+    )
+    num_frequencies: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "Random frequencies of relu_fourier, each with a sine and a cosine; "
+            f"{_DEFAULTS['num_frequencies']} unless given. Networks of each number have a program "
+            f"of their own. {_AXIS_HELP}"
+        },
     )
     target_psnr_db: float = field(
         default=0.0,
@@ -279,6 +346,15 @@ class GridConfig:
         if self.sizes_per_draw > 1 and self.sampling != "random":
             raise InputError("--sizes_per_draw needs --sampling=random.")
         self.axes(), self.repeat_axes()
+        if not self.network:
+            raise InputError("--network has no value; give at least one.")
+        for name in _OF_KINDS:
+            given = name in _LATER and getattr(self, name)
+            if given and not any(name in KINDS[kind].hyperparameters for kind in self.network):
+                raise InputError(
+                    f"--{name} is of {' and '.join(owners(name))} networks, and --network names "
+                    "none."
+                )
         if (self.sampling == "random") != (self.num_trials > 0):
             raise InputError("--sampling=random and --num_trials=N belong together.")
         if self.num_repeats and self.sampling != "random":
@@ -295,8 +371,16 @@ class GridConfig:
         ]
 
     def axes(self) -> list[plan.Axis]:
-        """The axes of the grid or sample, the size of the picture aside."""
-        return [_axis(name, getattr(self, name), bounds) for name, bounds in AXES.items()]
+        """The axes of all kinds of networks together, the size of the picture aside."""
+        return [
+            _axis(name, getattr(self, name), bounds)
+            for name, bounds in AXES.items()
+            if name not in _LATER or getattr(self, name)
+        ]
+
+    def kinds(self) -> list[str]:
+        """The kinds of networks, each once."""
+        return list(dict.fromkeys(self.network))
 
     def sizes(self) -> plan.Axis:
         """The sizes of pictures."""
@@ -324,3 +408,12 @@ class GridConfig:
 def _axis(name: str, texts: Sequence[str], bounds: tuple[bool, float, float]) -> plan.Axis:
     integer, lower, upper = bounds
     return plan.parse_axis(name, texts, integer=integer, lower=lower, upper=upper)
+
+
+def is_of(name: str, network: str) -> bool:
+    """Whether networks of a kind have the hyperparameter of an axis."""
+    return name not in _OF_KINDS or name in KINDS[network].hyperparameters
+
+
+# Axes that a run of before there were other kinds does not have: none until they are given.
+_LATER = {f.name for f in dataclasses.fields(GridConfig) if f.name in _OF_KINDS and not f.default}

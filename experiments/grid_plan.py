@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from experiments.fits import Job
-from experiments.grid_config import GridConfig
+from experiments.grid_config import GridConfig, is_of
 from jaxfleet import albums, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
+from jaxinr.networks.registry import KINDS
 from jaxinr.trial import Trial, count_parameters, flops_per_pixel
 
 HALF_BITS = 16  # of a weight, for --max_bits_per_pixel
@@ -87,14 +88,20 @@ def _networks(
 
 
 def _grid(config: GridConfig, shapes: np.ndarray, sizes: plan.Axis) -> list[Network]:
-    points = plan.grid(config.axes())
-    columns = {name: np.array([point[name] for point in points]) for name in points[0]}
+    grids = []
+    for kind in config.kinds():
+        axes = [axis for axis in config.axes() if is_of(axis.name, kind)]
+        points = [{"network": kind, **values} for values in plan.grid(axes)]
+        columns = {name: np.array([point[name] for point in points]) for name in points[0]}
+        grids.append((kind, points, columns))
     found: list[Network] = []
     for photo in range(len(shapes)):
         for point in plan.grid([sizes]):
             size = int(point["image_size"])
-            kept = np.broadcast_to(_allowed(config, shapes[photo], size, columns), len(points))
-            found += [(photo, size, values) for values in itertools.compress(points, kept)]
+            for kind, points, columns in grids:
+                allowed = _allowed(config, kind, shapes[photo], size, columns)
+                kept = itertools.compress(points, np.broadcast_to(allowed, len(points)))
+                found += [(photo, size, values) for values in kept]
     return found
 
 
@@ -109,28 +116,37 @@ def _draw(
     """Draw `count` networks; those of one draw differ in the size of their picture alone."""
     together = config.sizes_per_draw
     sides = [dataclasses.replace(sizes, name=f"image_size {i}") for i in range(together)]
+    kinds = config.kinds()
+    # Last, and only where there are several, so that a sample of SIRENs stays what it was.
+    several = [plan.Axis("kind", values=tuple(range(len(kinds))))] if len(kinds) > 1 else []
 
     def keep(columns: Mapping[str, np.ndarray]) -> np.ndarray:
         drawn = np.sort([columns[side.name] for side in sides], axis=0)  # [S, B]
         shape = shapes[columns["photo"]]
-        allowed = [_allowed(config, shape, size, columns) for size in drawn]
+        place = columns.get("kind", np.zeros(len(shape), int))
+        allowed = [
+            np.choose(place, [_allowed(config, kind, shape, size, columns) for kind in kinds])
+            for size in drawn
+        ]
         return np.all([*(np.diff(drawn, axis=0) > 0), *allowed], axis=0)
 
     found: list[Network] = []
-    for values in plan.sample([*axes, *sides], -(-count // together), seed, keep):
+    for values in plan.sample([*axes, *sides, *several], -(-count // together), seed, keep):
         chosen = [int(values.pop(side.name)) for side in sides]
-        photo = int(values.pop("photo"))
-        found += [(photo, size, values) for size in chosen]
+        photo, kind = int(values.pop("photo")), kinds[int(values.pop("kind", 0))]
+        own = {name: value for name, value in values.items() if is_of(name, kind)}
+        found += [(photo, size, {"network": kind, **own}) for size in chosen]
     return found[:count]
 
 
 def _allowed(
-    config: GridConfig, shape: np.ndarray, size: Any, columns: Mapping[str, np.ndarray]
+    config: GridConfig, kind: str, shape: np.ndarray, size: Any, columns: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Return which networks, [B] bool, the photograph is large enough for and the limits allow.
 
     Args:
         config: for the limits.
+        kind: of the networks.
         shape: [2] or [B, 2] height and width of the photographs.
         size: side of the picture or [B] sides; 0 for the whole photograph.
         columns: name -> [B] values of the hyperparameters.
@@ -138,11 +154,13 @@ def _allowed(
     side = np.asarray(size)
     pixels = np.where(side > 0, side**2, shape[..., 0] * shape[..., 1])
     kept = np.asarray(shape.min(axis=-1) >= side)
-    width, depth = columns["layer_size"], columns["num_layers"]
+    known = KINDS[kind].hyperparameters
+    static = [columns.get(name, int(known[name].default)) for name in KINDS[kind].static]
+    architecture = (columns["layer_size"], columns["num_layers"], kind, static)
     if config.max_bits_per_pixel:
-        bits_per_pixel = count_parameters(width, depth) * HALF_BITS / pixels
+        bits_per_pixel = count_parameters(*architecture) * HALF_BITS / pixels
         kept = kept & (bits_per_pixel <= config.max_bits_per_pixel)
     if config.max_gflop:
-        flops = flops_per_pixel(width, depth) * pixels * columns["num_iters"].astype(float)
+        flops = flops_per_pixel(*architecture) * pixels * columns["num_iters"].astype(float)
         kept = kept & (flops <= 1e9 * config.max_gflop)
     return kept

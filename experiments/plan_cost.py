@@ -12,7 +12,7 @@ from jaxfleet import trainer
 from jaxfleet.executors import Work
 from jaxfleet.progress import clock
 from jaxinr.buckets import COMPILE_SECONDS, AnyBucket, CpuBucket, seconds_per_pixel
-from jaxinr.trial import Trial
+from jaxinr.program import SirenProgram
 
 CALIBRATED_BUCKETS, CALIBRATION_SECONDS = 3, 5.0  # at most; none is begun later
 STEP_SECONDS = 0.2  # of a calibration
@@ -26,14 +26,13 @@ def device_bytes(bucket: AnyBucket, shards: int) -> float:
     if isinstance(bucket, CpuBucket):
         return shards * bucket.bytes_each
     program = bucket.program
-    parameters = Trial(layer_size=program.width, num_layers=program.num_layers).parameters
+    parameters = sum(out * (fan_in + 1) for out, fan_in in program.layer_shapes)
     pixels = program.blocks * program.block
     states = shards * bucket.slots_per_shard * parameters * 4 * PARTS_PER_STATE
     results = shards * bucket.slots_per_shard * pixels * 3
     in_work = shards * program.group * (pixels * 12 + 2 * parameters * 4)
-    activations = (
-        3 * program.num_layers * program.width * program.block * program.group * shards * 4
-    )
+    units = sum(out for out, _ in program.layer_shapes[:-1])
+    activations = 3 * units * program.block * program.group * shards * 4
     return float(states + results + in_work + activations)
 
 
@@ -49,7 +48,7 @@ def calibrate(
             measured, expected = measured + spent, expected + modelled
             continue
         program, jobs = bucket.program, bucket.jobs[: bucket.program.group * shards]
-        rough = seconds_per_pixel(program.width, program.num_layers)
+        rough = _seconds_per_pixel(program)
         iterations = STEP_SECONDS / (rough * len(jobs) * program.blocks * program.block)
         program = dataclasses.replace(
             program, log_every=int(np.clip(iterations, 1, program.log_every))
@@ -83,18 +82,23 @@ def rough_seconds(bucket: AnyBucket) -> float:
     """Return the time of a bucket by the rough model."""
     if isinstance(bucket, CpuBucket):
         return bucket.seconds
-    program = bucket.program
-    return bucket.pixel_steps * seconds_per_pixel(program.width, program.num_layers)
+    return bucket.pixel_steps * _seconds_per_pixel(bucket.program)
+
+
+def _seconds_per_pixel(program: SirenProgram) -> float:
+    return seconds_per_pixel(program.width, program.num_layers, program.network, program.static)
 
 
 def _shape(bucket: AnyBucket, shards: int) -> str:
     """The first columns of the table."""
     if isinstance(bucket, CpuBucket):
-        return f"{'any':>6}  {'own':>12}  {'own':>7}  {len(bucket.jobs):8}  {shards:9}"
+        return (
+            f"{'siren':12}  {'any':>6}  {'own':>12}  {'own':>7}  {len(bucket.jobs):8}  {shards:9}"
+        )
     program = bucket.program
     return (
-        f"{program.num_layers:6}  {program.width:12}  {program.blocks * program.block:7}  "
-        f"{len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}"
+        f"{program.network:12}  {program.num_layers:6}  {program.width:12}  "
+        f"{program.blocks * program.block:7}  {len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}"
     )
 
 
@@ -118,7 +122,10 @@ def describe(
     """
     shards = sum(mesh.size for mesh in trainer.lanes())
     factor = calibrate(buckets, work_of, shards)
-    lines = ["layers  padded width  pixels   networks  at a time      PFLOP     MiB       time"]
+    lines = [
+        "kind          layers  padded width  pixels   networks  at a time      PFLOP     MiB  "
+        "     time"
+    ]
     times = []
     for bucket in buckets:
         seconds = factor * rough_seconds(bucket)

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,22 @@ import jaxfleet
 from experiments import coin_collection
 from jaxfleet import places
 from jaxfleet.errors import InputError
+from jaxfleet.table import SHAPES, Table
 from jaxinr import export
-from jaxinr.trial import CHANNELS
+from jaxinr.networks.registry import KINDS, hyperparameters
+from jaxinr.trial import CHANNELS, SIREN, Trial
 
 INDEX = "index.csv"
 # What a file carries beside the weights; the index has these and more.
-CARRIED = (
-    "trial_id image_id image_height image_width num_layers layer_size w0_initial w0 coordinates "
-    "best_psnr_db"
-).split()
-_COLUMNS = (
-    "trial_id image_id image_height image_width num_layers layer_size w0_initial w0 learning_rate "
-    "num_iters seed status parameters hp_bpp best_psnr_db psnr_8bit_db ssim"
-).split()
+_SIZES = "trial_id image_id image_height image_width network num_layers layer_size".split()
+CARRIED = [*_SIZES, *hyperparameters(), "coordinates", "best_psnr_db"]
+_COLUMNS = [
+    *_SIZES,
+    *hyperparameters(),
+    *"learning_rate num_iters seed status parameters hp_bpp best_psnr_db psnr_8bit_db ssim".split(),
+]
 _HEADER = ["file", "format", *_COLUMNS, "coordinates", "plan"]
-_SELECTORS = ("trial_id", "image_id", "num_layers", "layer_size")
+_SELECTORS = ("trial_id", "image_id", "network", "num_layers", "layer_size")
 COLLECTION = "coin_collection"
 _CHUNK = 512  # networks whose weights are in memory at a time
 
@@ -88,8 +89,11 @@ class ExportConfig:
         },
     )
     image_id: tuple[str, ...] = field(default=(), metadata={"help": "Of these photographs."})
+    network: tuple[str, ...] = field(
+        default=(), metadata={"help": "Of these kinds.", "choices": tuple(KINDS)}
+    )
     num_layers: tuple[int, ...] = field(
-        default=(), metadata={"help": "Of these numbers of sine layers.", "lower": 1}
+        default=(), metadata={"help": "Of these numbers of hidden layers.", "lower": 1}
     )
     layer_size: tuple[int, ...] = field(
         default=(), metadata={"help": "Of these numbers of units a layer.", "lower": 1}
@@ -130,6 +134,12 @@ def select(frame: Any, config: ExportConfig) -> Any:
         frame = frame.loc[measured.groupby("image_id")["best_psnr_db"].idxmax()]
     if frame.empty:
         raise InputError("no finished network is all of what the flags ask for; ask for less.")
+    others = set(frame["network"]) - {SIREN}
+    if config.format == COLLECTION and others:
+        raise InputError(
+            f"--format={COLLECTION} is for SIRENs, and there are {', '.join(sorted(others))}; add "
+            f"--network={SIREN}."
+        )
     if config.format != COLLECTION and 0 < config.max_files < len(frame):
         raise InputError(
             f"{len(frame)} networks would be {len(frame)} files; choose with --best_per_image, "
@@ -160,7 +170,7 @@ def run(config: ExportConfig, run_dir: Path) -> str:
     if coordinates is None or table.manifest["network"] != {"inputs": 2, "outputs": CHANNELS}:
         raise InputError(f"--run_dir={run_dir}: no run of siren_grid; give one.")
     own = ["split"] if config.format == COLLECTION else []
-    chosen = select(table.to_pandas([*_COLUMNS, *own]), config)
+    chosen = select(_read(table, [*_COLUMNS, *own]), config)
     folder = Path(config.output).expanduser() if config.output else run_dir / "export"
     done = (run_dir / "DONE").exists()
     if config.format == COLLECTION:
@@ -173,7 +183,9 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         if not np.isfinite(row["weights"]).all():
             continue
         facts = {name: _plain(row[name]) for name in _COLUMNS} | {"coordinates": coordinates}
-        data = as_bytes(table.weights(row), {name: facts[name] for name in CARRIED})
+        facts |= {name: "" if x is None else x for name, x in Trial.from_row(row).as_row().items()}
+        carried = {name: facts[name] for name in CARRIED if facts[name] != ""}
+        data = as_bytes(table.weights(row), carried)
         name = file_name(row, ending)
         places.write_atomically(folder / name, data)
         lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
@@ -244,12 +256,19 @@ def _csv(lines: Mapping[str, Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _with_weights(table: Any, chosen: Any) -> Iterator[Mapping[str, Any]]:
+def _with_weights(table: Table, chosen: Any) -> Iterator[Mapping[str, Any]]:
     """The chosen rows with their weights, which are read some at a time."""
     for start in range(0, len(chosen), _CHUNK):
         ids = chosen["trial_id"].iloc[start : start + _CHUNK].tolist()
-        rows = table.to_pandas([*_COLUMNS, "weights"], [("trial_id", "in", ids)])
+        rows = _read(table, [*_COLUMNS, SHAPES, "weights"], [("trial_id", "in", ids)])
         yield from (row for _, row in rows.iterrows())
+
+
+def _read(table: Table, columns: Sequence[str], filters: Any = None) -> Any:
+    """These columns; of a run of before there were kinds of networks, as they would be now."""
+    frame = table.to_pandas([name for name in columns if name in table.columns], filters)
+    frame = frame.reindex(columns=list(columns))
+    return frame.assign(network=frame["network"].fillna(SIREN))
 
 
 def _plain(value: Any) -> str | int | float:

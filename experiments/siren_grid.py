@@ -171,8 +171,8 @@ def write_page(
         weights: Any = table.weights(row)
         return jaxinr.render(weights, trial, shape, coordinates=coordinates)
 
-    columns = [name for name in schema().names if name not in ("weights", *HISTORIES)]
-    frame = table.to_pandas(columns)
+    columns = [name for name in table.columns if name not in ("weights", *HISTORIES)]
+    frame = table.to_pandas(columns).reindex(columns=[n for n in schema().names if n in columns])
     some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // report.MAX_HISTORIES]
     histories = table.to_pandas(["trial_id", *HISTORIES], [("trial_id", "in", some.tolist())])
     return report.write_report(

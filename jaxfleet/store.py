@@ -139,7 +139,8 @@ class Store:
         """One part in place of several."""
         if len(paths) < 2:
             return
-        table = pa.concat_tables(tables)
+        # Parts of before there was a column get it, as null.
+        table = pa.concat_tables(tables, promote_options="default")
         place = np.unique(table["trial_id"].to_numpy(), return_index=True)[1]
         name = self._write(table.take(place))
         for path in paths:

@@ -13,6 +13,8 @@ from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.store import MANIFEST, PARTS, is_whole, read_manifest
 
+SHAPES = "layer_shapes"  # column of out and in of every layer in turn, where a run has it
+
 
 class Table:
     """Rows of a run directory, each trial once; get one from `open`."""
@@ -35,6 +37,17 @@ class Table:
         """[N] int64, ascending."""
         return self._index[0]
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns; none before the first network is finished."""
+        try:
+            return self._schema.names if self._files else []
+        except (pa.ArrowInvalid, OSError):
+            if self._were_merged():
+                return self.columns
+            self._refuse_damage()
+            raise
+
     def to_pandas(self, columns: Sequence[str] | None = None, filters: Any = None) -> Any:
         """A pandas.DataFrame, sorted by trial_id.
 
@@ -49,13 +62,14 @@ class Table:
             raise InputError(f"{self.run_dir} holds no finished networks yet.")
         try:
             if columns is None:
-                columns = [name for name in self._schema.names if name != "weights"]
+                columns = [name for name in self.columns if name != "weights"]
             names = list(dict.fromkeys(["trial_id", *columns]))
             table = pq.read_table(
                 [str(path) for path in self._files],
                 columns=names,
                 filters=filters,
                 filesystem=places.filesystem(self.run_dir),
+                schema=self._schema,
             )
         except (pa.ArrowInvalid, OSError):
             if self._were_merged():
@@ -103,11 +117,15 @@ class Table:
         Raises:
             InputError: if there is no such trial.
         """
-        if isinstance(row, int | np.integer) or "weights" not in row:
-            row = self._row(int(row if isinstance(row, int | np.integer) else row["trial_id"]))
+        alone = isinstance(row, int | np.integer)
+        if alone or "weights" not in row or (SHAPES not in row and SHAPES in self.columns):
+            row = self._row(int(row if alone else row["trial_id"]))
+        flat = np.asarray(row["weights"], np.float32)
+        if row.get(SHAPES) is not None:
+            return unflatten_layers(flat, np.reshape(row[SHAPES], (-1, 2)).tolist())
         network = self.manifest["network"]
         sizes = [network["inputs"], *[int(row["layer_size"])] * int(row["num_layers"])]
-        return unflatten(np.asarray(row["weights"], np.float32), [*sizes, network["outputs"]])
+        return unflatten(flat, [*sizes, network["outputs"]])
 
     @functools.cached_property
     def _index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -129,9 +147,10 @@ class Table:
         unique, first = np.unique(np.concatenate(ids), return_index=True)
         return unique, np.concatenate(files)[first], np.concatenate(rows)[first]
 
-    @property
+    @functools.cached_property
     def _schema(self) -> pa.Schema:
-        return self._file(0).schema_arrow
+        """Of all parts; one that was written before there was a column reads it as null."""
+        return pa.unify_schemas([self._file(i).schema_arrow for i in range(len(self._files))])
 
     def _file(self, number: int) -> pq.ParquetFile:
         path = self._files[number]
@@ -152,8 +171,9 @@ class Table:
         group = 0
         while row >= (size := file.metadata.row_group(group).num_rows):
             row, group = row - size, group + 1
-        chunk = file.read_row_group(group, columns=["layer_size", "num_layers", "weights"])
-        return {name: chunk[name][row].as_py() for name in ("layer_size", "num_layers")} | {
+        names = [n for n in ("layer_size", "num_layers", SHAPES) if n in file.schema_arrow.names]
+        chunk = file.read_row_group(group, columns=[*names, "weights"])
+        return {name: chunk[name][row].as_py() for name in names} | {
             "weights": chunk["weights"][row].values.to_numpy()
         }
 
@@ -167,7 +187,8 @@ class Table:
         if not before - set(now) or not set(now) - before:
             return False
         self._files = now
-        self.__dict__.pop("_index", None)
+        for name in ("_index", "_schema"):
+            self.__dict__.pop(name, None)
         return True
 
     def _refuse_damage(self) -> None:
@@ -201,11 +222,29 @@ def unflatten(flat: np.ndarray, sizes: Sequence[int]) -> tuple[dict[str, np.ndar
     Raises:
         ValueError: if the number of parameters is another.
     """
-    expected = sum(out * (fan_in + 1) for fan_in, out in zip(sizes, sizes[1:], strict=False))
+    shapes = list(zip(sizes[1:], sizes, strict=False))
+    return _split(flat, shapes, f"layer sizes {list(sizes)}")
+
+
+def unflatten_layers(
+    flat: np.ndarray, shapes: Sequence[tuple[int, int]]
+) -> tuple[dict[str, np.ndarray], ...]:
+    """The inverse of `flatten` for a network whose layers have these shapes (out, in).
+
+    Raises:
+        ValueError: if the number of parameters is another.
+    """
+    return _split(flat, shapes, f"layers (out, in) {list(shapes)}")
+
+
+def _split(
+    flat: np.ndarray, shapes: Sequence[tuple[int, int]], what: str
+) -> tuple[dict[str, np.ndarray], ...]:
+    expected = sum(out * (fan_in + 1) for out, fan_in in shapes)
     if flat.shape != (expected,):
-        raise ValueError(f"layer sizes {list(sizes)} need {expected} weights; got {flat.shape}.")
+        raise ValueError(f"{what} need {expected} weights; got {flat.shape}.")
     layers, start = [], 0
-    for fan_in, out in zip(sizes, sizes[1:], strict=False):
+    for out, fan_in in shapes:
         end = start + out * fan_in
         layers.append(
             {"weight": flat[start:end].reshape(out, fan_in), "bias": flat[end : end + out]}

@@ -1,24 +1,26 @@
 """Trials that share a compiled program: which, how padded, and how to train them.
 
-What must be static is the number of layers, the padded width and the padded pixel count. All the
-rest is an array with one entry per network. The CPU kernel holds nothing static, and so all of its
-trials are one bucket.
+What must be static is the kind, the number of layers, the padded width and the padded pixel count,
+and a few hyperparameters of some kinds that shapes depend on. All the rest is an array with one
+entry per network. The CPU kernel holds nothing static, and so all of its trials are one bucket.
 """
 
 import dataclasses
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxfleet import executors, plan, trainer
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import pixels as minibatches
-from jaxinr import siren
 from jaxinr.kernels import choice, tiling
+from jaxinr.networks import kind as kinds
+from jaxinr.networks import registry
 from jaxinr.program import SirenProgram, pack, padded_pixels, tile
-from jaxinr.trial import Trial, flops_per_pixel
+from jaxinr.trial import SIREN, Trial, flops_per_pixel
 
 # For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
 # cores of 2024, one term for matrix products and one for what is done once per unit.
@@ -74,14 +76,29 @@ class CpuBucket:
 
 AnyBucket = Bucket | CpuBucket
 
-Key = tuple[int, int, int]  # layers, padded width and padded pixels of a program
-_UNPADDED: Key = (0, 0, 0)  # the CPU kernel's
+
+class Family(NamedTuple):
+    """What networks of one program share."""
+
+    num_layers: int
+    width: int  # padded
+    pixels: int  # padded
+    network: str = SIREN
+    static: tuple[int, ...] = ()  # see `Trial.static`
 
 
-def seconds_per_pixel(width: int, num_layers: int) -> float:
+_UNPADDED = Family(0, 0, 0)  # the CPU kernel's
+
+
+@functools.cache  # a plan asks for every trial
+def seconds_per_pixel(
+    width: int, num_layers: int, network: str = SIREN, static: tuple[int, ...] = ()
+) -> float:
     """Rough time of a training step per pixel at a padded width; for comparing plans."""
-    flops = flops_per_pixel(width, num_layers)
-    return flops * SECONDS_PER_FLOP + width * num_layers * SECONDS_PER_UNIT
+    kind = registry.KINDS[network]
+    shapes = kind.shapes(width, num_layers, *static)
+    units = kind.seconds * sum(out for out, _ in shapes[:-1])
+    return kind.flops_per_pixel(shapes) * SECONDS_PER_FLOP + units * SECONDS_PER_UNIT
 
 
 def line_up(
@@ -91,7 +108,7 @@ def line_up(
     platform: str,
     kernel: str = "auto",
     products: str = "float32",
-) -> tuple[list[tuple[Key, int]], np.ndarray]:
+) -> tuple[list[tuple[Family, int]], np.ndarray]:
     """The line of all trials that shards cut, in the order of their programs.
 
     Args:
@@ -102,22 +119,24 @@ def line_up(
         products: see `make_buckets`.
 
     Returns:
-        ((num_layers, padded width, padded pixels), index of a trial) for each, and [N] their rough
-        costs, for comparison.
+        (family, index of a trial) for each, and [N] their rough costs, for comparison.
     """
     pixels = np.array([height * width for height, width in sizes])
     work = pixels * np.array([trial.num_iters for trial in trials], float)
-    chosen = [choice.choose(kernel, platform, t.num_layers, t.layer_size, products) for t in trials]
+    chosen = [
+        choice.choose(kernel, platform, t.num_layers, t.layer_size, products, t.network)
+        for t in trials
+    ]
     unpadded = [job for job, used in enumerate(chosen) if used == "numba"]
     least = [
         tiling.padded_width(trial.layer_size) if used == "pallas" else trial.layer_size
         for trial, used in zip(trials, chosen, strict=True)
     ]
-    families: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+    families: dict[tuple[str, Family], list[int]] = defaultdict(list)
     # Families are counted in the least block of all widths, so that no width is left out of one.
     tiles = (
-        tile(width, platform, used)
-        for width, used in zip(least, chosen, strict=True)
+        _tile(width, trial.network, platform, used)
+        for width, trial, used in zip(least, trials, chosen, strict=True)
         if used != "numba"
     )
     block = min((block for _, block in tiles), default=1)
@@ -125,32 +144,39 @@ def line_up(
         if chosen[job] == "numba":
             continue
         padded_count = padded_pixels(int(pixels[job]), block)
-        families[chosen[job], trial.num_layers, padded_count].append(job)
-    members: dict[Key, list[int]] = defaultdict(list)
+        family = Family(trial.num_layers, 0, padded_count, trial.network, trial.static)
+        families[chosen[job], family].append(job)
+    members: dict[Family, list[int]] = defaultdict(list)
     if unpadded:
         members[_UNPADDED] = unpadded
-    for (used, num_layers, _), jobs in families.items():
+    for (used, family), jobs in families.items():
         work_at: dict[int, float] = defaultdict(float)
         for job in jobs:
             work_at[least[job]] += work[job]
 
         def seconds(
-            size: int, width: int, w: dict[int, float] = work_at, n: int = num_layers
+            size: int, width: int, w: dict[int, float] = work_at, f: Family = family
         ) -> float:
-            return w[size] * seconds_per_pixel(width, n)
+            return w[size] * seconds_per_pixel(width, f.num_layers, f.network, f.static)
 
         padded = plan.partition(sorted(work_at), seconds, COMPILE_SECONDS)
         for job in jobs:
             width = padded[least[job]]
-            block = tile(width, platform, used)[1]
-            members[num_layers, width, padded_pixels(int(pixels[job]), block)].append(job)
+            block = _tile(width, family.network, platform, used)[1]
+            padded_count = padded_pixels(int(pixels[job]), block)
+            members[family._replace(width=width, pixels=padded_count)].append(job)
     line = [(key, job) for key, jobs in members.items() for job in jobs]
     return line, np.array([work[job] * _seconds_per_pixel(key, trials[job]) for key, job in line])
 
 
-def _seconds_per_pixel(key: Key, trial: Trial) -> float:
-    width = trial.layer_size if key == _UNPADDED else key[1]
-    return seconds_per_pixel(width, trial.num_layers)
+def _seconds_per_pixel(key: Family, trial: Trial) -> float:
+    width = trial.layer_size if key == _UNPADDED else key.width
+    return seconds_per_pixel(width, trial.num_layers, trial.network, trial.static)
+
+
+def _tile(width: int, network: str, platform: str, used: str) -> tuple[int, int]:
+    """See `program.tile`; activations of complex units take the room of two."""
+    return tile(width * registry.KINDS[network].parts, platform, used)
 
 
 def make_buckets(
@@ -184,8 +210,8 @@ def make_buckets(
     counts = np.array([h * w for h, w in sizes])
     pixel_steps = counts * np.array([trial.num_iters for trial in trials], float)
     whole = Counter(key for key, _ in line)
-    shares: dict[Key, list[int]] = defaultdict(list)
-    seconds_of: dict[Key, float] = defaultdict(float)
+    shares: dict[Family, list[int]] = defaultdict(list)
+    seconds_of: dict[Family, float] = defaultdict(float)
     for place in np.flatnonzero(shard.cut(costs)):
         key, job = line[place]
         shares[key].append(job)
@@ -193,12 +219,7 @@ def make_buckets(
     buckets: list[AnyBucket] = []
     for key, jobs in shares.items():
         total = float(pixel_steps[jobs].sum())
-        flops = float(
-            sum(
-                pixel_steps[j] * flops_per_pixel(trials[j].layer_size, trials[j].num_layers)
-                for j in jobs
-            )
-        )
+        flops = float(sum(pixel_steps[j] * _flops_per_pixel(trials[j]) for j in jobs))
         if key == _UNPADDED:
             most = max(_bytes_on_a_core(trials[j], sizes[j][0] * sizes[j][1]) for j in jobs)
             seconds = seconds_of[key]
@@ -215,17 +236,16 @@ def make_buckets(
                 )
             )
             continue
-        num_layers, width, padded_count = key
+        num_layers, width, padded_count, network, static = key
         # Widths that pad to one another are of one kernel, so the padded width tells which.
-        used = choice.choose(kernel, platform, num_layers, width, products)
-        group, block = tile(width, platform, used)
+        used = choice.choose(kernel, platform, num_layers, width, products, network)
+        group, block = _tile(width, network, platform, used)
         # The group is that of the whole: with another one, XLA sums in another order.
-        group, slots_per_shard = trainer.layout(
-            whole[num_layers, width, padded_count], shards, group
-        )
+        group, slots_per_shard = trainer.layout(whole[key], shards, group)
         groups = -(-len(jobs) // (shards * group))
         if platform == "cpu":
-            seconds = group * padded_count * log_every * seconds_per_pixel(width, num_layers)
+            seconds = seconds_per_pixel(width, num_layers, network, static)
+            seconds *= group * padded_count * log_every
             groups = min(groups, _max_groups(seconds))
         slots_per_shard = min(slots_per_shard, groups * group)
         program = SirenProgram(
@@ -238,9 +258,15 @@ def make_buckets(
             log_every=log_every,
             kernel=used,
             products=products,
+            network=network,
+            static=static,
         )
         buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, flops))
     return sorted(buckets, key=lambda bucket: -bucket.flops)
+
+
+def _flops_per_pixel(trial: Trial) -> int:
+    return flops_per_pixel(trial.layer_size, trial.num_layers, trial.network, trial.static)
 
 
 def _bytes_on_a_core(trial: Trial, pixels: int) -> float:
@@ -278,7 +304,7 @@ def make_trainer(
         pictures: [H, W, 3] arrays, uint8 or all float32; asked for those of the jobs alone.
         picture_of: for each trial, the index of its picture.
         target_loss: for each trial, the loss at which it may stop; 0 for never.
-        bias_init: see `siren.init`.
+        bias_init: see `registry.init`.
         initial_params: index of a trial -> weights at its own width to start from, in place of
             those of its seed.
         more_hyper: name -> [number of trials] array, what the program needs beside `Trial`.
@@ -299,13 +325,12 @@ def make_trainer(
     place = {picture: i for i, picture in enumerate(used)}
     own = [trials[job] for job in jobs]
     shapes = np.array([pictures[picture_of[job]].shape[:2] for job in jobs], np.int32)
-    hyper = {
+    hyper: dict[str, np.ndarray] = {
         name: np.array([getattr(trial, name) for trial in own], kind)
         for name, kind in (
             ("learning_rate", np.float32),
             ("num_iters", np.int32),
-            ("w0_initial", np.float32),
-            ("w0", np.float32),
+            *registry.KINDS[program.network].traced_types(),
         )
     }
     hyper["target_loss"] = targets
@@ -316,8 +341,8 @@ def make_trainer(
     def start(position: int) -> Any:
         job = int(jobs[position])
         if initial_params is not None:
-            return siren.pad(initial_params(job), program.width)
-        return siren.pad(siren.init(trials[job], bias_init=bias_init), program.width)
+            return kinds.pad(initial_params(job), program.layer_shapes)
+        return kinds.pad(registry.init(trials[job], bias_init=bias_init), program.layer_shapes)
 
     return trainer.Trainer(
         program,
@@ -363,7 +388,7 @@ def _make_team(
         if initial_params is not None:
             params = initial_params(job)
         else:
-            params = siren.init(trial, bias_init=bias_init)
+            params = registry.init(trial, bias_init=bias_init)
         return host.Network(
             position,
             trial,

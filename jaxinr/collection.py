@@ -22,7 +22,6 @@ Where the schema leaves a choice:
 - What `config` does not say is taken to be COIN's: w0 is 30, the learning rate 2e-4.
 """
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,7 +103,10 @@ def from_published(
     _have(config, CONFIG)
     try:
         trial = Trial(
-            **{name: _whole(config[name]) for name in _WHOLES},
+            num_iters=_whole(config["num_iters"]),
+            seed=_whole(config["seed"]),
+            layer_size=_whole(config["layer_size"]),
+            num_layers=_whole(config["num_layers"]),
             w0_initial=float(config["w0_initial"]),
             w0=float(config.get("w0", w0)),
             learning_rate=float(config.get("learning_rate", learning_rate)),
@@ -125,7 +127,8 @@ def from_published(
         "image_id": str(_plain_id(config["image_id"])),
         "image_height": size,
         "image_width": _width(size, trial, hp_bpp),
-        **dataclasses.asdict(trial),
+        **trial.as_row(),
+        "layer_shapes": np.ravel(trial.layer_shapes),
         "status": "done",
         "parameters": trial.parameters,
         "hp_bpp": hp_bpp,
@@ -140,9 +143,6 @@ def from_published(
         "seconds": math.nan,
         "weights": _flat(record["best_model"], trial),
     }
-
-
-_WHOLES = ("num_iters", "seed", "layer_size", "num_layers")
 
 
 def as_json(record: Mapping[str, Any]) -> str:

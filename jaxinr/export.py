@@ -1,7 +1,9 @@
 """One fitted network as the bytes of a file, for programs other than this one.
 
-Every format names the arrays as COIN's code does, see `jaxinr.to_torch`: float32, weights
-[out, in]. Hyperparameters are texts and numbers by name; a state_dict has no room for them.
+Every format names the arrays as the code of the kind does, see `jaxinr.to_torch`: float32, weights
+[out, in]. Hyperparameters are texts and numbers by name, `network` among them unless it is a SIREN;
+a state_dict has no room for them. Complex weights are complex64 for torch and npz; safetensors and
+json hold their real and imaginary parts as a last axis of 2.
 
     torch        a state_dict of tensors, for `Siren(...).load_state_dict(torch.load(path))`
     npz          the arrays, and `hyperparameters`: a JSON text, as an array of no axes
@@ -22,6 +24,7 @@ import numpy as np
 
 from jaxinr.siren import Params
 from jaxinr.torch_names import to_torch
+from jaxinr.trial import SIREN
 
 Hyperparameters = Mapping[str, str | int | float]
 
@@ -34,7 +37,8 @@ def as_torch(params: Params, hyperparameters: Hyperparameters) -> bytes:
     """
     import torch
 
-    state = {name: torch.from_numpy(array) for name, array in to_torch(params).items()}
+    arrays = _named(params, hyperparameters)
+    state = {name: torch.from_numpy(array) for name, array in arrays.items()}
     file = io.BytesIO()
     torch.save(state, file)
     return file.getvalue()
@@ -44,7 +48,7 @@ def as_npz(params: Params, hyperparameters: Hyperparameters) -> bytes:
     """For `numpy.load`, without pickle."""
     file = io.BytesIO()
     text = np.array(_json(hyperparameters))
-    entries: dict[str, Any] = {"hyperparameters": text, **to_torch(params)}
+    entries: dict[str, Any] = {"hyperparameters": text, **_named(params, hyperparameters)}
     np.savez(file, **entries)
     return file.getvalue()
 
@@ -55,7 +59,7 @@ def as_safetensors(params: Params, hyperparameters: Hyperparameters) -> bytes:
 
     # One entry: the library writes several in an order that changes from call to call.
     metadata = {"hyperparameters": _json(hyperparameters)}
-    return safetensors.save(to_torch(params), metadata=metadata)
+    return safetensors.save(_in_pairs(_named(params, hyperparameters)), metadata=metadata)
 
 
 def as_json(params: Params, hyperparameters: Hyperparameters) -> bytes:
@@ -64,7 +68,8 @@ def as_json(params: Params, hyperparameters: Hyperparameters) -> bytes:
     Raises:
         ValueError: if a weight is not finite.
     """
-    weights = {name: _rounded(array) for name, array in to_torch(params).items()}
+    arrays = _in_pairs(_named(params, hyperparameters))
+    weights = {name: _rounded(array) for name, array in arrays.items()}
     named = json.dumps(weights, allow_nan=False)
     return f'{{"hyperparameters": {_json(hyperparameters)}, "weights": {named}}}\n'.encode()
 
@@ -86,6 +91,17 @@ FORMATS: dict[str, tuple[str, Callable[[Params, Hyperparameters], bytes]]] = {
     "safetensors": (".safetensors", as_safetensors),
     "json": (".json", as_json),
 }
+
+
+def _named(params: Params, hyperparameters: Hyperparameters) -> dict[str, np.ndarray]:
+    return to_torch(params, str(hyperparameters.get("network", SIREN)))
+
+
+def _in_pairs(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        name: np.stack([array.real, array.imag], -1) if np.iscomplexobj(array) else array
+        for name, array in arrays.items()
+    }
 
 
 def _json(hyperparameters: Hyperparameters) -> str:

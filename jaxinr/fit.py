@@ -1,4 +1,4 @@
-"""SIRENs fitted to images: many at a time, one trial per image.
+"""Coordinate networks fitted to images: many at a time, one trial per image.
 
 PSNR is per image over pixels and channels, peak 1, on the raw output of the network (what COIN
 published); `psnr_8bit_db` and `ssim` are of the decoded 8-bit image (what a viewer sees).
@@ -21,6 +21,8 @@ from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren
 from jaxinr.kernels import choice
+from jaxinr.networks import kind as kinds
+from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
@@ -102,7 +104,7 @@ def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     small = min(height, width) < 11
     similarity = float("nan") if small else float(_ssim_8bit(decoded, np.asarray(picture)))
     return Fit(
-        params=siren.crop(finished.params, trial.layer_size),
+        params=kinds.crop(finished.params, trial.layer_shapes),
         status=finished.status,
         psnr_db=float(psnr_of_loss(finished.loss)),
         best_psnr_db=float(psnr_of_loss(finished.best_loss)),
@@ -137,23 +139,25 @@ def fit(
     kernel: str = "auto",
     products: str = "float32",
 ) -> Fits:
-    """Fits one SIREN to each image by full-batch Adam, all of them side by side.
+    """Fits one network to each image by Adam, all of them side by side.
 
-    Widths, frequencies, learning rates, seeds and iteration counts may all differ; networks that
-    can share a compiled program do. An image that stands several times in the list (the same
-    object) is sent to the device once. Uses every device; on a CPU, every core.
+    Kinds of networks, widths, frequencies, learning rates, seeds and iteration counts may all
+    differ; networks that can share a compiled program do. An image that stands several times in the
+    list (the same object) is sent to the device once. Uses every device; on a CPU, every core.
 
     Args:
         images: list of [H, W, 3] uint8, or float in [0, 1], sizes may differ; or [N, H, W, 3].
         trials: one for each image.
         coordinates: "coin" (both axes divided by H-1), "symmetric" or "centers".
-        bias_init: "coin" (uniform like the weights) or "zero".
+        bias_init: "coin" (of a SIREN, uniform like the weights; of other kinds, as their papers
+            have it) or "zero".
         log_every: iterations between entries of the histories.
         initial_params: for each trial, layers `{"weight": [out, in], "bias": [out]}` to start from
             in place of the seed.
         target_psnr_db: a network that reaches it stops; one number, or one for each trial.
         progress: show a progress display on standard error.
         kernel: "xla", anywhere; "numba", for CPUs; "pallas", for GPUs; or "auto", the fastest.
+            Networks other than SIRENs train by XLA.
         products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
             which cost quality. Sums and all else are float32.
 
@@ -232,7 +236,7 @@ def render(
 
     Args:
         params: layers `{"weight": [out, in], "bias": [out]}`, as the trial says.
-        trial: gives the shapes, w0_initial and w0.
+        trial: gives the kind, the shapes and the hyperparameters.
         shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
         coordinates: as in `fit`.
 
@@ -246,28 +250,28 @@ def render(
         )
     _check_params("params", params, trial)
     _check_choice("coordinates", coordinates, siren.COORDINATES)
-    network = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
-    w0 = np.float32(trial.w0_initial), np.float32(trial.w0)
+    layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
+    values = KINDS[trial.network].traced_values(trial)
     index = np.arange(height * width, dtype=np.int32)
     pieces = [
-        _render_block(network, *w0, part, height, width, coordinates)
+        _render_block(layers, values, part, height, width, coordinates, trial.network)
         for part in np.array_split(index, -(-len(index) // RENDER_BLOCK))
     ]
     return np.concatenate(pieces, axis=1).T.reshape(height, width, 3)
 
 
-@functools.partial(jax.jit, static_argnames="coordinates")
+@functools.partial(jax.jit, static_argnames=("coordinates", "network"))
 def _render_block(
     params: Params,
-    w0_initial: jax.Array,
-    w0: jax.Array,
+    values: dict[str, jax.Array],
     index: jax.Array,
     height: jax.Array,
     width: jax.Array,
     coordinates: str,
+    network: str,
 ) -> jax.Array:
     points = siren.points_of(index, height, width, coordinates)
-    return siren.apply(params, w0_initial, w0, points)
+    return KINDS[network].apply(params, values, points, "float32")
 
 
 def _stack(fits: Sequence[Fit]) -> Fits:

@@ -1,4 +1,4 @@
-"""SIREN fitting as a program of the fleet: networks of one depth, padded width and pixel count.
+"""Fitting as a program of the fleet: networks of one kind, depth, padded width and pixel count.
 
 Letters: G networks in a group, B pixels in a block, K blocks, W padded units, L sine layers.
 A picture is [K, 3, B]: its pixels row by row, cut into blocks, the last one filled up.
@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from jaxinr import siren
+from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 
 # Group and block by padded width that keep the activations of a step in a 2 MB second-level cache:
@@ -58,11 +59,13 @@ def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
 class SirenProgram:
     """What one compiled program holds fixed; a `jaxfleet.fleet.Program`.
 
-    The fleet's `hyper` holds, beside its own entries: w0_initial, w0, image (an index into the
-    pictures), height, width; the `data` are pictures from `pack`, uint8 or float32.
+    The fleet's `hyper` holds, beside its own entries: what the kind's `traced` names (w0_initial
+    and w0 of SIRENs), image (an index into the pictures), height, width; the `data` are pictures
+    from `pack`, uint8 or float32.
 
-    `kernel` is "xla" or "pallas" (see `kernels.fused`, which has sizes of its own); `products` is
-    one of `siren.PRODUCTS`. Results are float32 always.
+    `network` is the kind, `static` its hyperparameters that shapes depend on. `kernel` is "xla" or
+    "pallas" (see `kernels.fused`, which has sizes of its own); `products` is one of
+    `siren.PRODUCTS`. Results are float32 always.
     """
 
     num_layers: int
@@ -75,6 +78,13 @@ class SirenProgram:
     max_logs: int = 64
     kernel: str = "xla"
     products: str = "float32"
+    network: str = siren.KIND.name
+    static: tuple[int, ...] = ()
+
+    @property
+    def layer_shapes(self) -> list[tuple[int, int]]:
+        """(out, in) of every layer of a network at the padded width."""
+        return KINDS[self.network].shapes(self.width, self.num_layers, *self.static)
 
     def prepare(self, hyper: dict[str, Array], data: Array) -> dict[str, Array]:
         """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B].
@@ -104,14 +114,16 @@ class SirenProgram:
         if self.kernel == "pallas":
             return self._fused(params, hyper, batch["target"])
         scale = 1.0 / (3.0 * (hyper["height"] * hyper["width"]).astype(jnp.float32))
+        kind = KINDS[self.network]
+        values = {name: hyper[name] for name in kind.traced}
 
         def block_loss(params: Params, block: dict[str, Array]) -> tuple[Array, Array]:
-            def one(params, w0_initial, w0, block, scale):  # type: ignore[no-untyped-def]
-                colours = siren.apply(params, w0_initial, w0, block["points"], self.products)
+            def one(params, values, block, scale):  # type: ignore[no-untyped-def]
+                colours = kind.apply(params, values, block["points"], self.products)
                 error = jnp.where(block["inside"][None], colours - siren.unit(block["target"]), 0.0)
                 return jnp.sum(error * error) * scale
 
-            losses = jax.vmap(one)(params, hyper["w0_initial"], hyper["w0"], block, scale)
+            losses = jax.vmap(one)(params, values, block, scale)
             return losses.sum(), losses
 
         def add(total: tuple, block: dict[str, Array]) -> tuple[tuple, None]:
@@ -141,6 +153,8 @@ class SirenProgram:
 
     def result(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
         """The pictures as a viewer gets them: [G, K * B, 3] uint8."""
+        kind = KINDS[self.network]
+        values = {name: hyper[name] for name in kind.traced}
 
         def points_of(index: Array) -> Array:
             return jax.vmap(siren.points_of, in_axes=(None, 0, 0, None))(
@@ -148,7 +162,9 @@ class SirenProgram:
             )
 
         def picture(points: Array) -> Array:
-            colours = jax.vmap(siren.apply)(params, hyper["w0_initial"], hyper["w0"], points)
+            colours = jax.vmap(functools.partial(kind.apply, products="float32"))(
+                params, values, points
+            )
             return jnp.round(jnp.clip(colours, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
         if self.kernel == "pallas":

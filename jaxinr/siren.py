@@ -10,7 +10,7 @@ Source: Dupont et al., COIN (2021), and its code; Sitzmann et al., SIREN (2020).
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxinr.trial import CHANNELS, Trial
-
-Params = tuple[dict[str, Any], ...]  # of jax or numpy arrays
+from jaxinr.networks import kind as kinds
+from jaxinr.networks.kind import Params as Params
 
 COORDINATES = ("coin", "symmetric", "centers")
 BIAS_INITS = ("coin", "zero")
@@ -152,33 +151,20 @@ def apply(
     return affine(params[-1]["weight"], params[-1]["bias"], features)
 
 
-def init(trial: Trial, *, bias_init: str = "coin") -> Params:
+def init(trial: kinds.Spec, *, bias_init: str = "coin") -> Params:
     """Initial weights of one network at its own width, as numpy arrays.
 
     Weights are U(-b, b) with b = 1/2 in the first layer and sqrt(6 / fan_in) / w0 in the others, as
     in COIN, where the bound of every layer after the first uses w0; biases likewise, or zero.
-    Drawn on the host: compiling a generator for each shape takes longer than all the draws. The
-    stream of PCG64 is one that NumPy keeps from version to version.
 
     Args:
         trial: gives the shapes, w0 and the seed.
         bias_init: "coin" or "zero".
     """
-    words = np.random.PCG64(trial.seed).random_raw(trial.parameters)
-    draws = (words >> np.uint64(11)) * 2.0**-52 - 1.0  # 53 bits, in [-1, 1)
-    layers, start = [], 0
-    for depth, (out, fan_in) in enumerate(trial.layer_shapes):
-        bound = 0.5 if depth == 0 else math.sqrt(6.0 / fan_in) / trial.w0
-        layer = (bound * draws[start : start + out * (fan_in + 1)]).astype(np.float32)
-        bias = layer[out * fan_in :]
-        layers.append(
-            {
-                "weight": layer[: out * fan_in].reshape(out, fan_in),
-                "bias": bias if bias_init == "coin" else np.zeros_like(bias),
-            }
-        )
-        start += layer.size
-    return tuple(layers)
+    shapes, w0 = trial.layer_shapes, trial.hyperparameters["w0"]
+    bounds = [0.5] + [math.sqrt(6.0 / fan_in) / w0 for _, fan_in in shapes[1:]]
+    params = kinds.uniform_layers(trial.seed, shapes, [(bound, bound) for bound in bounds])
+    return params if bias_init == "coin" else kinds.without_biases(params)
 
 
 def points_of(index: Array, height: Array | int, width: Array | int, coordinates: str) -> Array:
@@ -222,31 +208,27 @@ def unit(colours: Any) -> Any:
 
 def pad(params: Any, padded_size: int) -> Params:
     """A network with zero rows and columns up to `padded_size` units."""
-    padded = []
-    for depth, layer in enumerate(params):
-        out, fan_in = np.shape(layer["weight"])
-        rows = padded_size - out if depth < len(params) - 1 else 0
-        columns = padded_size - fan_in if depth > 0 else 0
-        padded.append(
-            {
-                "weight": np.pad(
-                    np.asarray(layer["weight"], np.float32), ((0, rows), (0, columns))
-                ),
-                "bias": np.pad(np.asarray(layer["bias"], np.float32), (0, rows)),
-            }
-        )
-    return tuple(padded)
+    return kinds.pad(params, kinds.dense_shapes(padded_size, len(params) - 1))
 
 
 def crop(params: Any, layer_size: int) -> Params:
     """The inverse of `pad`: the network at its own width, as numpy arrays."""
-    last = len(params) - 1
-    return tuple(
-        {
-            "weight": np.asarray(layer["weight"])[
-                : layer_size if depth < last else CHANNELS, : layer_size if depth > 0 else 2
-            ],
-            "bias": np.asarray(layer["bias"])[: layer_size if depth < last else CHANNELS],
-        }
-        for depth, layer in enumerate(params)
-    )
+    return kinds.crop(params, kinds.dense_shapes(layer_size, len(params) - 1))
+
+
+def _apply(params: Params, values: Mapping[str, Any], points: Array, products: str) -> Array:
+    return apply(params, values["w0_initial"], values["w0"], points, products)
+
+
+KIND = kinds.Kind(
+    name="siren",
+    hyperparameters={
+        "w0_initial": kinds.Hyperparameter(30.0, 1e-3, 1e4),
+        "w0": kinds.Hyperparameter(30.0, 1e-3, 1e4),
+    },
+    shapes=kinds.dense_shapes,
+    init=init,
+    apply=_apply,
+    torch=kinds.TorchNames("net.{}.linear", "last_layer.linear"),
+    traced=("w0_initial", "w0"),
+)

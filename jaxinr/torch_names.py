@@ -1,4 +1,9 @@
-"""COIN's own names for the weights: PyTorch state_dict keys, as plain numpy arrays."""
+"""Names of the weights in the PyTorch code of each kind: state_dict keys, as plain NumPy arrays.
+
+A SIREN has COIN's names. FINER, Gauss and WIRE have those of the FINER and WIRE code, the last with
+complex64 arrays. A ReLU network has "B" [num_frequencies, 2], its frequencies, and the names of a
+`torch.nn.Sequential` called `net` of linear layers and ReLUs in turn.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,42 +11,71 @@ from typing import Any
 
 import numpy as np
 
+from jaxinr.networks.kind import Kind
+from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
+from jaxinr.trial import SIREN
 
-_DEPTH = re.compile(r"net\.(\d{1,3})\.")
-
-
-def to_torch(params: Params) -> dict[str, np.ndarray]:
-    """{"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer..."}."""
-    last = len(params) - 1
-    return {
-        f"{_name(depth, last)}.linear.{kind}": np.array(layer[kind], np.float32)
-        for depth, layer in enumerate(params)
-        for kind in ("weight", "bias")
-    }
+_PLACE = re.compile(r"net\.(\d{1,3})\.")
 
 
-def from_torch(arrays: Mapping[str, Any]) -> Params:
-    """The network of a COIN state_dict; arrays or anything that numpy.asarray takes.
+def to_torch(params: Params, network: str = SIREN) -> dict[str, np.ndarray]:
+    """{"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer..."}.
+
+    Args:
+        params: layers `{"weight", "bias"}` of any kind of network.
+        network: the kind, `Trial.network`.
 
     Raises:
-        ValueError: naming the keys that are missing or do not belong.
+        ValueError: for an unknown kind.
     """
-    depths = [int(match[1]) for key in arrays if (match := _DEPTH.match(key))]
-    last = max(depths, default=0) + 1
-    names = [_name(depth, last) for depth in range(last + 1)]
-    expected = {f"{name}.linear.{kind}" for name in names for kind in ("weight", "bias")}
+    kind = _kind(network)
+    fixed, trained = params[: kind.fixed_layers], params[kind.fixed_layers :]
+    arrays = dict(
+        zip(kind.torch.fixed, (np.array(one["weight"], np.float32) for one in fixed), strict=True)
+    )
+    layers = kind.to_complex(trained)
+    for name, layer in zip(kind.torch.layers(len(layers)), layers, strict=True):
+        for part in ("weight", "bias"):
+            array = np.asarray(layer[part])
+            arrays[f"{name}.{part}"] = array.astype(
+                np.complex64 if np.iscomplexobj(array) else np.float32
+            )
+    return arrays
+
+
+def from_torch(arrays: Mapping[str, Any], network: str = SIREN) -> Params:
+    """The network of a state_dict; arrays or anything that numpy.asarray takes.
+
+    Args:
+        arrays: with the names that `to_torch` gives to this kind.
+        network: the kind, `Trial.network`.
+
+    Raises:
+        ValueError: naming the keys that are missing or do not belong, or for an unknown kind.
+    """
+    kind = _kind(network)
+    greatest = max((int(match[1]) for key in arrays if (match := _PLACE.match(key))), default=0)
+    names = kind.torch.layers(kind.torch.count(greatest))
+    fixed = kind.torch.fixed
+    expected = {f"{name}.{part}" for name in names for part in ("weight", "bias")} | set(fixed)
     if expected != set(arrays):
         missing, extra = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
-        raise ValueError(f"no COIN state_dict: missing {missing}, not known {extra}.")
-    return tuple(
-        {
-            kind: np.asarray(arrays[f"{name}.linear.{kind}"], np.float32)
-            for kind in ("weight", "bias")
-        }
-        for name in names
+        whose = "COIN" if network == SIREN else network
+        raise ValueError(f"no {whose} state_dict: missing {missing}, not known {extra}.")
+    layers = kind.from_complex(
+        tuple(
+            {part: np.asarray(arrays[f"{name}.{part}"]) for part in ("weight", "bias")}
+            for name in names
+        )
     )
+    weights = [np.asarray(arrays[name], np.float32) for name in fixed]
+    still = [{"weight": one, "bias": np.zeros(len(one), np.float32)} for one in weights]
+    trained = [{part: np.asarray(x, np.float32) for part, x in one.items()} for one in layers]
+    return (*still, *trained)
 
 
-def _name(depth: int, last: int) -> str:
-    return f"net.{depth}" if depth < last else "last_layer"
+def _kind(network: str) -> Kind:
+    if network not in KINDS:
+        raise ValueError(f"network must be one of {', '.join(KINDS)}; got {network!r}.")
+    return KINDS[network]

@@ -1,33 +1,49 @@
-"""One fit to be made: the hyperparameters of a SIREN and of its training.
+"""One fit to be made: the hyperparameters of a network and of its training.
 
 Field names are the columns of the published COIN collection (Vonderfecht & Liu, TMLR 2024), plus
-`w0` and `learning_rate`, which were constant there.
+`w0` and `learning_rate`, which were constant there, and what other kinds of networks than SIRENs
+have.
 """
 
 import dataclasses
+import math
 import numbers
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-CHANNELS = 3
-_LATER_COLUMNS = ("pixels_per_update",)  # that older tables lack
+from jaxinr.networks.kind import CHANNELS as CHANNELS
+from jaxinr.networks.registry import KINDS, hyperparameters
+
+SIREN = "siren"
+_HYPERPARAMETERS = hyperparameters()
+_WHOLE = ("layer_size", "num_layers", "num_iters", "seed", "pixels_per_update")
+_COMMON = ("network", "learning_rate", *_WHOLE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # a plan has 300,000
 class Trial:
-    """Hyperparameters of one SIREN and its full-batch Adam training. Defaults are COIN's.
+    """Hyperparameters of one network and its full-batch Adam training. Defaults are COIN's.
+
+    A hyperparameter that is None becomes the default of the kind, see `jaxinr.networks`, or stays
+    None where the kind does not have it.
 
     Attributes:
-        layer_size: units in each sine layer, at least 1.
-        num_layers: sine layers, at least 1; the linear output layer comes on top.
-        w0_initial: frequency factor of the first sine layer.
-        w0: frequency factor of the other sine layers.
+        layer_size: units in each hidden layer, at least 1; complex units in a WIRE.
+        num_layers: hidden layers, at least 1; the linear output layer comes on top.
+        w0_initial: frequency factor of the first layer of a SIREN or a FINER.
+        w0: frequency factor of the other layers of a SIREN or a FINER.
         learning_rate: of Adam, constant.
         num_iters: Adam updates.
         seed: of the initial weights; the same seed gives the same network on any device.
         pixels_per_update: pixels of the picture that each update takes, in random order; 0 for
             all of them.
+        network: kind of the network: "siren", "finer", "gauss", "wire" or "relu_fourier".
+        first_bias_scale: of a FINER; its first biases are within plus or minus this.
+        sigma: width of a Gaussian network's bell; or of a ReLU network's random frequencies, in
+            cycles per unit of the coordinates, which span 2.
+        omega0: frequency factor of a WIRE.
+        s0: scale of a WIRE's envelope.
+        num_frequencies: random frequencies of a ReLU network, each with a sine and a cosine.
     """
 
     layer_size: int = 28
@@ -38,66 +54,159 @@ class Trial:
     num_iters: int = 2000
     seed: int = 0
     pixels_per_update: int = 0
+    network: str = SIREN
+    first_bias_scale: float | None = None
+    sigma: float | None = None
+    omega0: float | None = None
+    s0: float | None = None
+    num_frequencies: int | None = None
+
+    def __new__(cls, **values: Any) -> "Trial":
+        """Refuses names that no trial has, and says which its network has."""
+        unknown = [name for name in values if name not in cls.__dataclass_fields__]
+        if unknown:
+            network = values.get("network", SIREN)
+            own = KINDS[network].hyperparameters if network in KINDS else _HYPERPARAMETERS
+            raise TypeError(
+                f"a trial has no {unknown[0]!r}; a {network} network has "
+                f"{', '.join((*_COMMON, *own))}."
+            )
+        return object.__new__(cls)  # slots make the class anew, and super() takes the first one
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be trained."""
-        for name in ("layer_size", "num_layers", "num_iters", "seed", "pixels_per_update"):
-            value = getattr(self, name)  # the type first: the abstract class is slow to ask
-            if type(value) is not int and not isinstance(value, numbers.Integral):
-                raise TypeError(f"{name} must be a whole number; got {value!r}.")
+        """Refuses what cannot be trained; fills in the defaults of the kind."""
+        for name in _WHOLE:
+            _check_whole(name, getattr(self, name))
         for name in ("layer_size", "num_layers", "num_iters"):
             if not 1 <= getattr(self, name) < 2**31:
                 raise ValueError(f"{name} must be in [1, 2**31); got {getattr(self, name)}.")
         for name in ("w0_initial", "w0", "learning_rate"):
-            number: Any = getattr(self, name)
-            real = type(number) is float or isinstance(number, numbers.Real)
-            if not real:
-                raise TypeError(f"{name} must be a number; got {number!r}.")
-            if not 0 < number < float("inf"):
-                raise ValueError(f"{name} must be positive and finite; got {number}.")
+            _check_positive(name, getattr(self, name))
         for name in ("seed", "pixels_per_update"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise ValueError(f"{name} must be in [0, 2**31); got {getattr(self, name)}.")
+        if self.network not in KINDS:
+            raise ValueError(f"network must be one of {', '.join(KINDS)}; got {self.network!r}.")
+        own = KINDS[self.network].hyperparameters
+        for name in _HYPERPARAMETERS:
+            value, default = getattr(self, name), _DEFAULTS[name]
+            if name not in own and value != default:
+                raise ValueError(
+                    f"a {self.network} network has no {name}; leave it out. It has "
+                    f"{', '.join(own)}."
+                )
+            if name in own and value is None:
+                one = own[name]
+                object.__setattr__(self, name, int(one.default) if one.integer else one.default)
+            elif name in own and default is None:
+                if own[name].integer:
+                    _check_whole(name, value)
+                _check_positive(name, value)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trial":
-        """Return the trial of a table's row; what tables did not always have may be absent."""
-        kinds = typing.get_type_hints(cls)
-        names = [name for name in kinds if name in row or name not in _LATER_COLUMNS]
-        return cls(**{name: kinds[name](row[name]) for name in names})
+        """The trial of a table's row; what is not there, or null, is at its default.
+
+        Raises:
+            KeyError: if the row lacks a size, w0, the learning rate, iterations or the seed.
+        """
+        values = {}
+        for name in cls.__dataclass_fields__:
+            value = row.get(name) if name in _LATER else row[name]
+            if value is not None and value == value:  # NaN is what pandas makes of null
+                values[name] = _KINDS[name](value)
+        return cls(**values)
+
+    def as_row(self) -> dict[str, Any]:
+        """Values by field, None for those that the kind does not have."""
+        own = KINDS[self.network].hyperparameters
+        return {
+            name: getattr(self, name) if name in own or name not in _HYPERPARAMETERS else None
+            for name in self.__dataclass_fields__
+        }
 
     @property
-    def layer_sizes(self) -> list[int]:
-        """Inputs, units of every sine layer, outputs."""
-        return [2, *[self.layer_size] * self.num_layers, CHANNELS]
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those of the network's kind, by name."""
+        return {name: getattr(self, name) for name in KINDS[self.network].hyperparameters}
+
+    @property
+    def static(self) -> tuple[int, ...]:
+        """Hyperparameters that the shapes depend on, in the order of the kind."""
+        return tuple(getattr(self, name) for name in KINDS[self.network].static)
 
     @property
     def layer_shapes(self) -> list[tuple[int, int]]:
-        """(out, in) of every layer, first to last; num_layers + 1 of them."""
-        sizes = self.layer_sizes
-        return [(sizes[i + 1], sizes[i]) for i in range(self.num_layers + 1)]
+        """(out, in) of every layer, first to last; num_layers + 1 of them, and fixed ones."""
+        return KINDS[self.network].shapes(self.layer_size, self.num_layers, *self.static)
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases."""
-        return count_parameters(self.layer_size, self.num_layers)
+        """Number of weights and biases that are trained; a complex one counts twice."""
+        return count_parameters(self.layer_size, self.num_layers, self.network, self.static)
 
     def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
         """Size of the network at `bits` per parameter, over the pixels of the image."""
         return self.parameters * bits / (height * width)
 
 
-def count_parameters(layer_size: Any, num_layers: Any) -> Any:
-    """Return the number of weights and biases; of arrays of networks, an array."""
-    hidden = (num_layers - 1) * layer_size * (layer_size + 1)
-    return 3 * layer_size + hidden + CHANNELS * (layer_size + 1)
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Trial)}
+# Fields that older tables do not have.
+_LATER = (
+    "pixels_per_update",
+    "network",
+    *(name for name in _HYPERPARAMETERS if _DEFAULTS[name] is None),
+)
+_KINDS: dict[str, type] = {
+    name: int
+    if name in _WHOLE or (name in _HYPERPARAMETERS and _HYPERPARAMETERS[name][0].integer)
+    else str
+    if name == "network"
+    else float
+    for name in _DEFAULTS
+}
 
 
-def flops_per_pixel(layer_size: Any, num_layers: Any) -> Any:
+def _check_whole(name: str, value: Any) -> None:
+    # The type first: the abstract class is slow to ask.
+    if type(value) is not int and not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number; got {value!r}.")
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if type(value) is not float and not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {value!r}.")
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be positive and finite; got {value}.")
+
+
+def count_parameters(
+    layer_size: Any, num_layers: Any, network: str = SIREN, static: Sequence[Any] = ()
+) -> Any:
+    """Return the number of weights and biases that are trained; of arrays of networks, an array.
+
+    Args:
+        layer_size: units of a hidden layer.
+        num_layers: hidden layers.
+        network: kind.
+        static: see `Trial.static`.
+    """
+    return _of_shapes(KINDS[network].count, layer_size, num_layers, network, static)
+
+
+def flops_per_pixel(
+    layer_size: Any, num_layers: Any, network: str = SIREN, static: Sequence[Any] = ()
+) -> Any:
     """Return the floating-point operations of a training step per pixel, in matrix products alone.
 
-    Forward and weight gradients take 2 each per weight, input gradients 2 for all but the first
-    layer. Sines, biases and Adam are not counted. Arrays of networks give an array.
+    Arguments as of `count_parameters`, arrays too; what is counted says `Kind.flops_per_pixel`.
     """
-    weights = (num_layers - 1) * layer_size**2 + (2 + CHANNELS) * layer_size
-    return 6 * weights - 4 * layer_size
+    return _of_shapes(KINDS[network].flops_per_pixel, layer_size, num_layers, network, static)
+
+
+def _of_shapes(
+    total: Callable[[Any], Any], layer_size: Any, num_layers: Any, network: str, static: Any
+) -> Any:
+    """A sum over layers: hidden layers after the first are alike, whatever the kind."""
+    one, two = (total(KINDS[network].shapes(layer_size, count, *static)) for count in (1, 2))
+    return one + (num_layers - 1) * (two - one)

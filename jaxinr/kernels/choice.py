@@ -7,8 +7,10 @@ import functools
 import logging
 
 from jaxinr.kernels import tiling
+from jaxinr.trial import SIREN
 
 KERNELS = ("auto", "xla", "numba", "pallas")
+_OTHERS = "networks other than SIRENs"
 PLATFORMS = ("cpu", "gpu")  # of the fused kernel; on a CPU in interpret mode, for tests
 
 # What `auto` takes of XLA and Pallas, by platform and padded width: the faster where both were
@@ -18,7 +20,12 @@ FASTER = {("gpu", width): "xla" for width in tiling.WIDTHS}
 
 @functools.cache
 def choose(
-    kernel: str, platform: str, num_layers: int, width: int, products: str = "float32"
+    kernel: str,
+    platform: str,
+    num_layers: int,
+    width: int,
+    products: str = "float32",
+    network: str = SIREN,
 ) -> str:
     """Return the implementation for networks of a shape: "xla", "numba" or "pallas".
 
@@ -31,15 +38,16 @@ def choose(
         num_layers: sine layers.
         width: units; the answer is the same for all that pad to one of `tiling.WIDTHS`.
         products: one of `siren.PRODUCTS`.
+        network: kind; kernels other than XLA's program are for SIRENs.
     """
     if kernel == "xla":
         return kernel
     if kernel == "numba" or (kernel == "auto" and platform == "cpu"):
-        reason = _obstacle_to_numba(platform, products)
+        reason = _obstacle_to_numba(platform, products, network)
         if reason:
             _say(f"kernel=numba is not for {reason}; those train by XLA.")
         return "xla" if reason else "numba"
-    reason = _obstacle(platform, num_layers, width)
+    reason = _obstacle(platform, num_layers, width, network)
     if kernel == "auto":
         return "xla" if reason else FASTER.get((platform, tiling.padded_width(width)), "xla")
     if reason:
@@ -47,8 +55,10 @@ def choose(
     return "xla" if reason else kernel
 
 
-def _obstacle_to_numba(platform: str, products: str) -> str:
+def _obstacle_to_numba(platform: str, products: str, network: str) -> str:
     """Return what the CPU kernel cannot do, "" if nothing."""
+    if network != SIREN:
+        return _OTHERS
     if platform != "cpu":
         return f"a {platform}"
     if products == "bfloat16":
@@ -60,8 +70,10 @@ def _obstacle_to_numba(platform: str, products: str) -> str:
     return ""
 
 
-def _obstacle(platform: str, num_layers: int, width: int) -> str:
+def _obstacle(platform: str, num_layers: int, width: int, network: str) -> str:
     """What the fused kernel cannot do, "" if nothing."""
+    if network != SIREN:
+        return _OTHERS
     if platform not in PLATFORMS:
         return f"a {platform}"
     if width > tiling.WIDTHS[-1]:

@@ -221,7 +221,7 @@ class Network:
         if not len(iterations) or iterations[-1] != record.iteration:
             iterations = np.append(iterations, record.iteration)
             losses = np.append(losses, np.float32(record.loss))
-        params = table.unflatten(arrays.best, self.trial.layer_sizes)
+        params = table.unflatten_layers(arrays.best, self.trial.layer_shapes)
         colours = render(params, self.trial, self.picture.shape[:2], self.coordinates)
         return Finished(
             job=self.job,
