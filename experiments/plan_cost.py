@@ -13,6 +13,7 @@ from jaxfleet.executors import Work
 from jaxfleet.progress import clock
 from jaxinr.buckets import COMPILE_SECONDS, AnyBucket, CpuBucket, seconds_per_pixel
 from jaxinr.program import SirenProgram
+from jaxinr.trial import SIREN
 
 CALIBRATED_BUCKETS, CALIBRATION_SECONDS = 3, 5.0  # at most; none is begun later
 STEP_SECONDS = 0.2  # of a calibration
@@ -92,14 +93,14 @@ def _seconds_per_pixel(program: SirenProgram) -> float:
 def _shape(bucket: AnyBucket, shards: int) -> str:
     """The first columns of the table."""
     if isinstance(bucket, CpuBucket):
-        return (
-            f"{'siren':12}  {'any':>6}  {'own':>12}  {'own':>7}  {len(bucket.jobs):8}  {shards:9}"
-        )
+        shape = f"{SIREN:12}  {'any':>6}  {'own':>12}  {'own':>7}"
+        return f"{shape}  {len(bucket.jobs):8}  {shards:9}"
     program = bucket.program
-    return (
+    shape = (
         f"{program.network:12}  {program.num_layers:6}  {program.width:12}  "
-        f"{program.blocks * program.block:7}  {len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}"
+        f"{program.blocks * program.block:7}"
     )
+    return f"{shape}  {len(bucket.jobs):8}  {bucket.slots_per_shard * shards:9}"
 
 
 def programs_each(seconds: Sequence[float], count: int) -> int:
