@@ -30,7 +30,7 @@ from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
-ENGINES = ("jaxinr.fit", "plain vmap", "torch loop")
+ENGINES = ("jaxinr.fit", "jaxinr.fit, xla", "plain vmap", "torch loop")
 PARTS = ("shapes", "scaling", "mixed")
 OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # accelerator_benchmark has them
 Answer = TypeVar("Answer")
@@ -122,8 +122,9 @@ class BenchmarkConfig:
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
     """Measures, leaves `benchmark.json`, and gives the table as text.
 
-    `benchmark.json` lists rows {shape, engine, pixel_steps_per_s, gflop_per_s, ratio_to_plain_vmap,
-    ratio_to_torch, share_of_matmul}; `benchmark_extra.json` holds the other parts and the machine.
+    `benchmark.json` lists rows {shape, engine, pixel_steps_per_s, gflop_per_s, ratio_to_xla,
+    ratio_to_plain_vmap, ratio_to_torch, share_of_matmul}; `benchmark_extra.json` holds the other
+    parts and the machine.
     """
     texts: list[str] = []
     extra: dict[str, Any] = {}
@@ -158,6 +159,7 @@ def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
                     "engine": name,
                     "pixel_steps_per_s": rate,
                     "gflop_per_s": rate * shape.flops / 1e9,
+                    "ratio_to_xla": rate / rates["jaxinr.fit, xla"],
                     "ratio_to_plain_vmap": rate / rates["plain vmap"],
                     "ratio_to_torch": rate / torch if torch else None,
                     "share_of_matmul": rate * shape.flops / limit,
@@ -225,13 +227,17 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
     points = np.asarray(place.T)
     targets = np.stack([p.reshape(-1, 3) for p in pictures]).astype(np.float32) / np.float32(255)
 
-    def ours(num_iters: int) -> float:
+    def ours(kernel: str, num_iters: int) -> float:
         own = [dataclasses.replace(trial, num_iters=num_iters) for trial in trials]
-        return _timed(lambda: jaxinr.fit(pictures, own))
+        return _timed(lambda: jaxinr.fit(pictures, own, kernel=kernel))
 
-    ours(1)
-    iters = _enough(lambda: ours(20) / 20, seconds, 20)
-    yield "jaxinr.fit", lambda: shape.networks * shape.pixels * iters / ours(iters)
+    def rate(kernel: str, num_iters: int) -> float:
+        return shape.networks * shape.pixels * num_iters / ours(kernel, num_iters)
+
+    for name, kernel in (("jaxinr.fit", "auto"), ("jaxinr.fit, xla", "xla")):
+        ours(kernel, 1)
+        iters = _enough(lambda kernel=kernel: ours(kernel, 20) / 20, seconds, 20)  # type: ignore[misc]
+        yield name, functools.partial(rate, kernel, iters)
 
     params = plain_vmap.start(trials)
     carry = [(params, optax.adam(1e-4).init(params))]
@@ -323,7 +329,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
     """Geometric means of our ratios."""
     own = [row for row in rows if row["engine"] == "jaxinr.fit"]
     lines = []
-    for name in ("ratio_to_plain_vmap", "ratio_to_torch", "share_of_matmul"):
+    for name in ("ratio_to_xla", "ratio_to_plain_vmap", "ratio_to_torch", "share_of_matmul"):
         values = [row[name] for row in own if row[name]]
         if values:
             mean = float(np.exp(np.mean(np.log(values))))

@@ -38,7 +38,7 @@ PRECISION = {
 # float64), absolute errors 3.3e-9 and 4.7e-8.
 SINE = (3.1415925799, -5.1677068696, 2.5500312203, -0.598044217, 0.0772182142)
 COSINE = (0.9999999534, -4.9347928441, 4.0584115622, -1.3318775258, 0.2196907646)
-_PARITY_SHIFT = 1.5 * 2.0**23  # added to an integer k, leaves k's parity in the lowest bit
+PARITY_SHIFT = 1.5 * 2.0**23  # added to an integer k, leaves k's parity in the lowest bit
 
 
 def _reduce(x: Array) -> tuple[Array, Array]:
@@ -49,7 +49,7 @@ def _reduce(x: Array) -> tuple[Array, Array]:
 
 def sign_of(k: Array) -> Array:
     """The sign bit of (-1)^k as uint32, of float32 whole numbers up to 2^22."""
-    return lax.bitcast_convert_type(k + _PARITY_SHIFT, jnp.uint32) << 31
+    return lax.bitcast_convert_type(k + PARITY_SHIFT, jnp.uint32) << 31
 
 
 def flip(x: Array, sign: Array) -> Array:

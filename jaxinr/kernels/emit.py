@@ -75,17 +75,16 @@ class Vector:
         return Vector(self.code, self.code.builder.fmul(self.value, other.value, flags=_FUSED))
 
     def nearest(self) -> "Vector":
-        """Round to whole numbers."""
+        """Round to whole numbers, halves to even ones."""
         kind = ir.FunctionType(_VECTOR, [_VECTOR])
         name = f"llvm.rint.v{LANES}f32"
         function = cgutils.get_or_insert_function(self.code.builder.module, kind, name)
         return Vector(self.code, self.code.builder.call(function, [self.value]))
 
-    def sign_of_parity(self) -> Any:
-        """Return the sign bits of (-1)^x, of whole numbers up to 2^22; for `flip`."""
+    def last_bit_as_sign(self) -> Any:
+        """Return the last bits of the numbers in the place of their sign bits; for `flip`."""
         builder = self.code.builder
-        shifted = (self + self.code.constant(1.5 * 2.0**23)).value
-        return builder.shl(builder.bitcast(shifted, _WORDS), ir.Constant(_WORDS, [31] * LANES))
+        return builder.shl(builder.bitcast(self.value, _WORDS), ir.Constant(_WORDS, [31] * LANES))
 
     def flip(self, sign: Any) -> "Vector":
         """Turn the signs of some numbers."""

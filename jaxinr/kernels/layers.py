@@ -8,7 +8,7 @@ of up to four: 12 sums, 3 inputs and one weight fill the 16 vector registers of 
 import math
 
 from jaxinr.kernels.emit import LANES, Code, Floats, Sums, Vector, Whole, emitted
-from jaxinr.siren import COSINE, SINE
+from jaxinr.siren import COSINE, PARITY_SHIFT, SINE
 
 COLUMNS = 3
 PANEL = COLUMNS * LANES
@@ -42,12 +42,17 @@ def sine_layer(
                 code, rows, weights, weight + row * fan_in, fan_in, 1,
                 weight + units * fan_in + row, fan_in, inputs, start + panel, stride,
             )  # fmt: skip
+            # Through memory, row by row: all at a time would not fit the registers.
             for k, z in enumerate(sums):
-                r, place = divmod(k, COLUMNS)
-                at = (row + r) * CHUNK + panel + place * LANES
-                sine, slope = sine_and_slope(z)
-                work.store(sine, sines + at)
-                work.store(slope, slopes + at)
+                r, column = divmod(k, COLUMNS)
+                work.store(z, slopes + (row + r) * CHUNK + panel + column * LANES)
+            for r in range(rows):
+                at = (row + r) * CHUNK + panel
+                places = [at + column * LANES for column in range(COLUMNS)]
+                waves = [sine_and_slope(work.load(slopes + place)) for place in places]
+                for place, (sine, slope) in zip(places, waves, strict=True):
+                    work.store(sine, sines + place)
+                    work.store(slope, slopes + place)
 
 
 @emitted
@@ -184,7 +189,7 @@ def _product(
 def sine_and_slope(z: Vector) -> tuple[Vector, Vector]:
     """Emit sin(pi z) and its derivative by z; the arithmetic of `siren.sinpi`."""
     whole = z.nearest()
-    r, sign = z - whole, whole.sign_of_parity()
+    r, sign = z - whole, (whole + z.code.constant(PARITY_SHIFT)).last_bit_as_sign()
     square = r * r
     sine = r * z.code.polynomial(SINE, square)
     slope = z.code.polynomial([math.pi * c for c in COSINE], square)
