@@ -1,4 +1,4 @@
-"""Says how well SIRENs will store a picture, without fitting any; and which of them is the best.
+r"""Says how well SIRENs will store a picture, without fitting any; and which of them is the best.
 
     python launch/siren_forecast.py --image=photo.png --image_size=48 --bits_per_pixel=2
     python launch/siren_forecast.py --image=photo.png --image_size=48 --layer_size=16 \

@@ -1,4 +1,4 @@
-"""Trains the forecaster of the encoding error of SIRENs, and measures it.
+r"""Trains the forecaster of the encoding error of SIRENs, and measures it.
 
     python launch/siren_predictor.py
     python launch/siren_predictor.py --collections=runs/collection_small \

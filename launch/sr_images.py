@@ -1,7 +1,7 @@
 r"""Enlarges photographs with every network of a zoo: pictures to look for fingerprints in.
 
     python launch/sr_images.py --flagfile=launch/flagfiles/sr_images/mini.flags
-    python launch/sr_images.py --photos=folder:photographs --zoo=runs/sr_zoo \
+    python launch/sr_images.py --photos=tfds:kodak,packaged --zoo=runs/sr_quickstart \
         --network="IMDN=IMDN_x4.pth architecture=imdn scale=4 loss=l1" --labelled=camera=mine
 
 leaves in the run directory `images/NETWORK/IMAGE_ID.png` and `index/NETWORK.parquet`, which says of

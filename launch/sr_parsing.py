@@ -2,7 +2,7 @@ r"""How was the network built that made a picture? Scale, loss, architecture and
 
     python launch/sr_parsing.py --flagfile=launch/flagfiles/sr_parsing/mini.flags
     python launch/sr_parsing.py --pictures=runs/sr_images --predict=scale --hold_out=seed=3 \
-        --also_on=runs/sr_images_published
+        --also_on=runs/sr_images_installed
 
 Networks with the value held out are kept for the test: the parser has seen no picture of them. Each
 --hold_out makes its own parsers; none gives the paper's 18. The run directory gets `report.html`,

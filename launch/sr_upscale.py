@@ -1,7 +1,7 @@
 r"""Enlarges pictures with a super-resolution network.
 
-    python launch/sr_upscale.py --model=runs/sr_zoo/networks/edsr-A-x2-l1-s1.safetensors \
-        --image=photo.png
+    python launch/sr_upscale.py --image=photo.png \
+        --model=runs/sr_quickstart/networks/edsr-packaged-x2-l1-s1.safetensors
     python launch/sr_upscale.py --model=IMDN_x4.pth --architecture=imdn --scale=4 \
         --image=photographs --output=large
     python launch/sr_upscale.py --model=bicubic --scale=4 --image=small.png --truth=large.png

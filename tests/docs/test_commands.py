@@ -1,0 +1,229 @@
+"""Runs what the documentation prints, scaled down by flags: every command and Python block.
+
+Commands run in this process, in a folder that has the files which a reader would bring. A command
+that reads `runs/NAME` has the printed command that makes it run first.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import re
+import runpy
+import signal
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxsr
+from jaxfleet import photos
+from launch import flagdefs
+from tests.docs import printed
+from tests.docs.test_printed import COMMANDS, config_of, ids, makers, reads
+
+SIDE = 96  # of the photographs that networks enlarge, and of crops that are attributed
+PHOTOS = [f"kodim{number:02d}" for number in range(1, 25)]  # names with a test and a validation set
+ZOO = [
+    *(
+        f"{architecture}-{origin}"
+        for architecture in ("edsr", "rcan", "swinir")
+        for origin in ("A-x2-l1-s1", "A-x2-l1-s3", "B-x2-l1-s1", "A-x2-vgg_adv-s1")
+    ),
+    *(f"{architecture}-A-x2-vgg_adv-s3" for architecture in ("edsr", "rcan", "swinir")),
+    *(f"{architecture}-B-x2-vgg_adv-s1" for architecture in ("edsr", "rcan", "swinir")),
+    *(
+        f"{architecture}-A-x4-{rest}"
+        for architecture in ("edsr", "rcan")
+        for rest in ("l1-s1", "l1-s3", "vgg_adv-s1", "vgg_adv-s3")
+    ),
+]
+# Flags that come after the printed ones; `--name=` empties a flag that repeats.
+SCALED = {
+    "siren_grid": "--image_size=12 --layer_size= --layer_size=4 --layer_size=6 --num_layers= "
+    "--num_layers=2 --w0_initial= --w0_initial=30 --seed= --seed=0 --num_iters= --num_iters=20 "
+    "--kernel=xla",
+    "siren_codec": "--num_iters=20 --refine_iters=2 --overwrite",
+    "siren_predictor": "--members=1 --steps=20 --batch_pictures=4 --batch_fits=8 --width=8 "
+    "--blocks=1 --regret_photos=0",
+    "coin_kodak": "--max_images=1 --reduce=4 --size= --size=2x6 --num_iters=20",
+    "fleet_simulation": "--num_workers=20 --num_trials=200 --shares_per_worker= "
+    "--shares_per_worker=2",
+    "fingerprint_benchmark": "--rounds=1 --seconds=0.01 --batch=1",
+    "sr_upscale": "--overwrite",
+    "sr_zoo": "--architecture= '--architecture=edsr=srvgg num_features=4 num_convs=1' --loss= "
+    "--loss=l1 --pretraining= --vgg_weights= --resnet_weights= --training_set= "
+    "--training_set=packaged=folder:photographs --benchmark= --benchmark=packaged=folder:few "
+    "--num_iters=4 --batch_size=1 --crop_px=16 --log_every=2 --validate_every=2",
+    "sr_images": f"--photos=folder:photographs --crop_px={SIDE}",
+    "sr_gallery": f"--crop_px={SIDE}",
+    "sr_attribution": f"--crop_px={SIDE} --train_crop_px=32 --epochs=1 --crops_per_picture=1 "
+    "--batch_size=16 --features_per_class=2 --seed= --seed=0 --tsne=false",
+    "sr_parsing": f"--crop_px={SIDE}",
+    "sr_robustness": "--method= --method=linear --perturb= --perturb=jpeg:75 --max_images=1",
+    "sr_open_set": f"--crop_px={SIDE} --method= --method=linear",
+}
+MADE_BY = {
+    "--input=photo.srn": "--mode=encode --input=photo.png",
+    "--input=kodim15.srn": "--mode=encode --input=kodim15.png",
+    "--gallery=larger.safetensors": "--save=larger.safetensors --add",
+    "--input=published": "--output=published",
+    "export/index.csv": "--run_dir=runs/quickstart --best_per_image",
+}
+QUICK = ("runs/mine", "--layer_size=8 --layer_size=16 --num_layers=4", "runs/simulation_50")
+
+
+class Workshop:
+    """A folder with a reader's files; runs commands and blocks in it, each at most once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.done = set()
+        (folder / "launch").symlink_to(printed.LAUNCH)
+        for name in ("photographs", "few", "mine", "pictures", "evidence"):
+            (folder / name).mkdir()
+        loaded = [photo.pixels for photo in photos.load("packaged", image_size=4 * SIDE)]
+        for number, name in enumerate(PHOTOS):
+            one = _window(loaded, number, SIDE)
+            one.save(folder / "photographs" / f"{name}.png")
+            one.crop((0, 0, 48, 48)).save(folder / "mine" / f"{name}.png")
+            _window(loaded, number, 224).save(folder / "pictures" / f"{name}.png")
+        for name in PHOTOS[:2]:
+            _window(loaded, 3, SIDE).save(folder / "few" / f"{name}.png")
+            _window(loaded, 5, 224).save(folder / "evidence" / f"{name}.png")
+        _window(loaded, 0, 224).save(folder / "photo.png")
+        _window(loaded, 1, 128).save(folder / "kodim15.png")
+        _window(loaded, 2, 96).save(folder / "small.png")
+        _window(loaded, 2, 96).resize((384, 384), Image.Resampling.BICUBIC).save(
+            folder / "large.png"
+        )
+        # No PyTorch is needed to read the same arrays in another file.
+        jaxsr.save(
+            jaxsr.build("imdn", scale=4),
+            folder / "IMDN_x4.safetensors",
+            architecture="imdn",
+            scale=4,
+        )
+
+    def run(self, command):
+        """Run a command, and before it those that make what it reads."""
+        if command.text in self.done:
+            return
+        self.done.add(command.text)
+        for name in reads(command):
+            self.need_run(name, command)
+        self.need_files(command.text)
+        args = [self.brought(arg) for arg in command.args]
+        args += _scaled(command)
+        self.call(command.script, args)
+
+    def need_run(self, name, reader=None):
+        if not (self.folder / "runs" / name).exists():
+            self.run(next(maker for maker in makers(name) if maker != reader))
+
+    def need_files(self, text):
+        for wanted, maker in MADE_BY.items():
+            if wanted in text:
+                self.run(next(one for one in COMMANDS if maker in one.text))
+        if "COIN-collection" in text and not (self.folder / "COIN-collection").exists():
+            self.need_files("--input=published")
+            (self.folder / "COIN-collection").symlink_to("published")
+
+    @staticmethod
+    def brought(text):
+        """An argument or block with files in place of what a test has not, or may not download."""
+        text = text.replace("tfds:kodak,packaged", "folder:photographs")
+        text = text.replace("tfds:kodak", "folder:photographs")
+        return text.replace("IMDN_x4.pth", "IMDN_x4.safetensors")
+
+    def call(self, script, args):
+        handler = signal.getsignal(signal.SIGTERM)
+        with contextlib.chdir(self.folder), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [f"launch/{script}.py", *args])
+            with pytest.raises(SystemExit) as stop:
+                runpy.run_path(str(printed.LAUNCH / f"{script}.py"), run_name="__main__")
+        signal.signal(signal.SIGTERM, handler)
+        assert stop.value.code == 0, f"launch/{script}.py {' '.join(args)}"
+
+    def execute(self, page):
+        blocks = printed.python_blocks(page)
+        for name in re.findall(r"runs/(\w+)", "".join(blocks)):
+            self.need_run(name)
+        self.need_files("".join(blocks))
+        namespace = {}
+        with contextlib.chdir(self.folder):
+            for block in blocks:
+                exec(compile(self.brought(block), page.name, "exec"), namespace)
+
+
+def _window(loaded, number, side):
+    """A square of a photograph as an image; another one for each number."""
+    pixels = loaded[number % len(loaded)]
+    corner = 16 * (number // len(loaded))
+    return Image.fromarray(np.ascontiguousarray(pixels[corner:, corner:][:side, :side]))
+
+
+def _scaled(command):
+    """Further flags that make a command small."""
+    config, _ = config_of(command)
+    args = printed.Command(f"x.py {SCALED.get(command.script, '')}", "").args
+    if command.script == "siren_grid" and config.sampling == "random":
+        args += ["--num_trials=40", "--num_repeats=8" if config.num_repeats else "--num_repeats=0"]
+    elif command.script == "siren_grid":
+        args += ["--max_images=2"]
+    if command.script == "siren_codec" and config.height:
+        args += ["--height=300"]
+    if command.script == "sr_images" and config.zoo == ("packaged",):
+        args += ["--zoo="]
+        installed = printed.ROOT / "jaxsr" / "data" / "zoo" / "networks"
+        args += [f"--network={installed / name}.safetensors" for name in ZOO]
+    if command.script == "sr_open_set" and config.unseen == type(config)().unseen:
+        args += ["--unseen=", "--unseen=seed=3"]
+    if command.script == "sr_robustness" and config.train_on:
+        args += ["--train_on=", "--train_on=jpeg:80"]
+    return args
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def _marks(text):
+    return [] if any(part in text for part in QUICK) else [pytest.mark.slow]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(one, marks=_marks(one.text), id=ids(one))
+        for one in COMMANDS
+        if one.reason_not_run is None
+    ],
+)
+def test_command_runs(workshop, command):
+    if "--format=torch" in command.text and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs PyTorch")
+    workshop.run(command)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[] if page.name == "photographs.md" else [pytest.mark.slow])
+        for page in printed.PAGES
+        if printed.python_blocks(page)
+    ],
+    ids=lambda page: page.name,
+)
+def test_python_blocks_run(workshop, page):
+    workshop.execute(page)
+
+
+def test_flags_that_scale_a_command_exist():
+    for command in COMMANDS:
+        if command.reason_not_run is None:
+            config = importlib.import_module(f"launch.{command.script}").CONFIG
+            flagdefs.parse(config, command.args + _scaled(command))

@@ -1,0 +1,97 @@
+"""What can be checked of the documentation without running it: flags, files, links, syntax."""
+
+import importlib
+import re
+
+import pytest
+
+from launch import flagdefs
+from tests.docs import printed
+
+COMMANDS = printed.commands()
+READERS = ("siren_export", "report")  # scripts whose --run_dir is there already
+
+
+def ids(command):
+    return f"{command.source}: {command.text}"[:90]
+
+
+def config_of(command):
+    module = importlib.import_module(f"launch.{command.script}")
+    return flagdefs.parse(module.CONFIG, command.args)
+
+
+def test_commands_are_found_in_each_kind_of_place():
+    sources = {command.source for command in COMMANDS}
+    assert {"README.md", "BUILD.md", "docs/how-to/gallery.md", "launch/siren_codec.py"} <= sources
+    assert "launch/flagfiles/sr_zoo/paper.flags" in sources
+    assert {command.script for command in COMMANDS} == set(printed.SCRIPTS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=ids)
+def test_flags_of_a_printed_command_exist(command, monkeypatch):
+    monkeypatch.chdir(printed.ROOT)
+    missing = [part for part in ("my.flags", "labelled.flags") if part in command.text]
+    if not missing:
+        config_of(command)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=ids)
+def test_run_directories_that_a_command_reads_are_made_by_another(command, monkeypatch):
+    monkeypatch.chdir(printed.ROOT)
+    if command.reason_not_run is None:
+        for name in reads(command):
+            assert makers(name), f"no printed command makes {name}"
+
+
+def reads(command):
+    """Run directories that a command takes as its input."""
+    names = set(re.findall(r"runs/(\w+)", " ".join(command.args)))
+    return names if command.script in READERS else names - {config_of(command)[1].name}
+
+
+def makers(name):
+    """Printed commands that leave a run directory of this name."""
+    return [
+        command
+        for command in COMMANDS
+        if command.reason_not_run is None
+        and command.script not in READERS
+        and "--dry_run" not in command.args
+        and config_of(command)[1].as_posix() == f"runs/{name}"
+    ]
+
+
+@pytest.mark.parametrize("page", printed.PAGES, ids=lambda page: page.name)
+def test_python_blocks_compile(page):
+    for block in printed.python_blocks(page):
+        compile(block, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", [*printed.PAGES, *printed.TUTORIALS], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    generated = "reference/modules"
+    broken = [
+        link
+        for link in printed.links(page)
+        if not (page.parent / link).exists() and generated not in link
+    ]
+    assert broken == []
+
+
+def test_modules_and_tests_that_are_named_exist():
+    names = set()
+    for page in printed.PAGES:
+        names |= set(
+            re.findall(r"\b(tests/[\w/]+\.py|launch/[\w/]+\.(?:py|flags))", page.read_text())
+        )
+    names -= {"launch/NAME.py"}
+    assert [name for name in sorted(names) if not (printed.ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("script", printed.SCRIPTS)
+def test_examples_in_help_keep_their_line_ends(script):
+    commands = [line for line in printed.docstring(script).splitlines() if "python launch/" in line]
+    assert commands
+    joined = [line for line in commands if re.search(r"\S {2,}-", line)]
+    assert joined == [], "begin the docstring with r"

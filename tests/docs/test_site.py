@@ -1,0 +1,38 @@
+"""The site's own rules: every page is in the navigation, and nothing is loaded from elsewhere."""
+
+import importlib.util
+import re
+
+import pytest
+
+from tests.docs import printed
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    pytest.importorskip("mkdocs")
+    spec = importlib.util.spec_from_file_location("hooks", printed.ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_navigation_has_every_page_once():
+    named = re.findall(r"([\w/-]+\.md)$", (printed.ROOT / "mkdocs.yml").read_text(), re.M)
+    docs = printed.ROOT / "docs"
+    assert sorted(named) == sorted(str(path.relative_to(docs)) for path in docs.rglob("*.md"))
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix", "loaded"),
+    [
+        ('<script src="https://cdn.example/a.js"></script>', ".html", ["https://cdn.example/a.js"]),
+        ('<link rel="stylesheet" href="//fonts.example/a">', ".html", ["//fonts.example/a"]),
+        ('<img src="../images/a.png"><a href="https://example.org">a</a>', ".html", []),
+        ('<link rel="canonical" href="https://example.org/a.html">', ".html", []),
+        ("a { background: url('http://example.org/a.png') }", ".css", ["http://example.org/a.png"]),
+        ("a { background: url(data:image/svg+xml;utf8,x) }", ".css", []),
+    ],
+)
+def test_what_a_page_loads_from_other_hosts_is_found(hooks, text, suffix, loaded):
+    assert hooks.outside(text, suffix) == loaded
