@@ -7,7 +7,8 @@ r"""Enlarges pictures with a super-resolution network.
     python launch/sr_upscale.py --model=bicubic --scale=4 --image=small.png --truth=large.png
 
 The first takes a network of launch/sr_zoo.py, the second a published one, which does not say what
-it is, to all pictures of a folder. The third compares with the picture that should come out.
+it is, to all pictures of a folder (IMDN_x4.pth is in the folder checkpoints of
+github.com/Zheng222/IMDN). The third compares with the picture that should come out.
 photo.png becomes photo_x2.png in the current folder unless --output says otherwise.
 
 Large pictures are computed in tiles that fit into memory. On two CPU cores a second enlarges some

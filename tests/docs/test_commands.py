@@ -52,7 +52,7 @@ SCALED = {
     "fingerprint_benchmark": "--rounds=1 --seconds=0.01 --batch=1",
     "sr_upscale": "--overwrite",
     "sr_zoo": "--architecture= '--architecture=edsr=srvgg num_features=4 num_convs=1' --loss= "
-    "--loss=l1 --pretraining= --vgg_weights= --resnet_weights= --training_set= "
+    "--loss=l1 --pretraining=none --vgg_weights= --resnet_weights= --training_set= "
     "--training_set=packaged=folder:photographs --benchmark= --benchmark=packaged=folder:few "
     "--num_iters=4 --batch_size=1 --crop_px=16 --log_every=2 --validate_every=2",
     "sr_images": f"--photos=folder:photographs --crop_px={SIDE}",
@@ -82,7 +82,7 @@ class Workshop:
         (folder / "launch").symlink_to(printed.LAUNCH)
         for name in ("photographs", "few", "mine", "pictures", "evidence"):
             (folder / name).mkdir()
-        loaded = [photo.pixels for photo in photos.load("packaged", image_size=4 * SIDE)]
+        loaded = [photo.pixels for photo in photos.load("packaged")]
         for number, name in enumerate(PHOTOS):
             one = _window(loaded, number, SIDE)
             one.save(folder / "photographs" / f"{name}.png")
