@@ -4,7 +4,7 @@ r"""Compresses a picture to a SIREN in a file, and draws pictures from such file
         --bits_per_pixel=0.3
     python launch/siren_codec.py --mode=decode --input=photo.srn --output=photo_back.png \
         --reference=photo.png
-    python launch/siren_codec.py --mode=decode --input=photo.srn --output=photo_2160.png --height=2160
+    python launch/siren_codec.py --mode=decode --input=photo.srn --output=big.png --height=2160
     python launch/siren_codec.py --mode=info --input=photo.srn
 
 Encoding trains networks: seconds for a thumbnail, a quarter of an hour and more for a photograph of
