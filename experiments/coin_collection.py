@@ -47,7 +47,7 @@ def export(
         OSError: if the disk is full.
     """
     plan_hash = table.manifest["plan_hash"][:12]
-    _claim(folder, plan_hash)
+    claim(folder, plan_hash)
     chosen = chosen[chosen["psnr_8bit_db"].notna()]
     counts = {split: int((chosen["split"] == split).sum()) for split in collection.SPLITS}
     counts = {split: count for split, count in counts.items() if count}
@@ -137,7 +137,7 @@ def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def _claim(folder: Path, plan_hash: str) -> None:
+def claim(folder: Path, plan_hash: str) -> None:
     """Makes the folder and says in it whose it is, or refuses one of something else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,28 +181,35 @@ def card(kind: str, schema: pa.Schema, counts: Mapping[str, int], plan_hash: str
     That library reads one kind of file in a folder, so the folder `json` has a card of its own.
     """
     path = "parquet/{}-*.parquet" if kind == "parquet" else "{}-*.jsonl.gz"
-    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
-    for split in counts:
-        lines += [f"  - split: {split}", f"    path: {path.format(split)}"]
-    lines += ["dataset_info:", "- config_name: default", "  features:", *_features(schema, "  ")]
-    rows = ", ".join(f"{split} {count}" for split, count in counts.items())
     return "\n".join(
         [
-            *lines,
-            "---",
-            "",
+            *card_head(path, schema, counts),
             "# SIRENs fitted to photographs",
             "",
             "Rows in the schema of the COIN collection (`predict-SIREN-PSNR/COIN-collection`; "
             "Vonderfecht & Liu, Predicting the Encoding Error of SIRENs, TMLR 2024), one for each "
-            f"network: {rows}. The folders `json` and `parquet` hold the same rows. Plan "
-            f"{plan_hash}.",
+            f"network: {rows_text(counts)}. The folders `json` and `parquet` hold the same rows. "
+            f"Plan {plan_hash}.",
             "",
             _FIELDS,
             "In JSON, a number that is not finite is null.",
             "",
         ]
     )
+
+
+def card_head(path: str, schema: pa.Schema, counts: Mapping[str, int]) -> list[str]:
+    """Return the lines of a dataset card that `datasets` reads; `path` has a {} for the split."""
+    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for split in counts:
+        lines += [f"  - split: {split}", f"    path: {path.format(split)}"]
+    lines += ["dataset_info:", "- config_name: default", "  features:", *_features(schema, "  ")]
+    return [*lines, "---", ""]
+
+
+def rows_text(counts: Mapping[str, int]) -> str:
+    """Return how many rows each split has, in words."""
+    return ", ".join(f"{split} {count}" for split, count in counts.items())
 
 
 def _features(fields: Any, indent: str) -> Iterator[str]:
@@ -225,4 +232,5 @@ def _features(fields: Any, indent: str) -> Iterator[str]:
 
 
 def _dtype(kind: pa.DataType) -> str:
-    return {pa.float64(): "float64", pa.int64(): "int64", pa.string(): "string"}[kind]
+    names = {pa.float32(): "float32", pa.float64(): "float64", pa.string(): "string"}
+    return {**names, pa.int32(): "int32", pa.int64(): "int64"}[kind]

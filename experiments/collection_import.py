@@ -6,6 +6,7 @@ networks too. Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs
 
 import dataclasses
 import hashlib
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -170,7 +171,10 @@ def make_row(
     """
     row = collection.from_published(record, w0=config.w0, learning_rate=config.learning_rate)
     sizes = [2, *[row["layer_size"]] * row["num_layers"], CHANNELS]
-    codes = quantise.quantise(unflatten(row["weights"], sizes), config.weight_bits)
+    entropy_bits = math.nan
+    if len(row["weights"]):
+        codes = quantise.quantise(unflatten(row["weights"], sizes), config.weight_bits)
+        entropy_bits = codes.entropy_bits
     pixels = row["image_height"] * row["image_width"]
     return {
         **row,
@@ -178,5 +182,5 @@ def make_row(
         "split": split or collection.split_of(row["image_id"]),
         "weight_bits": config.weight_bits,
         "quantised_bpp": row["parameters"] * config.weight_bits / pixels,
-        "entropy_bpp": codes.entropy_bits / pixels,
+        "entropy_bpp": entropy_bits / pixels,
     }

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -247,12 +248,15 @@ def _run(
 
 @contextlib.contextmanager
 def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Takes the samples of a throughput figure; an object store, which cannot append, has none."""
+    """Takes the samples of a throughput figure, to which it adds the time of day, UNIX seconds.
+
+    An object store, which cannot append, has no log.
+    """
     if not places.is_local(path):
         yield lambda sample: None
         return
     with path.open("a", buffering=1) as file:
-        yield lambda sample: print(json.dumps(sample), file=file)
+        yield lambda sample: print(json.dumps({**sample, "time": time.time()}), file=file)
 
 
 def _entropy_bits(params: Params, weight_bits: int) -> float:

@@ -169,6 +169,11 @@ def run(config: ExportConfig, run_dir: Path) -> str:
     coordinates = table.manifest["plan"].get("coordinates")
     if coordinates is None or table.manifest["network"] != {"inputs": 2, "outputs": CHANNELS}:
         raise InputError(f"--run_dir={run_dir}: no run of siren_grid; give one.")
+    if not table.manifest["plan"].get("keep_weights", True):
+        raise InputError(
+            f"--run_dir={run_dir}: its table keeps no weights; launch/collection_table.py makes "
+            "the table to publish."
+        )
     own = ["split"] if config.format == COLLECTION else []
     chosen = select(_read(table, [*_COLUMNS, *own]), config)
     folder = Path(config.output).expanduser() if config.output else run_dir / "export"

@@ -106,7 +106,7 @@ def run_here(
     """
     wait = FLUSH_SECONDS
     for work in works:
-        done = np.flatnonzero(np.isin(work.trial_ids, list(store.done))).tolist()
+        done = [i for i, trial in enumerate(work.trial_ids.tolist()) if trial in store.done]
         if len(done) == len(work.trial_ids):
             continue
         checkpoints = Checkpoints(checkpoint_folder(store) / work.name)

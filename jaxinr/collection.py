@@ -58,7 +58,7 @@ def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str
     """A published row, with arrays for lists.
 
     Args:
-        row: the columns `NEEDED` of our table.
+        row: the columns `NEEDED` of our table; without weights `best_model` is empty.
         whole_ids: whether image_id is given as a number.
     """
     image_id = str(row["image_id"])
@@ -66,6 +66,7 @@ def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str
     config = {name: own[name] if name in own else row[name] for name in CONFIG}
     depth, size = int(row["num_layers"]), int(row["layer_size"])
     history = np.asarray(row["psnr_history"], np.float32)
+    weights = np.asarray(row["weights"], np.float32)
     return {
         "config": {name: _plain(value) for name, value in config.items()},
         "iteration_history": np.asarray(row["iteration_history"], np.int64),
@@ -74,9 +75,9 @@ def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str
         "hp_bpp": float(row["hp_bpp"]),
         "fp_bpp": float(row["fp_bpp"]),
         "fp_psnr": float(row["psnr_8bit_db"]),
-        "best_model": to_torch(
-            unflatten(np.asarray(row["weights"], np.float32), [2, *[size] * depth, CHANNELS])
-        ),
+        "best_model": to_torch(unflatten(weights, [2, *[size] * depth, CHANNELS]))
+        if len(weights)
+        else {},
     }
 
 
@@ -90,7 +91,7 @@ def from_published(
 
     Args:
         record: with all of `COLUMNS`; a weight that is None in `best_model` is one that a shallower
-            network does not have.
+            network does not have, and an empty `best_model` one of a table without weights.
         w0: where the row's config does not say.
         learning_rate: where the row's config does not say.
 
@@ -270,9 +271,11 @@ def _width(size: int, trial: Trial, hp_bpp: float) -> int:
 
 
 def _flat(model: Any, trial: Trial) -> np.ndarray:
-    """[P] float32 of a state_dict that must be one of the trial's."""
+    """[P] float32 of a state_dict that must be one of the trial's; [0] of an empty one."""
     if not isinstance(model, Mapping):
         raise ValueError("best_model holds no names")
+    if not model:
+        return np.zeros(0, np.float32)
     try:
         own = {name: _matrix(value) for name, value in model.items() if value is not None}
         params = from_torch(own)

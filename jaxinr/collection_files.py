@@ -178,6 +178,10 @@ def _parquet(path: Path, skip: Callable[[int], bool]) -> Iterator[Item]:
     position = 0
     try:
         with pq.ParquetFile(path) as file:
+            # A table without weights has no such column; a row of JSON that lacks it is damaged.
+            bare: dict[str, Any] = (
+                {} if "best_model" in file.schema_arrow.names else {"best_model": {}}
+            )
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
                 if all(skip(position + row) for row in range(count)):
@@ -186,7 +190,7 @@ def _parquet(path: Path, skip: Callable[[int], bool]) -> Iterator[Item]:
                 for batch in file.iter_batches(_ROWS, [group]):
                     for row in range(len(batch)):
                         if not skip(position):
-                            record = batch.slice(row, 1).to_pylist()[0]
+                            record = {**bare, **batch.slice(row, 1).to_pylist()[0]}
                             yield Item(position, f"row {position + 1}", record)
                         position += 1
     except (pa.ArrowInvalid, OSError) as error:

@@ -1,0 +1,217 @@
+"""A collection is checked against its plan, and its table is read by other programs."""
+
+import dataclasses
+import json
+import warnings
+
+import numpy as np
+import pandas
+import pyarrow.parquet as pq
+import pytest
+
+import jaxfleet
+from experiments import collection_import, collection_table, siren_export, siren_grid
+from experiments.collection_import import ImportConfig
+from experiments.collection_table import TableConfig
+from experiments.siren_export import ExportConfig
+from jaxfleet import store
+from jaxfleet.errors import InputError
+from jaxinr import coin_collection, collection
+from jaxinr.trial import Trial
+
+NETWORK = {"inputs": 2, "outputs": 3}
+PLAN = {
+    **{"coordinates": "coin", "log_every": 10, "sampling": "random", "keep_weights": False},
+    **{"num_trials": 8, "num_repeats": 4},
+}
+AT = np.array([0, 10, 20, 30, 40, 50, 60, 70, 80, 100, 120, 130], np.int32)
+KEPT = [0, 10, 20, 40, 80, 130]
+SPLITS = {"dawn": "train", "dusk": "validation", "noon": "test"}
+
+
+def row(trial_id):
+    image_id = list(SPLITS)[trial_id % 3]
+    trial = Trial(
+        num_layers=1 + trial_id % 4,
+        layer_size=3 + trial_id % 5,
+        num_iters=130,
+        seed=900_000 + trial_id,
+        w0_initial=4.75 + trial_id / 7,
+        learning_rate=1e-3 / (1 + trial_id),
+    )
+    side = 8 + trial_id % 2
+    draw = np.random.default_rng(trial_id)
+    return {
+        **dataclasses.asdict(trial),
+        "trial_id": trial_id,
+        "image_id": image_id,
+        "split": SPLITS[image_id],
+        "image_height": side,
+        "image_width": side,
+        "status": "done",
+        "parameters": trial.parameters,
+        "hp_bpp": trial.bits_per_pixel(side, side),
+        "fp_bpp": trial.bits_per_pixel(side, side, bits=32),
+        "best_psnr_db": 20.5 + trial_id / 3,
+        "psnr_8bit_db": 20.0 + trial_id / 3,
+        "iteration_history": AT,
+        "psnr_history": np.float32(draw.uniform(10, 20, len(AT))),
+        "weights": [],
+    }
+
+
+def make_run(run_dir, parts):
+    results = store.Store(run_dir, PLAN, siren_grid.schema(), network=NETWORK)
+    for part in parts:
+        results.add([row(i) for i in part])
+        results.flush()
+    results.close()
+    return run_dir
+
+
+def log(run_dir, *sittings):
+    lines = [json.dumps(dict(zip(("seconds", "pixel_steps", "time"), sample, strict=True)))
+             for sitting in sittings for sample in sitting]  # fmt: skip
+    (run_dir / "progress.jsonl").write_text("\n".join(lines) + '\n{"seconds": 3')
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    path = make_run(tmp_path_factory.mktemp("run"), [range(5), range(5, 12)])
+    steps = 130 * (6 * 64 + 6 * 81)
+    first = [(1.0, 1000.0, 101.0), (40.0, 0.75 * steps, 140.0)]
+    # 60 s later the second one begins, and it makes a tenth of all again.
+    log(path, first, [(2.0, 500.0, 202.0), (60.0, 0.35 * steps, 260.0)])
+    return path
+
+
+def test_complete_run_is_told_with_its_rates(run_dir):
+    found = collection_table.check(run_dir)
+    assert found.complete
+    assert (found.rows, found.planned, found.repeated, found.diverged) == (12, 12, 0, 0)
+    assert (found.sittings, found.working_s, found.away_s) == (2, 100.0, 60.0)
+    assert found.made == pytest.approx(1.1 * found.kept)
+    text, complete = collection_table.run(TableConfig(), run_dir)
+    assert complete
+    assert text.splitlines() == [
+        "12 of 12 networks, 0 of them diverged.",
+        "0 missing, 0 rows twice, 0 of no plan.",
+        "432 networks an hour, 1.13e+03 pixel-steps/s over 1:40 of training in 2 sittings.",
+        "Interrupted for 1:00, 37.5% of the time; 9.09% of the pixel-steps were made again or are "
+        "of networks in training.",
+    ]
+
+
+def test_what_is_lost_or_there_twice_is_named(tmp_path):
+    found = collection_table.check(make_run(tmp_path / "run", [[0, 1, 4], [4, 5, 12]]))
+    assert not found.complete
+    assert found.missing.tolist() == [2, 3, 6, 7, 8, 9, 10, 11]
+    assert (found.repeated, found.foreign.tolist(), found.sittings) == (1, [12], 0)
+    assert str(found).splitlines() == [
+        "5 of 12 networks, 0 of them diverged.",
+        "8 missing (trial_id 2, 3, 6, 7, 8, ...), 1 rows twice, 1 of no plan (trial_id 12).",
+    ]
+
+
+def test_run_without_rows_is_incomplete(tmp_path):
+    found = collection_table.check(make_run(tmp_path / "run", []))
+    assert (found.complete, found.rows, len(found.missing)) == (False, 0, 12)
+
+
+@pytest.fixture(scope="module")
+def folder(run_dir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("published") / "table"
+    text, _ = collection_table.run(TableConfig(output=str(path)), run_dir)
+    assert text.splitlines()[-1].endswith(f"MB written to {path}, see {path}/README.md.")
+    return path
+
+
+def same(record):
+    """Asserts that a published row says what the run's row says, as precisely as it promises."""
+    expected = row(record["config"]["seed"] - 900_000)
+    names = {"image_size": "image_height"}
+    for name, value in record["config"].items():
+        wanted = expected[names.get(name, name)]
+        assert value == (np.float32(wanted) if isinstance(wanted, float) else wanted), name
+    assert list(record["iteration_history"]) == KEPT
+    history = expected["psnr_history"][np.isin(AT, KEPT)]
+    np.testing.assert_allclose(record["psnr_history"], history, atol=1 / 256, rtol=0)
+    best = np.maximum.accumulate(np.asarray(record["psnr_history"]))
+    np.testing.assert_array_equal(record["best_psnr_history"], best)
+    assert abs(record["fp_psnr"] - expected["psnr_8bit_db"]) <= 1 / 2048
+    assert (record["hp_bpp"], record["fp_bpp"]) == (expected["hp_bpp"], expected["fp_bpp"])
+    return expected["trial_id"]
+
+
+def test_pandas_and_duckdb_read_the_table(folder):
+    frame = pandas.read_parquet(folder / "parquet")
+    assert sorted(same(record) for record in frame.to_dict("records")) == list(range(12))
+    assert list(frame) == [*(n for n in collection.COLUMNS if n != "best_model"), "status"]
+    duckdb = pytest.importorskip("duckdb")
+    answer = duckdb.sql(
+        "select config.seed, config.learning_rate, psnr_history, iteration_history[-1], status "
+        f"from '{folder}/parquet/*.parquet' where config.image_id = 'dusk' order by 1"
+    ).fetchall()
+    assert [line[0] - 900_000 for line in answer] == [1, 4, 7, 10]
+    assert {line[3:] for line in answer} == {(130, "done")}
+    records = {r["config"]["seed"]: r for r in frame.to_dict("records")}
+    for seed, learning_rate, history, *_ in answer:
+        assert np.float32(learning_rate) == records[seed]["config"]["learning_rate"]
+        np.testing.assert_array_equal(np.float32(history), records[seed]["psnr_history"])
+
+
+def test_hugging_face_datasets_read_the_table(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its imports
+        datasets = pytest.importorskip("datasets")
+        datasets.disable_progress_bars()
+        found = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert {split: rows.num_rows for split, rows in found.items()} == {
+        "train": 4, "validation": 4, "test": 4,
+    }  # fmt: skip
+    assert sorted(same(record) for rows in found.values() for record in rows) == list(range(12))
+
+
+def test_tfds_and_the_import_read_the_table(folder, tmp_path):
+    files = folder / "parquet"
+    builder = coin_collection.CoinCollection(source=files, data_dir=str(tmp_path / "tfds"))
+    builder.download_and_prepare(file_format="array_record")
+    (first, *_), rows = builder.as_data_source("test"), builder.info.splits
+    assert rows["test"].num_examples == 4
+    assert first["weights"].shape == (0,)
+    assert first["iteration_history"].tolist() == KEPT
+    collection_import.run(ImportConfig(input=str(files)), tmp_path / "run")
+    frame = jaxfleet.open(tmp_path / "run").to_pandas()
+    assert sorted(frame["seed"] - 900_000) == list(range(12))
+    assert frame["entropy_bpp"].isna().all()
+    rates = {one["seed"]: one["learning_rate"] for one in map(row, range(12))}
+    np.testing.assert_allclose(frame["learning_rate"], frame["seed"].map(rates), rtol=1e-7)
+
+
+def test_again_replaces_and_other_folders_are_refused(run_dir, folder, tmp_path):
+    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    collection_table.run(TableConfig(output=str(folder)), run_dir)
+    after = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert before == after
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty and no collection of this run; give another"):
+        collection_table.run(TableConfig(output=str(tmp_path)), run_dir)
+    with pytest.raises(InputError, match="its table keeps no weights; launch/collection_table.py"):
+        siren_export.run(ExportConfig(format="coin_collection"), run_dir)
+
+
+def test_a_row_takes_few_bytes(tmp_path):
+    """As many rows as tell the size of 300,000: random numbers do not compress further."""
+    draw, count = np.random.default_rng(0), 20_000
+    rows = pandas.DataFrame([row(i % 12) for i in range(count)])
+    for name, low, high in (("w0_initial", 1, 5), ("learning_rate", -9, -5)):
+        rows[name] = np.exp(draw.uniform(low, high, count))
+    rows["seed"] = draw.integers(0, 10**6, count)
+    rows["psnr_8bit_db"] = draw.normal(25, 5, count)
+    curves = 12 + np.cumsum(np.abs(draw.normal(0, 1, (count, len(AT)))), axis=1)
+    rows["psnr_history"] = list(np.float32(curves))
+    path = tmp_path / "rows.parquet"
+    collection_table._write(path, collection_table.as_arrow(rows, 10))
+    assert path.stat().st_size < 40 * count
+    assert pq.read_metadata(path).num_rows == count
