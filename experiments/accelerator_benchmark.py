@@ -31,7 +31,7 @@ from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactnes
 from experiments.benchmark import BenchmarkConfig, Shape
 from experiments.grid_config import GridConfig
 from experiments.machine_limits import Limits, Sizes
-from jaxfleet import places, store
+from jaxfleet import places, rundir
 from jaxinr.buckets import Bucket
 from jaxinr.program import padded_pixels
 from jaxinr.trial import Trial
@@ -280,7 +280,7 @@ def scale_here() -> Scale:
 
 def device() -> dict[str, str]:
     """What was measured: device, driver where it is NVIDIA's, versions and commit."""
-    found = store.environment()
+    found = rundir.environment()
     runtime = jax.local_devices()[0].client.platform_version
     return {
         "device": found["device"],

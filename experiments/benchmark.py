@@ -25,7 +25,7 @@ import optax
 
 import jaxinr
 from experiments import plain_vmap
-from jaxfleet import photos, places, store
+from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
@@ -137,7 +137,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
         else:
             extra[part] = rows
     # Only now: a process that has looked at a GPU keeps its memory from the parts.
-    save(run_dir / "benchmark_extra.json", store.environment() | extra)
+    save(run_dir / "benchmark_extra.json", rundir.environment() | extra)
     return "\n\n".join(texts)
 
 

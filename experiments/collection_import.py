@@ -16,7 +16,7 @@ from typing import Any
 
 import jaxfleet
 from experiments import siren_grid
-from jaxfleet import executors, places, store
+from jaxfleet import executors, rundir, store
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.table import unflatten
@@ -108,7 +108,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
             f"{'; '.join(damaged[:_NAMED])}{more}. The other {len(results.done)} networks are in "
             f"{run_dir}. Mend these in place (an emptied line is left out) and repeat the command."
         )
-    places.write_atomically(run_dir / "DONE", b"")
+    rundir.finish(run_dir)
     return f"{len(results.done)} networks of {len(paths)} files imported to {run_dir}."
 
 

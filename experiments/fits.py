@@ -20,7 +20,7 @@ import pyarrow as pa
 import jaxfleet
 from experiments import plan_cost
 from experiments.grid_config import GridConfig
-from jaxfleet import albums, executors, places, shards, store, table, trainer
+from jaxfleet import albums, executors, places, rundir, shards, store, table, trainer
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
@@ -207,7 +207,7 @@ def run_jobs(
                     f"{len(jobs)} in all. The last shard to end writes the report."
                 )
             page = finish()
-            places.write_atomically(run_dir / "DONE", b"")
+            rundir.finish(run_dir)
     finally:
         results.close()
     executors.clear_checkpoints(run_dir)
@@ -228,7 +228,7 @@ def _run(
     pixels = np.prod(albums.shapes_of(pictures), axis=1)
     pixel_steps = sum(float(pixels[job.photo]) * job.trial.num_iters for job in left)
     if left:
-        (run_dir / "DONE").unlink(missing_ok=True)
+        rundir.unfinish(run_dir)
     with (
         Progress(len(ids), pixel_steps, fits_done=len(ids) - len(left)) as display,
         _progress_log(run_dir / f"progress{results.shard.suffix}.jsonl") as log,

@@ -19,7 +19,7 @@ import numpy as np
 
 import jaxfleet
 from experiments import coin_collection
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.table import SHAPES, Table
 from jaxinr import export
@@ -177,7 +177,7 @@ def run(config: ExportConfig, run_dir: Path) -> str:
     own = ["split"] if config.format == COLLECTION else []
     chosen = select(_read(table, [*_COLUMNS, *own]), config)
     folder = Path(config.output).expanduser() if config.output else run_dir / "export"
-    done = (run_dir / "DONE").exists()
+    done = rundir.is_finished(run_dir)
     if config.format == COLLECTION:
         return _collection(config, table, chosen, folder, done)
     ending, as_bytes = export.FORMATS[config.format]

@@ -28,7 +28,7 @@ from experiments import (
     forecast_report,
 )
 from experiments.forecast_data import FitTable
-from jaxfleet import executors, places, store
+from jaxfleet import executors, places, rundir
 from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
@@ -126,17 +126,17 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
             raise InputError(f"the collections have no photograph in the {split} split; add some.")
-    places.make_folder(run_dir, "--run_dir")
-    with places.locked(run_dir, "lock", "--run_dir"):
+    with rundir.held(run_dir, "siren_predictor"):
+        rundir.unfinish(run_dir)
         forecaster = train(table, config.recipe(), run_dir, config.checkpoint_minutes)
         table.save(run_dir)
         mean_db, std_db = forecaster.predict(table.training_fits())
         evaluation = evaluate(table, mean_db, std_db)
-        evaluation.to_parquet(run_dir / "evaluation.parquet")
+        rundir.write_table(run_dir / "evaluation.parquet", evaluation)
         regret = None
         if config.regret_photos:
             regret = _regret(config, table, forecaster)
-            regret.to_parquet(run_dir / "regret.parquet")
+            rundir.write_table(run_dir / "regret.parquet", regret)
         forecaster = dataclasses.replace(
             forecaster, card=make_card(config, table, forecaster, evaluation, regret)
         )
@@ -145,7 +145,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         page = forecast_report.write(
             run_dir, table, forecaster, evaluation, mean_db, std_db, regret, settings
         )
-        places.write_atomically(run_dir / "DONE", b"")
+        rundir.finish(run_dir)
     return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
 
 
@@ -214,7 +214,7 @@ def make_card(
         "range": {name: [round(low[name], 6), round(high[name], 6)] for name in low},
         "evaluation": json.loads(evaluation.to_json(orient="records")),
         "regret_db": None if regret is None else float(regret["regret_db"].mean()),
-        "made_by": store.environment(),
+        "made_by": rundir.environment(),
     }
 
 

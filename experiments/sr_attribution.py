@@ -31,7 +31,7 @@ from experiments.sr_attribution_config import CONVNEXT, AttributionConfig
 from experiments.sr_attribution_features import TSNE_ENDING
 from experiments.sr_attribution_tables import Predictions
 from experiments.sr_shared_features import teller
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
@@ -89,28 +89,19 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
     planned = list(itertools.product(dict.fromkeys(config.method), dict.fromkeys(config.seed)))
     if config.dry_run:
         return _describe(task, planned)
-    pictures = picture_sets.checksum(
-        "".join(
-            pd.concat(own.index for own in task.splits.values())["file_checksum"].sort_values()
-        ).encode()
-    )
-    facts = {
-        "crop_px": config.crop_px,
-        "features_per_class": config.features_per_class,
-        "pictures": pictures,
-        "source": config.pictures,
-        "counts": {split: len(own) for split, own in task.splits.items()},
-        "classes": task.classes.to_dict("records"),
-        "options": {method: config.options(method) for method, _ in planned},
-    }
-    sr_attribution_files.claim(run_dir, facts)
-    with places.locked(run_dir, ".lock", "--run_dir"):
+    if config.convnext_weights and CONVNEXT in config.method:
+        _refuse_missing(config.convnext_weights)
+    with rundir.held(
+        run_dir, sr_attribution_files.KIND, _plan(config, task), free=sr_attribution_files.FREE
+    ):
+        for method, seed in planned:
+            sr_attribution_files.refuse_other_options(run_dir, method, seed, config.options(method))
         places.make_folder(run_dir / sr_attribution_files.MODELS, "--run_dir")
         _make(config, run_dir, task, planned)
         if config.tsne and config.features_per_class:
             _add_tsne(run_dir)
         page = sr_attribution_report.write(run_dir)
-        places.write_atomically(run_dir / "DONE", b"")
+        rundir.finish(run_dir)
     return f"{sr_attribution_report.summary(run_dir)}\nLook at {page}"
 
 
@@ -179,50 +170,91 @@ def evaluate(
 # ------------------------------------------------------------------------------------- the parts
 
 
+def _plan(config: AttributionConfig, task: Task) -> dict[str, Any]:
+    """What every result depends on, and what is to be known of it."""
+    checksums = pd.concat(own.index for own in task.splits.values())["file_checksum"]
+    return {
+        "crop_px": config.crop_px,
+        "pictures": rundir.checksum("".join(checksums.sort_values()).encode()),
+        "classes": task.classes.to_dict("records"),
+        "source": config.pictures,
+        "counts": {split: len(own) for split, own in task.splits.items()},
+        "features_per_class": config.features_per_class,
+    }
+
+
+def _refuse_missing(weights: str) -> None:
+    if not places.place(weights).is_file():
+        raise InputError(f"--convnext_weights={weights}: there is no such file.")
+
+
 def _make(
     config: AttributionConfig, run_dir: Path, task: Task, planned: Sequence[tuple[str, int]]
 ) -> None:
     """Every attributor that is planned, its features and predictions."""
     there = sr_attribution_files.read_predictions(run_dir)
-    done = (
-        set()
-        if there is None
-        else set(zip(there.frame["method"], there.frame["seed"], strict=True))
-    )
-    missing = [pair for pair in planned if pair not in done]
-    if missing:
-        (run_dir / "DONE").unlink(missing_ok=True)
-    crops = sum(map(task.count, (_VALIDATION, _TEST)))
-    work = len(missing) * (len(task.splits[_TRAIN]) + crops)
-    before = len(planned) - len(missing)
+    arrays = _kept_features(config, run_dir, task)
+    todo = [
+        (method, seed, is_predicted)
+        for method, seed in planned
+        for is_predicted in [_is_predicted(run_dir, there, method, seed)]
+        if not is_predicted or (config.features_per_class and f"{method}-{seed}" not in arrays)
+    ]
+    if todo:
+        rundir.unfinish(run_dir)
+    fits = sum(not is_predicted for _, _, is_predicted in todo)
+    work = fits * (len(task.splits[_TRAIN]) + sum(map(task.count, (_VALIDATION, _TEST))))
+    before = len(planned) - len(todo)
     with Progress(len(planned), work, fits_done=before, unit="attributors", work="crops") as shown:
-        for method, seed in missing:
-            attributor, temperature = _attributor(config, run_dir, task, method, seed, shown)
-            if config.features_per_class:
-                _add_features(config, run_dir, task, attributor, f"{method}-{seed}")
-            new = _predict(task, attributor, seed, temperature, shown)
-            there = new if there is None else _joined(there, new)
-            sr_attribution_files.write_predictions(run_dir, there)
+        for method, seed, is_predicted in todo:
+            name = f"{method}-{seed}"
+            if is_predicted:
+                path = sr_attribution_files.model_path(run_dir, method, seed)
+                attributor, temperature = attributor_files.load(path), 1.0
+            else:
+                attributor, temperature, is_new = _attributor(
+                    config, run_dir, task, method, seed, shown
+                )
+                if is_new:
+                    arrays.pop(name, None)
+                    arrays.pop(f"{name}{TSNE_ENDING}", None)
+            if config.features_per_class and name not in arrays:
+                arrays[name] = _features(config, task, attributor)
+                sr_attribution_files.write_features(run_dir, arrays)
+            if not is_predicted:
+                new = _predict(task, attributor, seed, temperature, shown)
+                there = new if there is None else _joined(there, new)
+                sr_attribution_files.write_predictions(run_dir, there)
             shown.update(0, [float("nan")])
+
+
+def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: int) -> bool:
+    """Whether there are the predictions of an attributor, and the attributor."""
+    if there is None or not sr_attribution_files.model_path(run_dir, method, seed).exists():
+        return False
+    return bool(((there.frame["method"] == method) & (there.frame["seed"] == seed)).any())
 
 
 def _attributor(
     config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
-) -> tuple[Attributor, float]:
-    """The attributor of a file, or a new one, which is kept; and its temperature."""
-    path = run_dir / sr_attribution_files.MODELS / f"{method}-{seed}.safetensors"
+) -> tuple[Attributor, float, bool]:
+    """The attributor of a file, or a new one, which is kept; its temperature; whether it is new."""
+    path = sr_attribution_files.model_path(run_dir, method, seed)
     if path.exists():
         attributor = attributor_files.load(path)
         shown.update(len(task.splits[_TRAIN]) + task.count(_VALIDATION))
-        return attributor, float(attributor_files.facts_of(path)["temperature"])
+        return attributor, float(attributor_files.facts_of(path)["temperature"]), False
     start = time.monotonic()
     pictures, labels = task.labelled(_TRAIN)
     validation = task.labelled(_VALIDATION) if _VALIDATION in task.splits else None
-    checkpoints = run_dir / sr_attribution_files.CHECKPOINTS / path.stem
+    options = config.options(method)
+    folder = run_dir / sr_attribution_files.CHECKPOINTS
     kept: dict[str, Any] = {}
     if method == CONVNEXT:
-        places.make_folder(checkpoints.parent, "--run_dir")
-        kept = {"checkpoint": checkpoints, "on_epoch": functools.partial(_say, shown, path.stem)}
+        places.make_folder(folder, "--run_dir")
+        # By its options, so that a corrected command does not meet the state of the one before.
+        checkpoint = folder / f"{path.stem}-{rundir.digest(options)}"
+        kept = {"checkpoint": checkpoint, "on_epoch": functools.partial(_say, shown, path.stem)}
     attributor = attribution.fit(
         method,
         pictures,
@@ -232,7 +264,7 @@ def _attributor(
         seed=seed,
         validation=validation,
         progress=teller(shown, len(pictures)),
-        **config.options(method),
+        **options,
         **kept,
     )
     temperature = 1.0
@@ -243,13 +275,16 @@ def _attributor(
     facts = {
         "temperature": temperature,
         "seed": seed,
+        "options": options,
         "seconds": time.monotonic() - start,
         "training_pictures": len(pictures),
         "validation_crops": task.count(_VALIDATION),
     }
     attributor_files.save(attributor, path, facts)
-    places.remove_folder(checkpoints)
-    return attributor, temperature
+    for name in places.names(folder):
+        if name.startswith(f"{path.stem}-"):
+            places.remove_folder(folder / name)
+    return attributor, temperature, True
 
 
 def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -> None:
@@ -284,26 +319,42 @@ def _predict(
     return Predictions(frame, log_scores, task.classes)
 
 
-def _joined(one: Predictions, other: Predictions) -> Predictions:
-    frame = pd.concat([one.frame, other.frame], ignore_index=True)
-    return Predictions(frame, np.concatenate([one.log_scores, other.log_scores]), one.classes)
+def _joined(one: Predictions, new: Predictions) -> Predictions:
+    """Predictions together; new ones replace those of the same attributor."""
+    method, seed = new.frame["method"].iloc[0], new.frame["seed"].iloc[0]
+    others = ((one.frame["method"] != method) | (one.frame["seed"] != seed)).to_numpy()
+    frame = pd.concat([one.frame[others], new.frame], ignore_index=True)
+    return Predictions(frame, np.concatenate([one.log_scores[others], new.log_scores]), one.classes)
 
 
-def _add_features(
-    config: AttributionConfig, run_dir: Path, task: Task, attributor: Attributor, name: str
-) -> None:
-    """Features of the middles of some test pictures of every class."""
-    pictures = task.splits[_TEST]
-    rows = sr_attribution_features.chosen_rows(pictures.index, config.features_per_class)
+def _feature_rows(config: AttributionConfig, task: Task) -> np.ndarray:
+    """The test pictures whose middles features are of."""
+    index = task.splits[_TEST].index
+    return sr_attribution_features.chosen_rows(index, config.features_per_class)
+
+
+def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict[str, np.ndarray]:
+    """The arrays of features that are there, if they are of the pictures that the flags choose."""
+    arrays = sr_attribution_files.read_features(run_dir)
+    if not config.features_per_class:
+        return arrays
+    rows = _feature_rows(config, task)
+    of = {
+        name: task.splits[_TEST].index[name].iloc[rows].to_numpy(str)
+        for name in ("network", "image_id")
+    }
+    is_same = all(np.array_equal(arrays.get(name, ()), values) for name, values in of.items())
+    return arrays if is_same else of
+
+
+def _features(config: AttributionConfig, task: Task, attributor: Attributor) -> np.ndarray:
+    """[N, D] features of the middles of some test pictures of every class."""
+    pictures, rows = task.splits[_TEST], _feature_rows(config, task)
     parts = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH].tolist()
         parts.append(attributor.features(pictures.crops(task.crop_px, some)))
-    arrays = sr_attribution_files.read_features(run_dir)
-    arrays["network"] = pictures.index["network"].iloc[rows].to_numpy(str)
-    arrays["image_id"] = pictures.index["image_id"].iloc[rows].to_numpy(str)
-    arrays[name] = np.concatenate(parts)
-    sr_attribution_files.write_features(run_dir, arrays)
+    return np.concatenate(parts)
 
 
 def _add_tsne(run_dir: Path) -> None:
@@ -313,7 +364,9 @@ def _add_tsne(run_dir: Path) -> None:
     if predictions is None or not sr_attribution_features.has_tsne():
         return
     best = sr_attribution_tables.best_method(predictions)
-    name = sr_attribution_features.first_seeds(arrays)[best]
+    name = sr_attribution_features.first_seeds(arrays).get(best)
+    if name is None:
+        return
     key = f"{name}{TSNE_ENDING}"
     if key not in arrays and len(arrays[name]) >= sr_attribution_features.LEAST:
         arrays[key] = sr_attribution_features.tsne(arrays[name])

@@ -1,6 +1,6 @@
 """What a run of attribution leaves in its directory, and how that is read again.
 
-    attribution.json       classes, pictures and options; versions and machine
+    manifest.json          classes and pictures; versions and machine
     models/METHOD-SEED.safetensors
     predictions.parquet    a row for each test crop and attributor, with its K log scores
     features.npz           features of the middles of test pictures, by attributor, and t-SNE
@@ -8,11 +8,11 @@
     checkpoints/           of a convnext in training
     report.html, figures/  for the reader
 
-A directory is of one set of pictures and one side of crops; methods and seeds may be added.
+A directory is of one set of pictures and one side of crops. Methods and seeds may be added, and
+options may change as long as no attributor was fitted with others.
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,88 +24,66 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.sr_attribution_tables import Predictions
-from jaxfleet import places, store
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
-from jaxsr import picture_sets
+from jaxsr import attributor_files, picture_sets
 
-FORMAT = 1
-MANIFEST, PREDICTIONS, FEATURES = "attribution.json", "predictions.parquet", "features.npz"
+KIND = "sr_attribution"  # of the run directory
+FREE = ("source", "counts", "features_per_class")  # facts that later commands may change
+FORMAT = 1  # of the tables
+PREDICTIONS, FEATURES = "predictions.parquet", "features.npz"
 RESULTS, MODELS, CHECKPOINTS = "results.json", "models", "checkpoints"
-_SAME = {"crop_px": "--crop_px", "features_per_class": "--features_per_class"}
 _SCORES = "log_scores"
 
 
-def claim(run_dir: Path, facts: Mapping[str, Any]) -> None:
-    """Makes the directory, or refuses one that holds something else.
-
-    Args:
-        run_dir: of the run.
-        facts: `crop_px`, `features_per_class`, `pictures` (a checksum), `classes` (records) and
-            `options` (method -> what it is told).
-
-    Raises:
-        InputError: naming what differs.
-    """
-    places.make_folder(run_dir, "--run_dir")
-    path = run_dir / MANIFEST
-    options = dict(facts["options"])
-    if path.exists():
-        there = read_manifest(run_dir)
-        for name, flag in _SAME.items():
-            if there[name] != facts[name]:
-                raise InputError(
-                    f"--run_dir={run_dir} is of {flag}={there[name]}, not {facts[name]}; give the "
-                    "same, or another folder."
-                )
-        if there["pictures"] != facts["pictures"]:
-            raise InputError(
-                f"--run_dir={run_dir} is of other pictures, or they changed since; give another "
-                "folder."
-            )
-        for method, given in options.items():
-            if there["options"].get(method, given) != given:
-                raise InputError(
-                    f"--run_dir={run_dir} has {method} with other options; give the same, or "
-                    "another folder."
-                )
-        options = {**there["options"], **options}
-    else:
-        others = [name for name in places.names(run_dir) if name != "flags.txt"]
-        if others:
-            raise InputError(
-                f"--run_dir={run_dir}: not empty ({others[0]}) and no run of attribution; give "
-                "another."
-            )
-    written = {"format": FORMAT, **facts, "options": options, **store.environment()}
-    places.write_atomically(path, json.dumps(written, indent=1).encode())
+def model_path(run_dir: Path, method: str, seed: int) -> Path:
+    """Return where the attributor of a method and seed is kept."""
+    return run_dir / MODELS / f"{method}-{seed}.safetensors"
 
 
-def read_manifest(run_dir: Path) -> dict[str, Any]:
-    """What `claim` wrote.
+def read_options(run_dir: Path) -> dict[str, Mapping[str, Any]]:
+    """Return method -> the options that its attributors were fitted with.
 
     Raises:
-        InputError: if it is missing, damaged or of another version.
+        InputError: if a file is damaged.
     """
-    path = run_dir / MANIFEST
-    try:
-        manifest = json.loads(path.read_text())
-        version = manifest["format"]
-    except OSError:
-        raise InputError(f"{run_dir} holds no run of launch/sr_attribution.py.") from None
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: damaged; put it back, or give another --run_dir.") from None
-    if version != FORMAT:
-        raise InputError(f"{path} is of version {version}, not {FORMAT}; give another --run_dir.")
-    return dict(manifest)
+    folder = run_dir / MODELS
+    found = {}
+    for name in places.names(folder):
+        if name.endswith(".safetensors"):
+            method = name.rpartition("-")[0]
+            if method not in found:
+                found[method] = attributor_files.facts_of(folder / name).get("options", {})
+    return found
+
+
+def refuse_other_options(run_dir: Path, method: str, seed: int, options: Mapping[str, Any]) -> None:
+    """Refuse to go on with an attributor that was fitted with other options.
+
+    Raises:
+        InputError: naming the options that differ, or the file if it is damaged.
+    """
+    path = model_path(run_dir, method, seed)
+    if not path.exists():
+        return
+    there = attributor_files.facts_of(path).get("options", {})
+    names = [name for name in {**there, **options} if there.get(name) != options.get(name)]
+    if names:
+        differences = ", ".join(f"{n} was {there.get(n)} is {options.get(n)}" for n in names)
+        raise InputError(
+            f"{path} was fitted with other options ({differences}); give the same, or another "
+            "--run_dir, or remove the file to have it fitted again."
+        )
 
 
 def read_classes(run_dir: Path) -> pd.DataFrame:
     """K rows in the order of the scores: `network`, `kind` and `picture_sets.FACTS`.
 
     Raises:
-        InputError: as `read_manifest`.
+        InputError: if the directory holds no run of attribution, or its manifest is damaged.
     """
-    return pd.DataFrame(read_manifest(run_dir)["classes"], columns=class_columns())
+    plan = rundir.read_of(run_dir, KIND)["plan"]
+    return pd.DataFrame(plan["classes"], columns=class_columns())
 
 
 def class_columns() -> list[str]:

@@ -21,7 +21,7 @@ from experiments.page import Drawing
 from experiments.sr_attribution_features import TSNE_ENDING
 from experiments.sr_attribution_figures import Line
 from experiments.sr_attribution_tables import Predictions
-from jaxfleet import places
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 
 Tables = Mapping[str, pd.DataFrame]
@@ -41,7 +41,7 @@ def write(run_dir: Path) -> Path:
     Raises:
         InputError: if the directory is none of a run, nothing is finished, or a file is damaged.
     """
-    manifest = sr_attribution_files.read_manifest(run_dir)
+    manifest = rundir.read_of(run_dir, sr_attribution_files.KIND)
     predictions = _predictions(run_dir)
     arrays = sr_attribution_files.read_features(run_dir)
     folder = run_dir / "figures"
@@ -77,13 +77,11 @@ def write(run_dir: Path) -> Path:
     records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
     results = {
         "format": sr_attribution_files.FORMAT,
-        "crop_px": manifest["crop_px"],
+        "crop_px": manifest["plan"]["crop_px"],
         "classes": len(predictions.classes),
         **records,
     }
-    places.write_atomically(
-        run_dir / sr_attribution_files.RESULTS, json.dumps(results, indent=1).encode()
-    )
+    rundir.write_json(run_dir / sr_attribution_files.RESULTS, results)
     return page.write(run_dir, "Which network made a picture?", tiles(predictions), sections)
 
 
@@ -195,13 +193,14 @@ def _named(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
     """What the run was given, and where it took place."""
+    plan = manifest["plan"]
     settings: dict[str, object] = {
-        "pictures": manifest["source"],
-        "crop_px": manifest["crop_px"],
-        "features_per_class": manifest["features_per_class"],
-        **{f"{split} pictures": count for split, count in manifest["counts"].items()},
+        "pictures": plan["source"],
+        "crop_px": plan["crop_px"],
+        "features_per_class": plan["features_per_class"],
+        **{f"{split} pictures": count for split, count in plan["counts"].items()},
     }
-    for method, options in manifest["options"].items():
+    for method, options in sr_attribution_files.read_options(run_dir).items():
         settings |= {f"{method} {name}": value for name, value in options.items()}
     return settings | {name: manifest[name] for name in ("device", "git_commit", "versions")}
 
@@ -379,4 +378,4 @@ photographs and squares of 224 pixels in their middles; its deviations are over 
 classifier.</p>
 <pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
 <p>run in the folder of this page, reads a row for each square and attributor; log_scores are in the
-order of the classes of attribution.json. The tables are in results.json.</p>"""
+order of plan.classes in manifest.json. The tables are in results.json.</p>"""

@@ -22,7 +22,7 @@ from flax import nnx
 
 import jaxsr
 from experiments.benchmark import markdown
-from jaxfleet import photos, places, store
+from jaxfleet import photos, places, rundir
 from jaxsr import data, fleets, groups, training_cost
 from jaxsr.groups import Strategy
 from jaxsr.training import Program, Recipe
@@ -117,7 +117,7 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
     """Measures, leaves `sr_benchmark.json`, and gives the tables as text."""
     parts = {"step": _step, "fleet": _fleet, "upscale": _upscale}
     rows = {part: parts[part](config) for part in dict.fromkeys(config.part)}
-    content = {**store.environment(), **rows}
+    content = {**rundir.environment(), **rows}
     places.make_folder(run_dir, "--run_dir")
     places.write_atomically(run_dir / "sr_benchmark.json", json.dumps(content, indent=1).encode())
     return "\n\n".join(markdown(part_rows) for part_rows in rows.values())

@@ -1,15 +1,12 @@
-"""What attributors say of crops, in parts that are each made once and kept.
+"""Crops of pictures for attribution, parsing, robustness and open sets.
 
-Attribution, parsing, robustness and open sets share this, or some of it: pictures, perturbed or
-not, that are read when they are asked for; their crops side by side, a batch at a time; and Parquet
-files whose rows say what they were made from, so that a part of other models or pictures is made
-again.
+Pictures, perturbed or not, are read when they are asked for; their crops side by side come a batch
+at a time; a digest says which pictures a part of a run was made from.
 
 Letters: N crops, c side of a crop in pixels.
 """
 
 import dataclasses
-import io
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -19,16 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxfleet import places, store
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import perturbations, picture_sets
-from jaxsr.crops import BATCH, tiles
+from jaxsr import attribution, perturbations
 from jaxsr.perturbations import Perturbation
 from jaxsr.picture_sets import PictureSet
 
-FORMAT = 1
 PARTS, MODELS, RESULTS = "parts", "models", "results.json"
-MADE_FROM = "made_from"  # the column of it
+CROPS = "crops.parquet"  # the rows of the parts that the last command asked for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,52 +114,10 @@ def refuse_small(pictures: PictureSet, crop_px: int) -> None:
 def made_from(pictures: PictureSet, *others: Any) -> str:
     """Checksum of the pictures and of anything else that JSON can hold."""
     used = pictures.index[["network", "split", "file_checksum"]].to_numpy().tolist()
-    return picture_sets.checksum(json.dumps([used, *others]).encode())
-
-
-def claim(run_dir: Path, manifest: str) -> None:
-    """Makes a run directory, or refuses one that holds something else.
-
-    Args:
-        run_dir: of the run.
-        manifest: the name of its JSON file, which tells runs of one kind from those of others.
-
-    Raises:
-        InputError: naming what is there.
-    """
-    places.make_folder(run_dir, "--run_dir")
-    others = [name for name in places.names(run_dir) if name != "flags.txt"]
-    if others and manifest not in others:
-        raise InputError(
-            f"--run_dir={run_dir}: not empty ({others[0]}) and no run of this script; give another."
-        )
-    written = {"format": FORMAT, **store.environment()}
-    places.write_atomically(run_dir / manifest, json.dumps(written, indent=1).encode())
-
-
-def read_part(path: Path, inputs: str) -> pd.DataFrame | None:
-    """The rows of a part; None if it is absent, damaged or made from something else."""
-    try:
-        rows = pd.read_parquet(io.BytesIO(path.read_bytes()))
-        whole = len(rows) > 0 and (rows[MADE_FROM] == inputs).all()
-    except (OSError, ValueError, KeyError):
-        return None
-    return rows if whole else None
-
-
-def write_part(path: Path, rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
-    """Writes rows with what they were made from; gives them as they will be read.
-
-    Raises:
-        OSError: naming the file; the old one stays.
-    """
-    places.make_folder(path.parent, "--run_dir")
-    rows = rows.assign(**{MADE_FROM: inputs})
-    places.write_atomically(path, rows.to_parquet(index=False, compression="zstd"))
-    return rows
+    return rundir.digest(used, *others)
 
 
 def write_results(run_dir: Path, rows: pd.DataFrame) -> None:
     """Writes the rows of a table as a list of records; what is not known is null."""
-    text = json.dumps(json.loads(rows.to_json(orient="records", double_precision=6)), indent=1)
-    places.write_atomically(run_dir / RESULTS, text.encode())
+    records = json.loads(rows.to_json(orient="records", double_precision=6))
+    rundir.write_json(run_dir / RESULTS, records)

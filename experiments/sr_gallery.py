@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.sr_gallery_config import GalleryConfig
 from experiments.sr_shared_features import teller
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import (
@@ -44,8 +44,8 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
     pictures = picture_sets.open(config.pictures)
     cards = make_cards(pictures.index)
     check(pictures.index, cards, config)
-    places.make_folder(run_dir, "--run_dir")
-    with places.locked(run_dir, ".lock", "--run_dir"):
+    with rundir.held(run_dir, "sr_gallery"):
+        rundir.unfinish(run_dir)
         splits = {
             split: _labelled(pictures, cards, split)
             for split in picture_sets.ordered_splits(pictures.index["split"])
@@ -76,6 +76,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             said += f"; {describe(made, *splits['test'])}"
         path = run_dir / gallery_files.NAME
         made.save(path)
+        rundir.finish(run_dir)
     return f"{path}: {said}; {path.stat().st_size / 1e6:.1f} MB."
 
 

@@ -12,7 +12,6 @@ Letters: N pictures, H rows, W columns of high resolution, h and w of low resolu
 
 import dataclasses
 import io
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,16 +29,14 @@ import jaxsr
 from experiments.sr_image_classes import PictureClass, list_classes, zoo_place
 from experiments.sr_image_windows import Window, Windows
 from experiments.sr_images_config import ImagesConfig
-from jaxfleet import images, photos, places, store
-from jaxfleet.errors import InputError
+from jaxfleet import images, photos, places, rundir
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation, picture_sets, training_cost
 from jaxsr.upscale import run as run_network
 
-FORMAT = 1
-MANIFEST = "pictures.json"  # of the run directory
+KIND = "sr_images"  # of the run directory
 BATCH_PIXELS = 1 << 16  # of low resolution in a batch, at most; more gains nothing on a CPU
 PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
 PROBE_PX = 64  # side of the picture that work is counted on
@@ -105,13 +102,12 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     windows = {one.name: pool.of(one) for one in classes}
     if config.dry_run:
         return _describe(_jobs(run_dir, classes, windows), loaded)
-    _claim(run_dir, config)
-    with places.locked(run_dir, ".lock", "--run_dir"):
+    with rundir.held(run_dir, KIND, {"crop_px": config.crop_px}):
         jobs = _jobs(run_dir, classes, windows)
         _make(run_dir, jobs)
-        is_whole = all((zoo_place(text) / "DONE").exists() for text in config.zoo)
+        is_whole = all(rundir.is_finished(zoo_place(text)) for text in config.zoo)
         if is_whole:
-            places.write_atomically(run_dir / "DONE", b"")
+            rundir.finish(run_dir)
     rest = "" if is_whole else " A zoo is not finished; repeat the command for its other networks."
     count = sum(len(job.windows) for job in jobs)
     return (
@@ -144,30 +140,6 @@ def enlarge(one: PictureClass, model: nnx.Module | None, low: np.ndarray) -> np.
 
 
 # ------------------------------------------------------------------------------------- the parts
-
-
-def _claim(run_dir: Path, config: ImagesConfig) -> None:
-    """Makes the directory, or refuses one that holds something else or crops of another size."""
-    places.make_folder(run_dir, "--run_dir")
-    path = run_dir / MANIFEST
-    if path.exists():
-        try:
-            crop_px = json.loads(path.read_text())["crop_px"]
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"{path}: damaged; put it back, or give another --run_dir.") from None
-        if crop_px != config.crop_px:
-            raise InputError(
-                f"--run_dir={run_dir} has pictures of --crop_px={crop_px}, not {config.crop_px}; "
-                "give the same, or another folder."
-            )
-        return
-    others = [name for name in places.names(run_dir) if name != "flags.txt"]
-    if others:
-        raise InputError(
-            f"--run_dir={run_dir}: not empty ({others[0]}) and no folder of pictures; give another."
-        )
-    facts = {"format": FORMAT, "crop_px": config.crop_px, **store.environment()}
-    places.write_atomically(path, json.dumps(facts, indent=1).encode())
 
 
 def _jobs(
@@ -225,7 +197,7 @@ def _make(run_dir: Path, jobs: Sequence[Job]) -> None:
     missing = sum(len(job.missing) for job in jobs)
     total = sum(len(job.windows) for job in jobs)
     if missing:
-        (run_dir / "DONE").unlink(missing_ok=True)
+        rundir.unfinish(run_dir)
     work = sum(job.gflop(job.missing) for job in jobs)
     with (
         Progress(total, work, fits_done=total - missing, unit="pictures", work="GFLOP") as display,

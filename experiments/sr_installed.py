@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import sr_evaluation
 from experiments.sr_installed_config import InstalledConfig
 from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, missing
-from jaxfleet import photos, places
+from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.trainer import usable_cores
@@ -77,9 +77,10 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
         return _describe(_jobs(run_dir, networks, loaded), len(loaded))
     for network in networks.values():
         load(network, 1)  # refuses what cannot be read before the first picture is made
-    places.make_folder(run_dir, "--run_dir")
-    with places.locked(run_dir, ".lock", "--run_dir"):
+    with rundir.held(run_dir, "sr_installed"):
+        rundir.unfinish(run_dir)
         _make(run_dir, _jobs(run_dir, networks, loaded), len(loaded))
+        rundir.finish(run_dir)
     return (
         f"{len(loaded)} photographs enlarged by {len(networks)} networks in {run_dir}. For the set "
         f"of pictures: python launch/sr_images.py --flagfile={run_dir / LABELS} "

@@ -6,9 +6,9 @@ much each crop looks like one of a known network, by every score of `SCORES`. Th
 validation photographs of the known networks alone.
 
 The run directory has `parts/COLUMN-VALUE/METHOD-SEED.parquet`, a row for each crop,
-`results.json`, `report.html`, `figures/`. Columns of parts: `unseen`, `method`, `seed`, `split`
-(validation, test), `network`, `image_id`, `is_known`, `predicted`, `is_correct`, one for each
-score, `made_from`.
+`crops.parquet` with those of the last command, `results.json`, `report.html`, `figures/`. Columns:
+`unseen`, `method`, `seed`, `split` (validation, test), `network`, `image_id`, `is_known`,
+`predicted`, `is_correct`, one for each score, `made_from`.
 
 Source: Yang et al., "Progressive open space expansion for open-set model attribution", 2023:
 unseen seed, unseen architecture, unseen data set; AUROC, OSCR and TNR at TPR 95.
@@ -30,7 +30,7 @@ from experiments import sr_crop_parts, sr_open_set_report
 from experiments.sr_crop_parts import PARTS
 from experiments.sr_open_set_config import EACH, OpenSetConfig
 from experiments.sr_shared_features import SharedFeatures, share, teller
-from jaxfleet import places
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
@@ -39,7 +39,7 @@ from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.picture_sets import PictureSet
 
-MANIFEST = "open_set.json"  # of the run directory
+KIND = "sr_open_set"  # of the run directory
 SCORES = ("probability", "certainty", "energy", "mahalanobis", "relative_mahalanobis")
 
 _TRAIN, _VALIDATION, _TEST = SPLITS
@@ -96,10 +96,10 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
     ]
     if config.dry_run:
         return _describe(splits, len(planned))
-    sr_crop_parts.claim(run_dir, MANIFEST)
-    with places.locked(run_dir, ".lock", "--run_dir"):
-        (run_dir / "DONE").unlink(missing_ok=True)
+    with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
         rows = _work(config, run_dir, planned)
+        rundir.write_table(run_dir / sr_crop_parts.CROPS, rows)
         table = measure(rows, config.tpr)
         sr_crop_parts.write_results(run_dir, table)
         settings = {
@@ -108,7 +108,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
             "known pictures to be answered": f"{config.tpr:.0%}",
         }
         page = sr_open_set_report.write(run_dir, rows, table, settings)
-        places.write_atomically(run_dir / "DONE", b"")
+        rundir.finish(run_dir)
     return f"{len(planned)} attributors on {len(splits)} open sets. Look at {page}"
 
 
@@ -326,7 +326,7 @@ def _work(
         sr_crop_parts.made_from(split.pictures, split.known, method, seed, config.crop_px)
         for split, method, seed in planned
     ]
-    frames = [sr_crop_parts.read_part(*pair) for pair in zip(paths, inputs, strict=True)]
+    frames = [rundir.read_rows(*pair) for pair in zip(paths, inputs, strict=True)]
     missing = sum(frame is None for frame in frames)
     methods = {one[1] for one, frame in zip(planned, frames, strict=True) if frame is None}
     pictures = len(planned[0][0].pictures)
@@ -345,7 +345,7 @@ def _work(
                     seen = share(method, split.pictures, crop_px=config.crop_px, progress=tell)
                     shared = {method: seen}
                 rows = score(split, method, seed, config.crop_px, shared[method])
-                frames[number] = sr_crop_parts.write_part(paths[number], rows, inputs[number])
+                frames[number] = rundir.write_rows(paths[number], rows, inputs[number])
                 display.update(pictures, [math.nan])
     return pd.concat(frames, ignore_index=True)
 

@@ -182,5 +182,5 @@ entropy of the probabilities; and of Gaussians of the known networks in the attr
 the log density (energy), the distance from the nearest (mahalanobis), and the same less the
 distance from all together (relative mahalanobis). ± is the standard deviation over the seeds of the
 attributor.</p>
-<pre>rows = pandas.read_parquet("parts")</pre>
+<pre>rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each crop.</p>"""

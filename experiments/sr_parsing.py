@@ -4,8 +4,8 @@ For each value that is held out and each hyperparameter that is predicted a pars
 tested on networks that it has seen no picture of: those with the value, or those of another folder.
 
 The run directory has `models/PARSER.safetensors` (`jaxsr.attributor_files.load` reads them),
-`predictions/PARSER.parquet` with a row for each tested picture, `results.json`, `report.html`.
-Columns of predictions:
+`predictions/PARSER.parquet` with a row for each tested picture, `predictions.parquet` with those of
+the last command's parsers, `results.json`, `report.html`. Columns of predictions:
 
     predicted        the hyperparameter
     held_out         NAME=VALUE; empty of a parser of all networks, tested on others
@@ -23,7 +23,6 @@ Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, 
 Letters: N pictures, K values, M networks, c side of a crop in pixels.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,15 +35,14 @@ from experiments import sr_crop_parts, sr_parsing_report, sr_parsing_tasks
 from experiments.sr_parsing_config import PICTURE, ParsingConfig
 from experiments.sr_parsing_tasks import Task
 from experiments.sr_shared_features import SharedFeatures, share, teller
-from jaxfleet import places
-from jaxfleet.errors import InputError
+from jaxfleet import places, rundir
 from jaxfleet.progress import Progress
 from jaxsr import attribution, attributor_files
 from jaxsr.attribution import Attributor
 from jaxsr.crops import BATCH
 from jaxsr.picture_sets import Pictures, PictureSet
 
-MANIFEST = "parsing.json"  # of the run directory
+KIND = "sr_parsing"  # of the run directory
 MODELS, PREDICTIONS = "models", "predictions"
 
 
@@ -64,11 +62,10 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
     tasks = sr_parsing_tasks.make(config)
     if config.dry_run:
         return _describe(tasks)
-    sr_crop_parts.claim(run_dir, MANIFEST)
-    for name in (MODELS, PREDICTIONS):
-        places.make_folder(run_dir / name, "--run_dir")
-    with places.locked(run_dir, ".lock", "--run_dir"):
-        (run_dir / "DONE").unlink(missing_ok=True)
+    with rundir.held(run_dir, KIND):
+        for name in (MODELS, PREDICTIONS):
+            places.make_folder(run_dir / name, "--run_dir")
+        rundir.unfinish(run_dir)
         frames = _work(config, run_dir, tasks)
         facts = {
             name: getattr(config, name)
@@ -77,8 +74,10 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
                 *("all_seeds_train", "pictures", "also_on"),
             )
         }
-        path = sr_parsing_report.write(run_dir, pd.concat(frames, ignore_index=True), facts)
-        places.write_atomically(run_dir / "DONE", b"")
+        predictions = pd.concat(frames, ignore_index=True)
+        rundir.write_table(run_dir / f"{PREDICTIONS}.parquet", predictions)
+        path = sr_parsing_report.write(run_dir, predictions, facts)
+        rundir.finish(run_dir)
     return f"{len(tasks)} parsers in {run_dir}. Look at {path}"
 
 
@@ -120,7 +119,7 @@ def log_probabilities(task: Task, attributor: Attributor, crops: np.ndarray) -> 
 
 
 def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
-    """Rows of the tested pictures, with the columns that the module's docstring tells.
+    """Rows of the tested pictures: the columns of the module's docstring, without the last.
 
     Raises:
         InputError: if a picture is gone or changed.
@@ -139,7 +138,6 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
             "answer": np.array(parser.values, object)[probabilities.argmax(axis=1)],
             "values": [list(parser.values)] * len(index),
             "probabilities": list(probabilities),
-            "made_from": task.made_from,
         }
     )
 
@@ -170,7 +168,9 @@ def _of_pictures(task: Task, attributor: Attributor) -> np.ndarray:
 def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[pd.DataFrame]:
     """Predictions of every parser; those that are there are read."""
     files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
-    frames = [_read(path, task) for path, task in zip(files, tasks, strict=True)]
+    frames = [
+        rundir.read_rows(path, task.made_from) for path, task in zip(files, tasks, strict=True)
+    ]
     missing = [task for task, frame in zip(tasks, frames, strict=True) if frame is None]
     done = []
     learned = _learned([task for task in missing if not _is_trained(run_dir, task)])
@@ -185,7 +185,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
         for path, task, frame in zip(files, tasks, frames, strict=True):
             if frame is None:
                 frame = parse(task, _attributor(config, run_dir, task, display, shared))
-                places.write_atomically(path, frame.to_parquet(index=False))
+                frame = rundir.write_rows(path, frame, task.made_from)
                 display.update(len(task.test), [math.nan])
             done.append(frame)
     return done
@@ -248,19 +248,6 @@ def _is_trained(run_dir: Path, task: Task) -> bool:
     return (
         path.exists() and attributor_files.facts_of(path).get("learned_from") == task.learned_from
     )
-
-
-def _read(path: Path, task: Task) -> pd.DataFrame | None:
-    """Predictions of a file, if they follow from the same as now."""
-    if not path.exists():
-        return None
-    try:
-        frame = pd.read_parquet(io.BytesIO(path.read_bytes()))
-        return frame if set(frame["made_from"]) == {task.made_from} else None
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: damaged ({type(error).__name__}); remove it and repeat the command."
-        ) from error
 
 
 def _describe(tasks: Sequence[Task]) -> str:

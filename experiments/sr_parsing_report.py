@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from experiments import page, sr_parsing_tables
 from experiments.page import Drawing
 from experiments.sr_parsing_tables import PAPER_ELSEWHERE, shown
-from jaxfleet import places
+from jaxfleet import rundir
 
 TARGET_PERCENT = 95.0  # of scale and loss, with a seed held out
 PANELS = 3  # beside each other in a figure
@@ -52,7 +52,7 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
             for held_out, (values, shares) in panels.items()
         ],
     }
-    places.write_atomically(run_dir / "results.json", json.dumps(results, indent=1).encode())
+    rundir.write_json(run_dir / "results.json", results)
     others = predictions[predictions["held_out"] == ""]
     sections = {
         "Networks with a value held out": _beside_paper(measured[measured["held_out"] != ""]),
@@ -208,5 +208,5 @@ the square in its middle or all squares, is among the settings.
 “By chance” is one over the number of values. A training set is told among networks whose seed every
 training set has, as in the paper. With several trainings, means and standard deviations over
 them.</p>
-<pre>predictions = pandas.read_parquet("predictions")</pre>
+<pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
 <p>run in the folder of this page, reads a row for each tested picture and parser.</p>"""

@@ -4,8 +4,7 @@ Letters: N pictures, K values.
 """
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from experiments import sr_crop_parts, sr_parsing_plan
 from experiments.sr_parsing_config import MIDDLE, ParsingConfig
 from experiments.sr_parsing_plan import HeldOut, Parser
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr import picture_sets
 from jaxsr.picture_sets import PictureSet
@@ -51,7 +51,7 @@ class Task:
         """Checksum of everything that the predictions follow from."""
         parser, pictures = self.parser, self.test.index[["network", "file_checksum"]]
         followed = [self.learned_from, dict(parser.trained), dict(parser.tested), self.tested]
-        return _checksum([*followed, pictures.to_numpy().tolist()])
+        return rundir.digest(*followed, pictures.to_numpy().tolist())
 
     def labels(self, pictures: PictureSet) -> np.ndarray:
         """[N] int64, places in `classes`."""
@@ -130,7 +130,7 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     options = config.options(parser.predicted if by_value else "network")
     told = dict(parser.trained) if by_value else {}
     followed = [config.method, options, config.crop_px, parser.seed, classes, told]
-    learned_from = _checksum([*followed, learned.to_numpy().tolist()])
+    learned_from = rundir.digest(*followed, learned.to_numpy().tolist())
     model = parser.name
     if config.parser == "networks":  # those of one subset share it
         model = f"networks-{parser.subset}-s{parser.seed}-{learned_from[:6]}"
@@ -138,7 +138,3 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     return Task(
         parser, model, classes, options, train, validation, test, learned_from, config.tested
     )
-
-
-def _checksum(followed: Sequence[Any]) -> str:
-    return picture_sets.checksum(json.dumps(followed).encode())

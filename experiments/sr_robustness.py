@@ -5,6 +5,7 @@ perturbations (`jaxsr.perturbations`); with `train_on`, attributors that learnt 
 pictures too are tested beside them. The run directory has
 
     parts/ATTRIBUTOR/PERTURBATION.parquet   a row for each test crop
+    crops.parquet                           the rows of all parts that the last command asked for
     models/ATTRIBUTOR.safetensors           those that were fitted here
     results.json, report.html, figures/
 
@@ -18,7 +19,7 @@ Letters: N pictures, K classes, c side of a crop in pixels.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,15 @@ from experiments import sr_attribution_files, sr_crop_parts, sr_robustness_repor
 from experiments.sr_crop_parts import MODELS, PARTS, Perturbed
 from experiments.sr_robustness_config import RobustnessConfig
 from experiments.sr_shared_features import teller
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import attribution, attributor_files, calibration, perturbations, picture_sets
 from jaxsr.attribution import Attributor
-from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.perturbations import Perturbation
 from jaxsr.picture_sets import PictureSet
 
-MANIFEST = "robustness.json"  # of the run directory
+KIND = "sr_robustness"  # of the run directory
 CLEAN, PERTURBED = "clean", "perturbed"  # what an attributor learnt from
 
 
@@ -52,6 +52,7 @@ class Tested:
         learned: `CLEAN` or `PERTURBED`.
         temperature: of its probabilities.
         checksum: of its file.
+        options: of its method, which it was fitted with.
     """
 
     attributor: Attributor
@@ -59,6 +60,7 @@ class Tested:
     learned: str
     temperature: float
     checksum: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,7 +81,7 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
     """
     changes = _changes(config)
     given = read_attributors(places.place(config.attribution), config.method)
-    source = config.pictures or str(_manifest(config)["source"])
+    source = config.pictures or _source(config)
     pictures = _of_classes(picture_sets.open(source), given)
     tests = _tests(pictures, config.max_images)
     for one in given:
@@ -91,15 +93,15 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
             f"{len(given)} attributors, {len(changes)} perturbations of {len(tests)} test pictures"
             f"{fits}"
         )
-    sr_crop_parts.claim(run_dir, MANIFEST)
-    with places.locked(run_dir, ".lock", "--run_dir"):
-        (run_dir / "DONE").unlink(missing_ok=True)
+    with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
         fitted = [fit(one, pictures, training, config.seed, run_dir) for one in given if training]
         rows = _test(config, run_dir, [*given, *fitted], tests, changes)
+        rundir.write_table(run_dir / sr_crop_parts.CROPS, rows)
         table = measure(rows)
         sr_crop_parts.write_results(run_dir, table)
         page = sr_robustness_report.write(run_dir, table, _settings(config, source, tests))
-        places.write_atomically(run_dir / "DONE", b"")
+        rundir.finish(run_dir)
     return f"{len(changes)} perturbations, {len(given) + len(fitted)} attributors. Look at {page}"
 
 
@@ -146,14 +148,10 @@ def fit(
     attributor = one.attributor
     path = run_dir / MODELS / f"{attributor.method}-{one.seed}-{PERTURBED}.safetensors"
     names = [perturbation.name for perturbation in training]
-    options = {}
-    if isinstance(attributor, DiscriminantAttributor):
-        options = attributor.changed_options
-    told = [options] if options else []
     inputs = sr_crop_parts.made_from(
-        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px, *told
+        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px, one.options
     )
-    if path.exists() and attributor_files.facts_of(path).get(sr_crop_parts.MADE_FROM) == inputs:
+    if path.exists() and attributor_files.facts_of(path).get(rundir.MADE_FROM) == inputs:
         return _read(path, PERTURBED)
     places.make_folder(path.parent, "--run_dir")
     train, labels = _doubled(attributor, pictures.only(split="train"), training, seed)
@@ -171,14 +169,14 @@ def fit(
             seed=one.seed,
             validation=validation,
             progress=teller(display, len(train)),
-            **options,
+            **one.options,
         )
         display.update(0.0, [math.nan])
     temperature = 1.0
     if validation is not None:
         temperature = _temperature(fitted, *validation)
-    facts = {"temperature": temperature, "seed": one.seed, sr_crop_parts.MADE_FROM: inputs}
-    attributor_files.save(fitted, path, {**facts, "train_on": names})
+    facts = {"temperature": temperature, "seed": one.seed, "options": dict(one.options)}
+    attributor_files.save(fitted, path, {**facts, rundir.MADE_FROM: inputs, "train_on": names})
     return _read(path, PERTURBED)
 
 
@@ -260,8 +258,11 @@ def _file_name(change: Perturbation) -> str:
     return change.name.replace(":", "_").replace("+", "-")
 
 
-def _manifest(config: RobustnessConfig) -> dict[str, Any]:
-    return sr_attribution_files.read_manifest(places.place(config.attribution))
+def _source(config: RobustnessConfig) -> str:
+    """The pictures that the attributors learnt from."""
+    place = places.place(config.attribution)
+    manifest = rundir.read_of(place, sr_attribution_files.KIND, "--attribution")
+    return str(manifest["plan"]["source"])
 
 
 def _of_classes(pictures: PictureSet, given: Sequence[Tested]) -> PictureSet:
@@ -297,9 +298,10 @@ def _tests(pictures: PictureSet, max_images: int) -> PictureSet:
 
 def _read(path: Path, learned: str) -> Tested:
     facts = attributor_files.facts_of(path)
-    checksum = picture_sets.checksum(path.read_bytes())
+    checksum = rundir.checksum(path.read_bytes())
     seed, temperature = int(facts.get("seed", 0)), float(facts.get("temperature", 1.0))
-    return Tested(attributor_files.load(path), seed, learned, temperature, checksum)
+    options = facts.get("options", {})
+    return Tested(attributor_files.load(path), seed, learned, temperature, checksum, options)
 
 
 def _doubled(
@@ -343,7 +345,7 @@ def _test(
         for change in changes
         for one in tested
     ]
-    frames = [sr_crop_parts.read_part(path, inputs) for _, _, path, inputs in todo]
+    frames = [rundir.read_rows(path, inputs) for _, _, path, inputs in todo]
     missing = sum(frame is None for frame in frames)
     work = float(missing * len(tests))
     with Progress(
@@ -352,7 +354,7 @@ def _test(
         for number, (one, change, path, inputs) in enumerate(todo):
             if frames[number] is None:
                 rows = predict(one, tests, change, config.seed)
-                frames[number] = sr_crop_parts.write_part(path, rows, inputs)
+                frames[number] = rundir.write_rows(path, rows, inputs)
                 display.update(len(tests), [math.nan])
     return pd.concat(frames, ignore_index=True)
 

@@ -146,5 +146,5 @@ validation pictures as the attributor learnt from them: where it is far above th
 attributor does not notice what was done to the picture. Where a picture became smaller than a crop
 it is mirrored at the right and at the bottom; the share of such crops is told. ± is the standard
 deviation over the seeds of the attributor.</p>
-<pre>rows = pandas.read_parquet("parts/ATTRIBUTOR")</pre>
+<pre>rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each test crop and perturbation.</p>"""

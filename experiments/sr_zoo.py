@@ -25,10 +25,10 @@ from experiments.sr_zoo_plan import Fleet as Fleet
 from experiments.sr_zoo_plan import Network as Network
 from experiments.sr_zoo_plan import make_fleets as make_fleets
 from experiments.sr_zoo_plan import make_networks as make_networks
-from jaxfleet import executors, places, shards, store
+from jaxfleet import executors, places, rundir, shards, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import data, evaluation, fleets, losses, network_files, torch_names
+from jaxsr import data, evaluation, feature_networks, fleets, losses, network_files, torch_names
 from jaxsr.data import TrainingSet
 from jaxsr.fleets import Trained
 from jaxsr.training import Program
@@ -80,7 +80,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     if not config.benchmark:
         raise InputError("--benchmark is empty; name a set to measure networks on.")
     plan.refuse_twice("benchmark", [evaluation.parse_set(text)[0] for text in config.benchmark])
-    pool = _Pool(config)
+    pool = _Pool(config, _validation_set(config, run_dir))
     for scale in config.scale:
         for text in config.benchmark:
             pool.benchmark(text, scale)
@@ -95,8 +95,9 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     digests = {
         one.name: pool.digest(one) for one in dict.fromkeys(n.training_set for n in networks)
     }
-    facts = {**_facts(config), "photographs": digests}
-    results = store.Store(run_dir, facts, schema(), network={}, shard=shard)
+    facts = {**_facts(config), "photographs": digests, "validation": pool.validation_set}
+    free = ("benchmark", "validation")
+    results = store.Store(run_dir, facts, schema(), network={}, shard=shard, free=free)
     try:
         with places.naming(run_dir):
             places.make_folder(run_dir / network_files.NETWORKS, "--run_dir")
@@ -113,18 +114,30 @@ def run(config: ZooConfig, run_dir: Path) -> str:
                 )
             sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
             page = sr_zoo_report.write(run_dir, planned=len(networks))
-            places.write_atomically(run_dir / "DONE", b"")
+            rundir.finish(run_dir)
     finally:
         results.close()
     executors.clear_checkpoints(run_dir)  # once their lock is free
     return f"{len(networks)} networks. Look at {page}"
 
 
+def _validation_set(config: ZooConfig, run_dir: Path) -> str:
+    """The set that networks are looked at on while they train: the first that the run had.
+
+    A run keeps to it, so that the table is of one set; `evaluation.parquet` has any others.
+    """
+    if not (run_dir / rundir.MANIFEST).exists():
+        return config.benchmark[0]
+    plan = rundir.read(run_dir)["plan"]
+    return str(plan.get("validation") or plan.get("benchmark", config.benchmark)[0])
+
+
 class _Pool:
     """Photographs that are read once."""
 
-    def __init__(self, config: ZooConfig) -> None:
+    def __init__(self, config: ZooConfig, validation_set: str) -> None:
         self.config = config
+        self.validation_set = validation_set
         self.dataset = functools.cache(self._dataset)
         self.benchmark = functools.cache(self._benchmark)
 
@@ -141,7 +154,7 @@ class _Pool:
 
     def validation(self, scale: int) -> evaluation.BenchmarkSet:
         """The set that is looked at while networks train."""
-        return self.benchmark(self.config.benchmark[0], scale)
+        return self.benchmark(self.validation_set, scale)
 
     def digest(self, training_set: TrainingSet) -> str:
         """Of the photographs, at the first of the scales."""
@@ -168,7 +181,9 @@ def _train(
     )
     done = sum(network.trial_id in results.done for network in own)
     if done < len(own):
-        (run_dir / "DONE").unlink(missing_ok=True)
+        rundir.unfinish(run_dir)
+        for scale in dict.fromkeys(network.scale for network in own):
+            pool.validation(scale)  # refused now if it cannot be read any more
     with Progress(len(own), flops / GIGA, fits_done=done, unit="networks", work="GFLOP") as display:
         for name in results.set_aside:
             display.note(f"{name} was damaged or missing; its networks are trained again.")
@@ -303,6 +318,11 @@ def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]
             found[loss] = losses.load_features(loss, path)
         except (ValueError, FileNotFoundError, ImportError) as error:
             raise InputError(str(error)) from error
+    if config.vgg_weights and "vgg_adv" not in found:  # the measures at the end need them
+        try:
+            feature_networks.load_vgg19(config.vgg_weights)
+        except (ValueError, FileNotFoundError, ImportError) as error:
+            raise InputError(f"--vgg_weights: {error}") from error
     return found
 
 

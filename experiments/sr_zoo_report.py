@@ -17,7 +17,7 @@ from experiments.page import Drawing
 from experiments.sr_evaluation import BICUBIC
 from experiments.sr_zoo_crops import Crops
 from experiments.sr_zoo_figures import Kind, Point
-from jaxfleet import places
+from jaxfleet import places, rundir
 
 MAX_PICTURES = 3  # of each scale
 
@@ -120,7 +120,7 @@ def _incomplete(
 ) -> str:
     """What is missing, or nothing."""
     said = []
-    if planned is None and not (run_dir / "DONE").exists():
+    if planned is None and not rundir.is_finished(run_dir):
         said.append(f"{len(frame):,} networks have ended so far; the page is of these.")
     elif planned is not None and len(frame) < planned:
         said.append(f"{len(frame):,} of {planned:,} networks have ended; the page is of these.")

@@ -7,13 +7,8 @@ share a directory need not know of each other. `pandas.read_parquet("parts")` re
 """
 
 import contextlib
-import hashlib
-import importlib.metadata
-import json
-import platform
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.shards import WHOLE, Shard
 
-MANIFEST, PARTS, CORRUPT = "manifest.json", "parts", "corrupt"
-FORMAT = 2
+PARTS, CORRUPT = "parts", "corrupt"
 ROWS_PER_GROUP, GROUP_BYTES = 256, 1 << 21  # at most; read together where one row is wanted
 MERGED_BYTES = 1 << 27  # of a part that `merge` writes, at most
-_PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax", "orbax-checkpoint", "pyarrow")
 _PART = re.compile(r"part(-\d{5}-of-\d{5})?-([0-9a-f]{16})\.parquet")
 
 
@@ -42,6 +35,7 @@ class Store:
         schema: of the rows, with a column `trial_id`.
         network: inputs and outputs of the networks, for `Table.weights`.
         shard: which share of the trials this process adds.
+        free: names of facts in the plan that may change later, as of `rundir.held`.
 
     Raises:
         InputError: for a directory of another plan, one that holds something else, one that cannot
@@ -57,34 +51,28 @@ class Store:
         *,
         network: Mapping[str, int],
         shard: Shard = WHOLE,
+        free: Collection[str] = (),
     ) -> None:
         """Opens the directory; damaged parts are set aside, see `set_aside`."""
         self.run_dir, self.schema, self.shard = run_dir, schema, shard
         self.parts = run_dir / PARTS
         self._rows: list[Mapping[str, Any]] = []
         self.pending_bytes = 0
-        _claim(run_dir)
         with contextlib.ExitStack() as stack:
-            lock = f".lock{shard.suffix}"
-            stack.enter_context(places.locked(run_dir, lock, "--run_dir"))
-            self._open(dict(plan), dict(network))
+            self.manifest = stack.enter_context(
+                rundir.held(
+                    run_dir,
+                    rundir.TABLE,
+                    plan,
+                    free=free,
+                    extra={"network": dict(network)},
+                    suffix=shard.suffix,
+                )
+            )
+            self._open()
             self._held = stack.pop_all()
 
-    def _open(self, plan: dict[str, Any], network: dict[str, int]) -> None:
-        path = self.run_dir / MANIFEST
-        if path.exists():
-            self.manifest = read_manifest(path)
-            _refuse_difference(self.run_dir, self.manifest["plan"], plan)
-        else:
-            digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-            self.manifest = {
-                "format": FORMAT,
-                "plan_hash": digest,
-                "plan": plan,
-                "network": network,
-                **environment(),
-            }
-            places.write_atomically(path, json.dumps(self.manifest, indent=1).encode())
+    def _open(self) -> None:
         if places.is_local(self.parts):
             self.parts.mkdir(exist_ok=True)
         self._refuse_damage_of_others()
@@ -153,7 +141,7 @@ class Store:
         rows = min(ROWS_PER_GROUP, GROUP_BYTES * len(table) // max(table.nbytes, 1))
         pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
         data = sink.getvalue().to_pybytes()
-        name = f"part{self.shard.suffix}-{_digest(data)}.parquet"
+        name = f"part{self.shard.suffix}-{rundir.checksum(data)}.parquet"
         places.write_atomically(self.parts / name, data)
         return name
 
@@ -216,98 +204,4 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def is_whole(path: Path) -> bool:
     """Whether a part's bytes are those that its name says."""
     match = _PART.fullmatch(path.name)
-    return match is not None and path.exists() and _digest(path.read_bytes()) == match[2]
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a run directory.
-
-    Raises:
-        InputError: if it is damaged, or of another version.
-    """
-    try:
-        manifest = json.loads(path.read_text())
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path}: damaged, or not of a run; put it back, or give another folder."
-        ) from None
-    if version != FORMAT:
-        raise InputError(f"{path}: format {version}, this version reads {FORMAT}.")
-    return manifest
-
-
-def environment() -> dict[str, Any]:
-    """Versions, device and git commit of this process."""
-    import jax
-
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    devices = jax.local_devices()
-    return {
-        "versions": {"python": platform.python_version(), **found},
-        "device": f"{len(devices)} x {devices[0].device_kind} ({platform.machine()})",
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit() -> str:
-    """Commit of the checkout that this file lies in, with + where it was changed; else ''."""
-    here = Path(__file__).parent
-
-    def git(*args: str) -> str:
-        answer = subprocess.run(
-            ["git", "-C", str(here), *args], capture_output=True, text=True, check=False
-        )
-        return answer.stdout.strip() if answer.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if commit and git("status", "--porcelain", "-uno") else "")
-    except OSError:
-        return ""
-
-
-def _claim(run_dir: Path) -> None:
-    """Makes the directory, or refuses one that holds something else."""
-    places.make_folder(run_dir, "--run_dir")
-    others = [name for name in places.names(run_dir) if name != "flags.txt"]
-    if others and not (run_dir / MANIFEST).exists():
-        raise InputError(
-            f"--run_dir={run_dir}: not empty ({others[0]}) and no run; give another folder."
-        )
-
-
-def _refuse_difference(run_dir: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    new = json.loads(json.dumps(new))
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    if names:
-        differences = ", ".join(_difference(name, old, new) for name in names)
-        advice = "give another --run_dir, or the flags in its flags.txt."
-        if set(old) != set(new):
-            advice = (
-                "give another --run_dir, or the flags in its flags.txt, to the version of this "
-                f"program that began it: git_commit in its {MANIFEST}."
-            )
-        raise InputError(f"--run_dir={run_dir} belongs to another plan ({differences}); {advice}")
-
-
-def _difference(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    if name not in old:
-        return f"{name} is new, {_short(new[name])}"
-    if name not in new:
-        return f"{name} is gone, was {_short(old[name])}"
-    return f"{name} was {_short(old[name])} is {_short(new[name])}"
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+    return match is not None and path.exists() and rundir.checksum(path.read_bytes()) == match[2]

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import places
+from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
-from jaxfleet.store import MANIFEST, PARTS, is_whole, read_manifest
+from jaxfleet.store import PARTS, is_whole
 
 SHAPES = "layer_shapes"  # column of out and in of every layer in turn, where a run has it
 
@@ -22,10 +22,12 @@ class Table:
     def __init__(self, run_dir: Path) -> None:
         """Reads the manifest, and which trials are there."""
         self.run_dir = run_dir
-        path = run_dir / MANIFEST
-        if not path.exists():
-            raise InputError(f"{run_dir} holds no {MANIFEST}; give the directory of a run.")
-        self.manifest = read_manifest(path)
+        self.manifest = rundir.read(run_dir)
+        if self.manifest["kind"] != rundir.TABLE:
+            raise InputError(
+                f"{run_dir} holds a run of launch/{self.manifest['kind']}.py, which has no table "
+                "of networks; give another."
+            )
         self._files = self._listed()
 
     def __len__(self) -> int:

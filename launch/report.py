@@ -22,7 +22,7 @@ from experiments import (
     sr_zoo,
     sr_zoo_report,
 )
-from jaxfleet import photos, places
+from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -49,7 +49,7 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     Raises:
         InputError: if the directory is none of a run, or no network is finished yet.
     """
-    if (run_dir / sr_attribution_files.MANIFEST).exists():
+    if rundir.read(run_dir)["kind"] == sr_attribution_files.KIND:
         return f"Look at {sr_attribution_report.write(run_dir)}"
     table = jaxfleet.open(run_dir)
     if sr_zoo.is_zoo(table.manifest):

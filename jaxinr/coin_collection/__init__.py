@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 import jaxfleet
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxfleet.store import MANIFEST
+from jaxfleet.rundir import MANIFEST
 from jaxfleet.table import Table
 from jaxinr import collection, collection_files
 

@@ -1,5 +1,6 @@
 """Runs of attribution: trained, tested, taken up again, refused, and by a method that is real."""
 
+import functools
 import inspect
 import json
 import sys
@@ -12,7 +13,8 @@ from PIL import Image
 
 from experiments import sr_attribution, sr_attribution_files, sr_attribution_report
 from experiments.sr_attribution_config import AttributionConfig
-from jaxfleet.errors import InputError
+from jaxfleet import places
+from jaxfleet.errors import InputError, InUseError
 from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
 from jaxsr.crops import tiles
 
@@ -250,8 +252,8 @@ def test_a_directory_is_of_one_set_of_pictures_and_one_side_of_crops(pictures, t
     run_dir = tmp_path / "run"
     sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)
     for flags, message in [
-        ({"crop_px": 17}, "is of --crop_px=16, not 17"),
-        ({"where": ("scale=2",)}, "is of other pictures"),
+        ({"crop_px": 17}, "crop_px was 16 is 17"),
+        ({"where": ("scale=2",)}, "pictures was .* is "),
     ]:
         with pytest.raises(InputError, match=message):
             sr_attribution.run(config_of(pictures, **flags), run_dir)
@@ -261,8 +263,87 @@ def test_a_directory_is_of_one_set_of_pictures_and_one_side_of_crops(pictures, t
         sr_attribution.run(config_of(pictures), tmp_path / "other")
 
 
+def test_a_run_that_another_process_holds_is_left_as_it_is(pictures, tmp_path):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    with (
+        places.locked(run_dir, ".lock", "--run_dir"),
+        pytest.raises(InUseError, match="another process is writing to it"),
+    ):
+        sr_attribution.run(config_of(pictures), run_dir)
+    assert places.names(run_dir) == []
+
+
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("name", ["attribution.json", "predictions.parquet", "features.npz"])
+def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
+    pictures, tmp_path, fits, monkeypatch
+):
+    run_dir, missing = tmp_path / "run", str(tmp_path / "none.safetensors")
+    convnext = {"method": ("convnext",), "epochs": 3}
+    with pytest.raises(InputError, match="--convnext_weights=.*none.safetensors: there is no such"):
+        sr_attribution.run(config_of(pictures, **convnext, convnext_weights=missing), run_dir)
+    folders = []
+
+    @functools.wraps(convnext_attribution.fit)  # which has its options
+    def fit(*args, learning_rate, checkpoint, **options):
+        folders.append(checkpoint)
+        checkpoint.mkdir()
+        if learning_rate == 9.0:
+            raise InputError("the training diverges; lower --learning_rate")
+        options = {name: options[name] for name in ("crop_px", "seed", "progress")}
+        return sys.modules["levels"].fit_dct(*args, **options)
+
+    sys.modules["levels"].fit = fit
+    monkeypatch.setitem(attribution._METHODS, "convnext", ("levels", "fit"))
+    with pytest.raises(InputError, match="diverges"):
+        sr_attribution.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
+    sr_attribution.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
+    assert len(set(folders)) == 2  # the state of the first is not met again
+    assert places.names(run_dir / "checkpoints") == []
+    with pytest.raises(InputError, match=r"other options \(learning_rate was 0.001 is 0.1\)"):
+        sr_attribution.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
+    (run_dir / "models" / "convnext-0.safetensors").unlink()  # the remedy that it names
+    sr_attribution.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
+    options = attributor_files.facts_of(run_dir / "models" / "convnext-0.safetensors")["options"]
+    assert options["learning_rate"] == 0.1
+    assert len(pd.read_parquet(run_dir / "predictions.parquet")) == 4 * 2 * 6
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("name", ["predictions.parquet", "features.npz"])
+def test_a_damaged_file_that_is_removed_is_made_again(pictures, tmp_path, fits, name):
+    run_dir = tmp_path / "run"
+    config = config_of(pictures, tsne=False)
+    sr_attribution.run(config, run_dir)
+    features, rows = (
+        sr_attribution_files.read_features(run_dir),
+        sr_attribution_files.read_predictions(run_dir).frame,
+    )
+    (run_dir / name).write_bytes(b"damaged")
+    with pytest.raises(InputError, match=f"{name}: damaged .*; remove it and repeat the command"):
+        sr_attribution.run(config, run_dir)
+    (run_dir / name).unlink()
+    sr_attribution.run(config, run_dir)
+    assert fits == ["dct-0", "prnu-0"]  # nothing was fitted again
+    pd.testing.assert_frame_equal(sr_attribution_files.read_predictions(run_dir).frame, rows)
+    found = sr_attribution_files.read_features(run_dir)
+    assert found.keys() == features.keys()
+    for key, array in features.items():
+        np.testing.assert_array_equal(found[key], array)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_number_of_features_may_change(pictures, tmp_path, fits):
+    run_dir = tmp_path / "run"
+    for count, rows in ((1, 4), (2, 8)):
+        sr_attribution.run(config_of(pictures, features_per_class=count), run_dir)
+        features = sr_attribution_files.read_features(run_dir)
+        assert {len(array) for array in features.values()} == {rows}
+    assert fits == ["dct-0", "prnu-0"]
+
+
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("name", ["manifest.json", "predictions.parquet", "features.npz"])
 def test_a_damaged_file_is_named(pictures, tmp_path, name):
     run_dir = tmp_path / "run"
     sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)

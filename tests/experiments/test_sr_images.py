@@ -69,7 +69,7 @@ def contents(run_dir):
     return {
         str(path.relative_to(run_dir)): path.read_bytes()
         for path in run_dir.rglob("*")
-        if path.is_file() and path.name != "pictures.json"
+        if path.is_file() and path.name != "manifest.json"
     }
 
 
@@ -98,7 +98,7 @@ def test_a_row_for_every_class_and_photograph(home, little_zoo):
         "network": [2, 4],
         "original": [1],
     }
-    assert (home / "run" / "pictures.json").exists()
+    assert (home / "run" / "manifest.json").exists()
 
 
 def test_pictures_are_what_the_networks_make_of_reduced_photographs(home):
@@ -351,14 +351,16 @@ def test_work_is_what_convolutions_cost():
 
 
 def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
-    with pytest.raises(InputError, match=r"not empty \(manifest\.json\) and no folder of pict"):
+    with pytest.raises(InputError, match=r"holds a run of kind table, not sr_images; give another"):
         make(home, "zoo")
-    with pytest.raises(InputError, match="has pictures of --crop_px=0, not 48; give the same"):
+    with pytest.raises(InputError, match="another plan .crop_px was 0 is 48.; give another"):
         make(home, crop_px=48)
-    (home / "run" / "pictures.json").write_text("{")
-    with pytest.raises(InputError, match=r"pictures\.json: damaged; put it back"):
+    (home / "run" / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"manifest\.json: damaged; put it back"):
         make(home)
-    with places.locked(home / "photos", ".lock", "--run_dir"):
-        (home / "photos" / "pictures.json").write_text('{"crop_px": 0}')
-        with pytest.raises(InputError, match="another process is writing to it"):
-            make(home, "photos")
+    (home / "photos" / "new").mkdir()
+    with (
+        places.locked(home / "photos" / "new", ".lock", "--run_dir"),
+        pytest.raises(InputError, match="another process is writing to it"),
+    ):
+        make(home, "photos/new")

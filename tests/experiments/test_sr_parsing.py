@@ -146,7 +146,7 @@ def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
     # training set 3, each with two seeds.
     assert len(trained) == 30
     assert said.startswith("30 parsers")
-    for name in ("report.html", "results.json", "parsing.json", "DONE"):
+    for name in ("report.html", "results.json", "manifest.json", "predictions.parquet", "DONE"):
         assert (tmp_path / name).exists(), name
     results = json.loads((tmp_path / "results.json").read_text())
     found = {(row["predicted"], row["held_out"]): row for row in results["accuracies"]}

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import sr_crop_parts, sr_robustness, sr_robustness_report
+from experiments import sr_attribution_files, sr_crop_parts, sr_robustness, sr_robustness_report
 from experiments.sr_robustness_config import RobustnessConfig
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, perturbations, picture_sets
 from jaxsr.crops import tiles
@@ -33,8 +34,9 @@ def config(made_up_pictures, quick_attribution, tmp_path):
         )
         path = folder / "models" / f"spectrum-{seed}.safetensors"
         attributor_files.save(fitted, path, {"seed": seed, "temperature": 2.0})
-    manifest = {"format": 1, "source": str(made_up_pictures), "classes": []}
-    (folder / "attribution.json").write_text(json.dumps(manifest))
+    with rundir.held(folder, "sr_attribution", {"source": str(made_up_pictures)}):
+        pass
+    assert rundir.read(folder)["kind"] == sr_attribution_files.KIND
     quick_attribution.clear()
     return RobustnessConfig(attribution=str(folder), perturb=CHANGES)
 
@@ -54,7 +56,8 @@ def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
     assert accuracy["resize:2"] < 1.0
     names = {path.name for path in (tmp_path / "run").iterdir() if path.name[0] != "."}
     assert names == {
-        *("DONE", "robustness.json", "results.json", "report.html", "figures", "parts"),
+        *("DONE", "manifest.json", "results.json", "report.html", "figures", "parts"),
+        "crops.parquet",
     }
     parts = sorted(path.name for path in (tmp_path / "run/parts/spectrum-0").iterdir())
     assert parts == [
@@ -181,6 +184,39 @@ def test_pictures_without_one_of_the_classes_are_refused(config, made_up_picture
         sr_robustness.run(flags, tmp_path / "run")
 
 
+@pytest.mark.usefixtures("no_figures", "quick_attribution")
+def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
+    config, tmp_path, monkeypatch
+):
+    options = {"period": 12, "reach": 1}
+    for path in (tmp_path / "attribution" / "models").iterdir():
+        attributor = attributor_files.load(path)
+        attributor_files.save(attributor, path, {"seed": 0, "options": options})
+    fit, told = attribution.fit, []
+
+    def noted(*args, period, reach, **rest):
+        told.append({"period": period, "reach": reach})
+        return fit(*args, **rest)
+
+    monkeypatch.setattr(attribution, "fit", noted)
+    flags = RobustnessConfig(
+        attribution=config.attribution, perturb=("blur:1",), train_on=("blur:1",)
+    )
+    sr_robustness.run(flags, tmp_path / "run")
+    assert told == [options]  # both attributors say seed 0: the second one's is there
+    (path,) = (tmp_path / "run" / "models").iterdir()
+    assert attributor_files.facts_of(path)["options"] == options
+
+
+@pytest.mark.usefixtures("no_figures", "quick_attribution")
+def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(config, tmp_path):
+    for changes in (("blur:1", "noise:1"), ("blur:2",)):
+        flags = RobustnessConfig(attribution=config.attribution, perturb=changes)
+        sr_robustness.run(flags, tmp_path / "run")
+    rows = pd.read_parquet(tmp_path / "run" / "crops.parquet")
+    assert set(rows["perturbation"]) == {"none", "blur:2"}
+
+
 @pytest.mark.parametrize("flag", ["perturb", "train_on"])
 def test_a_bad_perturbation_names_its_flag(flag):
     with pytest.raises(InputError, match=f"--{flag}: 'gif:3' is no perturbation"):
@@ -190,7 +226,7 @@ def test_a_bad_perturbation_names_its_flag(flag):
 def test_another_folder_is_left_alone(config, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
-    with pytest.raises(InputError, match="letter.* and no run of this script"):
+    with pytest.raises(InputError, match="letter.* and no run; give another"):
         sr_robustness.run(config, tmp_path / "mine")
 
 

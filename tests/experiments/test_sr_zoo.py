@@ -277,8 +277,37 @@ def test_a_run_begun_with_other_flags_is_refused(home, run_dir, changes, differe
     assert (run_dir / "DONE").exists()
 
 
+def test_a_finished_run_is_measured_on_another_set(home, run_dir, trained):
+    draw(home / "other", 1, 5)
+    (one,) = make_config(home).benchmark
+    rows = table_of(run_dir)
+    sr_zoo.run(make_config(home, benchmark=(f"Other=folder:{home}/other", one)), run_dir)
+    assert trained == []
+    pd.testing.assert_frame_equal(table_of(run_dir), rows)
+    measured = pd.read_parquet(run_dir / "evaluation.parquet")
+    assert measured.groupby("set")["network"].nunique().to_dict() == {"Other": 7, "Two": 7}
+
+
+def test_a_run_keeps_to_the_set_that_it_began_with(home, run_dir, trained):
+    rows = table_of(run_dir)
+    draw(home / "another", 1, 6)
+    (run_dir / "networks" / f"{NAMES[1]}.safetensors").unlink()
+    sr_zoo.run(make_config(home, benchmark=(f"Another=folder:{home}/another",)), run_dir)
+    assert trained == [2]
+    pd.testing.assert_series_equal(table_of(run_dir)["psnr_y_db"], rows["psnr_y_db"])
+
+
+def test_damaged_weights_of_the_measures_are_found_before_any_training(home, tmp_path, trained):
+    (tmp_path / "vgg.npz").write_bytes(b"damaged")
+    flags = {"loss": ("l1",), "pretraining": "none", "vgg_weights": str(tmp_path / "vgg.npz")}
+    with pytest.raises(InputError, match=r"--vgg_weights: .*vgg\.npz"):
+        sr_zoo.run(make_config(home, **flags), tmp_path / "run")
+    assert trained == []
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_plan_tells_photographs_by_their_pixels(home, tmp_path):
-    pool = sr_zoo._Pool(make_config(home))
+    pool = sr_zoo._Pool(make_config(home), "Two=folder:nowhere")
     shutil.copytree(home / "a", tmp_path / "same")
     draw(tmp_path / "other", 2, 7)
     one, same, other = (
