@@ -10,9 +10,10 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -169,8 +170,7 @@ def run(config: CoinConfig, run_dir: Path) -> str:
         InputError: for photographs, plans and directories that cannot be used.
         OSError: if the disk is full.
     """
-    whole = sources.load(config.photos, max_images=config.max_images)
-    pictures = [reduced(photo, config.reduce) for photo in whole]
+    whole, pictures = _photographs(config)
     siren_grid.check_sizes(pictures, f"--reduce it to at most {int(MAX_PIXELS**0.5)} a side")
     jobs = make_jobs(config, pictures)
     answer = siren_grid.run_jobs(
@@ -185,6 +185,27 @@ def run(config: CoinConfig, run_dir: Path) -> str:
         return answer
     seconds = _measuring_seconds(config, jobs, pictures, whole)
     return f"{answer}\nand about {clock(seconds)} to measure networks and codecs"
+
+
+def is_run(manifest: Mapping[str, Any]) -> bool:
+    """Whether a table of networks is one of these, by its manifest."""
+    return "size" in manifest["plan"]
+
+
+def write_report(config: CoinConfig, run_dir: Path) -> Path:
+    """Measure the networks and codecs of a run again, complete or not; return the page's path.
+
+    Raises:
+        InputError: if the photographs cannot be read, or every network diverged.
+    """
+    whole, pictures = _photographs(config)
+    return measure(config, run_dir, pictures, whole)
+
+
+def _photographs(config: CoinConfig) -> tuple[Sequence[Photo], list[Photo]]:
+    """The photographs at their full size, and as networks are fitted to them."""
+    whole = sources.load(config.photos, max_images=config.max_images)
+    return whole, [reduced(photo, config.reduce) for photo in whole]
 
 
 def measure(

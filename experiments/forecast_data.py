@@ -147,9 +147,9 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
         found = _look(keys, pictures, image_fit)
         described = {key: descriptors.describe(pixels) for key, pixels in found.items()}
         thumbnails = np.stack([descriptors.thumbnail(found[key]) for key in keys])
-    missing = [key for key in keys if key not in described]
-    if missing:
-        raise InputError(f"{collections[0]} needs its photographs: --photos=... says where.")
+    for folder, own in zip(collections, frames, strict=True):
+        if not set(own[_KEY].itertuples(index=False, name=None)) <= described.keys():
+            raise InputError(f"{folder} needs its photographs: --photos=... says where.")
     place = {key: number for number, key in enumerate(keys)}
     frame["best_psnr_db"] = frame["best_psnr_db"].astype(np.float32)
     frame["picture"] = [place[key] for key in frame[_KEY].itertuples(index=False, name=None)]
@@ -194,14 +194,22 @@ def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[tuple[str, int, int], np.ndarray]]:
-    frame = pq.read_table(folder / FITS).to_pandas()
-    pictures = pq.read_table(folder / PICTURES).to_pandas()
+    frame, pictures = _read(folder / FITS), _read(folder / PICTURES)
     missing = [n for n in descriptors.NAMES if n not in pictures]
     if missing:
         raise InputError(f"{folder / PICTURES} has no {missing[0]}: made by another version.")
     keys = pictures[_KEY].itertuples(index=False, name=None)
     values = pictures[list(descriptors.NAMES)].to_numpy(np.float32)
     return frame, dict(zip(keys, values, strict=True))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pq.read_table(io.BytesIO(path.read_bytes())).to_pandas()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: damaged or missing ({type(error).__name__}); give another collection."
+        ) from None
 
 
 def _look(

@@ -84,7 +84,9 @@ class PredictorConfig:
         default=8,
         metadata={"help": "Numbers that convolutions find in a picture; 0 for none.", "lower": 0},
     )
-    seed: int = field(default=0, metadata={"help": "Of weights and batches.", "lower": 0})
+    seed: int = field(
+        default=0, metadata={"help": "Of weights and batches.", "lower": 0, "upper": 2**31 - 1}
+    )
     checkpoint_minutes: float = field(
         default=2.0,
         metadata={"group": "Run", "help": "Minutes of work that a kill may cost.", "lower": 0},

@@ -12,6 +12,7 @@ Letters: N crops or pictures, c side of a crop in pixels, K classes.
 import dataclasses
 import functools
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,8 +72,11 @@ class Task:
         """Crops side by side in all pictures of a split; 0 where there is none."""
         if split not in self.splits:
             return 0
-        sizes = self.splits[split].index[["height", "width"]] // self.crop_px
-        return int(sizes.prod(axis=1).sum())
+        sizes = self.splits[split].index[["height", "width"]].value_counts()
+        return sum(
+            int(number) * math.prod(len(attribution.tile_starts(n, self.crop_px)) for n in size)
+            for size, number in sizes.items()
+        )
 
 
 def run(config: AttributionConfig, run_dir: Path) -> str:
@@ -113,7 +117,7 @@ def make_task(config: AttributionConfig) -> Task:
             from or to be tested on, or a picture smaller than a crop.
     """
     found = picture_sets.open(config.pictures)
-    found = found.only(kind=config.classes, **config.filters())
+    found = found.only(kind=config.classes).only(**config.filters())
     index = found.index
     small = index[index[["height", "width"]].min(axis=1) < config.crop_px]
     if len(small):

@@ -5,6 +5,8 @@ import operator
 from dataclasses import field
 from typing import Any
 
+import numpy as np
+
 from jaxfleet.errors import InputError
 from jaxsr import attribution, convnext_attribution, discriminant_attribution, picture_sets
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
@@ -70,6 +72,7 @@ class AttributionConfig:
         metadata={
             "help": "Of an attributor; with several the tables have deviations.",
             "lower": 0,
+            "upper": 2**31 - 1,
         },
     )
     linear_period: int = field(
@@ -207,10 +210,7 @@ class AttributionConfig:
                     f"--where={text}: write COLUMN=VALUE, such as scale=2; columns are "
                     f"{', '.join(picture_sets.COLUMNS)}."
                 )
-            numeric = picture_sets.schema().field(column).type == "int64"
-            if numeric and not value.isdecimal():
-                raise InputError(f"--where={text}: {value} is no whole number.")
-            wanted.setdefault(column, []).append(int(value) if numeric else value)
+            wanted.setdefault(column, []).append(_value(text, column, value))
         return wanted
 
     def options(self, method: str) -> dict[str, Any]:
@@ -226,6 +226,18 @@ class AttributionConfig:
             "stem_stride": self.convnext_stem_stride,
             **{name: getattr(self, name) for name in _TRAINING},
         }
+
+
+def _value(text: str, column: str, value: str) -> Any:
+    """A value of a column of the index, of the column's type."""
+    kind = str(picture_sets.schema().field(column).type)
+    try:
+        if kind == "int64":
+            return int(np.array(int(value), np.int64))
+        return float(value) if kind == "double" else value
+    except (OverflowError, ValueError):
+        noun = "whole number" if kind == "int64" else "number"
+        raise InputError(f"--where={text}: {value} is no {noun}.") from None
 
 
 _TRAINING = (

@@ -72,10 +72,10 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             parser=parser,
         )
         said = f"{len(cards)} classes"
+        path = run_dir / gallery_files.NAME
+        made.save(path)  # before it is tried, whatever comes of that
         if "test" in splits:
             said += f"; {describe(made, *splits['test'])}"
-        path = run_dir / gallery_files.NAME
-        made.save(path)
         rundir.finish(run_dir)
     return f"{path}: {said}; {path.stat().st_size / 1e6:.1f} MB."
 
@@ -88,7 +88,7 @@ def make_cards(index: pd.DataFrame) -> list[ClassCard]:
     """
     cards = []
     for name, row in index.groupby("network").first().iterrows():
-        known = {fact: row[fact] for fact in FACTS if row[fact]}
+        known = {fact: row[fact] for fact in FACTS if picture_sets.is_known(fact, row[fact])}
         facts = {fact: v if isinstance(v, str) else int(v) for fact, v in known.items()}
         cards.append(ClassCard(str(name), row["kind"], facts))
     return cards
@@ -122,12 +122,24 @@ def check(index: pd.DataFrame, cards: Sequence[ClassCard], config: GalleryConfig
 def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) -> str:
     """How good a gallery is on pictures of its classes.
 
+    Pictures that `Gallery.identify` refuses, such as grey ones, are left out and counted.
+
     Args:
         made: the gallery, K classes.
         pictures: N of [H, W, 3] uint8, N at least 1, of photographs that it does not know.
         labels: [N] int.
     """
-    found = [made.identify(picture) for picture in pictures]
+    found, kept, refused = [], [], 0
+    for picture, label in zip(pictures, labels, strict=True):
+        try:
+            found.append(made.identify(picture))
+            kept.append(label)
+        except InputError:  # grey in all pixels, or one colour alone
+            refused += 1
+    left_out = f"{refused} test pictures left out, which no gallery can identify: grey, or blank"
+    if not found:
+        return left_out
+    labels = np.asarray(kept)
     chances = np.zeros((len(found), len(made.cards)))
     for row, one in zip(chances, found, strict=True):
         row[[made.names.index(name) for name, _ in one.ranking]] = [p for _, p in one.ranking]
@@ -140,7 +152,8 @@ def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) 
     if None not in told:
         agreed = np.mean([x == y for x, y in zip(told, truth, strict=True)])
         says += f", {agreed:.1%} rightly called super-resolved or not"
-    return f"{says}; expected calibration error {error:.3f}"
+    says = f"{says}; expected calibration error {error:.3f}"
+    return f"{says}; {left_out}" if refused else says
 
 
 def _fit(

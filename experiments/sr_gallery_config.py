@@ -42,7 +42,10 @@ class GalleryConfig:
             "lower": 1,
         },
     )
-    seed: int = field(default=0, metadata={"help": "Of what a method draws at random.", "lower": 0})
+    seed: int = field(
+        default=0,
+        metadata={"help": "Of what a method draws at random.", "lower": 0, "upper": 2**31 - 1},
+    )
 
     def __post_init__(self) -> None:
         """Refuses to work on nothing, or with a grid that tiles cannot have.

@@ -16,17 +16,12 @@ from experiments import sr_evaluation
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxsr import network_files, picture_sets, weights, zoo
+from jaxsr.picture_sets import UNKNOWN
 
 PACKAGED = "packaged"  # the zoo that comes with jaxsr
 _OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 _TEXTS, _WHOLES = ("architecture", "loss", "training_set"), ("scale", "seed", "num_iters")
-UNKNOWN: Mapping[str, Any] = {
-    **dict.fromkeys(_TEXTS, ""),
-    **dict.fromkeys(_WHOLES, 0),
-    "overrides": "{}",
-    "parameters": 0,
-}
 
 
 @dataclass(frozen=True)

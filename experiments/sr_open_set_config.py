@@ -59,6 +59,7 @@ class OpenSetConfig:
         metadata={
             "help": "Of an attributor; with several the tables have deviations.",
             "lower": 0,
+            "upper": 2**31 - 1,
         },
     )
     dry_run: bool = field(

@@ -173,7 +173,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
     ]
     missing = [task for task, frame in zip(tasks, frames, strict=True) if frame is None]
     done = []
-    learned = _learned([task for task in missing if not _is_trained(run_dir, task)])
+    learned = _learned(config, [task for task in missing if not _is_trained(run_dir, task)])
     work = float(sum(task.work for task in missing) + len(learned))
     with Progress(
         len(tasks), work, fits_done=len(tasks) - len(missing), unit="parsers", work="pictures"
@@ -191,9 +191,12 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
     return done
 
 
-def _learned(tasks: Sequence[Task]) -> PictureSet:
-    """The pictures that any of the parsers learns from, each once."""
-    index = pd.concat([task.train.index for task in tasks]) if tasks else pd.DataFrame({"file": []})
+def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
+    """The pictures that any of the parsers learns from or is validated on, each once."""
+    used = [task.train for task in tasks]
+    if attribution.describes_validation(config.method):
+        used += [task.validation for task in tasks if task.validation is not None]
+    index = pd.concat([one.index for one in used]) if used else pd.DataFrame({"file": []})
     folder = tasks[0].train.run_dir if tasks else Path()
     return PictureSet(folder, index.drop_duplicates("file", ignore_index=True))
 
@@ -214,6 +217,11 @@ def _attributor(
     validation = None
     if task.validation is not None:
         validation = (Pictures(task.validation), task.labels(task.validation))
+    described = {}
+    if shared is not None:
+        described = {"described": shared.of(task.train)}
+        if task.validation is not None and attribution.describes_validation(config.method):
+            described["described_validation"] = shared.of(task.validation)
     attributor = attribution.fit(
         config.method,
         Pictures(task.train),
@@ -224,7 +232,7 @@ def _attributor(
         validation=validation,
         progress=tell,
         **task.options,
-        **({} if shared is None else {"described": shared.of(task.train)}),
+        **described,
     )
     tell(1.0)
     facts = {

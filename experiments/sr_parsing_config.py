@@ -106,6 +106,7 @@ class ParsingConfig:
             "help": "Of the trainings. With several, the mean and the standard deviation are "
             "shown, as in the paper.",
             "lower": 0,
+            "upper": 2**31 - 1,
         },
     )
     dry_run: bool = field(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from jaxfleet.errors import InputError
+from jaxsr import picture_sets
 
 HYPERPARAMETERS = ("scale", "loss", "architecture", "training_set")  # that there are parsers for
 PROPERTIES = (*HYPERPARAMETERS, "seed")  # that a value can be held out of
@@ -109,9 +110,11 @@ def list_networks(index: pd.DataFrame) -> pd.DataFrame:
         nobody knows.
     """
     rows = index.drop_duplicates("network").set_index("network")
-    return pd.DataFrame(
-        {name: rows[name].astype(str).replace("0", "") for name in PROPERTIES}, index=rows.index
-    )
+    said = {
+        name: rows[name].astype(str).replace(str(picture_sets.UNKNOWN[name]), "")
+        for name in PROPERTIES
+    }
+    return pd.DataFrame(said, index=rows.index)
 
 
 def default_held_out(networks: pd.DataFrame) -> list[HeldOut]:

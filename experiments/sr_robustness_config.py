@@ -69,7 +69,9 @@ class RobustnessConfig:
             "lower": 0,
         },
     )
-    seed: int = field(default=0, metadata={"help": "Of noise and places.", "lower": 0})
+    seed: int = field(
+        default=0, metadata={"help": "Of noise and places.", "lower": 0, "upper": 2**31 - 1}
+    )
     dry_run: bool = field(
         default=False,
         metadata={"group": "Run", "help": "Says what would be tested, and on how much."},

@@ -108,7 +108,11 @@ class ZooConfig:
     )
     seed: tuple[int, ...] = field(
         default=(1, 2, 3),
-        metadata={"help": "Of weights and batches, on the first training set.", "lower": 0},
+        metadata={
+            "help": "Of weights and batches, on the first training set.",
+            "lower": 0,
+            "upper": 2**31 - 1,
+        },
     )
     seeds_elsewhere: int = field(
         default=1,

@@ -18,6 +18,7 @@ W columns.
 import collections
 import importlib
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -125,6 +126,13 @@ def describe(
     return described
 
 
+def describes_validation(method: str) -> bool:
+    """Whether what a method sees of validation pictures may be given to `fit` too."""
+    module, name = _METHODS[method]
+    function = getattr(importlib.import_module(module), name)
+    return "described_validation" in inspect.signature(function).parameters
+
+
 def describe_by(
     function: Callable[[np.ndarray], Any],
     pictures: Sequence[np.ndarray],
@@ -220,6 +228,65 @@ def fit(
         **options,
     )
     return fitted
+
+
+def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
+    """Cut a picture into crops that lie about side by side; together they lie about its middle.
+
+    They begin as `tile_starts` says.
+
+    Args:
+        picture: [H, W, 3] uint8.
+        crop_px: c, at least 1.
+
+    Returns:
+        [n, c, c, 3] uint8, row by row.
+
+    Raises:
+        InputError: if the picture is smaller than a crop, or no [H, W, 3].
+        TypeError: if it is not uint8.
+    """
+    check_picture(picture, crop_px)
+    tops, lefts = (tile_starts(size, crop_px) for size in picture.shape[:2])
+    return np.stack(
+        [picture[y : y + crop_px, x : x + crop_px] for y, x in itertools.product(tops, lefts)]
+    )
+
+
+def tile_starts(size_px: int, crop_px: int) -> range:
+    """Return where the crops of `tiles` begin along one axis: at multiples of 24 pixels.
+
+    There each crop sees the grids of up-sampling by 2, 3, 4 and of JPEG where the whole picture has
+    them. Crops are as far apart as the multiple of 24 that is nearest to their side, so that those
+    of 224 pixels overlap by 8.
+
+    Args:
+        size_px: rows or columns of the picture.
+        crop_px: c, at least 1.
+
+    Returns:
+        None where the picture is smaller than a crop.
+    """
+    if size_px < crop_px:
+        return range(0)
+    pitch = max(1, round(crop_px / GRID_PX)) * GRID_PX
+    extent = (size_px - crop_px) // pitch * pitch
+    first = (size_px - crop_px - extent) // 2 // GRID_PX * GRID_PX
+    return range(first, first + extent + 1, pitch)
+
+
+def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
+    """About the middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
+
+    It begins at a multiple of 24 pixels, as `tiles` do.
+
+    Raises:
+        InputError: if the picture is smaller than a crop, or no [H, W, 3].
+        TypeError: if it is not uint8.
+    """
+    check_picture(picture, crop_px)
+    top, left = ((size - crop_px) // 2 // GRID_PX * GRID_PX for size in picture.shape[:2])
+    return picture[top : top + crop_px, left : left + crop_px]
 
 
 def combine(log_scores: np.ndarray) -> np.ndarray:

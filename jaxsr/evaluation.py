@@ -119,7 +119,8 @@ def measure(
 
     Args:
         network: [1, h, w, 3] float32 in [0, 1] to [1, r h, r w, 3] float32, compiled, such as
-            `functools.partial(jaxsr.upscale.run, model)`, or `functools.partial(bicubic, scale=r)`.
+            `functools.partial(run, model)`, where `run` is that of the module jaxsr.upscale, or
+            `functools.partial(bicubic, scale=r)`.
         benchmark_set: of the network's scale.
         features: VGG19 with weights, for `vgg_distance`; that is NaN without.
         true_features: what `features_of_truths` gave, half the work where many networks follow.

@@ -23,10 +23,10 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery_files, residual_spectra
+from jaxsr import attribution, gallery_files, perturbations, residual_spectra
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
-from jaxsr.gallery_tiles import checked, features_of, finite, tiles
+from jaxsr.gallery_tiles import checked, finite, tiles
 from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
@@ -34,6 +34,7 @@ KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.picture_set
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 LEAST_PICTURES = 20  # to enrol a network
+ROUNDS = 3  # of looking for the grid in its pictures
 _ATTRIBUTOR, _PARSER = "attributor/", "parser/"  # in names of arrays
 _NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 
@@ -214,7 +215,7 @@ class Gallery:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
         cut = tiles(checked(image, self.crop_px), self.crop_px)
-        grid, features = self._features_on_grid(cut)
+        grid, features = self.features_on_grid(cut)
         margin = float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
         chances = self.chances(features)
         made = np.asarray([card.is_super_resolved for card in self.cards])
@@ -237,10 +238,23 @@ class Gallery:
         chances = scipy.special.softmax(scores / (self.temperature * len(features) ** self.growth))
         return np.asarray(chances)
 
-    def _features_on_grid(self, cut: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
-        """Where the grid begins in tiles [T, c, c, 3], and their features [T, D] there."""
+    def features_on_grid(
+        self, cut: np.ndarray, gaussians: Gaussians | None = None
+    ) -> tuple[tuple[int, int], np.ndarray]:
+        """Find where the grid of up-sampling begins in tiles, and their features there.
+
+        Args:
+            cut: [T, c, c, 3] uint8, of one picture, as `tiles` cuts them.
+            gaussians: of the classes that the picture is taken to be of; None for the gallery's.
+
+        Returns:
+            Rows and columns from the first pixel to the grid, and [T, D] float32.
+
+        Raises:
+            InputError: if there is nothing in the picture to go by.
+        """
         if isinstance(self.attributor, DiscriminantAttributor):
-            grid, described = self.attributor.find_grid(cut, self.gaussians)
+            grid, described = self.attributor.find_grid(cut, gaussians or self.gaussians)
             return grid, finite(self.attributor.features_of(described))
         return (0, 0), finite(self.attributor.features(cut))
 
@@ -250,10 +264,9 @@ class Gallery:
         """Hyperparameters by a parser, which sees the picture from its grid on, or by classes."""
         if parser is None:
             return parse(self.cards, chances)
-        moved = image[grid[0] :, grid[1] :]
-        return parser.parse(
-            tiles(moved if min(moved.shape[:2]) >= self.crop_px else image, self.crop_px)
-        )
+        # Where what is left is less than a tile, mirrored pixels fill it up at its end.
+        moved = perturbations.filled(image[grid[0] :, grid[1] :], self.crop_px)
+        return parser.parse(tiles(moved, self.crop_px))
 
     def add(
         self, name: str, images: Iterable[np.ndarray], *, kind: str = "network", **facts: Any
@@ -265,8 +278,8 @@ class Gallery:
 
         Args:
             name: of the network.
-            images: at least 20 pictures that it made, each as `identify` takes it; of different
-                photographs, or the gallery learns what they show.
+            images: at least 20 pictures that it made, each as `identify` takes it, cut out of
+                larger ones or not; of different photographs, or the gallery learns what they show.
             kind: one of `KINDS`.
             **facts: what is known of it, any of `FACTS`.
 
@@ -287,12 +300,18 @@ class Gallery:
                 f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
                 "different photographs."
             )
-        features = np.concatenate(features_of(self.attributor, pictures))
+        cut = [tiles(picture, self.crop_px) for picture in pictures]
+        gaussians = self.gaussians
+        # The network is unknown, so its pictures look as much like others at a place where its
+        # grid does not begin. Together they tell: of most of them the first guess is right.
+        for _ in range(ROUNDS):
+            features = np.concatenate([self.features_on_grid(one, gaussians)[1] for one in cut])
+            gaussians = self.gaussians.with_class(features)
         spectrum = residual_spectra.mean(pictures, self.spectra.shape[-1])
         return replace(
             self,
             cards=(*self.cards, card),
-            gaussians=self.gaussians.with_class(features).rounded(),
+            gaussians=gaussians.rounded(),
             spectra=np.concatenate([self.spectra, spectrum[None]]),
         )
 

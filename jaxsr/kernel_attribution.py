@@ -69,6 +69,7 @@ def fit(
     progress: Progress | None = None,
     landmarks: int = kernel_ridge.LANDMARKS,
     described: Described | None = None,
+    described_validation: Described | None = None,
 ) -> KernelAttributor:
     """A regression that has learnt from all crops that lie side by side in pictures.
 
@@ -85,6 +86,7 @@ def fit(
         progress: called with the part that is done.
         landmarks: of `kernel_ridge.fit`.
         described: what `describe` gave of these pictures, which are then not looked at.
+        described_validation: the same of those of the validation.
 
     Raises:
         InputError: if a picture is too small, or crops of this size cannot be used.
@@ -96,7 +98,9 @@ def fit(
     attributor = KernelAttributor(tuple(classes), crop_px, regression, _TEMPERATURE)
     if validation is None or not len(validation[0]):
         return attributor
-    seen = crop_regression.describe(validation[0], crop_px=crop_px)
+    seen = described_validation
+    if seen is None:
+        seen = crop_regression.describe(validation[0], crop_px=crop_px)
     expected = regression.predict(seen.features)
     truth = np.asarray(validation[1])[seen.owners]
     return replace(attributor, temperature=calibration.fit_temperature(expected, truth))

@@ -11,7 +11,7 @@ What classifiers learn from. A folder of them, which launch/sr_images.py makes, 
     file             within the folder
     height, width    pixels
     architecture, overrides (JSON), scale, loss, training_set, seed, num_iters, parameters
-                     of the network; empty or 0 where there is none, or nobody knows
+                     of the network; where there is none, or nobody knows, as in `UNKNOWN`
     psnr_y_db        against the photograph, dB, a border as wide as the scale left out; inf of an
                      original, NaN where no photograph is known
     source           run directory, file or folder that the network or the picture was found in
@@ -44,6 +44,12 @@ FACTS = (
     *("architecture", "overrides", "scale", "loss", "training_set", "seed", "num_iters"),
     "parameters",
 )
+UNKNOWN: Mapping[str, Any] = {  # values of FACTS that say nothing; 0 is a seed like any other
+    **dict.fromkeys(("architecture", "loss", "training_set"), ""),
+    **dict.fromkeys(("scale", "num_iters", "parameters"), 0),
+    "overrides": "{}",
+    "seed": -1,
+}
 _WHOLES = ("height", "width", "scale", "seed", "num_iters", "parameters")
 COLUMNS = (
     *("network", "kind", "image_id", "split", "file", "height", "width", *FACTS, "psnr_y_db"),
@@ -205,6 +211,11 @@ def schema() -> pa.Schema:
     """`COLUMNS` with their types."""
     kinds = {**dict.fromkeys(_WHOLES, pa.int64()), "psnr_y_db": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
+
+
+def is_known(fact: str, value: Any) -> bool:
+    """Whether a value of one of `FACTS` says anything."""
+    return bool(value != UNKNOWN[fact])
 
 
 def is_whole(path: Path, file_checksum: str) -> bool:

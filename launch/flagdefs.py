@@ -239,6 +239,8 @@ class _Spec:
             return value in self.choices
         if isinstance(value, str):
             return len(value.splitlines()) < 2
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return False  # more than the columns of any table hold
         lower = -math.inf if self.lower is None else self.lower
         return lower <= value <= (math.inf if self.upper is None else self.upper)
 

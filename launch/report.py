@@ -4,7 +4,8 @@
 
 reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained. That of
 a run which launch/collection_import.py made has pictures only where --photos says what they are of.
-Works on runs of launch/siren_grid.py, launch/sr_zoo.py and launch/sr_attribution.py.
+Works on runs of launch/siren_grid.py, launch/coin_kodak.py (whose networks and codecs are measured
+again), launch/sr_zoo.py and launch/sr_attribution.py.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import jaxfleet
 from experiments import (
+    coin_kodak,
     collection_import,
     siren_grid,
     sr_attribution_files,
@@ -49,15 +51,29 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     Raises:
         InputError: if the directory is none of a run, or no network is finished yet.
     """
-    if rundir.read(run_dir)["kind"] == sr_attribution_files.KIND:
+    kind = rundir.read(run_dir)["kind"]
+    if kind == sr_attribution_files.KIND:
         return f"Look at {sr_attribution_report.write(run_dir)}"
+    if kind != rundir.TABLE:
+        raise InputError(
+            f"--run_dir={run_dir} is of launch/{kind}.py; repeat its command, which makes the "
+            "report again."
+        )
     table = jaxfleet.open(run_dir)
     if sr_zoo.is_zoo(table.manifest):
         return f"Look at {sr_zoo_report.write(run_dir)}"
+    if coin_kodak.is_run(table.manifest):
+        coin = _flags(run_dir / "flags.txt", coin_kodak.CoinConfig)
+        coin = dataclasses.replace(coin, photos=config.photos or coin.photos)
+        return f"Look at {coin_kodak.write_report(coin, run_dir)}"
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
     imported = collection_import.is_import(table.manifest)
-    flags = _flags_of_import(sizes) if imported else _flags(run_dir / "flags.txt")
+    flags = (
+        _flags_of_import(sizes)
+        if imported
+        else _flags(run_dir / "flags.txt", siren_grid.GridConfig)
+    )
     flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
     pictures = [
         picture
@@ -80,7 +96,7 @@ def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.Grid
     return siren_grid.GridConfig(photos="", image_size=(str(side),))
 
 
-def _flags(path: Path) -> siren_grid.GridConfig:
+def _flags(path: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
     """The configuration of the run; absl reads flagfiles from disks alone."""
     if places.is_local(path):
         args = [f"--flagfile={path}"]
@@ -88,7 +104,7 @@ def _flags(path: Path) -> siren_grid.GridConfig:
         args = [line for line in path.read_text().splitlines() if line.startswith("--")]
     else:
         raise InputError(f"{path}: No such file or directory.")
-    return flagdefs.parse(siren_grid.GridConfig, args)[0]
+    return flagdefs.parse(config_class, args)[0]
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:

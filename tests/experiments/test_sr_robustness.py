@@ -27,16 +27,14 @@ def config(made_up_pictures, quick_attribution, tmp_path):
     labels = pd.Index(classes).get_indexer(train.index["network"])
     pictures = [train.picture(row) for row in range(len(train))]
     folder = tmp_path / "attribution"
-    (folder / "models").mkdir(parents=True)
+    with rundir.held(folder, sr_attribution_files.KIND, {"source": str(made_up_pictures)}):
+        (folder / "models").mkdir()
     for seed in (0, 1):
         fitted = attribution.fit(
             "spectrum", pictures, labels, classes, crop_px=CROP, seed=seed, validation=None
         )
         path = folder / "models" / f"spectrum-{seed}.safetensors"
         attributor_files.save(fitted, path, {"seed": seed, "temperature": 2.0})
-    with rundir.held(folder, "sr_attribution", {"source": str(made_up_pictures)}):
-        pass
-    assert rundir.read(folder)["kind"] == sr_attribution_files.KIND
     quick_attribution.clear()
     return RobustnessConfig(attribution=str(folder), perturb=CHANGES)
 
