@@ -258,7 +258,7 @@ def tile_starts(size_px: int, crop_px: int) -> range:
 
     There each crop sees the grids of up-sampling by 2, 3, 4 and of JPEG where the whole picture has
     them. Crops are as far apart as the multiple of 24 that is nearest to their side, so that those
-    of 224 pixels overlap by 8.
+    of 224 pixels overlap by 8; those that are smaller than 24 pixels lie side by side.
 
     Args:
         size_px: rows or columns of the picture.
@@ -269,7 +269,7 @@ def tile_starts(size_px: int, crop_px: int) -> range:
     """
     if size_px < crop_px:
         return range(0)
-    pitch = max(1, round(crop_px / GRID_PX)) * GRID_PX
+    pitch = crop_px if crop_px < GRID_PX else round(crop_px / GRID_PX) * GRID_PX
     extent = (size_px - crop_px) // pitch * pitch
     first = (size_px - crop_px - extent) // 2 // GRID_PX * GRID_PX
     return range(first, first + extent + 1, pitch)

@@ -20,6 +20,7 @@ from jaxsr.attribution import Attributor
 
 FORMAT = 1
 _ENTRY = "jaxsr.attributor"
+_REMEDY = "remove it and fit it again"
 
 
 def save(
@@ -53,7 +54,7 @@ def load(path: str | os.PathLike[str]) -> Attributor:
     try:
         return attribution.from_arrays(arrays, card["attributor"])
     except (LookupError, TypeError, ValueError):
-        raise InputError(f"{path} holds no attributor of this version; fit it again.") from None
+        raise InputError(f"{path} holds no attributor of this version; {_REMEDY}.") from None
 
 
 def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -72,11 +73,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str
         card = content.card or {}
         version = card["format"]
     except (LookupError, ValueError):
-        raise InputError(f"{path} holds no attributor, or is damaged; fit it again.") from None
+        raise InputError(f"{path} holds no attributor, or is damaged; {_REMEDY}.") from None
     if version != FORMAT:
         raise InputError(
-            f"{path} holds an attributor of version {version}, not {FORMAT}; fit it again."
+            f"{path} holds an attributor of version {version}, not {FORMAT}; {_REMEDY}."
         )
     if not content.is_whole:
-        raise InputError(f"{path} is damaged: what it holds has changed; fit it again.")
+        raise InputError(f"{path} is damaged: what it holds has changed; {_REMEDY}.")
     return content.arrays, card

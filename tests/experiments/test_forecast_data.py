@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -105,6 +106,26 @@ def test_collections_add_up_and_share_pictures(collection, table):
     both = forecast_data.load(folders, f"folder:{collection / 'photos'}")
     assert len(both) == 96
     assert len(both.described) == len(table.described)
+
+
+def test_the_collection_that_needs_photographs_is_the_one_that_is_named(
+    collection, table, tmp_path
+):
+    table.save(tmp_path)
+    folders = [tmp_path, collection / "run"]  # the first has what it needs
+    (tmp_path / "pictures.parquet").rename(tmp_path / "aside")
+    with pytest.raises(InputError, match=r"pictures\.parquet: damaged or missing"):
+        forecast_data.load(folders, "")
+    (tmp_path / "aside").rename(tmp_path / "pictures.parquet")
+    fits, pictures = (tmp_path / name for name in ("fits.parquet", "pictures.parquet"))
+    assert len(forecast_data.load([tmp_path], "")) == 48
+    other = tmp_path / "other"
+    other.mkdir()
+    frame = pd.read_parquet(fits)
+    frame.assign(image_id="x" + frame["image_id"]).to_parquet(other / fits.name)
+    (other / pictures.name).write_bytes(pictures.read_bytes())
+    with pytest.raises(InputError, match="other needs its photographs"):
+        forecast_data.load([tmp_path, other], "")
 
 
 def test_missing_photographs_are_named(collection, tmp_path):

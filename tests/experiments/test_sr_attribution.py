@@ -224,6 +224,8 @@ def test_filters_choose_classes(pictures):
         config_of(pictures, classes=("network",), where=("scale=2", "seed=1", "seed=2"))
     )
     assert task.names == ("edsr-A-x2-l1-s1", "edsr-A-x2-l1-s2")
+    of_kind = sr_attribution.make_task(config_of(pictures, where=("kind=network",)))
+    assert of_kind.names == tuple(NETWORKS)[:3]
     assert task.count("test") == 2 * 2 * 6
 
 
@@ -232,7 +234,11 @@ def test_filters_choose_classes(pictures):
     [
         ({"where": ("scale",)}, "--where=scale: write COLUMN=VALUE"),
         ({"where": ("colour=red",)}, "columns are network"),
-        ({"where": ("scale=two",)}, "two is no whole number"),
+        ({"where": ("scale=two",)}, "--where=scale=two: two is no whole number"),
+        ({"where": (f"seed={10**30}",)}, "--where=seed=10+: 10+ is no whole number"),
+        ({"where": ("psnr_y_db=much",)}, "--where=psnr_y_db=much: much is no number"),
+        ({"where": ("psnr_y_db=1e9",)}, "no picture with psnr_y_db"),
+        ({"classes": ("network",), "where": ("kind=original",)}, "no picture with kind"),
         ({"where": ("scale=3",)}, "no picture with"),
         ({"where": ("scale=4",)}, "1 class is left"),
         ({"crop_px": 35}, "dawn.png is smaller than a crop of --crop_px=35"),

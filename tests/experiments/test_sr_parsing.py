@@ -13,8 +13,7 @@ from experiments import sr_parsing, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, picture_sets
-from jaxsr.crops import tiles
+from jaxsr import attribution, attributor_files, crop_regression, picture_sets
 
 SIDE, CROP = 36, 32
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
@@ -317,24 +316,58 @@ def test_networks_that_were_learned_from_are_no_networks_from_elsewhere(pictures
 
 def test_a_folder_of_something_else_is_left_alone(pictures, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"not empty \(letter.txt\) and no run of this script"):
+    with pytest.raises(InputError, match=r"not empty \(letter.txt\) and no run; give another"):
         sr_parsing.run(config_of(pictures), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 @pytest.mark.parametrize("name", ["models/scale-without-seed-3-s0.safetensors", "predictions"])
 @pytest.mark.usefixtures("no_figures")
-def test_a_damaged_file_is_named(pictures, trained, tmp_path, name):
+def test_a_damaged_file_is_named_or_made_again(pictures, trained, tmp_path, name):
     config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path)
     predictions = tmp_path / "predictions" / "scale-without-seed-3-s0.parquet"
+    before = predictions.read_bytes()
     if name == "predictions":
         predictions.write_bytes(b"PAR1")
     else:
         (tmp_path / name).write_bytes(b"none")
         predictions.unlink()
-    with pytest.raises(InputError, match="scale-without-seed-3-s0"):
+        with pytest.raises(InputError, match="scale-without-seed-3-s0.*remove it and fit it again"):
+            sr_parsing.run(config, tmp_path)
+        (tmp_path / name).unlink()
+    sr_parsing.run(config, tmp_path)
+    assert predictions.read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(
+    pictures, trained, tmp_path
+):
+    for hold_out in ("seed=3", "training_set=B"):
+        config = config_of(pictures, predict=("scale",), hold_out=(hold_out,))
         sr_parsing.run(config, tmp_path)
+    frame = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert set(frame["held_out"]) == {"training_set=B"}
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_a_kernel_sees_of_validation_pictures_is_computed_once(
+    pictures, tmp_path, monkeypatch
+):
+    described = []
+    describe = crop_regression.describe
+
+    def noted(pictures, **options):
+        described.append(len(pictures))
+        return describe(pictures, **options)
+
+    monkeypatch.setattr(crop_regression, "describe", noted)
+    config = config_of(pictures, method="kernel", predict=("scale", "loss"), hold_out=("seed=3",))
+    sr_parsing.run(config, tmp_path)
+    index = picture_sets.open(pictures).index
+    used = index[(index["split"] != "test") & (index["seed"] != 3)]
+    assert described == [len(used)]
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -43,6 +43,20 @@ def plan(networks, predicted=HYPERPARAMETERS, held_out=None, elsewhere=None, **o
     return sr_parsing_plan.make(networks, elsewhere, predicted, held_out, (0,), **options)
 
 
+def test_seed_0_is_known_and_what_nobody_knows_is_not():
+    facts = {"architecture": "edsr", "loss": "l1", "training_set": "A"}
+    rows = [
+        {"network": "a", **facts, "scale": 2, "seed": 0},
+        {"network": "b", **facts, "scale": 4, "seed": 10},
+        {"network": "c", **facts, "loss": "", "scale": 0, "seed": -1},
+    ]
+    networks = sr_parsing_plan.list_networks(pd.DataFrame(rows))
+    assert networks["seed"].tolist() == ["0", "10", ""]
+    assert networks["scale"].tolist() == ["2", "4", ""]
+    assert networks["loss"].tolist() == ["l1", "l1", ""]
+    assert sr_parsing_plan.shared_seeds(networks.iloc[:1]) == {"0"}
+
+
 @pytest.mark.parametrize(
     ("networks", "sizes"),
     [

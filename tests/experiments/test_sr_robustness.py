@@ -90,7 +90,7 @@ def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_pa
             rows[columns], pd.DataFrame(expected, columns=columns), check_dtype=False, rtol=1e-4
         )
         assert not rows["is_filled"].any()
-        assert len(rows) == (4 if name == "resize:2" else 1) * len(tests)
+        assert len(rows) == (9 if name == "resize:2" else 1) * len(tests)
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -47,7 +47,7 @@ def test_other_files_are_no_attributors(saved, tmp_path):
 
 def test_a_file_of_another_version_is_named(saved, monkeypatch):
     monkeypatch.setattr(attributor_files, "FORMAT", attributor_files.FORMAT + 1)
-    with pytest.raises(InputError, match="version 1, not 2; fit it again"):
+    with pytest.raises(InputError, match="version 1, not 2; remove it and fit it again"):
         attributor_files.load(saved)
 
 

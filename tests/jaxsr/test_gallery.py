@@ -300,6 +300,52 @@ def test_features_of_many_pictures_are_those_of_each():
         np.testing.assert_allclose(features, alone, rtol=1e-6)
 
 
+def test_what_is_left_of_a_picture_from_its_grid_on_is_filled_up_for_the_parser(monkeypatch):
+    seen = []
+
+    def parse(crops):
+        seen.append(crops)
+        return {}
+
+    built = dataclasses.replace(by_hand(), parser=types.SimpleNamespace(parse=parse))
+    picture = np.random.default_rng(0).integers(0, 256, (CROP + 1, 2 * CROP, 3)).astype(np.uint8)
+    features = Colours().features(picture[None])
+    monkeypatch.setattr(Gallery, "features_on_grid", lambda *_: ((3, 2), features))
+    assert not built.identify(picture).is_known
+    (crops,) = seen
+    np.testing.assert_array_equal(crops[0, : CROP - 2], picture[3:, 2 : CROP + 2])
+    np.testing.assert_array_equal(crops[0, CROP - 2 :], picture[: -CROP + 1 : -1][:2, 2 : CROP + 2])
+
+
+def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
+    period, classes, side = 4, 6, 48
+    gains = np.random.default_rng(1).uniform(1.0, 5.0, (classes + 1, period, period))
+
+    def picture(k, seed, cut=(0, 0)):
+        noise = np.random.default_rng([k, seed]).normal(size=(side + 4, side + 4, 3)) * 8.0
+        noise *= np.tile(gains[k], (13, 13))[..., None]
+        whole = np.clip(128 + noise, 0, 255).astype(np.uint8)
+        return whole[cut[0] :, cut[1] :][:side, :side]
+
+    names = [f"class {k}" for k in range(classes)]
+    labels = np.repeat(np.arange(classes), 10)
+    known, apart = (
+        [picture(k, seed + first) for seed, k in zip(range(60), labels, strict=True)]
+        for first in (0, 100)
+    )
+    fitted = attribution.fit("linear", known, labels, names, crop_px=side, reach=1)
+    cards = [ClassCard(name) for name in names]
+    made = gallery_making.make(fitted, cards, (known, labels), (apart, labels))
+    cuts = np.random.default_rng(0).integers(0, period, (40, 2))
+    new = [picture(classes, seed) for seed in range(200, 240)]
+    moved = [picture(classes, seed, cut) for seed, cut in zip(range(200, 240), cuts, strict=True)]
+    means = [made.add("new", some).gaussians.means[-1] for some in (new, moved)]
+    mixture = np.concatenate(gallery.features_of(fitted, moved)).mean(axis=0)
+    plain = made.gaussians
+    blurred = mixture / plain.scale @ plain.whitening
+    assert np.linalg.norm(means[1] - means[0]) < 0.5 * np.linalg.norm(blurred - means[0])
+
+
 def test_a_gallery_needs_pictures_to_learn_from_and_to_calibrate_with():
     pictures, labels = labelled(2, 0)
     with pytest.raises(InputError, match="Class 'rdn-x4' has 1 pictures to learn from"):

@@ -1,6 +1,7 @@
 """The comparison with the codecs end to end, on the flagfile that takes seconds."""
 
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import jaxfleet
 from experiments import coin_kodak, coin_measures
 from jaxfleet import codecs
-from launch import flagdefs
+from launch import flagdefs, report
 
 LAUNCH = Path(flagdefs.__file__).parent
 SMOKE = f"--flagfile={LAUNCH / 'flagfiles' / 'coin_kodak' / 'smoke.flags'}"
@@ -132,3 +133,14 @@ def test_bad_flag_gets_one_line(script, tmp_path, capsys, flag, message):
     stdout, stderr = capsys.readouterr()
     assert message in stderr
     assert (stdout, stderr.count("\n")) == ("", 1)
+
+
+def test_the_report_is_made_again(run_dir, tmp_path):
+    copy = shutil.copytree(run_dir, tmp_path / "coin")
+    rows = tables(run_dir)
+    for name in ("report.html", "rate_distortion.parquet", "quantisation.parquet"):
+        (copy / name).unlink()
+    answer = report.main(report.ReportConfig(), copy)
+    assert answer == f"Look at {copy / 'report.html'}"
+    for one, other in zip(tables(copy), rows, strict=True):
+        pd.testing.assert_frame_equal(one, other)

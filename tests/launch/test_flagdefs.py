@@ -56,7 +56,7 @@ configs = st.builds(
     target_psnr_db=st.none() | numbers,
     note=st.none() | lines,
     dry_run=st.booleans(),
-    layer_size=st.lists(st.integers(min_value=1)).map(tuple),
+    layer_size=st.lists(st.integers(1, 2**63 - 1)).map(tuple),
     w0_initial=st.lists(numbers).map(tuple),
     image_id=st.lists(lines.filter(bool)).map(tuple),
 )
@@ -93,6 +93,7 @@ def test_tuples_add_up_and_an_empty_value_starts_afresh(tmp_path):
         ("--num_iter=5", "'num_iter'. Did you mean: num_iters"),
         ("--num_iters=0", "--num_iters=0: expected an integer from 1 to 10000"),
         ("--num_iters=many", "--num_iters=many: expected an integer from 1"),
+        (f"--layer_size={2**63}", f"--layer_size={2**63}: expected an integer of at least 1"),
         ("--layer_size=0", "--layer_size=0: expected an integer of at least 1"),
         ("--learning_rate=nan", "--learning_rate=nan: expected a number of at least 0"),
         ("--method=haar", "--method=haar: expected one of wavelet, bicubic"),

@@ -8,6 +8,7 @@ from PIL import Image
 
 import jaxfleet
 from experiments import collection_import, siren_grid
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxinr import collection
 from launch import flagdefs, report
@@ -47,6 +48,13 @@ def test_page_comes_back_as_it_was(run_dir):
     assert answer == f"Look at {run_dir / 'report.html'}"
     assert (run_dir / "report.html").read_text() == page
     assert {path.name for path in (run_dir / "figures").iterdir()} == names
+
+
+def test_a_run_whose_command_makes_its_report_is_named(tmp_path):
+    with rundir.held(tmp_path, "sr_parsing"):
+        pass
+    with pytest.raises(InputError, match=r"is of launch/sr_parsing.py; repeat its command"):
+        report.main(report.ReportConfig(), tmp_path)
 
 
 def test_run_that_was_killed(run_dir):
