@@ -12,6 +12,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("jaxfleet", "jaxinr", "jaxsr", "experiments", "launch")
 _CODE = re.compile(r"(?:^|\n\n)((?:    .*\n?)+)")  # indented blocks of a docstring
 _CHAIN = re.compile(r"`+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)[`(]")
+# Names of files, and of entries in the metadata of ours.
+_FILE = re.compile(
+    r"\.(json|parquet|html|txt|npz|safetensors|flags)$|^jaxsr\.(attributor|gallery)$"
+)
 
 
 def sources():
@@ -37,10 +41,15 @@ def chains(text):
             tree = ast.parse(textwrap.dedent(block))
         except SyntaxError:  # a shell command, a table, ...
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
-                found.add(ast.unparse(node))
-    return {one for one in found if re.fullmatch(r"[\w.]+", one)}
+        nodes = list(ast.walk(tree))
+        own = {
+            node.id
+            for node in nodes
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        texts = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+        found |= {one for one in texts if one.partition(".")[0] not in own}
+    return {one for one in found if re.fullmatch(r"[\w.]+", one) and not _FILE.search(one)}
 
 
 def resolves(chain, module):
