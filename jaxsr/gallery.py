@@ -26,6 +26,7 @@ from jaxfleet.errors import InputError
 from jaxsr import attribution, gallery_files, perturbations, residual_spectra
 from jaxsr.attribution import Attributor
 from jaxsr.discriminant_attribution import DiscriminantAttributor
+from jaxsr.gallery_files import CARDS
 from jaxsr.gallery_tiles import checked, finite, tiles
 from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
@@ -137,11 +138,9 @@ class Gallery:
             InputError: if it is missing, damaged, or of another version of the format.
         """
         place = gallery_files.find(path)
-        card, arrays = gallery_files.read(place)
-        try:
+        card, arrays = CARDS.read(place)
+        with CARDS.reading(str(place)):
             return cls.from_arrays(arrays, card)
-        except (AttributeError, LookupError, TypeError, ValueError):
-            raise gallery_files.damaged(place) from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file that `open` reads; readers see all of it or none.
@@ -150,8 +149,7 @@ class Gallery:
             OSError: naming the file; the one that was there stays.
         """
         arrays, card = self.to_arrays()
-        data = gallery_files.to_bytes(card, arrays)
-        places.write_atomically(places.place(os.fspath(path)), data)
+        CARDS.write(places.place(os.fspath(path)), card, arrays)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays of the gallery, and the rest of it as JSON-able facts.

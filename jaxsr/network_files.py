@@ -2,9 +2,8 @@
 
 The arrays are called and laid out as in the references' own state_dict, so PyTorch loads them with
 `safetensors.torch.load_file`. Buffers that follow from the architecture, as SwinIR's masks, are not
-among them: `load_state_dict(..., strict=False)`. The metadata has one entry, `jaxsr`, JSON:
-architecture, scale, overrides, facts, and a checksum of these and the arrays. Nothing in a file is
-ever run.
+among them: `load_state_dict(..., strict=False)`. The format is that of `jaxfleet.cards`; the card
+has architecture, scale, overrides and facts.
 """
 
 from __future__ import annotations
@@ -21,16 +20,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxfleet import places
+from jaxfleet.cards import Kind
 from jaxfleet.errors import InputError
-from jaxsr import cards, zoo
+from jaxsr import zoo
 
 if TYPE_CHECKING:
     from flax import nnx
 
 NETWORKS = "networks"  # in the run directory of a zoo
-_ENTRY = "jaxsr"
-_PUBLISHED = (
-    "A published file needs to be told its architecture and scale: --architecture, --scale."
+CARDS = Kind(
+    "jaxsr",
+    "network of ours",
+    "copy it again. A published file needs to be told its architecture and scale: --architecture, "
+    "--scale",
 )
 
 
@@ -156,11 +158,7 @@ def read(path: Path) -> SavedNetwork:
         InputError: one line that names the file, if it is missing, damaged, or not one of ours;
             if its architecture is not known; or if its weights do not fit (by name).
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}. Name a network's file.") from None
-    return from_bytes(data, str(path))
+    return _network(*CARDS.read(path), str(path))
 
 
 def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
@@ -177,7 +175,7 @@ def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
     arrays = {}
     for name, array in network.arrays.items():
         with np.errstate(over="ignore"):
-            arrays[name] = np.ascontiguousarray(array, np.float16 if half else np.float32)
+            arrays[name] = np.asarray(array, np.float16 if half else np.float32)
         if not np.isfinite(arrays[name]).all():
             raise InputError(f"{name} has weights that are not finite in {arrays[name].dtype}.")
     card = {
@@ -186,11 +184,11 @@ def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
         "overrides": dict(network.overrides),
         "facts": dict(network.facts),
     }
-    return cards.pack(_ENTRY, card, arrays)
+    return CARDS.pack(card, arrays)
 
 
 def from_bytes(data: bytes, name: str) -> SavedNetwork:
-    """The inverse of `to_bytes`; weights keep the precision of the file.
+    """Return the inverse of `to_bytes`; weights keep the precision of the file.
 
     Args:
         data: content of a file.
@@ -199,25 +197,14 @@ def from_bytes(data: bytes, name: str) -> SavedNetwork:
     Raises:
         InputError: as `read`.
     """
-    try:
-        content = cards.unpack(_ENTRY, data)
-    except ValueError:
-        raise InputError(
-            f"{name} is damaged, or no .safetensors file; copy it again. {_PUBLISHED}"
-        ) from None
-    if content.card is None:
-        raise InputError(f"{name} does not say which network it holds. {_PUBLISHED}")
-    try:
-        if not content.is_whole:
-            raise ValueError("checksum")
-        overrides = _overrides(content.card.pop("overrides"))
-        network = SavedNetwork(**content.card, overrides=overrides, arrays=content.arrays)
-    except (AttributeError, LookupError, TypeError, ValueError):
-        raise InputError(f"{name} is damaged: what it holds has changed; copy it again.") from None
-    try:
+    return _network(*CARDS.unpack(data, name), name)
+
+
+def _network(card: dict[str, Any], arrays: Mapping[str, np.ndarray], name: str) -> SavedNetwork:
+    with CARDS.reading(name):
+        overrides = _overrides(card.pop("overrides"))
+        network = SavedNetwork(**card, overrides=overrides, arrays=arrays)
         network.build()
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
     return network
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import importlib.resources
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from flax import nnx
 
-from jaxfleet import fleet, places
+from jaxfleet import fleet
+from jaxfleet.cards import Kind
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
 
-FORMAT = 3
 PACKAGED = "forecaster.safetensors"
+CARDS = Kind(
+    "jaxinr.forecaster", "forecaster", "train it again with launch/siren_predictor.py", version=4
+)
 # Of fits on 96 x 96 and 192 x 128 pixels, after training on 24 and 48: BUILD.md, The forecaster.
 DB_PER_RANGE = 3.0  # spread of what is asked a whole training range outside of it
 DB_PER_DEVIATION = 0.1  # spread of a picture with one that deviates further
 MAX_EXCESS_DB = 10.0  # of these two together
 TOLERANCE = 1e-2  # of a range: rounding is no excess
 _CHUNK = 1024  # fits in one call of the compiled program
+_SCALING = tuple(field.name for field in dataclasses.fields(Scaling))
 
 Array = jax.Array
 
@@ -134,58 +135,40 @@ class Trained:
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file; nothing in it is ever run."""
-        tensors = {f"member{name}": leaf for name, leaf in _leaves(self.params).items()}
-        tensors |= {
-            f"scaling.{f.name}": getattr(self.scaling, f.name)
-            for f in dataclasses.fields(self.scaling)
-        }
-        tensors = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
-        facts = {
-            "format": FORMAT,
+        arrays = {f"member{name}": leaf for name, leaf in _leaves(self.params).items()}
+        members = len(next(iter(arrays.values())))
+        arrays |= {f"scaling.{name}": getattr(self.scaling, name) for name in _SCALING}
+        card = {
             "shape": dataclasses.asdict(self.shape),
-            "members": len(next(iter(tensors.values()))),
+            "members": members,
             "spread": self.spread,
             "descriptors": list(descriptors.NAMES),
             "card": dict(self.card),
         }
-        metadata = {"forecaster": json.dumps(facts)}
-        places.write_atomically(path, safetensors.numpy.save(tensors, metadata))
+        CARDS.write(path, card, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Trained":
-        """Reads what `save` wrote.
+        """Return what `save` wrote.
 
         Raises:
             InputError: naming the file, if it is not there, damaged, foreign or of another version.
         """
-        try:
-            data = path.read_bytes()
-            tensors = safetensors.numpy.load(data)
-            size = int.from_bytes(data[:8], "little")
-            facts = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["forecaster"])
-            if facts["format"] != FORMAT or facts["descriptors"] != list(descriptors.NAMES):
-                raise InputError(
-                    f"{path}: a forecaster of another version; train it again with "
-                    "launch/siren_predictor.py."
-                )
-            shape = Shape(**facts["shape"])
+        card, arrays = CARDS.read(path)
+        with CARDS.reading(str(path)):
+            if card["descriptors"] != list(descriptors.NAMES):
+                raise InputError(f"a forecaster of another version; {CARDS.remedy}.")
+            shape = Shape(**card["shape"])
             blank = jax.eval_shape(
-                lambda: training.create(Recipe(members=facts["members"], shape=shape))[0]
+                lambda: training.create(Recipe(members=card["members"], shape=shape))[0]
             )
-            leaves = {name: tensors[f"member{name}"] for name in _leaves(blank)}
+            leaves = {name: arrays[f"member{name}"] for name in _leaves(blank)}
             expected = {name: leaf.shape for name, leaf in _leaves(blank).items()}
             if {name: leaf.shape for name, leaf in leaves.items()} != expected:
                 raise ValueError("weights of other sizes")
-            names = [f.name for f in dataclasses.fields(Scaling)]
-            scaling = Scaling(**{name: tensors[f"scaling.{name}"] for name in names})
+            scaling = Scaling(**{name: arrays[f"scaling.{name}"] for name in _SCALING})
             params = jax.tree.unflatten(jax.tree.structure(blank), leaves.values())
-            return cls(params, shape, scaling, float(facts["spread"]), facts["card"])
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}.") from None
-        except InputError:
-            raise
-        except (safetensors.SafetensorError, LookupError, TypeError, ValueError):
-            raise InputError(f"{path}: no forecaster's weights, or damaged.") from None
+            return cls(params, shape, scaling, float(card["spread"]), card["card"])
 
 
 @functools.cache

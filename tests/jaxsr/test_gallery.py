@@ -410,10 +410,13 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
         (b"", "damaged, or no gallery"),
         (bytes(value), "is damaged: what it holds has changed"),
         (named, "is damaged: what it holds has changed"),
-        (other, "is a gallery of version 3, not 2; make it again"),
+        (other, "holds a version 3 gallery, not 2; copy it again, or make it"),
         (safetensors.save({"a": np.zeros(2)}), "holds no gallery"),
         (safetensors.save({"a": np.zeros(2)}, {"jaxsr": "{}"}), "holds no gallery"),
-        (safetensors.save({"a": np.zeros(2)}, {"jaxsr.gallery": "[]"}), "holds no gallery"),
+        (
+            safetensors.save({"a": np.zeros(2)}, {"jaxsr.gallery": "[]"}),
+            "what it holds has changed",
+        ),
     ):
         path.write_bytes(bad)
         with pytest.raises(InputError, match=message) as refused:

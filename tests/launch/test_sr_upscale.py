@@ -173,7 +173,7 @@ BAD = [
     (["--model=no.safetensors", "--image=colour.png"], "no.safetensors: No such file"),
     (["--model=cut.safetensors", "--image=colour.png"], "cut.safetensors is damaged"),
     (["--model=notes.txt", "--image=colour.png"], "A published file needs to be told its"),
-    (["--model=published.safetensors", "--image=colour.png"], "does not say which network it"),
+    (["--model=published.safetensors", "--image=colour.png"], "holds no network of ours"),
     ([NET, "--image=colour.png", "--scale=3"], "edsr.safetensors is a network of scale 2"),
     (
         [NET, "--image=colour.png", "--architecture=edsrr", "--scale=2"],

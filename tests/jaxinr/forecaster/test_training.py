@@ -1,7 +1,6 @@
 """The forecaster learns a formula, its gradient step is one, and its file keeps it."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import jax
@@ -10,7 +9,7 @@ import pytest
 
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import inputs, training
-from jaxinr.forecaster.trained import Trained
+from jaxinr.forecaster.trained import CARDS, Trained
 from jaxinr.trial import Trial
 
 
@@ -120,20 +119,20 @@ def test_foreign_and_damaged_files_are_refused(forecaster_file: Path, tmp_path: 
     path = tmp_path / "other.safetensors"
     for other in (b"", b"no weights", data[:-8], data[:40], data[:100] + b"\0" * 100):
         path.write_bytes(other)
-        with pytest.raises(InputError, match=r"other.safetensors: no forecaster"):
+        with pytest.raises(
+            InputError, match=r"other.safetensors .*(no forecaster|has changed); train it again"
+        ):
             Trained.load(path)
     with pytest.raises(InputError, match="absent.safetensors: No such file"):
         Trained.load(tmp_path / "absent.safetensors")
 
 
 def test_another_version_is_named(forecaster_file: Path, tmp_path: Path) -> None:
-    data = forecaster_file.read_bytes()
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + size])
-    facts = json.loads(header["__metadata__"]["forecaster"]) | {"descriptors": ["other"]}
-    header["__metadata__"]["forecaster"] = json.dumps(facts)
-    text = json.dumps(header).encode()
+    card, arrays = CARDS.read(forecaster_file)
     path = tmp_path / "old.safetensors"
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
-    with pytest.raises(InputError, match="another version; train it again"):
+    CARDS.write(path, card | {"descriptors": ["other"]}, arrays)
+    with pytest.raises(InputError, match="old.safetensors: .*another version; train it again"):
+        Trained.load(path)
+    dataclasses.replace(CARDS, version=3).write(path, card, arrays)
+    with pytest.raises(InputError, match="a version 3 forecaster, not 4; train it again"):
         Trained.load(path)
