@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, convnext_attribution, discriminant_attribution, picture_sets
+from jaxsr import attribution, convnext_attribution, picture_sets
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
-from jaxsr.crops import CROP_PX
-from jaxsr.discriminant_attribution import LINEAR
 from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
 
-CONVNEXT = "convnext"
+CONVNEXT, LINEAR = "convnext", "linear"
 CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
 
 
@@ -194,7 +192,7 @@ class AttributionConfig:
                 raise InputError(f"--{name} needs a value.")
         self.filters()
         if LINEAR in self.method:
-            discriminant_attribution.check(LINEAR, self.crop_px, period=self.linear_period)
+            attribution.check(LINEAR, self.crop_px, period=self.linear_period)
 
     def filters(self) -> dict[str, list[Any]]:
         """`where`, as column -> values, whole numbers as such.

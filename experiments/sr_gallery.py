@@ -16,14 +16,12 @@ from jaxfleet.progress import Progress
 from jaxsr import (
     attribution,
     calibration,
-    crop_regression,
     gallery_files,
     gallery_making,
     parsing,
     picture_sets,
 )
 from jaxsr.attribution import Attributor, Described
-from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.gallery import FACTS, HYPERPARAMETERS, ClassCard, Gallery
 from jaxsr.parsing import Parser
 from jaxsr.picture_sets import Pictures, PictureSet
@@ -180,7 +178,7 @@ def _fit(
         **config.options,
         **given,
     )
-    if described is None or not isinstance(attributor, DiscriminantAttributor):
+    if described is None:
         return attributor, None
     ends = np.flatnonzero(np.diff(described.owners)) + 1
     return attributor, np.split(attributor.features_of(described.features), ends)
@@ -200,7 +198,8 @@ def _fit_parser(
 
     def of_networks(split: str, **options: Any) -> tuple[Described, np.ndarray]:
         pictures, labels = splits[split]
-        described = crop_regression.describe(pictures, crop_px=config.crop_px, **options)
+        described = attribution.describe("kernel", pictures, crop_px=config.crop_px, **options)
+        assert described is not None
         rows = np.flatnonzero(place[labels] >= 0)
         return described.of(rows), place[labels[rows]]
 

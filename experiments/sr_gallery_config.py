@@ -5,9 +5,7 @@ from dataclasses import field
 from typing import Any
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, crop_regression, discriminant_attribution
-from jaxsr.crops import CROP_PX
-from jaxsr.discriminant_attribution import LINEAR
+from jaxsr import attribution
 from jaxsr.grid_statistics import PERIOD
 
 
@@ -55,14 +53,13 @@ class GalleryConfig:
         """
         if not self.pictures:
             raise InputError("--pictures=RUN_DIR of launch/sr_images.py is missing.")
-        if self.method == LINEAR:
-            discriminant_attribution.check(LINEAR, self.crop_px, period=self.linear_period)
+        attribution.check(self.method, self.crop_px, **self.options)
 
     @property
     def has_parser(self) -> bool:
         """Whether tiles are such that a parser can see them."""
         try:
-            crop_regression.check(self.crop_px)
+            attribution.check("kernel", self.crop_px)
         except InputError:
             return False
         return True
@@ -70,4 +67,5 @@ class GalleryConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Of the method."""
-        return {"period": self.linear_period} if self.method == LINEAR else {}
+        has_period = "period" in attribution.options_of(self.method)
+        return {"period": self.linear_period} if has_period else {}

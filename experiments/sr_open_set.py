@@ -36,7 +36,6 @@ from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr import attribution, open_set, picture_sets
 from jaxsr.attribution import Attributor
-from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.picture_sets import PictureSet
 
 KIND = "sr_open_set"  # of the run directory
@@ -262,14 +261,13 @@ class _Seen:
     def of(attributor: Attributor, pictures: PictureSet, shared: SharedFeatures | None) -> "_Seen":
         """All crops of pictures."""
         if shared is not None:
-            assert isinstance(attributor, DiscriminantAttributor)  # the methods that share
             crops, owners = shared.of(pictures)
             return _Seen(owners, attributor.log_scores_of(crops), attributor.features_of(crops))
+        unchanged = sr_crop_parts.unchanged(pictures)
         parts: Iterator[tuple[Any, ...]] = (
-            (batch.places, attributor.log_scores(batch.crops), attributor.features(batch.crops))
-            for batch in sr_crop_parts.batches(
-                sr_crop_parts.unchanged(pictures), attributor.crop_px
-            )
+            (batch.places, attributor.log_scores_of(seen), attributor.features_of(seen))
+            for batch in sr_crop_parts.batches(unchanged, attributor.crop_px)
+            for seen in [attributor.describe(batch.crops)]
         )
         return _Seen(*map(np.concatenate, zip(*parts, strict=True)))
 

@@ -194,7 +194,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
 def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
     """The pictures that any of the parsers learns from or is validated on, each once."""
     used = [task.train for task in tasks]
-    if attribution.describes_validation(config.method):
+    if attribution.sees_validation(config.method):
         used += [task.validation for task in tasks if task.validation is not None]
     index = pd.concat([one.index for one in used]) if used else pd.DataFrame({"file": []})
     folder = tasks[0].train.run_dir if tasks else Path()
@@ -220,7 +220,7 @@ def _attributor(
     described = {}
     if shared is not None:
         described = {"described": shared.of(task.train)}
-        if task.validation is not None and attribution.describes_validation(config.method):
+        if task.validation is not None and attribution.sees_validation(config.method):
             described["described_validation"] = shared.of(task.validation)
     attributor = attribution.fit(
         config.method,

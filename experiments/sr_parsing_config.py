@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.sr_parsing_plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
-from jaxsr import attribution, discriminant_attribution
+from jaxsr import attribution
 
 WAYS = ("direct", "networks")
 MIDDLE, PICTURE = "middle", "picture"
@@ -116,7 +116,7 @@ class ParsingConfig:
 
     def options(self, predicted: str) -> dict[str, Any]:
         """Of the method, where `predicted` is told; "network" for parsers by networks."""
-        if self.method not in discriminant_attribution.METHODS:
+        if "shrinkage" not in attribution.options_of(self.method):
             return {}
         shrinkage = self.shrinkage
         if shrinkage is None:

@@ -4,62 +4,138 @@
     log_scores = attributor.log_scores(crops.tiles(picture, 224))  # [n, K]
     of_picture = attribution.combine(log_scores)                   # [K]
 
-A class is a network, or any other thing that pictures may have in common. A method is a module
-(`METHODS`) with a function that fits it and `from_arrays(arrays, facts)`, the inverse of
-`Attributor.to_arrays`; it is imported when it is asked for. One whose method learns from features
-of crops has `describe` too, so that several attributors can learn from what was computed once.
-`jaxsr.attributor_files` keeps attributors. Those of method linear have `log_scores_anywhere` too,
-for pictures that something was cut off from.
+A class is a network, or any other thing that pictures may have in common. A method is an entry of
+`TABLE`: the function that fits its classifier and, where that learns from features of crops, the
+feature function (`jaxsr.crop_features`). Its module has `from_arrays(arrays, facts)` too, the
+inverse of `Attributor.to_arrays`; modules are imported when they are asked for. What a method sees
+of pictures (`describe`) may be computed once for several attributors. `jaxsr.attributor_files`
+keeps attributors.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
 """
 
+import abc
 import collections
+import dataclasses
 import importlib
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr.crops import BATCH, CROP_PX, in_batches, tiles
+from jaxsr.crop_features import Features
+from jaxsr.open_set import Gaussians
 
-_METHODS = {  # method -> its module, and the function there that fits it
-    "prnu": ("jaxsr.residual_attribution", "fit_prnu"),
-    "ncc": ("jaxsr.residual_attribution", "fit_ncc"),
-    "spectrum": ("jaxsr.discriminant_attribution", "fit_spectrum"),
-    "dct": ("jaxsr.discriminant_attribution", "fit_dct"),
-    "linear": ("jaxsr.discriminant_attribution", "fit_linear"),
-    "kernel": ("jaxsr.kernel_attribution", "fit"),
-    "convnext": ("jaxsr.convnext_attribution", "fit"),
+CROP_PX = 224  # of the paper
+BATCH = 64  # crops that are worked on at once, for the sake of memory
+GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
+
+
+class Method(NamedTuple):
+    """A method of attribution.
+
+    Attributes:
+        classifier: MODULE:FUNCTION that fits it. From features: [N, D], labels [N] and the fields
+            of `OfFeatures` by name; from pixels: as `fit`, without the method.
+        features: MODULE:NAME of its `Features`; empty if it learns from pixels.
+    """
+
+    classifier: str
+    features: str = ""
+
+    @property
+    def function(self) -> Callable[..., "Attributor"]:
+        """Fits the classifier."""
+        found: Callable[..., Attributor] = _imported(self.classifier)
+        return found
+
+    def from_arrays(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Any:
+        """Return the attributor of arrays and facts."""
+        return _imported(f"{self.classifier.partition(':')[0]}:from_arrays")(arrays, facts)
+
+
+_LDA = "jaxsr.discriminant_attribution:fit"
+TABLE: dict[str, Method] = {
+    "prnu": Method("jaxsr.residual_attribution:fit_prnu"),
+    "ncc": Method("jaxsr.residual_attribution:fit_ncc"),
+    "spectrum": Method(_LDA, "jaxsr.spectral_features:SPECTRUM"),
+    "dct": Method(_LDA, "jaxsr.spectral_features:DCT"),
+    "linear": Method(_LDA, "jaxsr.grid_statistics:FEATURES"),
+    "kernel": Method("jaxsr.kernel_attribution:fit", "jaxsr.crop_regression:FEATURES"),
+    "convnext": Method("jaxsr.convnext_attribution:fit"),
 }
-METHODS = tuple(_METHODS)
+METHODS = tuple(TABLE)
 
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # pictures and their labels
 Progress = Callable[..., object]
 
 
-class Attributor(Protocol):
-    """Says of crops which class they belong to."""
+class Attributor(abc.ABC):
+    """Predicts the class of each crop.
+
+    Attributes:
+        method: one of `METHODS`.
+        classes: K names.
+        crop_px: the side of a crop, c, pixels.
+    """
+
+    method: str
+    classes: tuple[str, ...]
+    crop_px: int
+
+    @abc.abstractmethod
+    def describe(self, crops: np.ndarray) -> np.ndarray:
+        """Return what everything else is computed from.
+
+        Args:
+            crops: [N, c, c, 3] uint8, the grid of up-sampling beginning at their first pixel.
+
+        Returns:
+            [N, ...]: features of the crops, or the crops themselves.
+        """
+
+    @abc.abstractmethod
+    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+        """Return `log_scores` of crops that were described."""
+
+    @abc.abstractmethod
+    def features_of(self, described: np.ndarray) -> np.ndarray:
+        """Return `features` of crops that were described."""
+
+    @abc.abstractmethod
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what it takes to make it again: arrays, and facts that JSON can hold.
+
+        Method, classes and crop_px need not be among the facts: `to_arrays` here adds them.
+        """
 
     @property
-    def method(self) -> str:
-        """One of `METHODS`."""
+    @abc.abstractmethod
+    def period(self) -> int:
+        """Pixels after which the grid that it sees repeats itself; 1 if it sees none."""
+
+    @abc.abstractmethod
+    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return what `describe` gives of crops that begin further on, but for their borders.
+
+        Args:
+            described: [N, ...] of crops.
+            rows: by how many pixels the others begin further down.
+            columns: by how many they begin further right.
+        """
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """K names."""
-
-    @property
-    def crop_px(self) -> int:
-        """The side of a crop, c, pixels."""
+    def gaussians(self) -> Gaussians | None:
+        """Where the classes lie among `features`, if the method knows."""
+        return None
 
     def log_scores(self, crops: np.ndarray) -> np.ndarray:
-        """Log-probabilities, not calibrated.
+        """Return log-probabilities, not calibrated.
 
         Args:
             crops: [N, c, c, 3] uint8.
@@ -67,9 +143,10 @@ class Attributor(Protocol):
         Returns:
             [N, K] float32; the exponentials of a row sum to 1.
         """
+        return self.log_scores_of(self.describe(crops))
 
     def features(self, crops: np.ndarray) -> np.ndarray:
-        """What distances between crops are of.
+        """Return what distances between crops are of.
 
         Args:
             crops: [N, c, c, 3] uint8.
@@ -77,12 +154,105 @@ class Attributor(Protocol):
         Returns:
             [N, D] float32.
         """
+        return self.features_of(self.describe(crops))
 
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What it takes to make it again: arrays, and facts that JSON can hold.
+    def find_grid(
+        self, crops: np.ndarray, gaussians: Gaussians | None = None
+    ) -> tuple[tuple[int, int], np.ndarray]:
+        """Find where the grid of up-sampling begins in a picture that was cut off somewhere.
 
-        Method, classes and crop_px need not be among the facts: `to_arrays` here adds them.
+        Of all places that one is taken which makes the crops most like a class, by the mean of
+        `Gaussians.relative_mahalanobis`, or of the highest log score where no Gaussians are known:
+        of few classes, which leave few coordinates to be like one in, it is often another.
+
+        Args:
+            crops: [N, c, c, 3] uint8, of one picture; they lie a multiple of the period apart, as
+                those of `tiles`.
+            gaussians: of the classes, among `features`; None for those of the method.
+
+        Returns:
+            Rows and columns from the first pixel of the crops to where the grid begins, and
+            [N, ...]: what `describe` gives of crops that begin there.
         """
+        described = self.describe(crops)
+        gaussians = self.gaussians if gaussians is None else gaussians
+
+        def likeness(moved: np.ndarray) -> float:
+            if gaussians is None:
+                return float(self.log_scores_of(moved).max(axis=1).mean())
+            return float(gaussians.relative_mahalanobis(self.features_of(moved)).mean())
+
+        ways = range(self.period)
+        places = [(rows, columns) for rows in ways for columns in ways]
+        if len(places) == 1:
+            return places[0], described
+        moved = [self.shifted(described, *place) for place in places]
+        best = int(np.argmax([likeness(one) for one in moved]))
+        return places[best], moved[best]
+
+    def log_scores_anywhere(self, crops: np.ndarray) -> np.ndarray:
+        """Return `log_scores` of crops of one picture, wherever the grid begins in it.
+
+        `log_scores` takes it to begin at the first pixel of each crop, where it is in a picture
+        that nothing was cut off from.
+        """
+        return self.log_scores_of(self.find_grid(crops)[1])
+
+
+class OfPixels(Attributor):
+    """An attributor whose classifier sees the pixels of crops."""
+
+    period = 4  # serves scales of 2 and 4
+
+    def describe(self, crops: np.ndarray) -> np.ndarray:
+        """Return the crops, [N, c, c, 3] uint8, which are checked."""
+        check_crops(crops, self.crop_px)
+        return crops
+
+    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return crops that begin further on; what lies before goes behind."""
+        return np.roll(described, (-rows, -columns), axis=(1, 2))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfFeatures(Attributor):
+    """An attributor whose classifier sees features of crops.
+
+    Attributes:
+        method: one of `METHODS`, with features.
+        classes: K names.
+        crop_px: c.
+        options: of the features.
+    """
+
+    method: str
+    classes: tuple[str, ...]
+    crop_px: int
+    options: Mapping[str, Any]
+
+    def describe(self, crops: np.ndarray) -> np.ndarray:
+        """Return features of crops, [N, c, c, 3] uint8 to [N, D] float32."""
+        check_crops(crops, self.crop_px)
+        return in_batches(lambda some: self._features.of(some, self.options), crops)
+
+    @property
+    def period(self) -> int:
+        """Pixels after which the grid that the features see repeats itself; 1 if they see none."""
+        return self._features.period(**self._all_options)
+
+    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return the features of crops that begin further on."""
+        return self._features.shifted(described, rows, columns, **self._all_options)
+
+    @property
+    def _features(self) -> Features:
+        found = features_of(self.method)
+        assert found is not None
+        return found
+
+    @property
+    def _all_options(self) -> dict[str, Any]:
+        return {**self._features.options, **self.options}
 
 
 class Described(NamedTuple):
@@ -105,6 +275,40 @@ class Described(NamedTuple):
         return Described(self.features[order], owners[order])
 
 
+def features_of(method: str) -> Features | None:
+    """Return the feature function of a method; None of one that learns from pixels.
+
+    Raises:
+        InputError: if there is no such method.
+    """
+    names = _method(method).features
+    return _imported(names) if names else None
+
+
+def options_of(method: str) -> tuple[str, ...]:
+    """Return the names of the options that `fit` takes for a method.
+
+    Raises:
+        InputError: if there is no such method.
+    """
+    features = features_of(method)
+    parameters = inspect.signature(_method(method).function).parameters
+    own = [name for name, one in parameters.items() if one.default is not inspect.Parameter.empty]
+    return (*(features.options if features else ()), *(n for n in own if n not in _COMMON))
+
+
+def check(method: str, crop_px: int, **options: Any) -> None:
+    """Refuse options of features that cannot be used, or not with crops of this size.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    features = features_of(method)
+    if features is not None:
+        own = {name: options[name] for name in features.options if name in options}
+        features.check(crop_px, **{**features.options, **own})
+
+
 def describe(
     method: str,
     pictures: Sequence[np.ndarray],
@@ -113,24 +317,24 @@ def describe(
     progress: Progress | None = None,
     **options: Any,
 ) -> Described | None:
-    """What a method sees of pictures; None of a method that learns from pixels.
+    """Return what a method sees of pictures; None of a method that learns from pixels.
 
-    Arguments are those of `fit`, and so is what it raises.
+    Arguments are those of `fit`, and so is what it raises; options of the classifier make no
+    difference.
     """
-    if method not in METHODS:
-        raise InputError(f"No method '{method}' of attribution; use one of {', '.join(METHODS)}.")
-    function = getattr(importlib.import_module(_METHODS[method][0]), "describe", None)
-    if function is None:
+    features = features_of(method)
+    if features is None:
         return None
-    described: Described = function(method, pictures, crop_px=crop_px, progress=progress, **options)
-    return described
+    check(method, crop_px, **options)
+    own = {name: options[name] for name in features.options if name in options}
+    return describe_by(
+        lambda crops: features.of(crops, own), pictures, crop_px=crop_px, progress=progress
+    )
 
 
-def describes_validation(method: str) -> bool:
-    """Whether what a method sees of validation pictures may be given to `fit` too."""
-    module, name = _METHODS[method]
-    function = getattr(importlib.import_module(module), name)
-    return "described_validation" in inspect.signature(function).parameters
+def sees_validation(method: str) -> bool:
+    """Whether the classifier of a method looks at features of validation pictures."""
+    return "validation" in inspect.signature(_method(method).function).parameters
 
 
 def describe_by(
@@ -177,14 +381,17 @@ def fit(
     seed: int = 0,
     validation: Labelled | None = None,
     progress: Progress | None = None,
+    described: Described | None = None,
+    described_validation: Described | None = None,
     **options: Any,
 ) -> Attributor:
-    """An attributor that has learnt from pictures.
+    """Fit an attributor to pictures.
 
     Args:
         method: one of `METHODS`.
         pictures: N of [H, W, 3] uint8; sizes may differ, each at least c. Each is asked for when
-            it is needed, so that the sequence may read files.
+            it is needed, so that the sequence may read files. The grid of up-sampling begins at
+            their first pixel.
         labels: [N] int, places in `classes`.
         classes: K different names, each with a picture at least.
         crop_px: c.
@@ -192,15 +399,17 @@ def fit(
         validation: pictures and labels that nothing is learnt from but when to stop, or how sure
             to be.
         progress: called now and then with the part that is done, from 0 to 1.
-        options: of the method; see the function of its module.
+        described: what `describe` gave of these pictures with these options; they are then not
+            looked at.
+        described_validation: the same of those of the validation.
+        options: of the features and of the classifier; see `options_of`.
 
     Raises:
         InputError: if there is no such method or option, a class has no picture, a name is there
             twice, a label is out of range, or a picture is smaller than a crop or no [H, W, 3].
         TypeError: if a picture is not uint8.
     """
-    if method not in METHODS:
-        raise InputError(f"No method '{method}' of attribution; use one of {', '.join(METHODS)}.")
+    chosen, features = _method(method), features_of(method)
     _check_classes(classes)
     _check_labels(labels, len(pictures), classes)
     missing = [name for k, name in enumerate(classes) if not np.any(np.asarray(labels) == k)]
@@ -208,26 +417,47 @@ def fit(
         raise InputError(f"No picture of {missing[0]} to learn from; give one, or leave it out.")
     if validation is not None:
         _check_labels(validation[1], len(validation[0]), classes)
-    module, name = _METHODS[method]
-    function = getattr(importlib.import_module(module), name)
-    known = list(inspect.signature(function).parameters)
+    known = options_of(method)
     for option in options:
         if option not in known:
             raise InputError(
-                f"Method '{method}' has no option '{option}'; it has "
-                f"{', '.join(known[known.index('progress') + 1 :]) or 'none'}."
+                f"Method '{method}' has no option '{option}'; it has {', '.join(known) or 'none'}."
             )
-    fitted: Attributor = function(
-        pictures,
-        np.asarray(labels),
-        tuple(classes),
+    if features is None:
+        return chosen.function(
+            pictures,
+            np.asarray(labels),
+            tuple(classes),
+            crop_px=crop_px,
+            seed=seed,
+            validation=validation,
+            progress=progress,
+            **options,
+        )
+
+    def seen(some: Sequence[np.ndarray], progress: Progress | None = None) -> Described:
+        found = describe(method, some, crop_px=crop_px, progress=progress, **options)
+        assert found is not None
+        return found
+
+    own = {**features.options, **{n: v for n, v in options.items() if n in features.options}}
+    given: dict[str, Any] = {n: v for n, v in options.items() if n not in features.options}
+    parameters = inspect.signature(chosen.function).parameters
+    if "seed" in parameters:
+        given["seed"] = seed
+    if "validation" in parameters and validation is not None and len(validation[0]):
+        apart = described_validation or seen(validation[0])
+        given["validation"] = (apart.features, np.asarray(validation[1])[apart.owners])
+    described = described or seen(pictures, progress)
+    return chosen.function(
+        described.features,
+        np.asarray(labels)[described.owners],
+        method=method,
+        classes=tuple(classes),
         crop_px=crop_px,
-        seed=seed,
-        validation=validation,
-        progress=progress,
-        **options,
+        options=own,
+        **given,
     )
-    return fitted
 
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
@@ -340,13 +570,23 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> A
         InputError: if the method is not known.
         KeyError: if an array or a fact is missing.
     """
-    if facts["method"] not in METHODS:
-        raise InputError(
-            f"No method '{facts['method']}' of attribution; use one of {', '.join(METHODS)}."
-        )
-    module = importlib.import_module(_METHODS[facts["method"]][0])
-    restored: Attributor = module.from_arrays(arrays, facts)
+    restored: Attributor = _method(facts["method"]).from_arrays(arrays, facts)
     return restored
+
+
+_COMMON = ("crop_px", "seed", "validation", "progress")
+
+
+def _method(name: str) -> Method:
+    if name not in TABLE:
+        raise InputError(f"No method '{name}' of attribution; use one of {', '.join(TABLE)}.")
+    return TABLE[name]
+
+
+def _imported(path: str) -> Any:
+    """The object of MODULE:NAME."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _check_classes(classes: Sequence[str]) -> None:

@@ -29,6 +29,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr import classifier_training, residuals, torch_names
 from jaxsr import weights as weight_files
+from jaxsr.attribution import OfPixels
 from jaxsr.classifier_training import Schedule
 from jaxsr.crops import BATCH, CROP_PX, GRID_PX, centre, check_crops, check_picture, in_batches
 from jaxsr.networks import convnext
@@ -102,7 +103,7 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ConvNeXtAttributor:
+class ConvNeXtAttributor(OfPixels):
     """A network and what it is given.
 
     Attributes:
@@ -123,18 +124,15 @@ class ConvNeXtAttributor:
     inputs: Inputs
     model: ConvNeXt
 
-    @property
-    def method(self) -> str:
-        """Always "convnext"."""
-        return CONVNEXT
+    method = CONVNEXT
 
-    def log_scores(self, crops: np.ndarray) -> np.ndarray:
-        """Log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
-        return self._in_batches(crops, _log_scores)
+    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        return self._in_batches(described, _log_scores)
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
-        """What the last layer takes, averaged over tiles, [N, c, c, 3] uint8 to [N, D] float32."""
-        return self._in_batches(crops, _features)
+    def features_of(self, described: np.ndarray) -> np.ndarray:
+        """Return what the last layer takes, averaged over tiles, [N, D] float32."""
+        return self._in_batches(described, _features)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Weights by timm's names, in PyTorch's layouts, and facts that `from_arrays` takes."""
@@ -147,7 +145,6 @@ class ConvNeXtAttributor:
         return torch_names.to_arrays(self.model), facts
 
     def _in_batches(self, crops: np.ndarray, function: Callable[..., Array]) -> np.ndarray:
-        check_crops(crops, self.crop_px)
         graph, state = nnx.split(self.model)
         at_once = max(1, BATCH * self.stem_stride**2 // convnext.STEM_PX**2)
 

@@ -8,17 +8,19 @@ table of parsers in BUILD.md.
 Letters: N crops, c side of a crop in pixels, D features, T targets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from jaxsr import attribution, discriminant_attribution, grid_statistics, kernel_ridge
-from jaxsr.attribution import Described, Progress
-from jaxsr.discriminant_attribution import DCT, LINEAR
+from jaxsr import kernel_ridge
+from jaxsr.crop_features import Features
+from jaxsr.grid_statistics import FEATURES as GRID
+from jaxsr.grid_statistics import PERIOD
 from jaxsr.kernel_ridge import KernelRidge
-from jaxsr.spectral_features import BINS, dct_features
+from jaxsr.spectral_features import BINS, DCT
 
 _SPLIT = 3 * BINS**2  # features of the cosine transform; those after them are of the grid
 _PARTS = ("transform", "grid")  # in names of arrays
@@ -42,7 +44,7 @@ class CropRegression:
         return len(self.of_transform.offsets)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """What is expected, [N, D] features as `describe` gives them to [N, T] float32."""
+        """What is expected, [N, D] of `transform_and_grid` to [N, T] float32."""
         one = kernel_ridge.predict(self.of_transform, features[:, :_SPLIT])
         return (one + kernel_ridge.predict(self.of_grid, features[:, _SPLIT:])) / 2
 
@@ -73,7 +75,7 @@ def fit(
     seed: int = 0,
     landmarks: int = kernel_ridge.LANDMARKS,
 ) -> CropRegression:
-    """The regression of targets on what `describe` gives.
+    """The regression of targets on what `transform_and_grid` gives.
 
     Args:
         features: [N, D] float32.
@@ -89,30 +91,25 @@ def fit(
     )
 
 
-def features_of(crops: np.ndarray) -> np.ndarray:
+def transform_and_grid(crops: Array) -> Array:
     """[N, c, c, 3] uint8, the grid beginning at their first pixel, to [N, D] float32."""
-    on_device = jnp.asarray(crops)
-    both = (dct_features(on_device), grid_statistics.grid_statistics(on_device))
-    return np.concatenate([np.asarray(one) for one in both], axis=1)
-
-
-def describe(
-    pictures: Sequence[np.ndarray], *, crop_px: int, progress: Progress | None = None
-) -> Described:
-    """Features of all crops that lie side by side in pictures: see `attribution.describe`.
-
-    Raises:
-        InputError: if a picture is too small, or crops of this size cannot be used.
-    """
-    check(crop_px)
-    return attribution.describe_by(features_of, pictures, crop_px=crop_px, progress=progress)
+    return jnp.concatenate([DCT.of(crops), GRID.of(crops)], axis=1)
 
 
 def check(crop_px: int) -> None:
-    """Refuses crops of a size that cannot be used.
+    """Refuse crops of a size that cannot be used.
 
     Raises:
         InputError: saying what they lack.
     """
-    for method in (DCT, LINEAR):
-        discriminant_attribution.check(method, crop_px)
+    for part in (DCT, GRID):
+        part.check(crop_px, **part.options)
+
+
+def at_shift(features: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """What `transform_and_grid` is of crops that begin elsewhere: see `Features.shifted`."""
+    of_grid = GRID.shifted(features[:, _SPLIT:], rows, columns, **GRID.options)
+    return np.concatenate([features[:, :_SPLIT], of_grid], axis=1)
+
+
+FEATURES = Features(transform_and_grid, check, period=lambda: PERIOD, shifted=at_shift)

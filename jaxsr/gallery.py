@@ -25,7 +25,6 @@ from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxsr import attribution, gallery_files, perturbations, residual_spectra
 from jaxsr.attribution import Attributor
-from jaxsr.discriminant_attribution import DiscriminantAttributor
 from jaxsr.gallery_files import CARDS
 from jaxsr.gallery_tiles import checked, finite, tiles
 from jaxsr.open_set import Gaussians
@@ -251,10 +250,8 @@ class Gallery:
         Raises:
             InputError: if there is nothing in the picture to go by.
         """
-        if isinstance(self.attributor, DiscriminantAttributor):
-            grid, described = self.attributor.find_grid(cut, gaussians or self.gaussians)
-            return grid, finite(self.attributor.features_of(described))
-        return (0, 0), finite(self.attributor.features(cut))
+        grid, described = self.attributor.find_grid(cut, gaussians or self.gaussians)
+        return grid, finite(self.attributor.features_of(described))
 
     def _parsed(
         self, image: np.ndarray, grid: tuple[int, int], parser: Parser | None, chances: np.ndarray

@@ -20,6 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxfleet.errors import InputError
+from jaxsr.crop_features import Features
+
 PERIOD = 4  # serves scales of 2 and 4
 REACH = 3  # pixels to either side
 _WINDOW_PX = 7  # of the neighbourhood that a pixel is compared with
@@ -89,7 +92,7 @@ def least_px(period: int, reach: int) -> int:
 
 
 def at_shift(
-    statistics: np.ndarray, rows: int, columns: int, *, period: int = PERIOD
+    statistics: np.ndarray, rows: int, columns: int, *, period: int = PERIOD, reach: int = REACH
 ) -> np.ndarray:
     """What `grid_statistics` are of crops that begin elsewhere, but for what lies at the borders.
 
@@ -98,12 +101,39 @@ def at_shift(
         rows: by how many pixels the other crops begin further down.
         columns: by how many they begin further right.
         period: p.
+        reach: R, which makes no difference.
 
     Returns:
         [N, D].
     """
+    del reach
     grids = statistics.reshape(len(statistics), -1, period, period)
     return np.roll(grids, (-rows, -columns), axis=(2, 3)).reshape(statistics.shape)
+
+
+def check(crop_px: int, *, period: int = PERIOD, reach: int = REACH) -> None:
+    """Refuse a grid that cannot be used, or not with crops of this size.
+
+    Args:
+        crop_px: c.
+        period: p.
+        reach: R.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    if period < 1 or reach < 1:
+        raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
+    if crop_px % period:
+        raise InputError(
+            f"Crops of {crop_px} pixels are no multiple of the grid of {period}; take one."
+        )
+    least = least_px(period, reach)
+    if crop_px < least:
+        raise InputError(
+            f"A grid of {period} and a reach of {reach} need crops of {least} pixels or more; "
+            f"got {crop_px}."
+        )
 
 
 def _margin(period: int, reach: int) -> int:
@@ -145,3 +175,12 @@ def _filtered(planes: Array, window: np.ndarray) -> Array:
             ],
         )
     return planes
+
+
+FEATURES = Features(
+    grid_statistics,
+    check,
+    {"period": PERIOD, "reach": REACH},
+    period=lambda *, period, reach: period,  # noqa: ARG005 - the other option of the function
+    shifted=at_shift,
+)

@@ -41,10 +41,10 @@ class Parser:
         Args:
             crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
         """
-        return self.parse_described(in_batches(crop_regression.features_of, crops))
+        return self.parse_described(attribution.in_batches(crop_regression.FEATURES.of, crops))
 
     def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
-        """The same of [T, D] features of `crop_regression.describe`."""
+        """The same of [T, D] features of `crop_regression.FEATURES`."""
         expected = self.regression.predict(features).mean(axis=0)
         found = {}
         for name, columns in _columns(self.values).items():
@@ -82,7 +82,8 @@ def fit(
     Args:
         facts: of each network, hyperparameter -> value. Those that some network does not state,
             or of which all have one value, are not told; two networks or more.
-        known: what `crop_regression.describe` gives of N pictures, and [N] int, places in `facts`.
+        known: what `attribution.describe("kernel", ...)` gives of N pictures, and [N] int, places
+            in `facts`.
         validation: the same of other photographs. They say how sure to be, by regressions that
             learn from two thirds of the networks and are asked about the others.
         seed: of which crops are landmarks.

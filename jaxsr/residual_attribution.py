@@ -21,7 +21,7 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, calibration, correlation, prnu, residuals
-from jaxsr.crops import BATCH, centre, check_crops, in_batches
+from jaxsr.attribution import OfPixels
 
 PRNU, NCC = "prnu", "ncc"
 ESTIMATES = ("mean", "maximum_likelihood")
@@ -29,7 +29,7 @@ _GREY = 255.0  # grey levels in the range of a picture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ResidualAttributor:
+class ResidualAttributor(OfPixels):
     """Fingerprints that residuals are compared with.
 
     Attributes:
@@ -50,22 +50,22 @@ class ResidualAttributor:
     temperature: float = 1.0
 
     @property
-    def crop_px(self) -> int:
+    def crop_px(self) -> int:  # type: ignore[override]  # it follows from the fingerprints
         """The side of a crop, c, pixels."""
         return self.fingerprints.shape[1]
 
-    def log_scores(self, crops: np.ndarray) -> np.ndarray:
-        """Log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
-        scores = self._of_crops(crops, _distances if self.method == PRNU else correlation.ncc)
+    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        scores = self._of_crops(described, _distances if self.method == PRNU else correlation.ncc)
         scores = scores.astype(np.float64)
         if self.method == NCC:
             return calibration.calibrated(scores, self.temperature)
         apart = scores - np.min(scores, axis=1, keepdims=True)
         return scipy.special.log_softmax(-np.log1p(apart), axis=1).astype(np.float32)
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
-        """Correlations with the fingerprints, [N, c, c, 3] uint8 to [N, K] float32."""
-        return self._of_crops(crops, correlation.ncc)
+    def features_of(self, described: np.ndarray) -> np.ndarray:
+        """Return correlations with the fingerprints, [N, c, c, 3] uint8 to [N, K] float32."""
+        return self._of_crops(described, correlation.ncc)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and facts that `from_arrays` takes."""
@@ -77,7 +77,6 @@ class ResidualAttributor:
         return {"fingerprints": self.fingerprints}, facts
 
     def _of_crops(self, crops: np.ndarray, compare: Callable[[Array, Array], Array]) -> np.ndarray:
-        check_crops(crops, self.crop_px)
         fingerprints = jnp.asarray(self.fingerprints)
 
         def of_batch(some: np.ndarray) -> Array:

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxfleet.errors import InputError
 from jaxsr import periodicity, residuals, spectra
+from jaxsr.crop_features import Features
 
 BINS = 16
 RESIDUALS = tuple(name for name in residuals.METHODS if name != "bm3d")  # what can be compiled
@@ -58,6 +60,27 @@ def dct_features(crops: Array, *, bins: int = BINS) -> Array:
     return _pooled(magnitudes, bins, bins).reshape(len(crops), -1)
 
 
+def check(crop_px: int, *, bins: int = BINS, residual: str = "wavelet") -> None:
+    """Refuse bins or residuals that cannot be used, or not with crops of this size.
+
+    Args:
+        crop_px: c.
+        bins: B.
+        residual: as of `spectrum_features`.
+
+    Raises:
+        InputError: naming what is wrong.
+    """
+    if residual not in RESIDUALS:
+        raise InputError(f"No residual '{residual}' here; use one of {', '.join(RESIDUALS)}.")
+    least = max(2 * bins, 2 * max(periodicity.PERIODS) + 1)
+    if bins < 2 or bins % 2 or crop_px < least:
+        raise InputError(
+            f"Spectra of {bins} bins need an even number of them, at least 2, and crops of {least} "
+            f"pixels or more; got {crop_px}."
+        )
+
+
 def _images(crops: Array) -> Array:
     return crops.astype(jnp.float32) / 255.0
 
@@ -78,3 +101,7 @@ def _means(size: int, bins: int) -> np.ndarray:
     edges = np.arange(bins + 1) * size // bins
     inside = (np.arange(size) >= edges[:-1, None]) & (np.arange(size) < edges[1:, None])
     return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+SPECTRUM = Features(spectrum_features, check, {"residual": "wavelet", "bins": BINS})
+DCT = Features(dct_features, check, {"bins": BINS})

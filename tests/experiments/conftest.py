@@ -27,7 +27,7 @@ PHOTOS = {"dawn": (70, 75), "dusk": (70, 75), "noon": (81, 64)}  # rows, columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Statistics:
+class Statistics(attribution.OfPixels):
     """Nearest mean of colour and noise, in units of the scatter within a class."""
 
     classes: tuple[str, ...]
@@ -35,11 +35,11 @@ class Statistics:
     means: np.ndarray
     method: str = "spectrum"
 
-    def log_scores(self, crops):
-        apart = np.square(self.features(crops)[:, None] - self.means).sum(axis=-1)
+    def log_scores_of(self, crops):
+        apart = np.square(self.features_of(crops)[:, None] - self.means).sum(axis=-1)
         return log_softmax(-apart / 2, axis=1).astype(np.float32)
 
-    def features(self, crops):
+    def features_of(self, crops):
         pixels = crops.astype(np.float32)
         noise = np.log1p(np.diff(pixels, axis=1).std(axis=(1, 2, 3)))
         return np.concatenate([pixels.mean(axis=(1, 2)), 10 * noise[:, None]], axis=1)

@@ -16,7 +16,7 @@ from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet import places
 from jaxfleet.errors import InputError, InUseError
 from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
-from jaxsr.crops import tiles
+from jaxsr.attribution import Method
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
@@ -67,18 +67,18 @@ def write_pictures(folder, splits=PHOTOS):
     return folder
 
 
-class Levels:
+class Levels(attribution.OfPixels):
     """An attributor by mean grey level; with no slope it answers the first class always."""
 
     def __init__(self, method, classes, crop_px, means, slope):
         self.method, self.classes, self.crop_px = method, tuple(classes), crop_px
         self.means, self.slope = means, slope
 
-    def features(self, crops):
+    def features_of(self, crops):
         return crops.reshape(len(crops), -1, 3).mean(axis=1).astype(np.float32)
 
-    def log_scores(self, crops):
-        scores = -self.slope * np.abs(self.features(crops).mean(axis=1)[:, None] - self.means)
+    def log_scores_of(self, crops):
+        scores = -self.slope * np.abs(self.features_of(crops).mean(axis=1)[:, None] - self.means)
         return (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
 
     def to_arrays(self):
@@ -109,8 +109,8 @@ def fits(monkeypatch):
     module.fit_prnu = lambda *args, **options: fit("prnu", 0.0, *args, **options)
     module.from_arrays = from_arrays
     monkeypatch.setitem(sys.modules, "levels", module)
-    monkeypatch.setitem(attribution._METHODS, "dct", ("levels", "fit_dct"))
-    monkeypatch.setitem(attribution._METHODS, "prnu", ("levels", "fit_prnu"))
+    monkeypatch.setitem(attribution.TABLE, "dct", Method("levels:fit_dct"))
+    monkeypatch.setitem(attribution.TABLE, "prnu", Method("levels:fit_prnu"))
     return fitted
 
 
@@ -300,7 +300,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
         return sys.modules["levels"].fit_dct(*args, **options)
 
     sys.modules["levels"].fit = fit
-    monkeypatch.setitem(attribution._METHODS, "convnext", ("levels", "fit"))
+    monkeypatch.setitem(attribution.TABLE, "convnext", Method("levels:fit"))
     with pytest.raises(InputError, match="diverges"):
         sr_attribution.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
     sr_attribution.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
@@ -395,8 +395,8 @@ def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, mon
 @pytest.mark.slow
 def test_a_real_method_and_tsne_from_pictures_to_a_page(pictures, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
-    module = ("jaxsr.discriminant_attribution", "fit_dct")
-    monkeypatch.setitem(attribution._METHODS, "dct", module)
+    module = Method("jaxsr.discriminant_attribution:fit", "jaxsr.spectral_features:DCT")
+    monkeypatch.setitem(attribution.TABLE, "dct", module)
     run_dir = tmp_path / "run"
     sr_attribution.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)
     features = sr_attribution_files.read_features(run_dir)

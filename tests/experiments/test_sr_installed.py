@@ -1,6 +1,7 @@
 """Pictures of installed networks, with a network that repeats pixels in place of ncnn's."""
 
 import dataclasses
+import shutil
 import sys
 from pathlib import PurePosixPath
 
@@ -168,7 +169,7 @@ def test_pictures_are_what_networks_make_of_reduced_photographs(home, given_to):
             found = photos.read(home / "run" / name / f"{photo}.png")
             np.testing.assert_array_equal(found, low.repeat(scale, 0).repeat(scale, 1))
     assert sorted(path.name for path in (home / "run").iterdir()) == sorted(
-        [".lock", "labelled.flags", *NAMES]
+        [".lock", "DONE", "labelled.flags", "manifest.json", *NAMES]
     )
 
 
@@ -203,8 +204,7 @@ def test_only_what_is_missing_or_has_changed_is_made(home, given_to):
 def test_a_run_that_was_stopped_goes_on(home, given_to, monkeypatch):
     make(home)
     whole = {path: path.read_bytes() for path in (home / "run").rglob("*.*") if path.is_file()}
-    for path in whole:
-        path.unlink()
+    shutil.rmtree(home / "run")
     counted = sr_installed.load
 
     def stops(network, threads):

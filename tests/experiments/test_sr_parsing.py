@@ -13,7 +13,7 @@ from experiments import sr_parsing, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, crop_regression, picture_sets
+from jaxsr import attribution, attributor_files, picture_sets
 
 SIDE, CROP = 36, 32
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
@@ -356,13 +356,13 @@ def test_what_a_kernel_sees_of_validation_pictures_is_computed_once(
     pictures, tmp_path, monkeypatch
 ):
     described = []
-    describe = crop_regression.describe
+    describe = attribution.describe_by
 
-    def noted(pictures, **options):
+    def noted(function, pictures, **options):
         described.append(len(pictures))
-        return describe(pictures, **options)
+        return describe(function, pictures, **options)
 
-    monkeypatch.setattr(crop_regression, "describe", noted)
+    monkeypatch.setattr(attribution, "describe_by", noted)
     config = config_of(pictures, method="kernel", predict=("scale", "loss"), hold_out=("seed=3",))
     sr_parsing.run(config, tmp_path)
     index = picture_sets.open(pictures).index

@@ -1,10 +1,13 @@
 import itertools
+import sys
+import types
 
 import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files
+from jaxsr.crop_features import Features
 
 CLASSICAL = {  # with options that are quick to compile
     "prnu": {"residual": "gaussian"},
@@ -182,3 +185,58 @@ def test_what_cannot_be_learnt_from_is_named():
         fit(these=[made[0][..., 0], *made[1:]])
     with pytest.raises(TypeError, match="uint8"):
         fit(these=[made[0].astype(np.float32), *made[1:]])
+
+
+def test_every_method_is_told_where_the_grid_begins(fitted):
+    crops = np.stack(pictures(3, seed=2)[0])
+    described = fitted.describe(crops)
+    assert fitted.period in (1, 2, 4)
+    np.testing.assert_array_equal(fitted.shifted(described, 0, 0), described)
+    np.testing.assert_array_equal(fitted.log_scores_of(described), fitted.log_scores(crops))
+    np.testing.assert_array_equal(fitted.features_of(described), fitted.features(crops))
+    (rows, columns), moved = fitted.find_grid(crops)
+    assert 0 <= rows < fitted.period
+    assert 0 <= columns < fitted.period
+    np.testing.assert_array_equal(moved, fitted.shifted(described, rows, columns))
+    np.testing.assert_array_equal(fitted.log_scores_anywhere(crops), fitted.log_scores_of(moved))
+
+
+@pytest.mark.parametrize("method", ["prnu", "linear", "kernel"])
+def test_shifted_descriptions_are_those_of_pictures_that_begin_there(method):
+    made, labels = pictures(6)
+    options = CLASSICAL[method] | ({"period": 4} if method == "linear" else {})
+    fitted = attribution.fit(method, made, labels, CLASSES, crop_px=SIDE, **options)
+    # Of what repeats itself after a crop nothing comes in or goes out at the borders.
+    crops = np.stack(made)
+    moved = np.roll(crops, (-1, -3), axis=(1, 2))
+    found, wanted = fitted.shifted(fitted.describe(crops), 1, 3), fitted.describe(moved)
+    apart = np.linalg.norm(found - wanted)
+    assert apart < 0.35 * np.linalg.norm(fitted.describe(crops) - wanted) or apart == 0
+
+
+def test_a_new_method_is_an_entry_and_a_function(monkeypatch, tmp_path):
+    module = types.SimpleNamespace(
+        MEANS=Features(
+            lambda crops, scale: crops.astype(np.float32).mean(axis=(1, 2)) * scale,
+            lambda crop_px, scale: None,
+            {"scale": 1.0},
+        )
+    )
+    monkeypatch.setitem(sys.modules, "means", module)
+    entry = attribution.Method("jaxsr.discriminant_attribution:fit", "means:MEANS")
+    monkeypatch.setitem(attribution.TABLE, "means", entry)
+    labels = np.arange(30) % 3
+    noise = np.random.default_rng(0).integers(0, 9, (30, SIDE, SIDE, 3))
+    made = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
+    fitted = attribution.fit("means", made, labels, CLASSES, crop_px=SIDE, scale=2.0)
+    assert attribution.options_of("means") == ("scale", "shrinkage")
+    attributor_files.save(fitted, tmp_path / "means.safetensors")
+    again = attributor_files.load(tmp_path / "means.safetensors")
+    assert again.options == {"scale": 2.0}
+    assert (again.log_scores(made).argmax(axis=1) == labels).all()
+    assert again.find_grid(made[:2])[0] == (0, 0)
+    described = attribution.describe("means", made, crop_px=SIDE, scale=2.0)
+    shared = attribution.fit(
+        "means", made, labels, CLASSES, crop_px=SIDE, scale=2.0, described=described
+    )
+    np.testing.assert_array_equal(shared.log_scores(made), fitted.log_scores(made))

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, discriminant_attribution, lda
-from jaxsr.crops import tiles as tiles_of
+from jaxsr import attribution, attributor_files, lda
 
 CLASSES = ("white", "soft")
 SIDE = 18
@@ -25,10 +24,8 @@ def test_all_tiles_of_a_picture_are_learnt_from():
     large, labels = pictures(4, side=2 * SIDE + 1)
     tiles = np.concatenate([tiles_of(picture, SIDE) for picture in large])
     queries, _ = pictures(4, seed=1)
-    of_large = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
-    of_tiles = discriminant_attribution.fit_dct(
-        tiles, np.repeat(labels, 4), CLASSES, crop_px=SIDE, bins=4
-    )
+    of_large = attribution.fit("dct", large, labels, CLASSES, crop_px=SIDE, bins=4)
+    of_tiles = attribution.fit("dct", tiles, np.repeat(labels, 4), CLASSES, crop_px=SIDE, bins=4)
     np.testing.assert_allclose(
         of_large.log_scores(queries), of_tiles.log_scores(queries), rtol=1e-4, atol=1e-4
     )
@@ -36,16 +33,16 @@ def test_all_tiles_of_a_picture_are_learnt_from():
 
 def test_batches_that_cut_through_pictures_change_nothing(monkeypatch):
     large, labels = pictures(5, side=2 * SIDE)  # four tiles of each
-    whole = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
+    whole = attribution.fit("dct", large, labels, CLASSES, crop_px=SIDE, bins=4)
     monkeypatch.setattr(attribution, "BATCH", 16)
-    cut = discriminant_attribution.fit_dct(large, labels, CLASSES, crop_px=SIDE, bins=4)
+    cut = attribution.fit("dct", large, labels, CLASSES, crop_px=SIDE, bins=4)
     for ours, expected in zip(cut.discriminant, whole.discriminant, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_features_are_the_discriminants_projection():
     made, labels = pictures(8)
-    fitted = discriminant_attribution.fit_dct(made, labels, CLASSES, crop_px=SIDE, bins=4)
+    fitted = attribution.fit("dct", made, labels, CLASSES, crop_px=SIDE, bins=4)
     expected = lda.project(fitted.discriminant, fitted.describe(made))
     np.testing.assert_array_equal(fitted.features(made), expected)
     assert expected.shape == (8, 1)
@@ -57,8 +54,9 @@ def test_pictures_that_were_described_are_not_looked_at():
     assert described.owners.tolist() == np.repeat(np.arange(6), 4).tolist()
     chosen = np.array([5, 0, 3, 2])
     arguments = {"crop_px": SIDE, "bins": 4}
-    expected = discriminant_attribution.fit_dct(large[chosen], labels[chosen], CLASSES, **arguments)
-    fitted = discriminant_attribution.fit_dct(
+    expected = attribution.fit("dct", large[chosen], labels[chosen], CLASSES, **arguments)
+    fitted = attribution.fit(
+        "dct",
         np.zeros_like(large[chosen]),
         labels[chosen],
         CLASSES,
@@ -96,16 +94,12 @@ def marked(count, period, seed=0):
 def fit_marked(period):
     made, labels = marked(6 * MARKS, period)
     classes = tuple(f"class {k}" for k in range(MARKS))
-    return discriminant_attribution.fit_linear(
-        made, labels, classes, crop_px=SQUARE, period=period, reach=1
-    )
+    return attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=period, reach=1)
 
 
 def test_the_linear_fingerprint_knows_one_place_of_the_grid_from_another():
     made, labels = columns(16)
-    fitted = discriminant_attribution.fit_linear(
-        made, labels, ("even", "odd"), crop_px=40, period=2, reach=1
-    )
+    fitted = attribution.fit("linear", made, labels, ("even", "odd"), crop_px=40, period=2, reach=1)
     others, truth = columns(16, seed=1)
     np.testing.assert_array_equal(fitted.log_scores(others).argmax(axis=1), truth)
     moved = np.roll(others, -1, axis=2)
@@ -129,7 +123,7 @@ def test_a_picture_that_was_cut_off_is_told_where_its_grid_begins(period):
 
 def test_methods_that_see_no_grid_find_none():
     made, labels = pictures(8)
-    fitted = discriminant_attribution.fit_dct(made, labels, CLASSES, crop_px=SIDE, bins=4)
+    fitted = attribution.fit("dct", made, labels, CLASSES, crop_px=SIDE, bins=4)
     grid, described = fitted.find_grid(made)
     assert grid == (0, 0)
     np.testing.assert_array_equal(described, fitted.describe(made))
@@ -143,7 +137,7 @@ def test_a_grid_of_twelve_holds_three_and_four(tmp_path):
     fitted = attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=12, reach=1)
     attributor_files.save(fitted, tmp_path / "twelve.safetensors")
     again = attributor_files.load(tmp_path / "twelve.safetensors")
-    assert again.changed_options == {"period": 12, "reach": 1}
+    assert again.options == {"period": 12, "reach": 1}
     queries = np.concatenate([marked(MARKS, period, seed=9)[0] for period in (3, 4)])
     right = again.log_scores(queries).argmax(axis=1) == np.arange(2 * MARKS)
     assert right.mean() > 0.8
@@ -161,7 +155,7 @@ def test_a_grid_of_twelve_holds_three_and_four(tmp_path):
 def test_options_of_spectra_out_of_range_are_named(options, message):
     made, labels = pictures(4)
     with pytest.raises(InputError, match=message):
-        discriminant_attribution.fit_spectrum(made, labels, CLASSES, crop_px=SIDE, **options)
+        attribution.fit("spectrum", made, labels, CLASSES, crop_px=SIDE, **options)
 
 
 @pytest.mark.parametrize(
@@ -176,4 +170,4 @@ def test_options_of_spectra_out_of_range_are_named(options, message):
 def test_options_of_grids_out_of_range_are_named(options, message):
     made, labels = pictures(4)
     with pytest.raises(InputError, match=message):
-        discriminant_attribution.fit_linear(made, labels, CLASSES, crop_px=SIDE, **options)
+        attribution.fit("linear", made, labels, CLASSES, crop_px=SIDE, **options)

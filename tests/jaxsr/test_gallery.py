@@ -33,17 +33,19 @@ SPREAD = 6.0  # of the mean colour within a class, grey levels
 
 
 @dataclasses.dataclass(frozen=True)
-class Colours:
+class Colours(attribution.OfPixels):
     """Features are the mean colour of a crop."""
 
     classes: tuple[str, ...] = tuple(card.name for card in CARDS)
     crop_px: int = CROP
     method: str = "colours"
 
-    def features(self, crops):
+    period = 1  # colours see no grid
+
+    def features_of(self, crops):
         return crops.astype(np.float32).mean(axis=(1, 2))
 
-    def log_scores(self, crops):
+    def log_scores_of(self, crops):
         raise AssertionError("a gallery looks at features alone")
 
     def to_arrays(self):
@@ -59,8 +61,8 @@ def from_arrays(arrays, facts):
 def _method(monkeypatch):
     module = types.SimpleNamespace(from_arrays=from_arrays)
     monkeypatch.setitem(sys.modules, "mean_colours", module)
-    monkeypatch.setitem(attribution._METHODS, "colours", ("mean_colours", "fit"))
-    monkeypatch.setattr(attribution, "METHODS", (*attribution.METHODS, "colours"))
+    method = attribution.Method("mean_colours:fit")
+    monkeypatch.setitem(attribution.TABLE, "colours", method)
 
 
 def flat(colour, height=CROP, width=CROP):

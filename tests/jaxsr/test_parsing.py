@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxsr import crop_regression, parsing
+from jaxsr import attribution, parsing
 from jaxsr.attribution import Described
 
 _KINDS = (
@@ -91,7 +91,7 @@ def test_crops_are_parsed_by_what_is_seen_of_them():
 
     def pictures():
         made = [one for k in range(len(FACTS)) for one in crops(k, 10)]
-        seen = crop_regression.describe(made, crop_px=32)
+        seen = attribution.describe("kernel", made, crop_px=32)
         return seen, np.repeat(np.arange(len(FACTS)), 10)
 
     parser = parsing.fit(FACTS, pictures(), pictures())
