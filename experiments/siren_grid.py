@@ -98,7 +98,7 @@ def _run_on_ray(
 
         def poll() -> None:
             for steps, psnr_db in news():
-                display.update(steps, psnr_db)
+                display.update(steps, psnr_db=psnr_db)
 
         executors.run_on_ray(
             functools.partial(_share, config, str(run_dir), count),

@@ -229,7 +229,7 @@ def _make(
                 new = _predict(task, attributor, seed, temperature, shown)
                 there = new if there is None else _joined(there, new)
                 sr_attribution_files.write_predictions(run_dir, there)
-            shown.update(0, [float("nan")])
+            shown.update(0, finished=1)
 
 
 def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: int) -> bool:

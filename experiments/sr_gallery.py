@@ -1,6 +1,5 @@
 """Makes a gallery of the networks that made the pictures of a folder."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
         with Progress(1, work, unit="galleries", work="pictures") as shown:
             attributor, features = _fit(config, cards, splits, shown)
             parser = _fit_parser(config, cards, splits, shown) if config.has_parser else None
-            shown.update(0.0, [math.nan])
+            shown.update(0.0, finished=1)
         facts = {
             "method": config.method,
             "crop_px": config.crop_px,

@@ -230,7 +230,7 @@ def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolE
         )
         job.rows.update((row["image_id"], row) for row in rows)
         picture_sets.write_rows(run_dir, one.name, job.rows.values())
-        display.update(job.gflop(batch), [float(value) for value in psnr_db[: len(batch)]])
+        display.update(job.gflop(batch), psnr_db=psnr_db[: len(batch)].tolist())
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -7,8 +7,7 @@ makes a set of pictures with its index.
 
 import functools
 import io
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,13 +174,11 @@ def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
     with Progress(total, work, fits_done=total - left, unit="pictures", work="GFLOP") as display:
         for job in jobs:
             if job.missing:
-                _make_pictures(run_dir, job, display.update)
+                _make_pictures(run_dir, job, display)
             _write_labels(run_dir)
 
 
-def _make_pictures(
-    run_dir: Path, job: Job, tell: Callable[[float, Sequence[float]], object]
-) -> None:
+def _make_pictures(run_dir: Path, job: Job, display: Progress) -> None:
     """The missing pictures of a network; each is in its place as soon as it is done."""
     places.make_folder(run_dir / job.name, "--run_dir")
     apply = load(job.network, usable_cores())
@@ -189,7 +186,7 @@ def _make_pictures(
         large = enlarge(job.network, apply, picture.low)
         origin = f"{photo} {job.checksum}"
         places.write_atomically(_path(run_dir, job.name, picture), _png(large, origin))
-        tell(_gflop(job.network, picture), [math.nan])
+        display.update(_gflop(job.network, picture), finished=1)
 
 
 def _write_labels(run_dir: Path) -> None:

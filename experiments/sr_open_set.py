@@ -344,7 +344,7 @@ def _work(
                     shared = {method: seen}
                 rows = score(split, method, seed, config.crop_px, shared[method])
                 frames[number] = rundir.write_rows(paths[number], rows, inputs[number])
-                display.update(pictures, [math.nan])
+                display.update(pictures, finished=1)
     return pd.concat(frames, ignore_index=True)
 
 

@@ -23,7 +23,6 @@ Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, 
 Letters: N pictures, K values, M networks, c side of a crop in pixels.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -186,7 +185,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
             if frame is None:
                 frame = parse(task, _attributor(config, run_dir, task, display, shared))
                 frame = rundir.write_rows(path, frame, task.made_from)
-                display.update(len(task.test), [math.nan])
+                display.update(len(task.test), finished=1)
             done.append(frame)
     return done
 

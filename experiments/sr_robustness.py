@@ -18,7 +18,6 @@ Letters: N pictures, K classes, c side of a crop in pixels.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +170,7 @@ def fit(
             progress=teller(display, len(train)),
             **one.options,
         )
-        display.update(0.0, [math.nan])
+        display.update(0.0, finished=1)
     temperature = 1.0
     if validation is not None:
         temperature = _temperature(fitted, *validation)
@@ -355,7 +354,7 @@ def _test(
             if frames[number] is None:
                 rows = predict(one, tests, change, config.seed)
                 frames[number] = rundir.write_rows(path, rows, inputs)
-                display.update(len(tests), [math.nan])
+                display.update(len(tests), finished=1)
     return pd.concat(frames, ignore_index=True)
 
 

@@ -119,7 +119,9 @@ def run_here(
                 rows = [work.row(one) for one in finished]
                 store.add(rows)
                 display.update(
-                    trainer.work_done, [row[work.shown] for row in rows], trainer.losses()
+                    trainer.work_done,
+                    psnr_db=[row[work.shown] for row in rows],
+                    training_mse=trainer.losses(),
                 )
                 now = time.monotonic()
                 if stop.is_set() or now - saved > 60 * checkpoint_minutes:

@@ -87,17 +87,23 @@ class Progress:
 
     def update(
         self,
-        pixel_steps: float,
+        work: float,
+        *,
+        finished: int | None = None,
         psnr_db: Sequence[float] = (),
         training_mse: Iterable[float] = (),
     ) -> None:
-        """Adds pixel-steps made and the PSNR of networks that just finished; tells `on_sample`.
+        """Add work that was done, and what has just finished; tell `on_sample`.
 
-        `training_mse` are the present losses of the networks in training, for the eye alone.
+        Args:
+            work: pixel-steps, or whatever the display calls them.
+            finished: how many fits have finished; None for as many as `psnr_db` has values.
+            psnr_db: of fits that have finished, dB; values that are not finite count for nothing.
+            training_mse: present losses of the networks in training, for the eye alone.
         """
         self._news = True
-        self._steps += pixel_steps
-        self._fits += len(psnr_db)
+        self._steps += work
+        self._fits += len(psnr_db) if finished is None else finished
         finite = [value for value in psnr_db if math.isfinite(value)]
         self._sum_db += sum(finite)
         self._count_db += len(finite)

@@ -225,7 +225,7 @@ def fit(
                     results[job] = describe(one, trials[job], pictures[picture_of[job]])
                 if progress:
                     quality = [results[job].psnr_db for job in jobs]
-                    display.update(team.work_done, quality, team.losses())
+                    display.update(team.work_done, psnr_db=quality, training_mse=team.losses())
     return _stack([results[job] for job in range(len(trials))])
 
 

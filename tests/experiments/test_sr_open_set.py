@@ -164,3 +164,13 @@ def test_the_share_that_the_threshold_leaves_is_the_wanted_one(made_up_pictures,
     for name in sr_open_set.SCORES:
         threshold = open_set.threshold_at_tpr(own[name].to_numpy())
         assert (own[name] >= threshold).mean() >= 0.95
+
+
+def test_every_method_that_shares_features_is_scored_by_them(made_up_pictures):
+    pictures = picture_sets.open(made_up_pictures)
+    (split,) = sr_open_set.make_splits(pictures, ("seed=3",))
+    shared = sr_shared_features.share("kernel", pictures, crop_px=32)
+    one, other = (sr_open_set.score(split, "kernel", 0, 32, own) for own in (shared, None))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-3)
+    known = one[one["is_known"]]
+    assert known["is_correct"].mean() > 0.9

@@ -26,9 +26,9 @@ def test_numbers_by_hand(now):
         now[0] += 4
         display.update(100.0)
         now[0] += 6  # 10 s: 500 of 4000 steps, so 70 s to go
-        display.update(400.0, [20.0, math.nan, 30.0])
+        display.update(400.0, psnr_db=[20.0, math.nan, 30.0])
         now[0] += 10
-        display.update(3500.0, [25.0] * 5)
+        display.update(3500.0, psnr_db=[25.0] * 5)
     assert log.getvalue().splitlines() == [
         "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR 25.00 dB, 1:10 left, 0:10 passed",
         "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB, 0:20 passed",
@@ -41,7 +41,7 @@ def test_slow_work_is_told_by_the_hour_and_in_its_own_words(now):
     log = io.StringIO()
     with Progress(8, 4000.0, stream=log, unit="networks", work="GFLOP") as display:
         now[0] += 100  # 400 of 4000, so 900 s to go
-        display.update(400.0, [30.0])
+        display.update(400.0, psnr_db=[30.0])
     assert log.getvalue().splitlines()[-1] == (
         "1/8 networks, 36.0 networks/h, 4 GFLOP/s, mean PSNR 30.00 dB, 15:00 left, 1:40 passed"
     )
@@ -83,7 +83,7 @@ def test_last_line_comes_also_when_interrupted(now):
     log = io.StringIO()
     with contextlib.suppress(KeyboardInterrupt), Progress(3, 100.0, stream=log) as display:
         now[0] += 1
-        display.update(50.0, [30.0])
+        display.update(50.0, psnr_db=[30.0])
         display.note("one part was damaged")
         raise KeyboardInterrupt
     assert log.getvalue().splitlines() == [
@@ -120,9 +120,9 @@ def on_terminal(work, columns, monkeypatch):
 
 def test_terminal_shows_one_display_that_is_redrawn(monkeypatch):
     def work(display):
-        display.update(25.0, [20.0])
+        display.update(25.0, psnr_db=[20.0])
         display.note("part [red] was damaged: its fits are made again")
-        display.update(75.0, [22.0, 24.0, 26.0])
+        display.update(75.0, psnr_db=[22.0, 24.0, 26.0])
 
     plain, raw = on_terminal(work, 100, monkeypatch)
     assert "\x1b[" in raw
@@ -138,7 +138,7 @@ def test_dumb_terminal_gets_lines(monkeypatch):
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as stream:
         with Progress(1, 1.0, stream=stream) as display:
-            display.update(1.0, [20.0])
+            display.update(1.0, psnr_db=[20.0])
         stream.write(END)
         stream.flush()
         text = read_to_end(master)
@@ -163,3 +163,16 @@ def test_dumb_terminal_gets_lines(monkeypatch):
 )
 def test_clock(seconds, text):
     assert progress.clock(seconds) == text
+
+
+def test_what_has_no_quality_is_counted_alone():
+    stream = io.StringIO()
+    samples = []
+    with progress.Progress(2, 10.0, stream=stream, unit="parsers") as display:
+        display.on_sample = samples.append
+        display.update(4.0, finished=1)
+        display.update(6.0, finished=1)
+    assert [sample["fits"] for sample in samples] == [1.0, 2.0]
+    assert math.isnan(samples[-1]["mean_psnr_db"])
+    assert stream.getvalue().startswith("2/2 parsers")
+    assert "PSNR" not in stream.getvalue()
