@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.sr_gallery_config import GalleryConfig
 from experiments.sr_shared_features import teller
-from jaxfleet import places, rundir
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import (

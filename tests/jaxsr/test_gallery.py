@@ -84,7 +84,7 @@ def labelled(count, seed):
 
 def to_bytes(one):
     arrays, facts = one.to_arrays()
-    return gallery_files.to_bytes(facts, arrays)
+    return gallery_files.CARDS.pack(facts, arrays)
 
 
 @pytest.fixture(scope="module")
