@@ -342,7 +342,7 @@ def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
     new = [picture(classes, seed) for seed in range(200, 240)]
     moved = [picture(classes, seed, cut) for seed, cut in zip(range(200, 240), cuts, strict=True)]
     means = [made.add("new", some).gaussians.means[-1] for some in (new, moved)]
-    mixture = np.concatenate(gallery.features_of(fitted, moved)).mean(axis=0)
+    mixture = np.concatenate(gallery_tiles.features_of(fitted, moved)).mean(axis=0)
     plain = made.gaussians
     blurred = mixture / plain.scale @ plain.whitening
     assert np.linalg.norm(means[1] - means[0]) < 0.5 * np.linalg.norm(blurred - means[0])
