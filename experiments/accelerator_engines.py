@@ -21,6 +21,7 @@ from jax import Array
 import jaxinr
 from experiments import plain_vmap
 from jaxfleet import trainer
+from jaxfleet.pixels import from_uint8
 from jaxinr import buckets, program, siren
 from jaxinr.fit import psnr_of_loss
 from jaxinr.siren import Params
@@ -346,4 +347,4 @@ def _points(picture: np.ndarray) -> Array:
 def _targets(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """[N, P, 3] float32 in [0, 1]."""
     flat = np.stack([picture.reshape(-1, 3) for picture in pictures])
-    return flat.astype(np.float32) / np.float32(255)
+    return from_uint8(flat)

@@ -14,6 +14,7 @@ from experiments import coin_figures, coin_measures, page, report
 from experiments.coin_figures import Panel
 from experiments.page import Drawing
 from jaxfleet import places
+from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
 
@@ -197,7 +198,7 @@ def _sizes(
             f"<strong>{row['hp_bpp']:.3g} bpp</strong> "
             f"<span>{row['num_layers']} × {row['layer_size']}</span> <span>{psnr_db:.2f} dB</span>"
         )
-        labelled[label] = page.small(page.to_8bit(decoded))
+        labelled[label] = page.small(to_uint8(decoded))
     labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(
         pictures[image_id]
     )

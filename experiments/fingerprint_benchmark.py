@@ -23,6 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmark import markdown
 from jaxfleet import photos, places, rundir
+from jaxfleet.pixels import from_uint8
 from jaxfleet.trainer import usable_cores
 from jaxsr import prnu, residuals
 
@@ -98,7 +99,7 @@ def _jaxsr(config: FingerprintBenchmarkConfig, task: str) -> Callable[[], float]
     @jax.jit
     @functools.partial(jax.shard_map, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
     def extract(pixels: Array) -> Array:
-        return ours(pixels.astype(np.float32) / np.float32(255))
+        return ours(from_uint8(pixels))
 
     pictures = np.stack(_pictures(config.batch * len(devices)))
 

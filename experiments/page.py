@@ -64,11 +64,6 @@ def write(
     return path
 
 
-def to_8bit(image: np.ndarray) -> np.ndarray:
-    """The picture that a viewer sees: uint8 of floats in [0, 1], NaN as 0."""
-    return np.rint(255.0 * np.clip(np.nan_to_num(image), 0.0, 1.0)).astype(np.uint8)
-
-
 def small(photo: np.ndarray) -> Image.Image:
     """The picture, at most `MAX_SIDE_PX` on its longer side."""
     image = Image.fromarray(photo)

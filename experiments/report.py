@@ -15,6 +15,7 @@ import pandas as pd
 from experiments import figures, page
 from experiments.page import Drawing
 from jaxfleet import codecs, places
+from jaxfleet.pixels import to_uint8
 
 MAX_PHOTOS = 6
 MAX_SIZES = 5
@@ -277,8 +278,8 @@ def _pictures(
         error = ERROR_GAIN * np.abs(decoded - photo / 255.0)
         labelled = {
             "original": page.small(photo),
-            "reconstruction": page.small(page.to_8bit(decoded)),
-            f"error × {ERROR_GAIN}": page.small(page.to_8bit(error)),
+            "reconstruction": page.small(to_uint8(decoded)),
+            f"error × {ERROR_GAIN}": page.small(to_uint8(error)),
         }
         places.write_atomically(
             folder / f"pictures_{number}_{page.slug(row['image_id'])}.png", page.strip(labelled)
@@ -307,7 +308,7 @@ def _sizes(
     ladder = _spread(_best(fitted[fitted["image_id"] == name], "hp_bpp"), MAX_SIZES)
     labelled = {
         f"<strong>{row['hp_bpp']:.3g} bpp</strong>{_facts(row, bits=False)}": page.small(
-            page.to_8bit(render(row))
+            to_uint8(render(row))
         )
         for _, row in ladder.iterrows()
     }

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from jaxfleet import codecs
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import psnr_8bit_db
 from jaxfleet.places import write_atomically
 from jaxinr import codec, siren
 from jaxinr.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
@@ -167,7 +168,7 @@ def _decode(config: CodecConfig, output: Path) -> str:
     picture = _tell(lambda: codec.decode(data, height=config.height, width=config.width))
     lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
     if reference is not None:
-        psnr_db = _tell(lambda: codec.psnr_db(picture, reference))
+        psnr_db = _tell(lambda: psnr_8bit_db(picture, reference))
         lines.append(f"PSNR {psnr_db:.4f} dB against {config.reference}")
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")

@@ -11,7 +11,6 @@ Letters: N pictures, H rows, W columns of high resolution, h and w of low resolu
 """
 
 import dataclasses
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +22,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from PIL import Image
 
 import jaxsr
 from experiments.sr_image_classes import PictureClass, list_classes, zoo_place
 from experiments.sr_image_windows import Window, Windows
 from experiments.sr_images_config import ImagesConfig
-from jaxfleet import images, photos, places, rundir
+from jaxfleet import images, photos, pixels, places, rundir
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
@@ -38,7 +36,6 @@ from jaxsr.upscale import run as run_network
 
 KIND = "sr_images"  # of the run directory
 BATCH_PIXELS = 1 << 16  # of low resolution in a batch, at most; more gains nothing on a CPU
-PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
 PROBE_PX = 64  # side of the picture that work is counted on
 GIGA = 1e9
 FILE_FLOPS = 1e4  # for each pixel that comes in: about what measuring and writing cost
@@ -131,12 +128,12 @@ def enlarge(one: PictureClass, model: nnx.Module | None, low: np.ndarray) -> np.
         return jaxsr.upscale(model, low[0])[None]
     if one.kind in ("original", "elsewhere"):
         return low
-    as_float = jnp.asarray(low.astype(np.float32) / np.float32(255))
+    as_float = jnp.asarray(pixels.from_uint8(low))
     if model is None:
         large = evaluation.bicubic(as_float, scale=one.scale)
     else:
         large = run_network(model, as_float)
-    return np.round(np.clip(np.asarray(large), 0, 1) * np.float32(255)).astype(np.uint8)
+    return pixels.to_uint8(large)
 
 
 # ------------------------------------------------------------------------------------- the parts
@@ -258,17 +255,15 @@ def _measure(pictures: Sequence[np.ndarray], windows: Sequence[Window], scale: i
     truths = [window.truth for window in windows if window.truth is not None]
     if not truths:
         return np.full(len(windows), np.nan)
-    decoded, target = (
-        np.stack(part).astype(np.float32) / np.float32(255) for part in (pictures, truths)
-    )
+    decoded, target = (pixels.from_uint8(np.stack(part)) for part in (pictures, truths))
     return np.asarray(_psnr_y_db(decoded, target, crop_px=scale))
 
 
 def _write(
-    run_dir: Path, one: PictureClass, window: Window, pixels: np.ndarray, psnr_y_db: float
+    run_dir: Path, one: PictureClass, window: Window, picture: np.ndarray, psnr_y_db: float
 ) -> dict[str, Any]:
     """Writes a picture; gives its row."""
-    data = _png(pixels)
+    data = pixels.png(picture)
     file = picture_sets.file_of(one.name, window.image_id)
     places.write_atomically(run_dir / file, data)
     return {
@@ -276,8 +271,8 @@ def _write(
         "image_id": window.image_id,
         "split": split_of(window.image_id),
         "file": file,
-        "height": pixels.shape[0],
-        "width": pixels.shape[1],
+        "height": picture.shape[0],
+        "width": picture.shape[1],
         "psnr_y_db": float(psnr_y_db),
         **one.said,
         "network_checksum": one.checksum,
@@ -286,21 +281,15 @@ def _write(
     }
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_LEVEL)
-    return buffer.getvalue()
-
-
 def _describe(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
     """What there would be, and what it costs."""
     kinds = Counter(job.one.kind for job in jobs)
     total = sum(len(job.windows) for job in jobs)
     missing = sum(len(job.missing) for job in jobs)
-    pixels = sum(window.kept_pixels for job in jobs for window in job.missing)
+    num_pixels = sum(window.kept_pixels for job in jobs for window in job.missing)
     windows = jobs[0].windows[:SAMPLES]
     samples = [window.low if window.truth is None else window.truth for window in windows]
-    bytes_per_pixel = sum(len(_png(one)) for one in samples) / sum(
+    bytes_per_pixel = sum(len(pixels.png(one)) for one in samples) / sum(
         one[..., 0].size for one in samples
     )
     gflop = sum(job.gflop(job.missing) for job in jobs)
@@ -310,7 +299,7 @@ def _describe(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
             f"{len(jobs)} classes: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}",
             f"{len(loaded)} photographs: {_splits(loaded)}",
             f"{total} pictures, {total - missing} of them there; the others take about "
-            f"{pixels * bytes_per_pixel / 1e6:.0f} MB",
+            f"{num_pixels * bytes_per_pixel / 1e6:.0f} MB",
             f"{gflop:.4g} GFLOP, about {clock(gflop / rate)}, compilation not counted, at "
             f"{rate:.0f} GFLOP/s: what convolutions of 64 features reach here; narrow networks and "
             "attention are slower",

@@ -6,7 +6,6 @@ makes a set of pictures with its index.
 """
 
 import functools
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from experiments import sr_evaluation
 from experiments.sr_installed_config import InstalledConfig
 from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, missing
-from jaxfleet import photos, places, rundir
+from jaxfleet import photos, pixels, places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.trainer import usable_cores
@@ -26,7 +25,6 @@ from jaxsr import evaluation, picture_sets
 
 LABELS = "labelled.flags"  # of the run directory
 ORIGIN = "made_of"  # text in a PNG file: checksums of the photograph and of the network's files
-PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
 CORE_GFLOPS = 60.0  # what ncnn reached on one core with 512-bit vectors, from 36 to 150
 
 # A photograph's checksum, and the photograph at both resolutions.
@@ -205,12 +203,10 @@ def _gflop(network: Installed, picture: evaluation.Picture) -> float:
     return network.kflop * picture.low[..., 0].size / 1e6
 
 
-def _png(pixels: np.ndarray, origin: str) -> bytes:
+def _png(picture: np.ndarray, origin: str) -> bytes:
     text = PngInfo()
     text.add_text(ORIGIN, origin)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_LEVEL, pnginfo=text)
-    return buffer.getvalue()
+    return pixels.png(picture, pnginfo=text)
 
 
 def _describe(jobs: Sequence[Job], photographs: int) -> str:

@@ -28,6 +28,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8, to_uint8
 
 # float32 everywhere: what a picture becomes shall not depend on the processor's half precision.
 _HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")
@@ -255,7 +256,7 @@ def enlarge(network: Installed, apply: Apply, low: np.ndarray) -> np.ndarray:
         InputError: if what comes out is of another size than the network's scale and margin say.
     """
     height, width = low.shape[:2]
-    picture = low.astype(np.float32) / np.float32(255)
+    picture = from_uint8(low)
     given = surround(network, picture)
     made = apply(given)
     wanted = (3, *(network.scale * (size - 2 * network.margin) for size in given.shape[1:]))
@@ -267,7 +268,7 @@ def enlarge(network: Installed, apply: Apply, low: np.ndarray) -> np.ndarray:
     large = np.moveaxis(made[:, : network.scale * height, : network.scale * width], 0, -1)
     if network.adds:
         large = large + picture.repeat(network.scale, 0).repeat(network.scale, 1)
-    return np.round(np.clip(large, 0, 1) * np.float32(255)).astype(np.uint8)
+    return to_uint8(large)
 
 
 def surround(network: Installed, picture: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Pictures enlarged by a super-resolution network, file by file."""
 
 import dataclasses
-import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import jaxsr
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8, png
 from jaxfleet.places import make_folder, write_atomically
 from jaxsr import degrade, network_files, weights
 from jaxsr.upscale import SMALLEST_TILE
@@ -282,11 +282,11 @@ def bicubic(low: np.ndarray, scale: int) -> np.ndarray:
 
 def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scale: int) -> str:
     """PSNR and SSIM of the luma, `scale` pixels of border left out, as papers report them."""
-    target = jnp.asarray(truth, jnp.float32) / 255.0
+    target = jnp.asarray(from_uint8(truth))
     inside = (slice(scale, -scale), slice(scale, -scale))
     parts = []
     for name, pixels in (("", large), ("bicubic ", interpolated)):
-        decoded = jnp.asarray(pixels, jnp.float32) / 255.0
+        decoded = jnp.asarray(from_uint8(pixels))
         psnr_db = images.psnr_y_db(decoded, target, crop_px=scale)
         ssim = images.ssim(images.luma(decoded[inside]), images.luma(target[inside]))
         parts.append(f"{name}PSNR-Y {psnr_db:.2f} dB, SSIM {ssim:.4f}")
@@ -295,6 +295,4 @@ def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scal
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """[H, W, 3] uint8 to a file; readers see all of it or none."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, png(pixels))

@@ -18,6 +18,7 @@ from experiments.sr_evaluation import Entry
 from experiments.sr_zoo_figures import Kind
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8, to_uint8
 from jaxsr import evaluation
 from jaxsr.evaluation import Picture
 
@@ -157,7 +158,7 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _as_float(pixels: np.ndarray) -> Array:
-    return jnp.asarray(pixels.astype(np.float32) / np.float32(255))
+    return jnp.asarray(from_uint8(pixels))
 
 
 def _load(source: str) -> list[photos.Photo]:
@@ -230,5 +231,5 @@ def _run(
             kind = (facts["architecture"], facts["loss"])
             output = np.asarray(sr_evaluation.network_of(entry)(low))
             networks[kind] = entry.name
-            outputs[kind] = np.rint(255 * np.clip(output, 0, 1)).astype(np.uint8)
+            outputs[kind] = to_uint8(output)
     return Crops(scale, training_set, seed, windows, networks, outputs)

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
+from jaxfleet.pixels import psnr_8bit_db
+
 LOSSLESS_DB = 100.0  # stands for no error at all, and for less than that is
 
 _QUALITIES = (1, 3, 6, 10, 15, 22, 30, 40, 52, 64, 75, 84, 90, 94, 97, 99, 100)
@@ -173,5 +175,4 @@ def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.nda
 
 
 def _psnr_db(decoded: np.ndarray, image: np.ndarray) -> float:
-    mse = np.mean((decoded.astype(np.float64) - image) ** 2) / 255.0**2
-    return float(min(-10.0 * np.log10(mse), LOSSLESS_DB)) if mse > 0 else LOSSLESS_DB
+    return min(psnr_8bit_db(decoded, image), LOSSLESS_DB)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxfleet.pixels import psnr_8bit_db, to_uint8
 from jaxfleet.progress import Progress
 from jaxinr import bitstream, range_code, refine
 from jaxinr.bitstream import CodecError as CodecError
@@ -144,7 +145,7 @@ def compress(
     for header, one, quantised in zip(headers, fits, coded, strict=True):
         if quantised is not None:
             data = bitstream.write(header, quantised)
-            results.append(Encoded(data, psnr_db(decode(data), picture), one.psnr_8bit_db))
+            results.append(Encoded(data, psnr_8bit_db(decode(data), picture), one.psnr_8bit_db))
     if not results:
         raise ValueError("the weights do not fit into so few bits; allow more.")
     return max(results, key=lambda result: result.psnr_db)
@@ -196,7 +197,7 @@ def picture_of(header: Header, network: Params, shape: tuple[int, int]) -> np.nd
     colours = render(
         refine.coloured(header, network), header.trial, shape, coordinates=header.coordinates
     )
-    picture = np.round(np.clip(colours, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    picture = to_uint8(colours)
     return picture[..., 0] if header.grey else picture
 
 
@@ -208,14 +209,6 @@ def inspect(data: bytes) -> Facts:
     """
     header, _ = bitstream.read(data)
     return Facts(header, len(data), len(data) - header.overhead)
-
-
-def psnr_db(decoded: np.ndarray, picture: np.ndarray) -> float:
-    """Between two uint8 arrays of one shape, peak 255; inf where they are equal."""
-    if decoded.shape != picture.shape:
-        raise ValueError(f"pictures must have one shape; got {decoded.shape}, {picture.shape}.")
-    error = float(np.mean((decoded.astype(np.float64) - picture) ** 2))
-    return 10.0 * math.log10(255.0**2 / error) if error else math.inf
 
 
 def _checked(image: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxfleet import executors, trainer
 from jaxfleet import images as measures
+from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren
@@ -123,7 +124,7 @@ def _ssim_8bit(decoded: jax.Array, picture: jax.Array) -> jax.Array:
 
 
 def _as_float(image: Any) -> Any:
-    return image.astype(np.float32) / np.float32(255) if image.dtype == np.uint8 else image
+    return from_uint8(image) if image.dtype == np.uint8 else image
 
 
 def fit(

@@ -27,7 +27,8 @@ from flax import nnx
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxsr import classifier_training, residuals, torch_names
+from jaxfleet.pixels import from_uint8
+from jaxsr import attribution, classifier_training, residuals, torch_names
 from jaxsr import weights as weight_files
 from jaxsr.attribution import OfPixels
 from jaxsr.classifier_training import Schedule
@@ -95,7 +96,7 @@ class Inputs:
 
     def __call__(self, crops: Array) -> Array:
         """[N, c, c, 3] uint8 to the same shape in float32."""
-        images = crops.astype(jnp.float32) / 255.0
+        images = from_uint8(crops)
         if self.kind == "residual":
             return residuals.gaussian_residual(images) / self.deviation
         mean, deviation = (jnp.asarray(v).reshape(1, 1, 1, 3) for v in (_MEAN, _DEVIATION))

@@ -19,6 +19,7 @@ from jax import Array
 
 from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8
 from jaxsr import degrade, div2k
 
 _OPTION = re.compile(r"(.*\S)\s+(fraction|fraction_seed|reduce_by)=(\S+)", re.DOTALL)
@@ -246,7 +247,7 @@ def sample(key: Array, dataset: Dataset, *, batch_size: int, crop_px: int) -> tu
         return symmetry(low, index), symmetry(high, index)
 
     low, high = jax.vmap(crop)(dataset.tops[photo] + down, across, index)
-    return low.astype(jnp.float32) / 255.0, high.astype(jnp.float32) / 255.0
+    return from_uint8(low), from_uint8(high)
 
 
 def symmetry(image: Array, index: Array | int) -> Array:

@@ -20,6 +20,7 @@ from jax import Array
 
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8
 from jaxsr import degrade, losses, spectra
 
 SMALLEST_PX = 16  # of what the border leaves: SSIM's window needs 11, features of VGG19 need 16
@@ -258,4 +259,4 @@ def _middle(image: Array, crop_px: int) -> Array:
 
 
 def _as_float(pixels: np.ndarray) -> Array:
-    return jnp.asarray(pixels.astype(np.float32) / 255.0)
+    return jnp.asarray(from_uint8(pixels))

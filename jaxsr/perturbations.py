@@ -29,6 +29,7 @@ from scipy import ndimage
 
 from jaxfleet import codecs, photos
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8, to_uint8
 
 NONE = "none"
 SHARPENING = 0.5  # of a screenshot
@@ -179,12 +180,12 @@ def _rescale(picture: np.ndarray, strength: float, rng: np.random.Generator) -> 
 
 
 def _blur(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    return _to_8bit(_blurred(_to_float(picture), strength))
+    return to_uint8(_blurred(from_uint8(picture), strength))
 
 
 def _noise(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     noise = rng.standard_normal(picture.shape, np.float32) * np.float32(strength / 255)
-    return _to_8bit(_to_float(picture) + noise)
+    return to_uint8(from_uint8(picture) + noise)
 
 
 def _crop(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -197,8 +198,8 @@ def _crop(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.
 
 
 def _screenshot(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    shown = _to_float(_resize(picture, strength, rng))
-    return _to_8bit(shown + np.float32(SHARPENING) * (shown - _blurred(shown, SHARPENING_PX)))
+    shown = from_uint8(_resize(picture, strength, rng))
+    return to_uint8(shown + np.float32(SHARPENING) * (shown - _blurred(shown, SHARPENING_PX)))
 
 
 def _scaled(picture: np.ndarray, factor: float) -> tuple[int, int]:
@@ -208,14 +209,6 @@ def _scaled(picture: np.ndarray, factor: float) -> tuple[int, int]:
 
 def _blurred(pixels: np.ndarray, sigma_px: float) -> np.ndarray:
     return ndimage.gaussian_filter(pixels, (sigma_px, sigma_px, 0.0), mode="reflect")
-
-
-def _to_float(picture: np.ndarray) -> np.ndarray:
-    return picture.astype(np.float32) / np.float32(255)
-
-
-def _to_8bit(pixels: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(pixels, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 _FACTOR = "times the size"

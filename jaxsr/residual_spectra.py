@@ -12,6 +12,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from jaxfleet.pixels import from_uint8
+
 SIDE_PX = 64
 BLUR_PX = 1.0
 FLOOR = 1e-12  # power at which decibels level off, far below the rounding of 8 bits
@@ -33,7 +35,7 @@ def power(picture: np.ndarray, side: int = SIDE_PX) -> np.ndarray:
     """
     from scipy import ndimage  # here, since whoever asks for no spectrum need not wait for it
 
-    pixels = picture.astype(np.float32) / np.float32(255)
+    pixels = from_uint8(picture)
     blurred = ndimage.gaussian_filter(pixels, BLUR_PX, axes=(0, 1), mode="reflect")
     blocks = np.lib.stride_tricks.sliding_window_view(pixels - blurred, (side, side), (0, 1))
     blocks = blocks[:: max(1, side // 2), :: max(1, side // 2)]

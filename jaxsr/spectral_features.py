@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import from_uint8
 from jaxsr import periodicity, residuals, spectra
 from jaxsr.crop_features import Features
 
@@ -82,7 +83,7 @@ def check(crop_px: int, *, bins: int = BINS, residual: str = "wavelet") -> None:
 
 
 def _images(crops: Array) -> Array:
-    return crops.astype(jnp.float32) / 255.0
+    return from_uint8(crops)
 
 
 def _pooled(planes: Array, rows: int, columns: int) -> Array:

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxfleet.pixels import from_uint8, to_uint8
+
 if TYPE_CHECKING:
     from flax import nnx
 
@@ -72,7 +74,7 @@ def upscale(
 
     _check(image)
     is_8bit = image.dtype == np.uint8
-    low = image.astype(np.float32) / np.float32(255 if is_8bit else 1)
+    low = from_uint8(image) if is_8bit else image.astype(np.float32)
     network, grid = nnx.split(model), _Grid.of(model)
     if tile is None:
         side = _side_by_memory(*network, low.shape[:2], grid.smallest_tile)
@@ -91,7 +93,7 @@ def upscale(
         large = _enlarge(network, symmetric(low, index), side, grid, tell)
         total = total + symmetric(large, index, inverse=True)
     mean = np.clip(total / np.float32(len(indices)), 0.0, 1.0)
-    return np.round(mean * np.float32(255)).astype(np.uint8) if is_8bit else mean
+    return to_uint8(mean) if is_8bit else mean
 
 
 def run(network: Network, images: jax.Array | np.ndarray) -> jax.Array:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from jaxfleet.images import cosine_matrix
+from jaxfleet.pixels import from_uint8, to_uint8
 
 FLOOR_DB = 60.0  # errors below it are 8-bit rounding
 THUMBNAIL = 48  # pixels a side of what the convolutions see
@@ -82,7 +83,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def _averaged(image: np.ndarray) -> tuple[np.ndarray, float]:
     """[h, w, 3] in [0, 1], at most `MAX_SIDE` a side, and the mean square that averaging lost."""
     factor = -(-max(image.shape[:2]) // MAX_SIDE)
-    pixels = image.astype(np.float32) / 255
+    pixels = from_uint8(image)
     factor = min(factor, *image.shape[:2])
     if factor == 1:
         return pixels, 0.0
@@ -117,14 +118,14 @@ def _largest(energies: np.ndarray, lost: float) -> np.ndarray:
 
 def _jpeg(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """PSNR and log2 of the bits, headers left out, of JPEG files."""
-    source = Image.fromarray(np.rint(small * 255).astype(np.uint8))
+    source = Image.fromarray(to_uint8(small))
     psnrs, bits = [], []
     for quality in QUALITIES:
         buffer = io.BytesIO()
         source.save(buffer, "JPEG", quality=quality)
         data = buffer.getvalue()
         with Image.open(io.BytesIO(data)) as decoded:
-            error = np.asarray(decoded, np.float32) / 255 - small
+            error = from_uint8(np.asarray(decoded)) - small
         psnrs.append(np.mean(np.square(error)))
         bits.append(8 * (len(data) - data.find(b"\xff\xda")))  # from the start of the scan
     return _db(np.array(psnrs)), np.log2(bits)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxfleet.pixels import to_uint8
 from jaxinr.forecaster import descriptors, inputs
 from jaxinr.trial import Trial
 
@@ -232,7 +233,7 @@ def _to_8bit(image: np.ndarray) -> np.ndarray:
         raise TypeError(f"`image` must be uint8, or float in [0, 1]; got {pixels.dtype}.")
     if not (np.isfinite(pixels).all() and 0 <= pixels.min() and pixels.max() <= 1):
         raise ValueError("`image` is float, so its values must lie in [0, 1].")
-    return np.rint(pixels * 255).astype(np.uint8)
+    return to_uint8(pixels)
 
 
 def _outside(

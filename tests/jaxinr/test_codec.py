@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import jaxinr
+from jaxfleet.pixels import psnr_8bit_db
 from jaxinr import bitstream, codec, quantise, refine, siren
 from jaxinr.bitstream import Header
 
@@ -92,7 +93,7 @@ def test_grey_pictures_stay_grey():
     encoded = codec.compress(grey[..., None], bits_per_pixel=3.0, **QUICK)
     picture = jaxinr.decode(encoded.data)
     assert picture.shape == (24, 20)
-    assert encoded.psnr_db == codec.psnr_db(picture, grey) > 20
+    assert encoded.psnr_db == psnr_8bit_db(picture, grey) > 20
     header, codes = bitstream.read(encoded.data)
     assert header.grey
     assert codes.codes[-1]["weight"].shape == (1, header.layer_size)
@@ -152,7 +153,7 @@ def test_other_refusals(encoded):
     with pytest.raises(ValueError, match="at least 1"):
         jaxinr.decode(encoded.data, height=0, width=3)
     with pytest.raises(ValueError, match="one shape"):
-        codec.psnr_db(waves(), waves()[:5])
+        psnr_8bit_db(waves(), waves()[:5])
 
 
 @hypothesis.settings(max_examples=60)
@@ -245,7 +246,7 @@ def test_training_on_leaves_the_layers_before_alone():
     np.testing.assert_array_equal(trained[0]["bias"], network[0]["bias"])
     assert all(np.any(trained[d]["weight"] != network[d]["weight"]) for d in (1, 2))
     db = [
-        codec.psnr_db(codec.picture_of(SMALL, one, (24, 20)), waves()) for one in (network, trained)
+        psnr_8bit_db(codec.picture_of(SMALL, one, (24, 20)), waves()) for one in (network, trained)
     ]
     assert db[1] > db[0] + 1
 
@@ -277,4 +278,4 @@ def test_eight_bits_lose_little_on_photographs(shared_data, name):
     naive = quantise.quantise(fitted.params(0), 8).params
     drawn = jaxinr.render(naive, trial, photo.shape[:2], coordinates="centers")
     rounded = np.round(np.clip(drawn, 0, 1) * 255).astype(np.uint8)
-    assert codec.psnr_db(rounded, photo) < encoded.float_psnr_db - 1.0
+    assert psnr_8bit_db(rounded, photo) < encoded.float_psnr_db - 1.0

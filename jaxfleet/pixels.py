@@ -1,0 +1,65 @@
+"""8-bit pictures and float pictures, between each other and as PNG. NumPy alone; starts no device.
+
+Float pictures are in [0, 1]; 1 is 255.
+"""
+
+import io
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+
+PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
+
+Pixels = TypeVar("Pixels", bound=Any)  # of NumPy or of JAX
+
+
+def from_uint8(pixels: Pixels) -> Pixels:
+    """Return 8-bit pixels as float32 in [0, 1]; arrays of JAX stay such."""
+    as_float: Pixels = pixels.astype(np.float32) / np.float32(255)
+    return as_float
+
+
+def to_uint8(image: Any) -> np.ndarray:
+    """Return a float image as 8-bit pixels: clipped to [0, 1], rounded, NaN as 0.
+
+    Halves round to even, as NumPy and PyTorch round them.
+
+    Args:
+        image: [...] float, nominally in [0, 1].
+
+    Returns:
+        [...] uint8.
+    """
+    clipped = np.clip(np.nan_to_num(np.asarray(image)), 0.0, 1.0)
+    return np.rint(clipped * clipped.dtype.type(255)).astype(np.uint8)
+
+
+def psnr_8bit_db(decoded: np.ndarray, target: np.ndarray) -> float:
+    """Return the PSNR between two 8-bit pictures, peak 255; inf where they are equal.
+
+    Args:
+        decoded: [...] uint8.
+        target: the same shape, uint8, or float of the same range.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    if decoded.shape != target.shape:
+        raise ValueError(f"pictures must have one shape; got {decoded.shape}, {target.shape}.")
+    error = float(np.mean((decoded.astype(np.float64) - target) ** 2))
+    return 10.0 * math.log10(255.0**2 / error) if error else math.inf
+
+
+def png(pixels: np.ndarray, **options: Any) -> bytes:
+    """Return [H, W] or [H, W, C] uint8 as the content of a PNG file.
+
+    Args:
+        pixels: of the picture.
+        **options: of Pillow's PNG writer, such as `pnginfo`.
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", **{"compress_level": PNG_LEVEL, **options})
+    return buffer.getvalue()
