@@ -5,6 +5,7 @@ of leading axes, and every function maps over those axes.
 """
 
 import functools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -143,8 +144,10 @@ def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
     # digits where the images agree. Variances do not see an offset, so mid-grey is taken out
     # before squaring, for the same reason.
     x, y = decoded - 0.5 * peak, target - 0.5 * peak
-    mean_x, mean_y, mean_squares, mean_squared_difference = _gaussian_blur(
-        jnp.stack([x, y, x**2 + y**2, (x - y) ** 2])
+    mean_x, mean_y, mean_squares, mean_squared_difference = filtered(
+        jnp.stack([x, y, x**2 + y**2, (x - y) ** 2]),
+        gaussian_window(_SSIM_SIGMA, _SSIM_TAPS // 2),
+        axes=(-3, -2),
     )
     squared_difference = (mean_x - mean_y) ** 2
     variances = mean_squares - mean_x**2 - mean_y**2
@@ -180,6 +183,46 @@ def bicubic_resize(image: Array, height: int, width: int) -> Array:
     return jnp.einsum(
         "ih,...hwc,jw->...ijc", rows, image, columns, precision=jax.lax.Precision.HIGHEST
     )
+
+
+def gaussian_window(sigma_px: float, radius_px: int) -> np.ndarray:
+    """Return the taps of a Gaussian window, [2 radius + 1] float64, whose sum is 1."""
+    window = np.exp(-0.5 * (np.arange(-radius_px, radius_px + 1) / sigma_px) ** 2)
+    return np.asarray(window / window.sum())
+
+
+def filtered(
+    image: Array, window: np.ndarray, *, axes: Sequence[int], mirrored: bool = False
+) -> Array:
+    """Filter an image by one window along each of some axes.
+
+    Sums of shifted slices: XLA fuses them into one pass, on every device.
+
+    Args:
+        image: float, of any rank.
+        window: [T] of odd length.
+        axes: along which, one after the other.
+        mirrored: whether the image is mirrored at its borders, the pixel at the edge twice, so that
+            it keeps its size; otherwise what the window does not fit into is left out.
+
+    Returns:
+        The same rank and dtype.
+    """
+    radius = len(window) // 2
+    for axis in axes:
+        if mirrored:
+            pads = [(0, 0)] * image.ndim
+            pads[axis] = (radius, radius)
+            image = jax.lax.optimization_barrier(jnp.pad(image, pads, mode="symmetric"))
+        size = image.shape[axis] - len(window) + 1
+        image = functools.reduce(
+            jnp.add,
+            [
+                float(weight) * jax.lax.slice_in_dim(image, k, k + size, axis=axis)
+                for k, weight in enumerate(window)
+            ],
+        )
+    return image
 
 
 def check_image(image: Array, name: str) -> None:
@@ -251,23 +294,6 @@ def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
     near = (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
     far = a * x**3 - 5.0 * a * x**2 + 8.0 * a * x - 4.0 * a
     return np.where(x <= 1.0, near, np.where(x < 2.0, far, 0.0))
-
-
-def _gaussian_blur(image: Array) -> Array:
-    """[..., H, W, C] -> [..., H-10, W-10, C]: the SSIM window, separable, valid region.
-
-    Sums of shifted slices: XLA fuses them into one pass, on every device.
-    """
-    offsets = np.arange(_SSIM_TAPS) - _SSIM_TAPS // 2
-    window = np.exp(-0.5 * (offsets / _SSIM_SIGMA) ** 2)
-    window /= window.sum()
-    for axis in (-3, -2):
-        valid = image.shape[axis] - _SSIM_TAPS + 1
-        slices = [jax.lax.slice_in_dim(image, k, k + valid, axis=axis) for k in range(_SSIM_TAPS)]
-        image = functools.reduce(
-            jnp.add, [float(weight) * part for weight, part in zip(window, slices, strict=True)]
-        )
-    return image
 
 
 def _check_pair(decoded: Array, target: Array) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
+from jaxfleet.images import filtered
 from jaxsr.crop_features import Features
 
 PERIOD = 4  # serves scales of 2 and 4
@@ -155,26 +156,11 @@ def _levelled(crop: Array) -> Array:
         crop.astype(jnp.float32),
         precision=jax.lax.Precision.HIGHEST,
     )
-    detail = colours - _filtered(colours, _BLUR)
-    variance = _filtered(detail**2, np.full(_WINDOW_PX, 1 / _WINDOW_PX))
+    detail = colours - filtered(colours, _BLUR, axes=(1, 2), mirrored=True)
+    window = np.full(_WINDOW_PX, 1 / _WINDOW_PX)
+    variance = filtered(detail**2, window, axes=(1, 2), mirrored=True)
     # Barriers: what many values are made of is kept, and not computed anew for each of them.
     return jax.lax.optimization_barrier(detail * jax.lax.rsqrt(variance + _NOISE))
-
-
-def _filtered(planes: Array, window: np.ndarray) -> Array:
-    """[3, H, W] by a window along rows and along columns; borders are mirrored."""
-    radius = len(window) // 2
-    for axis in (1, 2):
-        pads = [(radius, radius) if i == axis else (0, 0) for i in range(3)]
-        padded = jax.lax.optimization_barrier(jnp.pad(planes, pads, mode="symmetric"))
-        planes = functools.reduce(
-            jnp.add,
-            [
-                float(weight) * jax.lax.slice_in_dim(padded, k, k + planes.shape[axis], axis=axis)
-                for k, weight in enumerate(window)
-            ],
-        )
-    return planes
 
 
 FEATURES = Features(

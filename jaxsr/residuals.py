@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxfleet.images import check_image
+from jaxfleet.images import check_image, filtered, gaussian_window
 from jaxsr import wavelets
 
 METHODS = ("wavelet", "gaussian", "wiener", "bm3d")
@@ -105,23 +105,10 @@ def gaussian_residual(images: Array, *, blur_px: float = 1.0) -> Array:
     """
     check_image(images, "images")
     radius = int(4.0 * blur_px + 0.5)
-    window = np.exp(-0.5 * (np.arange(-radius, radius + 1) / blur_px) ** 2)
-    window /= window.sum()
+    window = gaussian_window(blur_px, radius)
 
     def of_plane(plane: Array) -> Array:
-        blurred = plane
-        for axis in (0, 1):
-            pads = [(radius, radius) if axis == i else (0, 0) for i in (0, 1)]
-            padded = jax.lax.optimization_barrier(jnp.pad(blurred, pads, mode="symmetric"))
-            blurred = functools.reduce(
-                jnp.add,
-                [
-                    float(weight)
-                    * jax.lax.slice_in_dim(padded, k, k + plane.shape[axis], axis=axis)
-                    for k, weight in enumerate(window)
-                ],
-            )
-        return plane - blurred
+        return plane - filtered(plane, window, axes=(0, 1), mirrored=True)
 
     return _by_plane(of_plane, images)
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from jaxfleet import images
@@ -168,3 +169,17 @@ def test_bicubic_refuses_bytes_and_empty_sizes():
         images.bicubic_resize(jnp.zeros((4, 4, 3), jnp.uint8), 2, 2)
     with pytest.raises(ValueError, match="4 pixels to 0"):
         images.bicubic_resize(jnp.zeros((4, 4, 3)), 0, 2)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_separable_filters_are_those_of_scipy(mirrored):
+    image = np.random.default_rng(0).random((2, 17, 13, 3), np.float32)
+    window = images.gaussian_window(1.5, 3)
+    assert window.sum() == pytest.approx(1.0)
+    assert window[3] / window[0] == pytest.approx(np.exp(2.0))  # exp(0.5 (3 / 1.5)^2)
+    found = images.filtered(jnp.asarray(image), window, axes=(-3, -2), mirrored=mirrored)
+    expected = image.astype(np.float64)
+    for axis in (1, 2):
+        expected = ndimage.correlate1d(expected, window, axis, mode="reflect")
+    inside = slice(None) if mirrored else slice(3, -3)
+    np.testing.assert_allclose(found, expected[:, inside, inside], atol=1e-6)
