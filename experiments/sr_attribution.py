@@ -38,7 +38,7 @@ from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr import attribution, attributor_files, calibration, picture_sets
 from jaxsr.attribution import Attributor
-from jaxsr.crops import BATCH, in_batches
+from jaxsr.crops import BATCH, in_batches, tile_starts
 from jaxsr.picture_sets import Pictures, PictureSet
 
 _TRAIN, _VALIDATION, _TEST = SPLITS
@@ -74,7 +74,7 @@ class Task:
             return 0
         sizes = self.splits[split].index[["height", "width"]].value_counts()
         return sum(
-            int(number) * math.prod(len(attribution.tile_starts(n, self.crop_px)) for n in size)
+            int(number) * math.prod(len(tile_starts(n, self.crop_px)) for n in size)
             for size, number in sizes.items()
         )
 

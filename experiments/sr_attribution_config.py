@@ -10,6 +10,7 @@ import numpy as np
 from jaxfleet.errors import InputError
 from jaxsr import attribution, convnext_attribution, picture_sets
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
+from jaxsr.crops import CROP_PX
 from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
 

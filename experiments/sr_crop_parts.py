@@ -18,7 +18,8 @@ import pandas as pd
 
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import attribution, perturbations
+from jaxsr import perturbations
+from jaxsr.crops import BATCH, tiles
 from jaxsr.perturbations import Perturbation
 from jaxsr.picture_sets import PictureSet
 

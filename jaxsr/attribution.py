@@ -20,7 +20,6 @@ import collections
 import dataclasses
 import importlib
 import inspect
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,11 +28,8 @@ import scipy.special
 
 from jaxfleet.errors import InputError
 from jaxsr.crop_features import Features
+from jaxsr.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
 from jaxsr.open_set import Gaussians
-
-CROP_PX = 224  # of the paper
-BATCH = 64  # crops that are worked on at once, for the sake of memory
-GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
 
 
 class Method(NamedTuple):
@@ -458,65 +454,6 @@ def fit(
         options=own,
         **given,
     )
-
-
-def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """Cut a picture into crops that lie about side by side; together they lie about its middle.
-
-    They begin as `tile_starts` says.
-
-    Args:
-        picture: [H, W, 3] uint8.
-        crop_px: c, at least 1.
-
-    Returns:
-        [n, c, c, 3] uint8, row by row.
-
-    Raises:
-        InputError: if the picture is smaller than a crop, or no [H, W, 3].
-        TypeError: if it is not uint8.
-    """
-    check_picture(picture, crop_px)
-    tops, lefts = (tile_starts(size, crop_px) for size in picture.shape[:2])
-    return np.stack(
-        [picture[y : y + crop_px, x : x + crop_px] for y, x in itertools.product(tops, lefts)]
-    )
-
-
-def tile_starts(size_px: int, crop_px: int) -> range:
-    """Return where the crops of `tiles` begin along one axis: at multiples of 24 pixels.
-
-    There each crop sees the grids of up-sampling by 2, 3, 4 and of JPEG where the whole picture has
-    them. Crops are as far apart as the multiple of 24 that is nearest to their side, so that those
-    of 224 pixels overlap by 8; those that are smaller than 24 pixels lie side by side.
-
-    Args:
-        size_px: rows or columns of the picture.
-        crop_px: c, at least 1.
-
-    Returns:
-        None where the picture is smaller than a crop.
-    """
-    if size_px < crop_px:
-        return range(0)
-    pitch = crop_px if crop_px < GRID_PX else round(crop_px / GRID_PX) * GRID_PX
-    extent = (size_px - crop_px) // pitch * pitch
-    first = (size_px - crop_px - extent) // 2 // GRID_PX * GRID_PX
-    return range(first, first + extent + 1, pitch)
-
-
-def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """About the middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
-
-    It begins at a multiple of 24 pixels, as `tiles` do.
-
-    Raises:
-        InputError: if the picture is smaller than a crop, or no [H, W, 3].
-        TypeError: if it is not uint8.
-    """
-    check_picture(picture, crop_px)
-    top, left = ((size - crop_px) // 2 // GRID_PX * GRID_PX for size in picture.shape[:2])
-    return picture[top : top + crop_px, left : left + crop_px]
 
 
 def combine(log_scores: np.ndarray) -> np.ndarray:

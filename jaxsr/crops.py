@@ -4,6 +4,7 @@ Letters: N crops, n tiles of a picture, B crops of a batch, c side of a crop in 
 W columns.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,28 +18,48 @@ GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
 
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """All crops that lie side by side in a picture; together they lie about its middle.
+    """Cut a picture into crops that lie about side by side; together they lie about its middle.
 
-    They begin at a multiple of 24 pixels, so that each sees the grids of up-sampling by 2, 3, 4 and
-    of JPEG where the whole picture has them.
+    They begin as `tile_starts` says.
 
     Args:
         picture: [H, W, 3] uint8.
         crop_px: c, at least 1.
 
     Returns:
-        [n, c, c, 3] uint8, n = (H // c) (W // c), row by row.
+        [n, c, c, 3] uint8, row by row.
 
     Raises:
         InputError: if the picture is smaller than a crop, or no [H, W, 3].
         TypeError: if it is not uint8.
     """
     check_picture(picture, crop_px)
-    rows, columns = (size // crop_px for size in picture.shape[:2])
-    top, left = (picture.shape[axis] % crop_px // 2 // GRID_PX * GRID_PX for axis in (0, 1))
-    block = picture[top : top + rows * crop_px, left : left + columns * crop_px]
-    grid = block.reshape(rows, crop_px, columns, crop_px, 3).swapaxes(1, 2)
-    return grid.reshape(-1, crop_px, crop_px, 3)
+    tops, lefts = (tile_starts(size, crop_px) for size in picture.shape[:2])
+    return np.stack(
+        [picture[y : y + crop_px, x : x + crop_px] for y, x in itertools.product(tops, lefts)]
+    )
+
+
+def tile_starts(size_px: int, crop_px: int) -> range:
+    """Return where the crops of `tiles` begin along one axis: at multiples of 24 pixels.
+
+    There each crop sees the grids of up-sampling by 2, 3, 4 and of JPEG where the whole picture has
+    them. Crops are as far apart as the multiple of 24 that is nearest to their side, so that those
+    of 224 pixels overlap by 8; those that are smaller than 24 pixels lie side by side.
+
+    Args:
+        size_px: rows or columns of the picture.
+        crop_px: c, at least 1.
+
+    Returns:
+        None where the picture is smaller than a crop.
+    """
+    if size_px < crop_px:
+        return range(0)
+    pitch = crop_px if crop_px < GRID_PX else round(crop_px / GRID_PX) * GRID_PX
+    extent = (size_px - crop_px) // pitch * pitch
+    first = (size_px - crop_px - extent) // 2 // GRID_PX * GRID_PX
+    return range(first, first + extent + 1, pitch)
 
 
 def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:

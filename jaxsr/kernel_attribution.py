@@ -16,7 +16,6 @@ import numpy as np
 from jaxsr import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution import OfFeatures
 from jaxsr.crop_regression import CropRegression
-from jaxsr.crops import check_crops, in_batches
 
 _TEMPERATURE = 0.2  # of expected shares, where there is no validation
 

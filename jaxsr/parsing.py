@@ -41,7 +41,7 @@ class Parser:
         Args:
             crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
         """
-        return self.parse_described(attribution.in_batches(crop_regression.FEATURES.of, crops))
+        return self.parse_described(in_batches(crop_regression.FEATURES.of, crops))
 
     def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
         """The same of [T, D] features of `crop_regression.FEATURES`."""

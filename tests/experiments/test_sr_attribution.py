@@ -11,12 +11,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import sr_attribution, sr_attribution_files, sr_attribution_report
+from experiments import (
+    sr_attribution,
+    sr_attribution_files,
+    sr_attribution_report,
+    sr_crop_parts,
+)
 from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet import places
 from jaxfleet.errors import InputError, InUseError
 from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
 from jaxsr.attribution import Method
+from jaxsr.crops import tiles
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
@@ -383,7 +389,7 @@ def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, mon
     task = sr_attribution.make_task(config_of(pictures))
     found, labels = task.labelled("test")
     attributor = Levels("dct", task.names, CROP_PX, np.array([10, 40, 80, 120.0]), 0.2)
-    monkeypatch.setattr(attribution, "BATCH", 7)
+    monkeypatch.setattr(sr_crop_parts, "BATCH", 7)
     sizes = []
     rows, scores = sr_attribution.evaluate(attributor, found, on_batch=sizes.append)
     assert sizes == [7] * 6 + [6]

@@ -1,9 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsr.crops import centre, in_batches
+from jaxsr.crops import centre, in_batches, tile_starts
 from jaxsr.crops import tiles as tiles_of
 
 
@@ -46,3 +48,22 @@ def test_batches_cover_all_crops_in_few_shapes(count):
 
     np.testing.assert_allclose(in_batches(mean, crops), np.arange(count))
     assert shapes == {({1: 1, 3: 4, 16: 16}.get(count, 64), 2, 2, 3)}
+
+
+@given(st.integers(24, 300), st.integers(0, 900))
+def test_tiles_begin_at_multiples_of_24_about_the_middle(crop_px, more):
+    starts = tile_starts(crop_px + more, crop_px)
+    assert all(start % 24 == 0 for start in starts)
+    assert all(0 < two - one <= crop_px + 12 for one, two in itertools.pairwise(starts))
+    before, behind = starts[0], crop_px + more - (starts[-1] + crop_px)
+    assert 0 <= before <= behind < before + 2 * crop_px
+
+
+def test_tiles_of_the_paper_begin_at_multiples_of_24():
+    rows, columns = np.mgrid[:700, :470] % 24
+    picture = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
+    tiles = tiles_of(picture, 224)
+    assert list(tile_starts(700, 224)) == [0, 216, 432]
+    assert tiles.shape == (6, 224, 224, 3)
+    assert (tiles[:, 0, 0] == 0).all()
+    assert len(tile_starts(223, 224)) == 0

@@ -311,7 +311,7 @@ def test_what_is_left_of_a_picture_from_its_grid_on_is_filled_up_for_the_parser(
 
     built = dataclasses.replace(by_hand(), parser=types.SimpleNamespace(parse=parse))
     picture = np.random.default_rng(0).integers(0, 256, (CROP + 1, 2 * CROP, 3)).astype(np.uint8)
-    features = Colours().features(picture[None])
+    features = Colours().features(picture[None, :CROP, :CROP])
     monkeypatch.setattr(Gallery, "features_on_grid", lambda *_: ((3, 2), features))
     assert not built.identify(picture).is_known
     (crops,) = seen
