@@ -321,7 +321,7 @@ def _binned(levels: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Names of the distinct levels, or of bins of equal count, and the index [M] of each."""
     distinct, index = np.unique(levels, return_inverse=True)
     if len(distinct) <= MAX_LEVELS:
-        return [f"{level:g}" for level in distinct], index
+        return [level if isinstance(level, str) else f"{level:g}" for level in distinct], index
     edges = np.unique(np.quantile(levels, np.linspace(0, 1, 7)))
     names = [f"{low:.3g}–{high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     return names, np.clip(np.searchsorted(edges, levels, side="right") - 1, 0, len(names) - 1)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import jaxfleet
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
+from jaxinr import collection
 from jaxinr.collection import lot
 from jaxinr.forecaster import descriptors, inputs, training
 
@@ -169,6 +170,7 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
 def _reduce(run_dir: Path) -> pd.DataFrame:
     """The fits of a run directory that came to an end, with a few points of their histories."""
     table = jaxfleet.open(run_dir)
+    collection.require_sirens(table)
     frames = []
     for frame in table.batches([*COLUMNS, *HISTORY]):
         frame = frame[np.isfinite(frame["best_psnr_db"])]

@@ -32,6 +32,13 @@ AXES = {
     "w0": "ω₀ of the other layers",
     "learning_rate": "learning rate",
     "num_iters": "iterations",
+    # Of runs of several kinds of networks.
+    "network": "kind of network",
+    "first_bias_scale": "scale of the first biases (FINER)",
+    "sigma": "σ (Gauss, ReLU on Fourier features)",
+    "omega0": "ω₀ (WIRE)",
+    "s0": "s₀ (WIRE)",
+    "num_frequencies": "random frequencies (ReLU on Fourier features)",
 }
 
 NOT_AT_HAND = (
@@ -81,6 +88,7 @@ def write_report(
     best = _best(fitted, "image_id").sort_values("best_psnr_db")
     shown = _spread(best[best["image_id"].isin(list(photos))], MAX_PHOTOS)
     sampled = list((shown if len(shown) else _spread(best, MAX_PHOTOS))["image_id"])
+    kinds = {"kind": ("network", "{}")} if _has_kinds(table) else {}
     pictures = _pictures(folder, shown, photos, render)
     sections = {
         "Photographs and their best networks": pictures or (no_pictures if len(best) else ""),
@@ -88,8 +96,10 @@ def write_report(
         "Measurements": "".join(
             page.plot(folder, drawing) for drawing in _drawings(fitted, sampled, photos, progress)
         ),
-        "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS),
-        "Diverged fits": page.table(table[table["status"] == "diverged"], page.DIVERGED_COLUMNS),
+        "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS | kinds),
+        "Diverged fits": page.table(
+            table[table["status"] == "diverged"], page.DIVERGED_COLUMNS | kinds
+        ),
         "Settings": page.definitions(settings),
         "The table behind this page": page.READING,
     }
@@ -137,10 +147,10 @@ def _drawings(
         yield _rate_distortion(fitted, sampled, photos)
     if drawing := _histories(fitted):
         yield drawing
-    for axis, name in AXES.items():
+    for axis in _axes(fitted):
         if fitted[axis].nunique() > 1:
-            yield _effect(fitted, axis, name)
-    design = fitted.groupby(["image_id", *AXES])
+            yield _effect(fitted, axis, AXES[axis])
+    design = fitted.groupby(["image_id", *_axes(fitted)], dropna=False)
     repeats = design["best_psnr_db"].agg(["std", "count"]).reset_index().query("count > 1")
     if len(repeats):
         levels, spread_db = repeats["layer_size"].to_numpy(), repeats["std"].to_numpy()
@@ -217,7 +227,9 @@ def _histories(fitted: pd.DataFrame) -> Drawing | None:
 
 def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
     """Distribution of PSNR at each value of one setting, freed of the other settings' share."""
-    matched = fitted.groupby(["image_id", *(other for other in AXES if other != axis)])
+    fitted = fitted[fitted[axis].notna()]  # other kinds of networks do not have the setting
+    others = [other for other in _axes(fitted) if other != axis]
+    matched = fitted.groupby(["image_id", *others], dropna=False)
     has_pair = matched[axis].transform("nunique") > 1
     rows, peers = fitted, fitted.groupby("image_id")
     what = "its photograph's mean"
@@ -234,6 +246,16 @@ def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
             levels, relative_db.to_numpy(), x_label=name, y_label="relative PSNR (dB)"
         ),
     )
+
+
+def _axes(table: pd.DataFrame) -> list[str]:
+    """The axes that a run has; those of before there were kinds of networks have fewer."""
+    return [name for name in AXES if name in table]
+
+
+def _has_kinds(table: pd.DataFrame) -> bool:
+    """Whether there are other networks than SIRENs."""
+    return "network" in table and bool((table["network"].dropna() != "siren").any())
 
 
 def _thinned(progress: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
@@ -325,7 +347,10 @@ def _sizes(
 def _facts(row: pd.Series, *, bits: bool = True) -> str:
     """Architecture, size, PSNR and SSIM of a fit, as spans."""
     facts = [
-        f"{_architecture(row)}, ω₀ {row['w0_initial']:g}",
+        f"{_architecture(row)}, ω₀ {row['w0_initial']:g}"
+        if pd.notna(row["w0_initial"])
+        else _architecture(row),
+        *([str(row["network"])] if row.get("network", "siren") != "siren" else []),
         *([f"{row['hp_bpp']:.3g} bpp"] if bits else []),
         f"{row['best_psnr_db']:.2f} dB",
         *([f"SSIM {row['ssim']:.3f}"] if pd.notna(row["ssim"]) else []),

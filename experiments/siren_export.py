@@ -188,7 +188,8 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         if not np.isfinite(row["weights"]).all():
             continue
         facts = {name: _plain(row[name]) for name in _COLUMNS} | {"coordinates": coordinates}
-        facts |= {name: "" if x is None else x for name, x in Trial.from_row(row).as_row().items()}
+        values = Trial.from_row(row).hyperparameters  # whole where a table's nulls make floats
+        facts |= {name: values.get(name, "") for name in hyperparameters()}
         carried = {name: facts[name] for name in CARRIED if facts[name] != ""}
         data = as_bytes(table.weights(row), carried)
         name = file_name(row, ending)

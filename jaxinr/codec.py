@@ -21,7 +21,7 @@ from jaxinr.bitstream import CodecError as CodecError
 from jaxinr.bitstream import Header
 from jaxinr.fit import fit, render
 from jaxinr.siren import Params
-from jaxinr.trial import Trial
+from jaxinr.trial import Trial, require_sirens
 
 # The best at equal file size, of what was tried on Kodak photographs; see BUILD.md.
 WEIGHT_BITS, NUM_LAYERS = 5.0, 5
@@ -97,8 +97,8 @@ def compress(
     Args:
         image: [H, W, 3], or grey as [H, W] or [H, W, 1]; uint8, below 2^23 pixels.
         bits_per_pixel: the file is at most as large, and hardly smaller. Or give:
-        architecture: (num_layers, layer_size); or a trial, which also says the frequencies and,
-            unless they are given here, iterations, learning rate and seed.
+        architecture: (num_layers, layer_size); or a SIREN's trial, which also says the frequencies
+            and, unless they are given here, iterations, learning rate and seed.
         weight_bits: what a weight takes in the file on average. Fewer leave more weights at equal
             size.
         num_iters: Adam updates of the fit; 2000.
@@ -238,6 +238,7 @@ def _trials(
     asked = {"num_iters": num_iters, "learning_rate": learning_rate, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if isinstance(architecture, Trial):
+        require_sirens([architecture], "the codec")
         return [dataclasses.replace(architecture, **given)]
     num_layers, layer_size = architecture or (1, 1)
     settings = {"num_iters": NUM_ITERS, "learning_rate": LEARNING_RATE, "seed": 0} | given

@@ -30,13 +30,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS as SPLITS
 from jaxfleet.splits import lot as lot
 from jaxfleet.splits import split_of as split_of
-from jaxfleet.table import flatten, unflatten
+from jaxfleet.table import Table, flatten, unflatten
 from jaxinr.torch_names import from_torch, to_torch
-from jaxinr.trial import CHANNELS, Trial
+from jaxinr.trial import CHANNELS, SIREN, Trial
 
+NETWORK = "network"  # column of the kind, in runs that have it
 CONFIG = tuple("num_iters seed image_id image_size layer_size num_layers w0_initial".split())
 COLUMNS = (
     *("config", "iteration_history", "psnr_history", "best_psnr_history"),
@@ -47,6 +49,21 @@ NEEDED = tuple(
     "image_id image_height num_iters seed layer_size num_layers w0_initial iteration_history "
     "psnr_history hp_bpp fp_bpp psnr_8bit_db weights".split()
 )
+
+
+def require_sirens(table: Table) -> None:
+    """Refuses a run of other kinds of networks, which the published schema has no columns for.
+
+    Raises:
+        InputError: naming the kinds.
+    """
+    if NETWORK not in table.columns:
+        return
+    others = sorted(set(table.to_pandas([NETWORK])[NETWORK].dropna()) - {SIREN})
+    if others:
+        raise InputError(
+            f"{table.run_dir} holds {', '.join(others)} networks; give a run of SIRENs alone."
+        )
 
 
 def are_whole(image_ids: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ have.
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxinr.networks.kind import CHANNELS as CHANNELS
@@ -178,6 +178,17 @@ def _check_positive(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number; got {value!r}.")
     if not 0 < float(value) < math.inf:
         raise ValueError(f"{name} must be positive and finite; got {value}.")
+
+
+def require_sirens(trials: Iterable[Trial], what: str) -> None:
+    """Refuses other kinds of networks, where only SIRENs are known.
+
+    Raises:
+        ValueError: naming the kind.
+    """
+    for trial in trials:
+        if trial.network != SIREN:
+            raise ValueError(f"{what} is for SIRENs; got a {trial.network} network.")
 
 
 def count_parameters(

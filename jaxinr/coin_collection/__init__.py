@@ -89,6 +89,7 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
             folder = places.place(folder)
         if (folder / MANIFEST).exists():
             table = jaxfleet.open(folder)
+            collection.require_sirens(table)
             frame = table.to_pandas(["trial_id", "split", "psnr_8bit_db"])
             frame = frame[frame["psnr_8bit_db"].notna()]  # the others diverged, without weights
             return {

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxfleet.pixels import to_uint8
 from jaxinr.forecaster import descriptors, inputs
-from jaxinr.trial import Trial
+from jaxinr.trial import Trial, require_sirens
 
 if TYPE_CHECKING:
     from jaxinr.forecaster.trained import Trained
@@ -97,6 +97,7 @@ def forecast(
     pixels = _to_8bit(image)
     if not len(trials):
         raise ValueError("`trials` is empty; give at least one.")
+    require_sirens(trials, "the forecaster")
     if iterations is not None and (not len(iterations) or min(iterations) < 1):
         raise ValueError("`iterations` must be numbers of updates, each at least 1.")
     described = descriptors.describe(pixels)

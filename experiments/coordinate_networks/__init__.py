@@ -1,0 +1,1 @@
+"""Which kind of coordinate network stores a photograph best in a given number of parameters?"""
