@@ -29,6 +29,7 @@ from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
 from jaxinr.fit import describe
 from jaxinr.networks.registry import KINDS, hyperparameters
+from jaxinr.pixels import pixel_steps_of
 from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, SIREN, Trial
 
@@ -226,7 +227,7 @@ def _run(
     ids = [int(trial_id) for _, work in pairs for trial_id in work.trial_ids]
     left = [jobs[trial_id] for trial_id in ids if trial_id not in results.done]
     pixels = np.prod(albums.shapes_of(pictures), axis=1)
-    pixel_steps = sum(float(pixels[job.photo]) * job.trial.num_iters for job in left)
+    pixel_steps = sum(pixel_steps_of(job.trial, pixels[job.photo]) for job in left)
     if left:
         rundir.unfinish(run_dir)
     with (
@@ -273,6 +274,7 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
         **{"kernel": "auto", "products": "float32", "log_spacing": "linear"},
         **{"keep_weights": True, "max_gflop": 0.0, "sizes_per_draw": 1},
         **{"network": (SIREN,), **dict.fromkeys(hyperparameters(), ())},
+        "pixels_per_update": (),
         **dict.fromkeys(("repeat_learning_rate", "repeat_num_iters", "repeat_image_size"), ()),
     }
     neutral += [name for name, first in choices.items() if getattr(config, name) == first]

@@ -26,6 +26,7 @@ AXES: dict[str, tuple[bool, float, float]] = {
     "learning_rate": (False, 1e-8, 1e2),
     "num_iters": (True, 1, 10**9),
     "seed": (True, 0, 2**31 - 1),
+    "pixels_per_update": (True, 0, 2**31 - 1),
     **_OF_KINDS,
 }
 _DEFAULTS = {
@@ -141,6 +142,14 @@ class GridConfig:
             "help": "Random frequencies of relu_fourier, each with a sine and a cosine; "
             f"{_DEFAULTS['num_frequencies']} unless given. Networks of each number have a program "
             f"of their own. {_AXIS_HELP}"
+        },
+    )
+    pixels_per_update: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "Pixels of the picture that each update takes, in random order; all of them if "
+            "not given, or 0. PSNR, histories and the best weights are of the whole picture, "
+            f"measured so seldom that it takes a tenth of the time. {_AXIS_HELP}"
         },
     )
     target_psnr_db: float = field(
@@ -415,5 +424,5 @@ def is_of(name: str, network: str) -> bool:
     return name not in _OF_KINDS or name in KINDS[network].hyperparameters
 
 
-# Axes that a run of before there were other kinds does not have: none until they are given.
-_LATER = {f.name for f in dataclasses.fields(GridConfig) if f.name in _OF_KINDS and not f.default}
+# Axes that a run of before they were there does not have: none until they are given.
+_LATER = {f.name for f in dataclasses.fields(GridConfig) if f.name in AXES and not f.default}

@@ -161,6 +161,8 @@ def _allowed(
         bits_per_pixel = count_parameters(*architecture) * HALF_BITS / pixels
         kept = kept & (bits_per_pixel <= config.max_bits_per_pixel)
     if config.max_gflop:
-        flops = flops_per_pixel(*architecture) * pixels * columns["num_iters"].astype(float)
+        part = np.asarray(columns.get("pixels_per_update", 0))
+        taken = np.where(part > 0, np.minimum(part, pixels), pixels)
+        flops = flops_per_pixel(*architecture) * taken * columns["num_iters"].astype(float)
         kept = kept & (flops <= 1e9 * config.max_gflop)
     return kept

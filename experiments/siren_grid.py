@@ -33,6 +33,7 @@ from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.splits import split_of as split_of
 from jaxinr.fit import MAX_PIXELS
+from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import Trial
 
 HISTORIES = ("iteration_history", "psnr_history")
@@ -75,7 +76,7 @@ def _run_on_ray(
     run_dir = run_dir.absolute() if places.is_local(run_dir) else run_dir
     count = config.num_shards or 4 * len(jax.local_devices())
     pixels = np.prod(albums.shapes_of(pictures), axis=1)
-    work = np.array([pixels[job.photo] * job.trial.num_iters for job in jobs])
+    work = np.array([pixel_steps_of(job.trial, pixels[job.photo]) for job in jobs])
     seen: set[str] = set()
     counted = np.zeros(len(jobs), bool)
 

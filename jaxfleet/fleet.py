@@ -48,6 +48,11 @@ class Program(Protocol):
         """M, most log intervals of a segment."""
         ...
 
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether updates take a part of the data, and only log points measure all of it."""
+        ...
+
     def __hash__(self) -> int:
         """Equal programs are compiled once."""
         ...
@@ -60,6 +65,14 @@ class Program(Protocol):
         self, params: Tree, hyper: dict[str, Array], batch: Tree
     ) -> tuple[Array, Tree]:
         """[G] losses, and their gradients like `params`."""
+        ...
+
+    def draw(self, hyper: dict[str, Array], batch: Tree, iteration: Array) -> Tree:
+        """Of a stochastic program, the batch of an update: of each network's iteration [G]."""
+        ...
+
+    def loss(self, params: Tree, hyper: dict[str, Array], batch: Tree) -> Array:
+        """Of a stochastic program, the [G] losses of all data."""
         ...
 
     def result(self, params: Tree, hyper: dict[str, Array], batch: Tree) -> Tree:
@@ -169,10 +182,32 @@ def _train_group(
             state, status=jnp.where(running, status, state.status)
         ), state.loss
 
+    def update(state: State, _: None) -> tuple[State, None]:
+        part = program.draw(state.hyper, batch, state.iteration)
+        loss, gradient = program.loss_and_gradient(state.params, state.hyper, part)
+        running = state.status == RUNNING
+        lost = running & ~jnp.isfinite(loss)
+        state = _adam(state, gradient, running & ~lost)
+        status = jnp.where(state.iteration >= state.hyper["num_iters"], DONE, RUNNING)
+        status = jnp.where(running, jnp.where(lost, DIVERGED, status), state.status)
+        return dataclasses.replace(
+            state, status=status, loss=jnp.where(lost, jnp.nan, state.loss)
+        ), None
+
     def interval(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
         state, losses = carry
-        state, inner = lax.scan(iterate, state, None, length=program.log_every)
-        return state, lax.dynamic_update_index_in_dim(losses, inner[0], i, axis=1)
+        if program.is_stochastic:
+            running = state.status == RUNNING
+            state = _observe(state, program.loss(state.params, state.hyper, batch), running)
+            state = dataclasses.replace(
+                state, status=jnp.where(running, _verdict(state), state.status)
+            )
+            noted = state.loss
+            state, _ = lax.scan(update, state, None, length=program.log_every)
+        else:
+            state, inner = lax.scan(iterate, state, None, length=program.log_every)
+            noted = inner[0]
+        return state, lax.dynamic_update_index_in_dim(losses, noted, i, axis=1)
 
     empty = jnp.full((program.group, program.max_logs), jnp.nan, jnp.float32)
     return lax.fori_loop(0, intervals, interval, (state, empty))
@@ -181,7 +216,10 @@ def _train_group(
 def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tree]:
     """Measures the parameters after the last update, and makes the results of the best ones."""
     batch = program.prepare(state.hyper, data)
-    loss, _ = program.loss_and_gradient(state.params, state.hyper, batch)
+    if program.is_stochastic:
+        loss = program.loss(state.params, state.hyper, batch)
+    else:
+        loss, _ = program.loss_and_gradient(state.params, state.hyper, batch)
     done = state.status == DONE
     state = _observe(state, loss, done)
     verdict = jnp.where(_verdict(state) == RUNNING, DONE, _verdict(state))

@@ -19,7 +19,7 @@ from jaxinr import pixels as minibatches
 from jaxinr.kernels import choice, tiling
 from jaxinr.networks import kind as kinds
 from jaxinr.networks import registry
-from jaxinr.program import SirenProgram, pack, padded_pixels, tile
+from jaxinr.program import SirenProgram, pack, pack_shuffled, padded_pixels, tile
 from jaxinr.trial import SIREN, Trial, flops_per_pixel
 
 # For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
@@ -85,6 +85,8 @@ class Family(NamedTuple):
     pixels: int  # padded
     network: str = SIREN
     static: tuple[int, ...] = ()  # see `Trial.static`
+    pixels_per_update: int = 0
+    log_every: int = 0  # updates between two measurements, where an update takes a part; else 0
 
 
 _UNPADDED = Family(0, 0, 0)  # the CPU kernel's
@@ -108,6 +110,7 @@ def line_up(
     platform: str,
     kernel: str = "auto",
     products: str = "float32",
+    log_every: int = 10,
 ) -> tuple[list[tuple[Family, int]], np.ndarray]:
     """The line of all trials that shards cut, in the order of their programs.
 
@@ -117,15 +120,20 @@ def line_up(
         platform: "cpu", "gpu" or "tpu".
         kernel: see `make_buckets`.
         products: see `make_buckets`.
+        log_every: see `make_buckets`.
 
     Returns:
         (family, index of a trial) for each, and [N] their rough costs, for comparison.
     """
     pixels = np.array([height * width for height, width in sizes])
-    work = pixels * np.array([trial.num_iters for trial in trials], float)
+    work = _pixel_steps(trials, pixels)
+    parts = [
+        trial.pixels_per_update if minibatches.is_stochastic(trial, count) else 0
+        for trial, count in zip(trials, pixels.tolist(), strict=True)
+    ]
     chosen = [
-        choice.choose(kernel, platform, t.num_layers, t.layer_size, products, t.network)
-        for t in trials
+        choice.choose(kernel, platform, t.num_layers, t.layer_size, products, t.network, part > 0)
+        for t, part in zip(trials, parts, strict=True)
     ]
     unpadded = [job for job, used in enumerate(chosen) if used == "numba"]
     least = [
@@ -145,6 +153,9 @@ def line_up(
             continue
         padded_count = padded_pixels(int(pixels[job]), block)
         family = Family(trial.num_layers, 0, padded_count, trial.network, trial.static)
+        if parts[job]:
+            every = minibatches.measured_every(trial, int(pixels[job]), log_every)
+            family = family._replace(pixels_per_update=parts[job], log_every=every)
         families[chosen[job], family].append(job)
     members: dict[Family, list[int]] = defaultdict(list)
     if unpadded:
@@ -167,6 +178,18 @@ def line_up(
             members[family._replace(width=width, pixels=padded_count)].append(job)
     line = [(key, job) for key, jobs in members.items() for job in jobs]
     return line, np.array([work[job] * _seconds_per_pixel(key, trials[job]) for key, job in line])
+
+
+def _pixel_steps(trials: Sequence[Trial], pixels: np.ndarray) -> np.ndarray:
+    """[N] pixels of all updates together; `pixels` are those of the pictures."""
+    pairs = zip(trials, pixels.tolist(), strict=True)
+    return np.array([minibatches.pixel_steps_of(trial, count) for trial, count in pairs], float)
+
+
+def _pixels_of_updates(trials: Sequence[Trial], pixels: Sequence[int]) -> np.ndarray:
+    """[N] pixels that an update of each trial takes; `pixels` are those of the pictures."""
+    pairs = zip(trials, pixels, strict=True)
+    return np.array([minibatches.pixels_of_update(trial, count) for trial, count in pairs], float)
 
 
 def _seconds_per_pixel(key: Family, trial: Trial) -> float:
@@ -206,9 +229,16 @@ def make_buckets(
         kernel: one of `choice.KERNELS`; a bucket's program says what became of it.
         products: one of `siren.PRODUCTS`.
     """
-    line, costs = line_up(trials, sizes, platform=platform, kernel=kernel, products=products)
+    line, costs = line_up(
+        trials,
+        sizes,
+        platform=platform,
+        kernel=kernel,
+        products=products,
+        log_every=log_every,
+    )
     counts = np.array([h * w for h, w in sizes])
-    pixel_steps = counts * np.array([trial.num_iters for trial in trials], float)
+    pixel_steps = _pixel_steps(trials, counts)
     whole = Counter(key for key, _ in line)
     shares: dict[Family, list[int]] = defaultdict(list)
     seconds_of: dict[Family, float] = defaultdict(float)
@@ -236,16 +266,16 @@ def make_buckets(
                 )
             )
             continue
-        num_layers, width, padded_count, network, static = key
+        num_layers, width, padded_count, network, static, part, measured_every = key
         # Widths that pad to one another are of one kernel, so the padded width tells which.
-        used = choice.choose(kernel, platform, num_layers, width, products, network)
+        used = choice.choose(kernel, platform, num_layers, width, products, network, part > 0)
         group, block = _tile(width, network, platform, used)
         # The group is that of the whole: with another one, XLA sums in another order.
         group, slots_per_shard = trainer.layout(whole[key], shards, group)
         groups = -(-len(jobs) // (shards * group))
         if platform == "cpu":
             seconds = seconds_per_pixel(width, num_layers, network, static)
-            seconds *= group * padded_count * log_every
+            seconds *= group * (part or padded_count) * (measured_every or log_every)
             groups = min(groups, _max_groups(seconds))
         slots_per_shard = min(slots_per_shard, groups * group)
         program = SirenProgram(
@@ -255,11 +285,12 @@ def make_buckets(
             block=block,
             group=group,
             coordinates=coordinates,
-            log_every=log_every,
+            log_every=measured_every or log_every,
             kernel=used,
             products=products,
             network=network,
             static=static,
+            pixels_per_update=part,
         )
         buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, flops))
     return sorted(buckets, key=lambda bucket: -bucket.flops)
@@ -336,6 +367,16 @@ def make_trainer(
     hyper["target_loss"] = targets
     hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
     hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
+    counts = shapes.prod(axis=1).tolist()
+    used_pictures = [pictures[picture] for picture in used]
+    data: Any
+    if program.is_stochastic:
+        pairs = zip(own, counts, strict=True)
+        hyper["first"] = np.array([minibatches.first_of(*pair) for pair in pairs], np.int32)
+        wrap = int(np.prod(program.drawn))
+        data = pack_shuffled(used_pictures, program.blocks, program.block, wrap)
+    else:
+        data = pack(used_pictures, program.blocks, program.block)
     hyper |= {name: values[jobs] for name, values in (more_hyper or {}).items()}
 
     def start(position: int) -> Any:
@@ -347,8 +388,8 @@ def make_trainer(
     return trainer.Trainer(
         program,
         hyper,
-        pack([pictures[picture] for picture in used], program.blocks, program.block),
-        work=shapes.prod(axis=1),
+        data,
+        work=_pixels_of_updates(own, counts),
         slots_per_shard=bucket.slots_per_shard,
         params=start,
         skip=skip,
@@ -373,14 +414,10 @@ def _make_team(
 
     jobs = bucket.jobs
     cores = sum(mesh.size for mesh in trainer.lanes())
-    counts = bucket.pixels
-    costs = np.array(
-        [
-            trials[job].num_iters
-            * seconds_per_pixel(trials[job].layer_size, trials[job].num_layers)
-            for job in jobs
-        ]
-    )
+    counts, own = bucket.pixels, [trials[job] for job in jobs]
+    work = _pixels_of_updates(own, counts.tolist())
+    seconds = [seconds_per_pixel(trial.layer_size, trial.num_layers) for trial in own]
+    costs = work * np.array([trial.num_iters for trial in own]) * np.array(seconds)
 
     def begin(position: int) -> host.Network:
         job, count = int(jobs[position]), int(counts[position])
@@ -400,4 +437,4 @@ def _make_team(
             cores=cores,
         )
 
-    return host.Team(begin, work=counts, costs=counts * costs, cores=cores, skip=skip)
+    return host.Team(begin, work=work, costs=costs, cores=cores, skip=skip)

@@ -1,14 +1,15 @@
 """Which pixels an update takes, where it does not take all of a picture.
 
-The pixels of a picture are shuffled once, in the same way for all pictures of as many pixels; an
-update takes the next `pixels_per_update` of them, round and round, and so a minibatch costs no
-gathering. A network's seed says where it begins.
+The pixels of a picture are shuffled once, in the same way for all pictures of as many pixels. An
+update takes the next `pixels_per_update` of them, and so costs no gathering. A round of updates
+takes every pixel once, a few at its end twice. A network's seed says where its rounds begin.
 
 The whole picture is measured at points of the history alone, which are so far apart that measuring
 takes at most MEASURING of the time; see `log_points`.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,29 @@ def order(pixels: int) -> np.ndarray:
 def first_of(trial: Trial, pixels: int) -> int:
     """Return where in the order a network begins."""
     return int(np.random.PCG64(trial.seed).random_raw() % np.uint64(pixels))
+
+
+def start_of(iteration: Any, first: Any, pixels: Any, pixels_per_update: Any) -> Any:
+    """Return where in the order an update begins; whole numbers or arrays, below 2^31 throughout.
+
+    Args:
+        iteration: updates made before.
+        first: from `first_of`.
+        pixels: of the picture.
+        pixels_per_update: less than those.
+    """
+    updates = (pixels + pixels_per_update - 1) // pixels_per_update  # of a round
+    return (first + iteration % updates * pixels_per_update) % pixels
+
+
+def pixels_of_update(trial: Trial, pixels: int) -> int:
+    """Return how many pixels an update takes."""
+    return trial.pixels_per_update if is_stochastic(trial, pixels) else pixels
+
+
+def pixel_steps_of(trial: Trial, pixels: int) -> float:
+    """Return the pixels that all updates of a training take together."""
+    return float(pixels_of_update(trial, int(pixels))) * trial.num_iters
 
 
 def measured_every(trial: Trial, pixels: int, log_every: int) -> int:

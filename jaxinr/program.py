@@ -6,13 +6,15 @@ A picture is [K, 3, B]: its pixels row by row, cut into blocks, the last one fil
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxinr import pixels as minibatches
 from jaxinr import siren
 from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
@@ -55,6 +57,25 @@ def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
     return np.ascontiguousarray(packed.reshape(len(images), blocks, block, 3).swapaxes(2, 3))
 
 
+def pack_shuffled(
+    images: Sequence[np.ndarray], blocks: int, block: int, wrap: int
+) -> dict[str, np.ndarray]:
+    """Pictures for a stochastic program: beside those of `pack`, their pixels as training goes.
+
+    Returns:
+        "pictures" from `pack`; "order" [M, S] int32 and "shuffled" [M, 3, S], S being the pixels
+        of a packed picture and `wrap` more. The order goes round after a picture's last pixel.
+    """
+    length = blocks * block + wrap
+    order = np.zeros((len(images), length), np.int32)
+    shuffled = np.zeros((len(images), 3, length), images[0].dtype)
+    for row, colours, image in zip(order, shuffled, images, strict=True):
+        count = image.shape[0] * image.shape[1]
+        row[:] = minibatches.order(count)[np.arange(length) % count]
+        colours[:] = image.reshape(-1, 3)[row].T
+    return {"pictures": pack(images, blocks, block), "order": order, "shuffled": shuffled}
+
+
 @dataclasses.dataclass(frozen=True)
 class SirenProgram:
     """What one compiled program holds fixed; a `jaxfleet.fleet.Program`.
@@ -66,6 +87,9 @@ class SirenProgram:
     `network` is the kind, `static` its hyperparameters that shapes depend on. `kernel` is "xla" or
     "pallas" (see `kernels.fused`, which has sizes of its own); `products` is one of
     `siren.PRODUCTS`. Results are float32 always.
+
+    With `pixels_per_update` above 0, each update takes so many pixels: the `data` are then from
+    `pack_shuffled`, with `drawn` pixels to wrap, and `hyper` has `first` of `jaxinr.pixels`.
     """
 
     num_layers: int
@@ -80,17 +104,35 @@ class SirenProgram:
     products: str = "float32"
     network: str = siren.KIND.name
     static: tuple[int, ...] = ()
+    pixels_per_update: int = 0
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether updates take a part of the pixels."""
+        return self.pixels_per_update > 0
+
+    @property
+    def drawn(self) -> tuple[int, int]:
+        """(blocks, pixels in a block) of an update of a stochastic program."""
+        blocks = -(-self.pixels_per_update // self.block)
+        return blocks, -(-self.pixels_per_update // blocks)
 
     @property
     def layer_shapes(self) -> list[tuple[int, int]]:
         """(out, in) of every layer of a network at the padded width."""
         return KINDS[self.network].shapes(self.width, self.num_layers, *self.static)
 
-    def prepare(self, hyper: dict[str, Array], data: Array) -> dict[str, Array]:
+    def prepare(self, hyper: dict[str, Array], data: Any) -> dict[str, Array]:
         """Blocks first: points [K, G, 2, B], inside [K, G, B] bool, target [K, G, 3, B].
 
-        The fused kernel makes its points itself: for it, target [G, K, 3, B] alone.
+        And the scale [G] of squared errors; of a stochastic program also the order [G, S] and the
+        shuffled pixels [G, 3, S] of each network's picture. The fused kernel makes its points
+        itself: for it, target [G, K, 3, B] alone.
         """
+        more = {}
+        if self.is_stochastic:
+            more = {name: data[name][hyper["image"]] for name in ("order", "shuffled")}
+            data = data["pictures"]
         if self.kernel == "pallas":
             return {"target": data[hyper["image"]]}
         index = jnp.arange(self.blocks * self.block, dtype=jnp.int32)
@@ -105,7 +147,44 @@ class SirenProgram:
             "points": points.reshape(shape).transpose(2, 0, 1, 3),
             "inside": inside.reshape(shape).transpose(2, 0, 1, 3)[:, :, 0],
             "target": data[hyper["image"]].swapaxes(0, 1),
+            "scale": 1.0 / (3.0 * (hyper["height"] * hyper["width"]).astype(jnp.float32)),
+            **more,
         }
+
+    def draw(
+        self, hyper: dict[str, Array], batch: dict[str, Array], iteration: Array
+    ) -> dict[str, Array]:
+        """The next pixels of each network, as `prepare` has the whole pictures."""
+        count, (blocks, block) = self.pixels_per_update, self.drawn
+        size = blocks * block
+
+        def one(order, shuffled, first, height, width, at):  # type: ignore[no-untyped-def]
+            start = minibatches.start_of(at, first, height * width, count)
+            index = lax.dynamic_slice_in_dim(order, start, size)
+            colours = lax.dynamic_slice_in_dim(shuffled, start, size, axis=1)
+            return siren.points_of(index, height, width, self.coordinates), colours
+
+        points, colours = jax.vmap(one)(
+            batch["order"], batch["shuffled"], hyper["first"], hyper["height"], hyper["width"],
+            iteration,
+        )  # fmt: skip
+        shape = (self.group, -1, blocks, block)
+        inside = (jnp.arange(size) < count).reshape(blocks, 1, block)
+        return {
+            "points": points.reshape(shape).transpose(2, 0, 1, 3),
+            "inside": jnp.broadcast_to(inside, (blocks, self.group, block)),
+            "target": colours.reshape(shape).transpose(2, 0, 1, 3),
+            "scale": jnp.full(self.group, 1.0 / (3.0 * count), jnp.float32),
+        }
+
+    def loss(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
+        """Mean squared error over pixels and channels [G], block by block."""
+        losses_of = self._losses_of_block(hyper, batch["scale"])
+
+        def add(total: Array, block: dict[str, Array]) -> tuple[Array, None]:
+            return total + losses_of(params, block), None
+
+        return lax.scan(add, jnp.zeros_like(batch["scale"]), _blocks(batch))[0]
 
     def loss_and_gradient(
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
@@ -113,25 +192,32 @@ class SirenProgram:
         """Mean squared error over pixels and channels [G], and its gradient, block by block."""
         if self.kernel == "pallas":
             return self._fused(params, hyper, batch["target"])
-        scale = 1.0 / (3.0 * (hyper["height"] * hyper["width"]).astype(jnp.float32))
-        kind = KINDS[self.network]
-        values = {name: hyper[name] for name in kind.traced}
+        losses_of = self._losses_of_block(hyper, batch["scale"])
 
         def block_loss(params: Params, block: dict[str, Array]) -> tuple[Array, Array]:
-            def one(params, values, block, scale):  # type: ignore[no-untyped-def]
-                colours = kind.apply(params, values, block["points"], self.products)
-                error = jnp.where(block["inside"][None], colours - siren.unit(block["target"]), 0.0)
-                return jnp.sum(error * error) * scale
-
-            losses = jax.vmap(one)(params, values, block, scale)
+            losses = losses_of(params, block)
             return losses.sum(), losses
 
         def add(total: tuple, block: dict[str, Array]) -> tuple[tuple, None]:
             (_, losses), gradient = jax.value_and_grad(block_loss, has_aux=True)(params, block)
             return jax.tree.map(jnp.add, total, (losses, gradient)), None
 
-        nothing = (jnp.zeros_like(scale), jax.tree.map(jnp.zeros_like, params))
-        return lax.scan(add, nothing, batch)[0]
+        nothing = (jnp.zeros_like(batch["scale"]), jax.tree.map(jnp.zeros_like, params))
+        return lax.scan(add, nothing, _blocks(batch))[0]
+
+    def _losses_of_block(
+        self, hyper: dict[str, Array], scale: Array
+    ) -> Callable[[Params, dict[str, Array]], Array]:
+        """(parameters, a block of a batch) -> [G] what the block adds to the losses."""
+        kind = KINDS[self.network]
+        values = {name: hyper[name] for name in kind.traced}
+
+        def one(params, values, block, scale):  # type: ignore[no-untyped-def]
+            colours = kind.apply(params, values, block["points"], self.products)
+            error = jnp.where(block["inside"][None], colours - siren.unit(block["target"]), 0.0)
+            return jnp.sum(error * error) * scale
+
+        return lambda params, block: jax.vmap(one)(params, values, block, scale)
 
     def _fused(
         self, params: Params, hyper: dict[str, Array], target: Array
@@ -175,3 +261,8 @@ class SirenProgram:
         else:
             blocks = lax.map(picture, batch["points"])
         return blocks.transpose(1, 0, 3, 2).reshape(self.group, -1, 3)
+
+
+def _blocks(batch: dict[str, Array]) -> dict[str, Array]:
+    """What of a batch is by blocks."""
+    return {name: batch[name] for name in ("points", "inside", "target")}

@@ -26,6 +26,7 @@ def choose(
     width: int,
     products: str = "float32",
     network: str = SIREN,
+    is_stochastic: bool = False,
 ) -> str:
     """Return the implementation for networks of a shape: "xla", "numba" or "pallas".
 
@@ -39,6 +40,7 @@ def choose(
         width: units; the answer is the same for all that pad to one of `tiling.WIDTHS`.
         products: one of `siren.PRODUCTS`.
         network: kind; kernels other than XLA's program are for SIRENs.
+        is_stochastic: whether updates take a part of the pixels.
     """
     if kernel == "xla":
         return kernel
@@ -48,6 +50,8 @@ def choose(
             _say(f"kernel=numba is not for {reason}; those train by XLA.")
         return "xla" if reason else "numba"
     reason = _obstacle(platform, num_layers, width, network)
+    if is_stochastic and not reason:
+        reason = "updates of a part of the pixels"
     if kernel == "auto":
         return "xla" if reason else FASTER.get((platform, tiling.padded_width(width)), "xla")
     if reason:

@@ -182,7 +182,8 @@ def range_of_part(one, part, learns):  # type: ignore[no-untyped-def]
     """Return [first, last) of the pixels of a part, of an update or of the whole picture."""
     begin, pixels = 0, one.pixels
     if learns and one.update_pixels < one.pixels:
-        begin = (one.offset + one.iteration * one.update_pixels) % one.pixels
+        updates = -(-one.pixels // one.update_pixels)  # of a round, as in `jaxinr.pixels`
+        begin = (one.offset + one.iteration % updates * one.update_pixels) % one.pixels
         pixels = one.update_pixels
     size = -(-pixels // (one.parts * CHUNK)) * CHUNK
     return begin + min(pixels, part * size), begin + min(pixels, (part + 1) * size)

@@ -138,15 +138,14 @@ class Network:
         self.job, self.trial, self.picture = job, trial, picture
         self.coordinates, self.seconds = coordinates, 0.0
         count = picture.shape[0] * picture.shape[1]
-        few = pixels.is_stochastic(trial, count)
-        self.update_pixels = trial.pixels_per_update if few else count
+        self.update_pixels = pixels.pixels_of_update(trial, count)
         parts = 1
         if self.flops > SPLIT_FLOPS:
             parts = min(4 * cores, -(-self.update_pixels // CHUNK))
         self._arrays = _Arrays(trial, params, parts=parts, log_at=log_at)
         record = self.record
         record.pixels, record.update_pixels = count, self.update_pixels
-        record.offset = pixels.first_of(trial, count) if few else 0
+        record.offset = pixels.first_of(trial, count) if self.update_pixels < count else 0
         record.target_loss = target_loss
         self._pixels = self._pack()
 

@@ -21,6 +21,7 @@ class Bowls:
     group: int = 2
     log_every: int = 5
     max_logs: int = 8
+    is_stochastic: bool = False
 
     def prepare(self, hyper, data):
         return data[hyper["target"]]

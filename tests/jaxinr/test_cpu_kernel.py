@@ -80,7 +80,7 @@ def test_an_update_takes_the_next_pixels_of_a_shuffled_picture():
     assert sorted(order.tolist()) == list(range(117))
     one = network(trial, image)
     for update in range(5):  # once round and more
-        start = (first + update * 50) % 117
+        start = (first + (update % 3) * 50) % 117  # three updates are a round
         chosen = order[(start + np.arange(50)) % 117]
         params = table.unflatten(one._arrays.params.copy(), trial.layer_sizes)
         mean = one._arrays.mean.copy()

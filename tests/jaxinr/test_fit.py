@@ -219,6 +219,43 @@ def test_kernels_agree(mixed, kernel):
         assert one.psnr_8bit_db == pytest.approx(fit.psnr_8bit_db, abs=2e-3)
 
 
+# ---------------------------------------------------------------------------- a part of the pixels
+
+
+def test_kernels_agree_on_updates_of_a_part_of_the_pixels(mixed, kernel):
+    parts = (50, 0, 64, 50, 7, 10_000)  # two of them are all pixels
+    trials = [
+        dataclasses.replace(trial, pixels_per_update=part)
+        for trial, part in zip(TRIALS, parts, strict=True)
+    ]
+    fits = mixed.again(trials).fits
+    other = mixed.again(trials, kernel="xla" if kernel == "numba" else "numba").fits
+    for one, fit in zip(other, fits, strict=True):
+        alike(one, fit)
+    for i in (1, 5):
+        alike(fits[i], mixed.fits.fits[i])
+    for i in (0, 2, 3, 4):
+        raw = jaxinr.render(fits[i].params, trials[i], SIZES[i % 3])
+        assert fits[i].best_psnr_db == pytest.approx(psnr_db(raw, mixed.images[i]), abs=1e-3)
+        assert fits[i].psnr_history[0] == pytest.approx(
+            mixed.fits.fits[i].psnr_history[0], abs=1e-4
+        )
+        assert fits[i].best_psnr_db > fits[i].psnr_history[0]
+    # 204 / 3 operations to measure, 50 an update: every 13.6 updates a tenth, so every 20.
+    assert fits[0].iteration_history.tolist() == [0, 20, 25]
+
+
+def test_divergence_on_a_part_of_the_pixels(mixed):
+    trials = [
+        dataclasses.replace(TRIALS[1], pixels_per_update=50, learning_rate=rate)
+        for rate in (1e30, 5e-3)
+    ]
+    fits = mixed.again(trials, [mixed.images[1]] * 2)
+    assert fits.status == ["diverged", "done"]
+    assert np.isnan(fits.fits[0].psnr_db)
+    assert fits.fits[0].best_iteration == 0
+
+
 # ---------------------------------------------------------------------------- stopping
 
 
