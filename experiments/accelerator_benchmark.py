@@ -31,7 +31,7 @@ from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactnes
 from experiments.benchmark import BenchmarkConfig, Shape
 from experiments.grid_config import GridConfig
 from experiments.machine_limits import Limits, Sizes
-from jaxfleet import places, rundir
+from jaxfleet import decibels, places, rundir
 from jaxinr.buckets import Bucket
 from jaxinr.program import padded_pixels
 from jaxinr.trial import Trial
@@ -343,7 +343,7 @@ def _exactness(scale: Scale, engine: Engine) -> Exactness:
     few = slice(CHECKED_GRADIENTS)
     return Exactness(
         *engines.errors(engine, trials[few], pictures[few]),
-        psnr_db=float(np.mean(engines.short_fit(engine, trials, pictures))),
+        psnr_db=decibels.mean(engines.short_fit(engine, trials, pictures)).db,
     )
 
 

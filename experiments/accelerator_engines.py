@@ -20,10 +20,9 @@ from jax import Array
 
 import jaxinr
 from experiments import plain_vmap
-from jaxfleet import trainer
+from jaxfleet import decibels, trainer
 from jaxfleet.pixels import from_uint8
 from jaxinr import buckets, program, siren
-from jaxinr.fit import psnr_of_loss
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
@@ -243,7 +242,7 @@ def short_fit(
             trial=trials[0],
             steps=trials[0].num_iters + 1,  # losses are of the weights before each update
         )
-    return psnr_of_loss(np.asarray(losses).min(axis=0))
+    return decibels.of_error(np.asarray(losses).min(axis=0))
 
 
 def errors(

@@ -192,7 +192,8 @@ def card(kind: str, schema: pa.Schema, counts: Mapping[str, int], plan_hash: str
             f"Plan {plan_hash}.",
             "",
             _FIELDS,
-            "In JSON, a number that is not finite is null.",
+            "A number that is unknown is null in both. An exact PSNR is inf, in JSON lines "
+            "`Infinity`: Python, pandas, Arrow and DuckDB read it, JavaScript does not.",
             "",
         ]
     )

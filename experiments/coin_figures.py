@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.figures import MARKERS, PALETTE, Curve
+from jaxfleet import decibels
 
 LEAST_LOSS_DB = 1e-3  # less than that is drawn there
 
@@ -68,12 +69,12 @@ def quantisation(
     for i, name in enumerate(names):
         colour = mpl.colormaps["viridis"](0.05 + 0.8 * i / max(len(names) - 1, 1))
         look: dict[str, Any] = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "ms": 4}
-        loss_db = np.maximum(floats_db[i, 1] - psnr_db[i], LEAST_LOSS_DB)
-        half_loss_db = max(float(floats_db[i, 1] - floats_db[i, 0]), LEAST_LOSS_DB)
+        loss_db = np.maximum(decibels.difference(floats_db[i, 1], psnr_db[i]), LEAST_LOSS_DB)
+        half_loss_db = np.fmax(decibels.difference(*floats_db[i, ::-1]), LEAST_LOSS_DB)
         above.plot(places, psnr_db[i], label=name, lw=1.4, **look)
         above.plot(beside, floats_db[i], lw=0, **look)
         below.plot(places, loss_db, lw=1.4, **look)
-        below.plot(beside[:1], [half_loss_db], lw=0, **look)
+        below.plot(beside[:1], [float(half_loss_db)], lw=0, **look)
     above.set_ylabel("mean PSNR (dB)")
     below.set_ylabel("loss to float32 (dB)")
     below.set_yscale("log")

@@ -7,7 +7,6 @@ appendix A. There weights and arithmetic are float16; here weights alone, arithm
 """
 
 import dataclasses
-import io
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,11 +14,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import jaxfleet
-from experiments import coin_measures, coin_page, siren_grid
+from experiments import coin_measures, coin_page, columns, siren_grid
 from experiments.grid_config import GridConfig
 from experiments.siren_grid import Job
 from jaxfleet import codecs, places
@@ -227,7 +225,7 @@ def measure(
     """
     table = jaxfleet.open(run_dir)
     frame = table.to_pandas()
-    fitted = frame[(frame["status"] != "diverged") & np.isfinite(frame["best_psnr_db"])]
+    fitted = frame[(frame["status"] != "diverged") & frame["best_psnr_db"].notna()]
     if fitted.empty:
         raise InputError("every network diverged; give a new --run_dir, a lower --learning_rate.")
     _say("measuring networks at 4 to 32 bits a weight, and codecs")
@@ -238,9 +236,10 @@ def measure(
     quantised = coin_measures.quantisation(fitted, table.weights, pixels)
     here = [coin_measures.network_rates(quantised), coin_measures.codec_rates(pictures)]
     apart = [coin_measures.codec_rates(whole)] if _needs_whole(config, whole) else []
-    places.write_atomically(run_dir / "quantisation.parquet", _parquet(quantised))
+    networks, points = columns.parquet(quantised, "coin_networks"), pd.concat([*here, *apart])
+    places.write_atomically(run_dir / "quantisation.parquet", networks)
     places.write_atomically(
-        run_dir / "rate_distortion.parquet", _parquet(pd.concat([*here, *apart]))
+        run_dir / "rate_distortion.parquet", columns.parquet(points, "coin_rates")
     )
     return coin_page.write(
         run_dir,
@@ -272,12 +271,6 @@ def _measuring_seconds(
     )
     precisions = len(coin_measures.BITS) + 2
     return pixels * CODEC_SECONDS_PER_PIXEL / usable_cores() + passes * precisions / 3
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
 
 
 def _say(text: str) -> None:

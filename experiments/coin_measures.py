@@ -21,11 +21,10 @@ import pandas as pd
 from jax import Array, lax
 
 from experiments import figures
-from jaxfleet import codecs
+from jaxfleet import codecs, decibels
 from jaxfleet.photos import Photo
 from jaxfleet.trainer import usable_cores
 from jaxinr import quantise, siren
-from jaxinr.fit import psnr_of_loss
 from jaxinr.program import pack
 from jaxinr.siren import Params
 
@@ -164,7 +163,7 @@ def quantisation(
     found = pd.DataFrame(rows)
     sums = np.concatenate([np.asarray(error, np.float64).sum(axis=0) for error in errors])
     samples = 3 * found["image_height"] * found["image_width"]
-    found[["psnr_db", "psnr_8bit_db"]] = psnr_of_loss(sums / samples.to_numpy()[:, None])
+    found[["psnr_db", "psnr_8bit_db"]] = decibels.of_error(sums / samples.to_numpy()[:, None])
     return found
 
 
@@ -217,12 +216,12 @@ def network_rates(quantised: pd.DataFrame) -> pd.DataFrame:
     for image_id, own in quantised.groupby("image_id", sort=False):
         shape = tuple(own.iloc[0][["image_height", "image_width"]])
         half, codes = own[own["weights"] == "float16"], own[own["weights"] == "codes"]
-        finite = codes[np.isfinite(codes["psnr_db"])]
-        psnr_db = finite["psnr_db"].to_numpy()
+        known = codes[codes["psnr_db"].notna()]
+        psnr_db = known["psnr_db"].to_numpy()
         for method, (bits, psnr) in {
             FLOAT16: (half["bits_per_pixel"].to_numpy(), half["psnr_db"].to_numpy()),
-            FIXED: figures.best_curve(finite["bits_per_pixel"].to_numpy(), psnr_db),
-            IDEAL: figures.best_curve(finite["entropy_bpp"].to_numpy(), psnr_db),
+            FIXED: figures.best_curve(known["bits_per_pixel"].to_numpy(), psnr_db),
+            IDEAL: figures.best_curve(known["entropy_bpp"].to_numpy(), psnr_db),
         }.items():
             rows.append(_points(str(image_id), shape, method, bits, psnr))
     return pd.concat(rows, ignore_index=True)
@@ -277,7 +276,7 @@ def size_means(quantised: pd.DataFrame) -> pd.DataFrame:
     named = quantised.assign(size=[f"{layers} × {units}" for layers, units in shapes])
     keys = ["parameters", "size", "weights", "weight_bits"]
     values = ["bits_per_pixel", "entropy_bpp", "psnr_db", "psnr_8bit_db"]
-    return named.groupby(keys)[values].mean().reset_index()
+    return named.groupby(keys)[values].agg(lambda own: decibels.mean(own).db).reset_index()
 
 
 def _points(

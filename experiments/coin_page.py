@@ -13,7 +13,7 @@ import jaxinr
 from experiments import coin_figures, coin_measures, page, report
 from experiments.coin_figures import Panel
 from experiments.page import Drawing
-from jaxfleet import places
+from jaxfleet import decibels, places
 from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
@@ -186,17 +186,18 @@ def _sizes(
     folder: Path, table: Table, fitted: pd.DataFrame, pictures: Mapping[str, np.ndarray]
 ) -> str:
     """The photograph of middling PSNR as networks of rising size see it in float16."""
-    by_photo = fitted.groupby("image_id")["best_psnr_db"].mean().sort_values()
+    by_photo = fitted.groupby("image_id")["best_psnr_db"].median().sort_values()
     image_id = str(by_photo.index[len(by_photo) // 2])
     labelled = {}
     for _, row in fitted[fitted["image_id"] == image_id].sort_values("parameters").iterrows():
         shape = (int(row["image_height"]), int(row["image_width"]))
         half = coin_measures.float16(table.weights(row))
         decoded = jaxinr.render(half, Trial.from_row(row), shape)
-        psnr_db = -10.0 * np.log10(np.mean((decoded - pictures[image_id] / 255.0) ** 2))
+        error = np.mean((decoded - pictures[image_id] / 255.0) ** 2)
         label = (
             f"<strong>{row['hp_bpp']:.3g} bpp</strong> "
-            f"<span>{row['num_layers']} × {row['layer_size']}</span> <span>{psnr_db:.2f} dB</span>"
+            f"<span>{row['num_layers']} × {row['layer_size']}</span> "
+            f"<span>{decibels.text(float(decibels.of_error(error)))}</span>"
         )
         labelled[label] = page.small(to_uint8(decoded))
     labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(

@@ -183,4 +183,5 @@ def make_row(
         "weight_bits": config.weight_bits,
         "quantised_bpp": row["parameters"] * config.weight_bits / pixels,
         "entropy_bpp": entropy_bits / pixels,
+        "psnr_quantised_db": float("nan"),  # the photographs may not be at hand
     }

@@ -203,7 +203,7 @@ def best_curve(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> Curve:
 
     Args:
         bits_per_pixel: [M] float.
-        psnr_db: [M] float, finite.
+        psnr_db: [M] float, none NaN.
 
     Returns:
         [B] bits per pixel and [B] dB, both increasing; where the largest network is not the best,
@@ -215,11 +215,17 @@ def best_curve(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> Curve:
 
 
 def mean_curve(curves: Sequence[Curve], limits: tuple[float, float]) -> Curve:
-    """Mean of curves over log bits per pixel, where all of them are known and within `limits`.
+    """Return the mean of curves over log bits per pixel, where all are known and in `limits`.
+
+    A curve ends before its first exact point (inf); one that is exact throughout is left out.
 
     Returns:
         [64] bits per pixel and [64] dB; both empty where the curves have no range in common.
     """
+    curves = [(x[np.isfinite(y)], y[np.isfinite(y)]) for x, y in curves]
+    curves = [(x, y) for x, y in curves if len(x)]
+    if not curves:
+        return np.empty(0), np.empty(0)
     low = max(limits[0], *(float(x.min()) for x, _ in curves))
     high = min(limits[1], *(float(x.max()) for x, _ in curves))
     grid = np.geomspace(low, high, 64) if low < high else np.empty(0)

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,19 +17,28 @@ import numpy as np
 import pyarrow as pa
 
 import jaxfleet
-from experiments import plan_cost
+from experiments import columns, plan_cost
 from experiments.grid_config import GridConfig
-from jaxfleet import albums, executors, places, rundir, shards, store, table, trainer
+from jaxfleet import (
+    albums,
+    decibels,
+    executors,
+    places,
+    rundir,
+    shards,
+    store,
+    table,
+    trainer,
+)
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise
-from jaxinr.fit import describe
+from jaxinr.fit import Fit, describe, render
 from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.pixels import pixel_steps_of
-from jaxinr.siren import Params
 from jaxinr.trial import CHANNELS, SIREN, Trial
 
 MERGED_PARTS = 16  # of a process, from which on they are made one
@@ -57,8 +65,9 @@ def schema() -> pa.Schema:
     names = (
         "trial_id image_id split image_height image_width network layer_size num_layers "
         f"{' '.join(kinds_have)} learning_rate num_iters seed pixels_per_update status parameters "
-        "hp_bpp fp_bpp weight_bits quantised_bpp entropy_bpp psnr_db best_psnr_db psnr_8bit_db "
-        "ssim best_iteration iteration_history psnr_history seconds layer_shapes weights"
+        "hp_bpp fp_bpp weight_bits quantised_bpp entropy_bpp psnr_quantised_db psnr_db "
+        "best_psnr_db psnr_8bit_db ssim best_iteration iteration_history psnr_history seconds "
+        "layer_shapes weights"
     ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
@@ -68,22 +77,26 @@ def schema() -> pa.Schema:
         "psnr_history": pa.list_(pa.float32()),
         "weights": pa.list_(pa.float32()),
     }
-    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+    fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+    return columns.described(fields, "siren")
 
 
 def make_row(
-    job: Job, photo: Photo, finished: Finished, weight_bits: int, keep_weights: bool = True
+    job: Job,
+    photo: Photo,
+    finished: Finished,
+    weight_bits: int,
+    keep_weights: bool = True,
+    coordinates: str = "coin",
 ) -> dict[str, Any]:
-    """What the table says of one fitted network.
+    """Return what the table says of one fitted network, see `columns.SIREN`.
 
-    Sizes are in bits per pixel of the photograph: `fp_bpp` and `hp_bpp` at 32 and 16 bits a weight,
-    `quantised_bpp` at `weight_bits`, and `entropy_bpp` what an ideal entropy coder needs for those
-    codes (NaN where a weight is not finite). None counts headers or ranges.
+    No size counts headers or ranges.
     """
     height, width = photo.pixels.shape[:2]
     fit = describe(finished, job.trial, photo.pixels)
-    trained = fit.params[KINDS[job.trial.network].fixed_layers :]
     values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
+    entropy_bits, quantised_db = _quantised(fit, job.trial, photo.pixels, weight_bits, coordinates)
     return {
         "trial_id": job.trial_id,
         "image_id": photo.image_id,
@@ -96,7 +109,8 @@ def make_row(
         "fp_bpp": job.trial.bits_per_pixel(height, width, bits=32),
         "weight_bits": weight_bits,
         "quantised_bpp": job.trial.bits_per_pixel(height, width, bits=weight_bits),
-        "entropy_bpp": _entropy_bits(trained, weight_bits) / (height * width),
+        "entropy_bpp": entropy_bits / (height * width),
+        "psnr_quantised_db": quantised_db,
         **values,
         table.SHAPES: np.ravel(job.trial.layer_shapes),
         "weights": table.flatten(fit.params) if keep_weights else [],
@@ -154,7 +168,9 @@ def _make_work(
     def row(finished: Finished) -> dict[str, Any]:
         job = own[finished.job]
         photo = pictures[job.photo]
-        return make_row(job, photo, finished, config.weight_bits, config.keep_weights)
+        return make_row(
+            job, photo, finished, config.weight_bits, config.keep_weights, config.coordinates
+        )
 
     return executors.Work(name, np.array([job.trial_id for job in own]), start, row)
 
@@ -212,8 +228,11 @@ def run_jobs(
     finally:
         results.close()
     executors.clear_checkpoints(run_dir)
-    best = jaxfleet.open(run_dir).to_pandas(["best_psnr_db"])["best_psnr_db"]
-    return f"{len(best)} fits, mean best PSNR {best.mean():.2f} dB. Look at {page}"
+    fits = jaxfleet.open(run_dir).to_pandas(["status", "best_psnr_db"])
+    diverged = fits["status"] == "diverged"
+    lost = f" ({diverged.sum():,} diverged)" if diverged.any() else ""
+    best = decibels.mean(fits.loc[~diverged, "best_psnr_db"])
+    return f"{len(fits)} fits{lost}, mean best PSNR {best}. Look at {page}"
 
 
 def _run(
@@ -257,13 +276,27 @@ def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
         yield lambda sample: None
         return
     with path.open("a", buffering=1) as file:
-        yield lambda sample: print(json.dumps({**sample, "time": time.time()}), file=file)
+
+        def log(sample: dict[str, float]) -> None:
+            stamped = {**sample, "time": time.time()}
+            values = [f'"{name}": {decibels.to_json(value)}' for name, value in stamped.items()]
+            file.write(f"{{{', '.join(values)}}}\n")
+
+        yield log
 
 
-def _entropy_bits(params: Params, weight_bits: int) -> float:
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-        return float("nan")  # a network that never had a finite loss
-    return quantise.quantise(params, weight_bits).entropy_bits
+def _quantised(
+    fit: Fit, trial: Trial, pixels: np.ndarray, weight_bits: int, coordinates: str
+) -> tuple[float, float]:
+    """Entropy in bits and PSNR in dB of a network's codes; NaN if it never had a finite loss."""
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fit.params)):
+        return float("nan"), float("nan")
+    fixed = KINDS[trial.network].fixed_layers
+    coded = quantise.quantise(fit.params[fixed:], weight_bits)
+    params = (*fit.params[:fixed], *coded.params)
+    decoded = render(params, trial, pixels.shape[:2], coordinates=coordinates)
+    error = np.mean(np.square(decoded - pixels / np.float32(255)), dtype=np.float64)
+    return coded.entropy_bits, float(decibels.of_error(error))
 
 
 def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:

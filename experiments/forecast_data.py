@@ -173,7 +173,7 @@ def _reduce(run_dir: Path) -> pd.DataFrame:
     collection.require_sirens(table)
     frames = []
     for frame in table.batches([*COLUMNS, *HISTORY]):
-        frame = frame[np.isfinite(frame["best_psnr_db"])]
+        frame = frame[frame["best_psnr_db"].notna()]  # exact ones count as `FLOOR_DB`
         points = [
             _thinned(np.asarray(iterations), np.asarray(psnr_db))
             for iterations, psnr_db in zip(

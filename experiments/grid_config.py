@@ -229,10 +229,10 @@ class GridConfig:
     weight_bits: int = field(
         default=8,
         metadata={
-            "help": "k: how large a network would be with every weight rounded to k bits, as "
-            "quantised_bpp (k bits for each weight) and entropy_bpp (what an ideal entropy coder "
-            "could make of them). Changes those columns alone: networks train, and are kept and "
-            "measured, in float32.",
+            "help": "k: how large and how good a network would be with every weight rounded to k "
+            "bits, as quantised_bpp (k bits for each weight), entropy_bpp (what an ideal entropy "
+            "coder could make of them) and psnr_quantised_db. Changes those columns alone: "
+            "networks train, and are kept and measured, in float32.",
             "lower": quantise.MIN_BITS,
             "upper": quantise.MAX_BITS,
         },

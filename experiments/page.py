@@ -8,6 +8,7 @@ are escaped here, headings and captions are ours and may hold tags.
 import base64
 import html
 import io
+import math
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -119,7 +120,7 @@ BEST_COLUMNS = {
     "PSNR (dB)": ("best_psnr_db", "{:.2f}"),
     "8-bit (dB)": ("psnr_8bit_db", "{:.2f}"),
     "SSIM": ("ssim", "{:.3f}"),
-    "at iteration": ("best_iteration", "{:,}"),
+    "at iteration": ("best_iteration", "{:,.0f}"),
     "time (s)": ("seconds", "{:.3g}"),
 }
 DIVERGED_COLUMNS = {
@@ -153,6 +154,9 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _value(value: object, form: str) -> str:
+    """A cell: – for unknown, and what `decibels` calls exact for inf."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"<td>{'exact' if value > 0 else '–'}</td>"
     return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
 
 
@@ -204,9 +208,9 @@ def _data_uri(data: bytes, kind: str) -> str:
 READING = """<pre>table = pandas.read_parquet("parts")</pre>
 <p>run in the folder of this page, reads one row per fit. PSNR is over the pixels and channels of
 one photograph at peak 1, of the kept weights and on raw output; “8-bit” is the same after rounding
-to an 8-bit image. A mean is a mean of decibels over fits, diverged ones left out. Bits per pixel
-(bpp) count 16 bits for each weight. Networks are named depth × width, in sine layers and units;
-the linear output layer comes on top.</p>"""
+to an 8-bit image. A mean is a mean of decibels over fits; diverged ones and exact ones, which have
+no error at all, are left out. Bits per pixel (bpp) count 16 bits for each weight. Networks are
+named depth × width, in sine layers and units; the linear output layer comes on top.</p>"""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -247,7 +251,7 @@ figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 .crops { grid-template-columns: repeat(6, 1fr); gap: .5rem }
 :is(article, .grid) + h3 { margin-top: 2.25rem }
 .measurements { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem }
-.measurements h2 { grid-column: 1 / -1; margin-bottom: 0 }
+.measurements :is(h2, p) { grid-column: 1 / -1; margin-bottom: 0 }
 .plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; padding: 1rem }
 .scroll { overflow: auto; max-height: 32rem; padding: 0 }

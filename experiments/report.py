@@ -1,6 +1,7 @@
 """What a run of SIREN fits leaves to look at: `report.html`, and its figures as files.
 
-Averages leave diverged fits out, and a mean PSNR is the mean of decibels.
+Averages leave diverged fits out, and a mean PSNR is the mean of decibels over the fits that are not
+exact (`jaxfleet.decibels`); tiles and tables say which are.
 """
 
 import html
@@ -14,7 +15,7 @@ import pandas as pd
 
 from experiments import figures, page
 from experiments.page import Drawing
-from jaxfleet import codecs, places
+from jaxfleet import codecs, decibels, places
 from jaxfleet.pixels import to_uint8
 
 MAX_PHOTOS = 6
@@ -84,7 +85,7 @@ def write_report(
     folder = run_dir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     table = table.reset_index(drop=True)
-    fitted = table[(table["status"] != "diverged") & np.isfinite(table["best_psnr_db"])]
+    fitted = table[(table["status"] != "diverged") & table["best_psnr_db"].notna()]
     best = _best(fitted, "image_id").sort_values("best_psnr_db")
     shown = _spread(best[best["image_id"].isin(list(photos))], MAX_PHOTOS)
     sampled = list((shown if len(shown) else _spread(best, MAX_PHOTOS))["image_id"])
@@ -93,7 +94,8 @@ def write_report(
     sections = {
         "Photographs and their best networks": pictures or (no_pictures if len(best) else ""),
         "One photograph, small to large networks": _sizes(folder, fitted, shown, photos, render),
-        "Measurements": "".join(
+        "Measurements": _exact(fitted)
+        + "".join(
             page.plot(folder, drawing) for drawing in _drawings(fitted, sampled, photos, progress)
         ),
         "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS | kinds),
@@ -122,8 +124,8 @@ def headline(
         "photographs": f"{table['image_id'].nunique():,}",
     }
     if len(fitted):
-        tiles["mean PSNR"] = f"{fitted['best_psnr_db'].mean():.2f} dB"
-        tiles["best PSNR"] = f"{fitted['best_psnr_db'].max():.2f} dB"
+        tiles["mean PSNR"] = str(decibels.mean(fitted["best_psnr_db"]))
+        tiles["best PSNR"] = decibels.text(fitted["best_psnr_db"].max())
     if wall_s > 0:
         tiles["fits per second"] = f"{len(table) / wall_s:.3g}"
         tiles["pixel-steps per second"] = page.si(pixel_steps / wall_s)
@@ -142,7 +144,8 @@ def _drawings(
     photos: Mapping[str, np.ndarray],
     progress: Sequence[Mapping[str, float]],
 ) -> Iterator[Drawing]:
-    """Every figure that has content."""
+    """Every figure that has content; exact fits are in none of them."""
+    fitted = fitted[np.isfinite(fitted["best_psnr_db"])]
     if fitted["hp_bpp"].nunique() > 1:
         yield _rate_distortion(fitted, sampled, photos)
     if drawing := _histories(fitted):
@@ -177,6 +180,8 @@ def _rate_distortion(
     fitted: pd.DataFrame, sampled: Sequence[str], photos: Mapping[str, np.ndarray]
 ) -> Drawing:
     """Every fit, with curves of the sampled photographs, of JPEG too where they are at hand."""
+    present = list(fitted["image_id"].unique())
+    sampled = [name for name in sampled if name in present] or present[:MAX_PHOTOS]
     by_photo = fitted["image_id"].nunique() <= MAX_PHOTOS
     rows = fitted.sort_values("image_id" if by_photo else "num_layers")
     bits, psnr_db = (rows[name].to_numpy() for name in ("hp_bpp", "best_psnr_db"))
@@ -352,10 +357,18 @@ def _facts(row: pd.Series, *, bits: bool = True) -> str:
         else _architecture(row),
         *([str(row["network"])] if row.get("network", "siren") != "siren" else []),
         *([f"{row['hp_bpp']:.3g} bpp"] if bits else []),
-        f"{row['best_psnr_db']:.2f} dB",
+        decibels.text(row["best_psnr_db"]),
         *([f"SSIM {row['ssim']:.3f}"] if pd.notna(row["ssim"]) else []),
     ]
     return "".join(f" <span>{fact}</span>" for fact in facts)
+
+
+def _exact(fitted: pd.DataFrame) -> str:
+    """A line on the fits that the figures leave out, if there are any."""
+    count = int(np.isposinf(fitted["best_psnr_db"]).sum())
+    if not count:
+        return ""
+    return f"<p>{count:,} of {len(fitted):,} fits are exact, so the figures leave them out.</p>"
 
 
 def _architecture(row: pd.Series) -> str:

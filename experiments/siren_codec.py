@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jaxfleet import codecs
+from jaxfleet import codecs, decibels
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
 from jaxfleet.places import write_atomically
@@ -155,7 +155,8 @@ def _encode(config: CodecConfig, output: Path) -> str:
         [
             *note,
             describe(facts),
-            f"PSNR {encoded.psnr_db:.4f} dB; {encoded.float_psnr_db:.2f} dB before rounding",
+            f"PSNR {decibels.text(encoded.psnr_db, 4)}; {decibels.text(encoded.float_psnr_db)} "
+            "before rounding",
             *_jpeg(picture, facts.bits_per_pixel),
             f"wrote {output}",
         ]
@@ -169,7 +170,7 @@ def _decode(config: CodecConfig, output: Path) -> str:
     lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
     if reference is not None:
         psnr_db = _tell(lambda: psnr_8bit_db(picture, reference))
-        lines.append(f"PSNR {psnr_db:.4f} dB against {config.reference}")
+        lines.append(f"PSNR {decibels.text(psnr_db, 4)} against {config.reference}")
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     write_atomically(output, buffer.getvalue())

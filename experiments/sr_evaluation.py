@@ -17,7 +17,8 @@ import pandas as pd
 from flax import nnx
 
 import jaxfleet
-from jaxfleet import photos, places
+from experiments import columns
+from jaxfleet import decibels, photos, places
 from jaxfleet.errors import InputError
 from jaxsr import evaluation, feature_networks, network_files
 from jaxsr.evaluation import BenchmarkSet
@@ -106,8 +107,8 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
             )
             rows = _joined(rows, found[list(COLUMNS)])
             _say(
-                f"{number} of {len(entries)}: {entry.name}, PSNR-Y {found['psnr_y_db'].mean():.2f} "
-                f"dB on {len(found)} of {one.name}"
+                f"{number} of {len(entries)}: {entry.name}, PSNR-Y "
+                f"{decibels.mean(found['psnr_y_db'])} on {len(found)} of {one.name}"
             )
         _write(run_dir, rows)
     _write(run_dir, rows)
@@ -140,22 +141,31 @@ def set_means(measured: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row for each network and set; `gain_db` is the mean of its PSNR-Y minus that of bicubic
-        enlargement on the same picture.
+        enlargement on the same picture. `exact` counts the pictures whose luma the network made
+        without an error; no mean of decibels is of those, see `jaxfleet.decibels`.
     """
-    values = {name: (name, "mean") for name in (*MEASURES, "gain_db")}
+
+    def mean(values: pd.Series) -> float:
+        return decibels.mean(values).db
+
+    values = {name: (name, mean) for name in (*MEASURES, "gain_db")}
     return (
         with_gain(measured)
+        .assign(exact=np.isposinf(measured["psnr_y_db"].astype(float)))
         .groupby(["network", *FACTS, "set"], as_index=False)
-        .agg(pictures=("image_id", "size"), **values)
+        .agg(pictures=("image_id", "size"), exact=("exact", "sum"), **values)
     )
 
 
 def with_gain(measured: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `gain_db`, PSNR-Y minus that of bicubic enlargement on the same picture."""
+    """Return the rows with `gain_db`, PSNR-Y minus that of bicubic enlargement on the same picture.
+
+    It is NaN where one of the two is exact.
+    """
     key = ["scale", "set", "image_id"]
     bicubic = measured[measured["architecture"] == BICUBIC].set_index(key)["psnr_y_db"]
     rows = measured.join(bicubic.rename("bicubic_db"), on=key)
-    return rows.assign(gain_db=rows["psnr_y_db"] - rows["bicubic_db"])
+    return rows.assign(gain_db=decibels.difference(rows["psnr_y_db"], rows["bicubic_db"]))
 
 
 def list_networks(run_dir: Path) -> list[Entry]:
@@ -252,9 +262,7 @@ def _joined(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(run_dir: Path, rows: pd.DataFrame) -> None:
-    buffer = io.BytesIO()
-    rows.to_parquet(buffer, index=False)
-    places.write_atomically(run_dir / FILE, buffer.getvalue())
+    places.write_atomically(run_dir / FILE, columns.parquet(rows, "evaluation"))
 
 
 def _checksum_of_file(path: Path) -> str:

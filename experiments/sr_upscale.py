@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import jaxsr
-from jaxfleet import images, photos
+from jaxfleet import decibels, images, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, png
 from jaxfleet.places import make_folder, write_atomically
@@ -289,7 +289,7 @@ def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scal
         decoded = jnp.asarray(from_uint8(pixels))
         psnr_db = images.psnr_y_db(decoded, target, crop_px=scale)
         ssim = images.ssim(images.luma(decoded[inside]), images.luma(target[inside]))
-        parts.append(f"{name}PSNR-Y {psnr_db:.2f} dB, SSIM {ssim:.4f}")
+        parts.append(f"{name}PSNR-Y {decibels.text(float(psnr_db))}, SSIM {ssim:.4f}")
     return "  " + "; ".join(parts)
 
 

@@ -18,14 +18,14 @@ import pyarrow as pa
 from flax import nnx
 
 import jaxfleet
-from experiments import sr_evaluation, sr_zoo_cost, sr_zoo_report
+from experiments import columns, sr_evaluation, sr_zoo_cost, sr_zoo_report
 from experiments import sr_zoo_plan as plan
 from experiments.sr_zoo_config import ZooConfig
 from experiments.sr_zoo_plan import Fleet as Fleet
 from experiments.sr_zoo_plan import Network as Network
 from experiments.sr_zoo_plan import make_fleets as make_fleets
 from experiments.sr_zoo_plan import make_networks as make_networks
-from jaxfleet import executors, places, rundir, shards, store
+from jaxfleet import decibels, executors, places, rundir, shards, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import data, evaluation, feature_networks, fleets, losses, network_files, torch_names
@@ -56,7 +56,8 @@ def schema() -> pa.Schema:
         **dict.fromkeys(("iteration_history", "validation_iterations"), pa.list_(pa.int32())),
         **dict.fromkeys(("loss_history", "validation_psnr_y_db"), pa.list_(pa.float32())),
     }
-    return pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+    fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
+    return columns.described(fields, "zoo")
 
 
 def is_zoo(manifest: Mapping[str, Any]) -> bool:
@@ -266,11 +267,9 @@ def _keep(
 
 
 def _measure(model: nnx.Module, pictures: evaluation.BenchmarkSet) -> dict[str, float]:
-    """Means over a set."""
+    """Return means over a set, exact pictures left out of that of decibels."""
     rows = evaluation.measure(functools.partial(run_network, nnx.split(model)), pictures)
-    return {
-        name: float(np.mean([float(row[name]) for row in rows])) for name in ("psnr_y_db", "ssim_y")
-    }
+    return {name: decibels.mean([row[name] for row in rows]).db for name in ("psnr_y_db", "ssim_y")}
 
 
 def _beginning(

@@ -17,7 +17,7 @@ from experiments.page import Drawing
 from experiments.sr_evaluation import BICUBIC
 from experiments.sr_zoo_crops import Crops
 from experiments.sr_zoo_figures import Kind, Point
-from jaxfleet import places, rundir
+from jaxfleet import decibels, places, rundir
 
 MAX_PICTURES = 3  # of each scale
 
@@ -98,9 +98,10 @@ def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
         shown["photographs to measure on"] = f"{count:,}"
         gains = sr_evaluation.with_gain(measured).query("architecture != @BICUBIC")
         for scale, own in gains.groupby("scale"):
-            gain_db = own.groupby(["network", "architecture"])["gain_db"].mean()
-            best = gain_db.idxmax()[1]
-            shown[f"best over bicubic at ×{scale}"] = f"{gain_db.max():+.2f} dB ({best})"
+            gain_db = own.groupby(["network", "architecture"])["gain_db"].mean().dropna()
+            if len(gain_db):
+                best = gain_db.idxmax()[1]
+                shown[f"best over bicubic at ×{scale}"] = f"{gain_db.max():+.2f} dB ({best})"
     return shown
 
 
@@ -156,7 +157,7 @@ def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
         labelled = {"<strong>truth</strong>": window.high[window.shown]}
         for kind in _ordered(crops):
             value = psnr_db.get((crops.networks[kind], window.set_name, window.image_id), np.nan)
-            label = f"{_shown(kind)} <span>{value:.2f} dB</span>"
+            label = f"{_shown(kind)} <span>{decibels.text(value)}</span>"
             labelled[label] = crops.outputs[kind][index][window.shown]
         images = {label: Image.fromarray(pixels) for label, pixels in labelled.items()}
         name = f"crops_x{crops.scale}_{index + 1}_{page.slug(window.image_id)}.png"
@@ -258,9 +259,8 @@ def _drawings(done: pd.DataFrame, means: pd.DataFrame, crops: Sequence[Crops]) -
 def _histories(done: pd.DataFrame, x: str, y: str) -> dict[str, dict[Kind, Any]]:
     """Scale -> kind of network -> iterations [T] and means [T] of their histories."""
     long = done[["scale", "architecture", "loss", x, y]].explode([x, y]).dropna()
-    means = (
-        long.astype({x: float, y: float}).groupby(["scale", "architecture", "loss", x])[y].mean()
-    )
+    long = long.astype({x: float, y: float})
+    means = long[np.isfinite(long[y])].groupby(["scale", "architecture", "loss", x])[y].mean()
     panels: dict[str, dict[Kind, Any]] = {}
     for (scale, architecture, loss), own in means.groupby(level=[0, 1, 2]):
         curve = (own.index.get_level_values(3).to_numpy(), own.to_numpy())
@@ -271,13 +271,14 @@ def _histories(done: pd.DataFrame, x: str, y: str) -> dict[str, dict[Kind, Any]]
 def _planes(means: pd.DataFrame) -> dict[str, tuple[list[Point], Point | None]]:
     """Scale -> its networks, and bicubic."""
     planes: dict[str, tuple[list[Point], Point | None]] = {}
-    rows = means[means["set"] != sr_zoo_tables.VALIDATION].dropna(
-        subset=["sharpness_db", "psnr_y_db"]
-    )
+    rows = means[means["set"] != sr_zoo_tables.VALIDATION]
+    rows = rows[np.isfinite(rows[list(_PLANE)].astype(float)).all(axis=1)]
     for scale, of_scale in rows.groupby("scale"):
         points, bicubic = [], None
         for _, own in of_scale.groupby("network"):
-            x, y = (np.average(own[name], weights=own["pictures"]) for name in _PLANE)
+            x, y = (
+                np.average(own[name], weights=own["pictures"] - own["exact"]) for name in _PLANE
+            )
             point = Point((own["architecture"].iloc[0], own["loss"].iloc[0]), float(x), float(y))
             if point.kind[0] == BICUBIC:
                 bicubic = point
@@ -303,11 +304,12 @@ _SPECTRA_SAID = (
 READING = """<p>Photographs are cut to a multiple of the scale and reduced by MATLAB’s bicubic; what
 a network makes of them is rounded to 8 bits, and a border as wide as the scale is left out of every
 measure. PSNR-Y and SSIM-Y are of luma (ITU-R BT.601), peak 255; a mean is one of decibels over
-photographs. “Over bicubic” is the mean of the differences on each photograph. Sharpness is the
-energy of luma from a quarter of a cycle per pixel on, against that of the truth: 0 dB is as sharp,
-less is blurred, and noise counts as sharp. The distance of VGG19 is the mean squared difference of
-its features of the middle of the picture, where its weights were given. The validation set is what
-the run itself measures its networks on.</p>
+photographs, without those that have no error at all, which are counted as exact. “Over bicubic” is
+the mean of the differences on each photograph. Sharpness is the energy of luma from a quarter of a
+cycle per pixel on, against that of the truth: 0 dB is as sharp, less is blurred, and noise counts
+as sharp. The distance of VGG19 is the mean squared difference of its features of the middle of the
+picture, where its weights were given. The validation set is what the run itself measures its
+networks on.</p>
 <pre>measures = pandas.read_parquet("evaluation.parquet")
 networks = pandas.read_parquet("parts")</pre>
 <p>run in the folder of this page, reads a row for each network and photograph, and one for each

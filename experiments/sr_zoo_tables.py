@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.sr_evaluation import BICUBIC, FACTS
+from jaxfleet import decibels
 
 VALIDATION = "validation set"  # by the run itself; no name of a benchmark set has a space
 
 _IDENTITY = ["network", *FACTS]
 _MEASURES = {  # heading -> measure, digits
     "PSNR-Y (dB)": ("psnr_y_db", 2),
+    "exact": ("exact", 0),  # pictures; shown where there are any
     "over bicubic (dB)": ("gain_db", 2),
     "SSIM-Y": ("ssim_y", 4),
     "sharpness (dB)": ("sharpness_db", 1),
@@ -33,7 +35,7 @@ def summary(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
     for values, own in means.groupby(keys):
         row: dict[str, Any] = dict(zip(keys, values, strict=True))
         row["seeds"] = np.nan if row["architecture"] == BICUBIC else own["network"].nunique()
-        row["first_db"] = own.loc[own["set"] == sets[0], "psnr_y_db"].mean()
+        row["first_db"] = decibels.mean(own.loc[own["set"] == sets[0], "psnr_y_db"]).db
         for name, of_set in own.groupby("set"):
             for measure, digits in _MEASURES.values():
                 row[f"{name} {measure}"] = _with_scatter(of_set[measure], digits)
@@ -84,7 +86,7 @@ def validation(done: pd.DataFrame) -> pd.DataFrame:
         done: rows of the run's table, with status `done`.
     """
     rows = done[[*_IDENTITY, "psnr_y_db", "ssim_y"]].assign(set=VALIDATION)
-    unknown = ("sharpness_db", "psnr_db", "vgg_distance", "gain_db", "pictures")
+    unknown = ("sharpness_db", "psnr_db", "vgg_distance", "gain_db", "pictures", "exact")
     return rows.assign(**dict.fromkeys(unknown, np.nan))
 
 
@@ -99,14 +101,16 @@ def _measured(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int]]:
     for name in _sets(means):
         own = means[means["set"] == name]
         for heading, (measure, digits) in _MEASURES.items():
-            if own[measure].notna().any():
+            if own[measure].gt(0).any() if measure == "exact" else own[measure].notna().any():
                 yield f"{html.escape(name)}: {heading}", name, measure, digits
 
 
 def _with_scatter(values: pd.Series, digits: int) -> str | None:
-    """`31.92 ± 0.04`: mean and standard deviation, that of two values or more."""
-    values = values.dropna()
-    if values.empty:
+    """Return `31.92 ± 0.04`, mean and standard deviation of the finite values, or `exact`."""
+    if values.isna().all():
         return None
+    values = values[np.isfinite(values.astype(float))]
+    if values.empty:
+        return "exact"
     text = f"{values.mean():.{digits}f}"
     return f"{text} ± {values.std():.{digits}f}" if len(values) > 1 else text

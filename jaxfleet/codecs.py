@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
+from jaxfleet import decibels
 from jaxfleet.pixels import psnr_8bit_db
-
-LOSSLESS_DB = 100.0  # stands for no error at all, and for less than that is
 
 _QUALITIES = (1, 3, 6, 10, 15, 22, 30, 40, 52, 64, 75, 84, 90, 94, 97, 99, 100)
 _BITS_PER_PIXEL = (0.06, 0.1, 0.16, 0.25, 0.4, 0.6, 0.9, 1.3, 1.8, 2.5, 3.5, 5.0, 7.0, 10.0)
@@ -129,7 +128,7 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
         codec: one that is available.
 
     Returns:
-        [Q] bits per pixel and [Q] dB (at most `LOSSLESS_DB`), float64, both increasing. Q is at
+        [Q] bits per pixel and [Q] dB (inf for an exact file), float64, both increasing. Q is at
         most the number of the codec's settings and differs between pictures.
 
     Raises:
@@ -137,7 +136,7 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
     """
     files = [encode(image, codec, setting) for setting in codec.settings]
     bits_per_pixel = np.array([8.0 * len(data) / image[..., 0].size for data in files])
-    psnr_db = np.array([_psnr_db(decode(data), image) for data in files])
+    psnr_db = np.array([psnr_8bit_db(decode(data), image) for data in files])
     return undominated(bits_per_pixel, psnr_db)
 
 
@@ -154,8 +153,13 @@ def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
     """
     sizes, psnr_db = rate_distortion(image, codec)
     if bits_per_pixel < sizes[0]:
-        return f"{codec.name} takes at least {sizes[0]:.3f} bits per pixel, for {psnr_db[0]:.2f} dB"
-    return f"{codec.name} of this size: {np.interp(bits_per_pixel, sizes, psnr_db):.2f} dB"
+        reached = decibels.text(psnr_db[0])
+        return f"{codec.name} needs at least {sizes[0]:.3f} bits per pixel ({reached})"
+    if bits_per_pixel >= sizes[-1]:
+        return f"{codec.name} of this size: {decibels.text(psnr_db[-1])}"
+    lossy = np.isfinite(psnr_db)  # towards an exact file there is nothing to interpolate
+    between = float(np.interp(bits_per_pixel, sizes[lossy], psnr_db[lossy]))
+    return f"{codec.name} of this size: {decibels.text(between)}"
 
 
 def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +167,7 @@ def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.nda
 
     Args:
         bits_per_pixel: [M] float.
-        psnr_db: [M] float, finite.
+        psnr_db: [M] float, none NaN.
 
     Returns:
         [Q] bits per pixel and [Q] dB, both increasing.
@@ -172,7 +176,3 @@ def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.nda
     x, y = bits_per_pixel[order], psnr_db[order]
     kept = np.r_[True, y[1:] > np.maximum.accumulate(y)[:-1]]
     return x[kept], y[kept]
-
-
-def _psnr_db(decoded: np.ndarray, image: np.ndarray) -> float:
-    return min(psnr_8bit_db(decoded, image), LOSSLESS_DB)

@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from jaxfleet import decibels
+
 FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 
 
@@ -47,7 +49,7 @@ class Progress:
         self._total_fits, self._total_steps = fits, max(pixel_steps, 1.0)
         self._before = fits_done
         self._fits, self._steps = 0, 0.0
-        self._sum_db, self._count_db = 0.0, 0
+        self._mean = decibels.mean([])  # of finished networks
         self._training_db: float | None = None
         self._start = self._last = self._updated = time.monotonic()
         self._wait = FIRST_LINE_SECONDS
@@ -104,9 +106,7 @@ class Progress:
         self._news = True
         self._steps += work
         self._fits += len(psnr_db) if finished is None else finished
-        finite = [value for value in psnr_db if math.isfinite(value)]
-        self._sum_db += sum(finite)
-        self._count_db += len(finite)
+        self._mean = self._mean.joined(decibels.mean(psnr_db))
         training_db = [-10 * math.log10(mse) for mse in training_mse if 0 < mse < math.inf]
         self._training_db = sum(training_db) / len(training_db) if training_db else None
         self._updated = now = time.monotonic()
@@ -114,7 +114,7 @@ class Progress:
             "seconds": now - self._start,
             "fits": float(self._before + self._fits),
             "pixel_steps": self._steps,
-            "mean_psnr_db": self._sum_db / self._count_db if self._count_db else math.nan,
+            "mean_psnr_db": self._mean.db,
         }
         self.on_sample(sample)
         ended = self._before + self._fits >= self._total_fits  # the last line says so
@@ -150,8 +150,8 @@ class Progress:
             _rate(self._fits / seconds, self.unit),
             f"{self._steps / seconds:.3g} {self._work}/s",
         ]
-        if self._count_db:
-            parts.append(f"mean PSNR {self._sum_db / self._count_db:.2f} dB")
+        if self._mean.finite or self._mean.exact:
+            parts.append(f"mean PSNR {self._mean}")
         elif self._training_db is not None:
             parts.append(f"in training {self._training_db:.2f} dB")
         return ", ".join(parts)

@@ -20,6 +20,9 @@ Where the schema leaves a choice:
   of raw output.
 - `image_id` is a whole number where those of all rows are, as published, else text.
 - What `config` does not say is taken to be COIN's: w0 is 30, the learning rate 2e-4.
+- A number that is unknown, such as the PSNR of an iteration at which a network had diverged, is
+  null, in JSON lines and in Parquet alike; an exact PSNR is inf, in JSON lines `Infinity`. The
+  import takes unknown numbers for unknown, and makes none up.
 """
 
 import json
@@ -30,6 +33,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxfleet import decibels
 from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS as SPLITS
 from jaxfleet.splits import lot as lot
@@ -103,8 +107,9 @@ def from_published(
 ) -> dict[str, Any]:
     """What our table says of a published row, but for `trial_id`, `split` and k-bit sizes.
 
-    What nobody noted is NaN (`ssim`, `seconds`). `best_psnr_db` and `best_iteration` are those of
-    the best history entry.
+    What nobody noted is NaN (`ssim`, `seconds`, `psnr_quantised_db`). `best_psnr_db` and
+    `best_iteration` are those of the best history entry; without any they are NaN and None. A
+    network whose history ends in an unknown entry is "diverged".
 
     Args:
         record: with all of `COLUMNS`; a weight that is None in `best_model` is one that a shallower
@@ -140,22 +145,23 @@ def from_published(
         raise ValueError("the histories differ in length")
     if size < 1:
         raise ValueError(f"image_size is {size}")
-    known = not np.isnan(history).all()
+    known = bool(np.isfinite(history).any() or np.isposinf(history).any())
+    diverged = known and np.isnan(history[-1])
     return {
         "image_id": str(_plain_id(config["image_id"])),
         "image_height": size,
         "image_width": _width(size, trial, hp_bpp),
         **trial.as_row(),
         "layer_shapes": np.ravel(trial.layer_shapes),
-        "status": "done",
+        "status": "diverged" if diverged else "done",
         "parameters": trial.parameters,
         "hp_bpp": hp_bpp,
         "fp_bpp": fp_bpp,
         "psnr_db": float(history[-1]) if len(history) else math.nan,
-        "best_psnr_db": float(np.nanmax(best)) if not np.isnan(best).all() else fp_psnr,
+        "best_psnr_db": float(np.nanmax(best)) if not np.isnan(best).all() else math.nan,
         "psnr_8bit_db": fp_psnr,
         "ssim": math.nan,
-        "best_iteration": int(iterations[np.nanargmax(history)]) if known else trial.num_iters,
+        "best_iteration": int(iterations[np.nanargmax(history)]) if known else None,
         "iteration_history": iterations,
         "psnr_history": history,
         "seconds": math.nan,
@@ -164,16 +170,15 @@ def from_published(
 
 
 def as_json(record: Mapping[str, Any]) -> str:
-    """A published row on one line; what is not finite is null, a float32 has its fewest digits."""
-    config = {name: _finite(value) for name, value in record["config"].items()}
+    """Return a published row on one line; a float32 has its fewest digits."""
     model = ", ".join(
         f"{json.dumps(name)}: {_nested(array)}" for name, array in record["best_model"].items()
     )
     parts = {
-        "config": json.dumps(config),
+        "config": json.dumps(dict(record["config"])),
         "iteration_history": json.dumps(record["iteration_history"].tolist()),
         **{name: _nested(record[name]) for name in ("psnr_history", "best_psnr_history")},
-        **{name: json.dumps(_finite(record[name])) for name in ("hp_bpp", "fp_bpp", "fp_psnr")},
+        **{name: decibels.to_json(record[name]) for name in ("hp_bpp", "fp_bpp", "fp_psnr")},
         "best_model": f"{{{model}}}",
     }
     return "{" + ", ".join(f'"{name}": {parts[name]}' for name in COLUMNS) + "}"
@@ -220,11 +225,18 @@ def as_arrow(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Tabl
                 for part in field.type
             ]
             columns.append(pa.StructArray.from_arrays(children, fields=list(field.type)))
+        elif field.name in ("psnr_history", "best_psnr_history"):
+            columns.append(_histories(values))
         else:
-            if field.name in ("psnr_history", "best_psnr_history"):
-                values = [_doubles(value) for value in values]
-            columns.append(pa.array(values, field.type))
+            columns.append(pa.array(values, field.type, from_pandas=True))  # NaN becomes null
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _histories(values: Sequence[np.ndarray]) -> pa.ListArray:
+    """Lists of float64 of float32, null for NaN."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    flat = np.concatenate([np.zeros(0), *values])
+    return pa.ListArray.from_arrays(ends, pa.array(flat, pa.float64(), mask=np.isnan(flat)))
 
 
 def _doubles(array: np.ndarray | None) -> Any:
@@ -239,20 +251,17 @@ def _nested(array: np.ndarray) -> str:
     """JSON of [N] or [M, N] float32."""
     flat = np.ravel(array)
     texts = pa.array(flat).cast(pa.string()).to_pylist()
-    finite = np.isfinite(flat)
     texts = [
-        (text if "." in text or "e" in text else f"{text}.0") if good else "null"
-        for text, good in zip(texts, finite, strict=True)
+        (text if "." in text or "e" in text else f"{text}.0")
+        if np.isfinite(value)
+        else decibels.to_json(float(value))
+        for text, value in zip(texts, flat, strict=True)
     ]
     if array.ndim == 1:
         return f"[{', '.join(texts)}]"
     columns = array.shape[1]
     rows = (texts[start : start + columns] for start in range(0, len(texts), columns))
     return f"[{', '.join(f'[{row}]' for row in map(', '.join, rows))}]"
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

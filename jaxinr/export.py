@@ -10,8 +10,8 @@ json hold their real and imaginary parts as a last axis of 2.
     safetensors  the arrays; the same text as `hyperparameters` in the header's metadata
     json         {"hyperparameters": {...}, "weights": {name: nested lists}}
 
-In JSON, numbers that are not finite become null, and every weight has 9 significant digits, which
-give back its float32 exactly.
+In JSON an unknown number becomes null and an exact PSNR, which is infinite, the text "Infinity".
+Every weight has 9 significant digits, which give back its float32 exactly.
 """
 
 import io
@@ -105,11 +105,12 @@ def _in_pairs(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _json(hyperparameters: Hyperparameters) -> str:
-    known = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in hyperparameters.items()
-    }
-    return json.dumps(known)
+    def known(value: str | int | float) -> str | int | float | None:
+        if not isinstance(value, float) or math.isfinite(value):
+            return value
+        return None if math.isnan(value) else str(value).replace("inf", "Infinity")
+
+    return json.dumps({name: known(value) for name, value in hyperparameters.items()})
 
 
 def _rounded(array: np.ndarray) -> list:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxfleet import executors, trainer
+from jaxfleet import decibels, executors, trainer
 from jaxfleet import images as measures
 from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
@@ -89,13 +89,6 @@ class Fits:
         return self.fits[i].params
 
 
-def psnr_of_loss(loss: Any) -> np.ndarray:
-    """Decibels from mean squared errors on [0, 1]; NaN where the loss is not finite."""
-    loss = np.asarray(loss, np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(np.isfinite(loss), -10.0 * np.log10(loss), np.nan)
-
-
 def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     """The fit that a trainer's result stands for; `picture` is [H, W, 3] uint8 or float."""
     height, width = picture.shape[:2]
@@ -107,13 +100,13 @@ def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     return Fit(
         params=kinds.crop(finished.params, trial.layer_shapes),
         status=finished.status,
-        psnr_db=float(psnr_of_loss(finished.loss)),
-        best_psnr_db=float(psnr_of_loss(finished.best_loss)),
-        psnr_8bit_db=float(psnr_of_loss(np.mean(error**2) / 255**2)),
+        psnr_db=float(decibels.of_error(finished.loss)),
+        best_psnr_db=float(decibels.of_error(finished.best_loss)),
+        psnr_8bit_db=float(decibels.of_error(np.mean(error**2) / 255**2)),
         ssim=similarity,
         best_iteration=finished.best_iteration,
         iteration_history=finished.iterations,
-        psnr_history=psnr_of_loss(finished.losses).astype(np.float32),
+        psnr_history=decibels.of_error(finished.losses).astype(np.float32),
         seconds=finished.seconds,
     )
 
@@ -253,12 +246,16 @@ def render(
     _check_choice("coordinates", coordinates, siren.COORDINATES)
     layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
     values = KINDS[trial.network].traced_values(trial)
-    index = np.arange(height * width, dtype=np.int32)
+    # In blocks of a power of two, the last one filled up: few sizes, so few compilations.
+    pixels = height * width
+    block = min(RENDER_BLOCK, 1 << (pixels - 1).bit_length())
+    index = np.zeros(-(-pixels // block) * block, np.int32)
+    index[:pixels] = np.arange(pixels, dtype=np.int32)
     pieces = [
         _render_block(layers, values, part, height, width, coordinates, trial.network)
-        for part in np.array_split(index, -(-len(index) // RENDER_BLOCK))
+        for part in index.reshape(-1, block)
     ]
-    return np.concatenate(pieces, axis=1).T.reshape(height, width, 3)
+    return np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
 
 
 @functools.partial(jax.jit, static_argnames=("coordinates", "network"))

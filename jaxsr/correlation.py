@@ -164,7 +164,8 @@ def _pce(correlation: Array, neighbourhood_px: int, search_px: int) -> Peak:
         row, column = jnp.divmod(jnp.argmax(sought), width)
         peak = values[row, column]
         elsewhere = ~near(row, column, neighbourhood_px)
-        energy = jnp.mean(values**2, where=elsewhere)
+        # Nothing elsewhere is less than what float32 resolves of a correlation.
+        energy = jnp.maximum(jnp.mean(values**2, where=elsewhere), _ROUNDING)
         return Peak(
             jnp.sign(peak) * peak**2 / energy, row.astype(jnp.int32), column.astype(jnp.int32), peak
         )

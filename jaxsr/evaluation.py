@@ -237,9 +237,12 @@ def sharpness_db(luma: Array, true_luma: Array) -> Array:
         true_luma: [H, W, 1] float.
 
     Returns:
-        [] float32, dB; inf or NaN where the truth has no detail.
+        [] float32, dB, finite; NaN where the truth has no detail beyond the rounding of float32.
     """
-    return 10.0 * jnp.log10(_detail(luma) / _detail(true_luma))
+    least = luma.size * float(jnp.finfo(jnp.float32).eps) ** 2
+    true_detail = _detail(true_luma)
+    found = 10.0 * jnp.log10(jnp.maximum(_detail(luma), least) / jnp.maximum(true_detail, least))
+    return jnp.where(true_detail > least, found, jnp.nan)
 
 
 def _detail(luma: Array) -> Array:

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.images import check_image
-from jaxsr.residuals import local_wiener_noise
+from jaxsr.residuals import ROUNDING, local_wiener_noise
 
 # Of red, green and blue, in the toolbox of Binghamton University and those that follow it.
 GREY_WEIGHTS = (0.29893602, 0.58704307, 0.11402090)
@@ -148,13 +148,17 @@ def clean(fingerprint: Array) -> Array:
         fingerprint: [..., H, W, C] float, C 1 or 3.
 
     Returns:
-        [..., H, W, 1] float32.
+        [..., H, W, 1] float32; 0 throughout where rows and columns explain all but the rounding of
+        float32, as in the residual of a flat image.
 
     Raises:
         TypeError: if the fingerprint is not float.
         ValueError: if its shape is another.
     """
-    return wiener_dft(zero_mean(grey(fingerprint)))
+    whole = grey(fingerprint)
+    centred = zero_mean(whole)
+    largest, left = (jnp.max(jnp.abs(x), axis=(-3, -2), keepdims=True) for x in (whole, centred))
+    return wiener_dft(jnp.where(left > ROUNDING * largest, centred, 0.0))
 
 
 def grey(images: Array) -> Array:
@@ -236,15 +240,19 @@ def wiener_dft(images: Array) -> Array:
     planes = jnp.moveaxis(images.astype(jnp.float32), -1, -3)
     height, width = planes.shape[-2:]
     planes_in_a_row = planes.reshape(-1, height, width)
+    # In units of their largest value, so that no square of a weak image vanishes in float32.
+    scales = jnp.max(jnp.abs(planes_in_a_row), axis=(1, 2), keepdims=True)
+    scales = jnp.where(scales == 0.0, 1.0, scales)
+    planes_in_a_row = planes_in_a_row / scales
     variances = jnp.var(planes_in_a_row, axis=(1, 2), ddof=1)
-    variances = jnp.maximum(variances, jnp.finfo(jnp.float32).tiny)  # of a constant
+    variances = jnp.maximum(variances, jnp.finfo(jnp.float32).eps ** 2)  # of a constant
     transforms = jnp.fft.fft2(planes_in_a_row, norm="ortho")
     magnitudes = jnp.abs(transforms)
     kept = jax.vmap(local_wiener_noise)(magnitudes, variances)
     # Where there is nothing, nothing is kept; 1 only stands in for a divisor.
     gains = kept / jnp.where(magnitudes == 0.0, 1.0, magnitudes)
     levelled = jnp.real(jnp.fft.ifft2(transforms * gains.astype(transforms.dtype), norm="ortho"))
-    return jnp.moveaxis(levelled.reshape(planes.shape), -3, -1)
+    return jnp.moveaxis((levelled * scales).reshape(planes.shape), -3, -1)
 
 
 def _counts(size: int, axis: int, rank: int) -> np.ndarray:

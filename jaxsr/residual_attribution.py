@@ -56,7 +56,11 @@ class ResidualAttributor(OfPixels):
         return self.fingerprints.shape[1]
 
     def log_scores_of(self, described: np.ndarray) -> np.ndarray:
-        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`.
+
+        A crop without a residual, such as one of a single colour, says nothing: all classes are
+        equally probable.
+        """
         scores = self._of_crops(described, _distances if self.method == PRNU else correlation.ncc)
         scores = scores.astype(np.float64)
         if self.method == NCC:
@@ -252,7 +256,11 @@ def _residuals(crops: np.ndarray, method: str) -> Array:
 
 @jax.jit
 def _distances(found: Array, fingerprints: Array) -> Array:
-    """[N, K] squares of distances in grey levels, less the square of the residual itself."""
+    """[N, K] squares of distances in grey levels, less the square of the residual itself.
+
+    Without a residual the nearest fingerprint would be the weakest; all distances are 0 then.
+    """
     products = jnp.einsum("nhwc,khwc->nk", found, fingerprints, precision=jax.lax.Precision.HIGHEST)
     energies = jnp.sum(fingerprints**2, axis=(1, 2, 3))
-    return _GREY**2 * (energies[None, :] - 2.0 * products)
+    distances = _GREY**2 * (energies[None, :] - 2.0 * products)
+    return jnp.where(jnp.any(found != 0.0, axis=(1, 2, 3))[:, None], distances, 0.0)

@@ -21,6 +21,7 @@ METHODS = ("wavelet", "gaussian", "wiener", "bm3d")
 SIGMA = 5 / 255  # of the noise that a fingerprint is sought in
 LEVELS = 4
 WINDOWS_PX = (3, 5, 7, 9)
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a residual, over the brightest pixel
 
 
 def noise_residual(images: Array, method: str = "wavelet") -> Array:
@@ -34,7 +35,7 @@ def noise_residual(images: Array, method: str = "wavelet") -> Array:
         method: "wavelet", "gaussian", "wiener" or "bm3d".
 
     Returns:
-        [..., H, W, C] float32.
+        [..., H, W, C] float32; exactly 0 throughout a channel that is flat.
 
     Raises:
         InputError: if there is no such method, or `bm3d` is not installed.
@@ -240,12 +241,20 @@ def _least_local_mean(planes: Array) -> Array:
 def _by_plane(of_plane: Callable[[Array], Array], images: Array) -> Array:
     """Maps [H, W] float32 over the channels of images.
 
-    On a CPU one after the other, since a plane fits the caches; elsewhere all at once.
+    On a CPU one after the other, since a plane fits the caches; elsewhere all at once. A residual
+    that is nowhere above `ROUNDING` is the rounding of float32, and becomes 0: correlations would
+    take it for a signal, however small it is.
     """
+
+    def above_rounding(plane: Array) -> Array:
+        residual = of_plane(plane)
+        least = ROUNDING * jnp.max(jnp.abs(plane))
+        return jnp.where(jnp.max(jnp.abs(residual)) > least, residual, 0.0)
+
     planes = jnp.moveaxis(images.astype(jnp.float32), -1, -3)
     mapped = jax.lax.platform_dependent(
         planes.reshape(-1, *planes.shape[-2:]),
-        cpu=functools.partial(jax.lax.map, of_plane),
-        default=jax.vmap(of_plane),
+        cpu=functools.partial(jax.lax.map, above_rounding),
+        default=jax.vmap(above_rounding),
     )
     return jnp.moveaxis(mapped.reshape(planes.shape), -3, -1)

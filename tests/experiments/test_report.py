@@ -202,6 +202,24 @@ def test_run_in_which_all_diverged(tmp_path, table, write):
     assert page.headings == ["Diverged fits", "Settings", "The table behind this page"]
 
 
+def test_exact_fits_hide_nothing_and_are_counted(tmp_path, table, write):
+    exact = table.iloc[[0, 1]].assign(best_psnr_db=np.inf, psnr_8bit_db=np.inf)
+    rest = table.iloc[2:]
+    _, page = write(tmp_path, pd.concat([exact, rest]))
+    mean = rest["best_psnr_db"].dropna().mean()
+    assert f"{mean:.2f} dB and 2 exact" in page.text
+    assert f"2 of {len(table) - 1} fits are exact, so the figures leave them out." in page.text
+    assert page.text.split("best PSNR")[1].split()[:1] == ["exact"]
+    for word in ("inf", "nan"):
+        assert f"{word} " not in page.text
+
+
+def test_run_in_which_all_are_exact(tmp_path, table, write):
+    path, page = write(tmp_path, table.iloc[:4].assign(best_psnr_db=np.inf, psnr_8bit_db=np.inf))
+    assert "4 of 4 fits are exact" in page.text
+    assert "rate_distortion.png" not in {file.name for file in (path.parent / "figures").iterdir()}
+
+
 def test_random_sample_of_settings(tmp_path, write):
     rng = np.random.default_rng(1)
     rows = [make_row("square", 4, 2, float(w0), 0) for w0 in rng.uniform(5, 60, 30)]
@@ -235,6 +253,15 @@ def test_best_curve_keeps_what_nothing_smaller_beats():
     )
     np.testing.assert_array_equal(bits, [0.5, 1.0, 4.0])
     np.testing.assert_array_equal(psnr_db, [22.0, 25.0, 25.0])
+
+
+def test_mean_curves_end_before_what_is_exact():
+    flat = (np.array([1.0, 2.0]), np.array([np.inf, np.inf]))
+    line = (np.array([1.0, 4.0, 8.0]), np.array([20.0, 30.0, np.inf]))
+    bits, psnr_db = figures.mean_curve([flat, line], (0.0, np.inf))
+    np.testing.assert_allclose(bits[[0, -1]], [1.0, 4.0])
+    np.testing.assert_allclose(psnr_db[[0, -1]], [20.0, 30.0])
+    assert figures.mean_curve([flat], (0.0, np.inf))[0].size == 0
 
 
 def test_mean_curve_of_lines_in_log_size():

@@ -11,7 +11,7 @@ from flax import nnx
 from PIL import Image
 
 import jaxsr
-from experiments import sr_evaluation, sr_zoo
+from experiments import page, sr_evaluation, sr_zoo, sr_zoo_tables
 from experiments.sr_evaluation import evaluate, network_path
 from jaxfleet.errors import InputError
 from jaxfleet.store import Store
@@ -233,6 +233,35 @@ def test_means_and_gains_are_over_the_pictures_of_a_set():
     assert found.loc["n"].tolist() == [27.0, 2.0, 2]
     assert found.loc["bicubic-x2"].tolist() == [25.0, 0.0, 2]
     assert found.loc["half"].tolist() == [19.0, -1.0, 1]  # against the same picture alone
+
+
+def test_a_flat_picture_poisons_no_mean():
+    facts = {"scale": 2, "loss": "", "training_set": "", "seed": 0, "set": "S"}
+    values = {"ssim_y": 1.0, "psnr_db": 1.0, "vgg_distance": np.nan}
+    rows = [
+        {"network": name, "architecture": kind, "image_id": image, "psnr_y_db": db}
+        | {"sharpness_db": np.nan if image == "flat" else -1.0}
+        for name, kind, image, db in (
+            ("bicubic-x2", "bicubic", "a", 30.0),
+            ("bicubic-x2", "bicubic", "flat", np.inf),
+            ("n", "edsr", "a", 33.0),
+            ("n", "edsr", "flat", 50.0),  # -inf dB over bicubic, if that were a number
+            ("m", "edsr", "a", 31.0),
+            ("m", "edsr", "flat", np.inf),
+            ("o", "edsr", "flat", np.inf),
+        )
+    ]
+    means = sr_evaluation.set_means(pd.DataFrame([{**facts, **values, **row} for row in rows]))
+    found = means.set_index("network")[["psnr_y_db", "gain_db", "sharpness_db", "exact"]]
+    assert found.loc["bicubic-x2"].tolist() == [30.0, 0.0, -1.0, 1]
+    assert found.loc["n"].tolist() == [41.5, 3.0, -1.0, 0]
+    assert found.loc["m"].tolist() == [31.0, 1.0, -1.0, 1]
+    np.testing.assert_array_equal(found.loc["o"], [np.inf, np.nan, np.nan, 1])
+    summary, columns = sr_zoo_tables.summary(means)
+    assert ("S exact", "{}") in columns.values()
+    cells = page.table(summary, columns)
+    assert "inf" not in cells
+    assert "nan" not in cells
 
 
 def test_what_cannot_be_evaluated_is_said(home):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 
 import numpy as np
 import pytest
@@ -86,7 +87,12 @@ def test_headers_count():
         len(codecs.encode(grey, codecs.JPEG, setting)) for setting in codecs.JPEG.settings
     )
     np.testing.assert_allclose(bits_per_pixel, [8 * smallest / (16 * 24)])
-    assert psnr_db.tolist() == [codecs.LOSSLESS_DB]
+    assert psnr_db.tolist() == [np.inf]  # exact
+    assert codecs.at_size(grey, codecs.JPEG, 100.0) == "JPEG of this size: exact"
+    assert re.fullmatch(
+        r"JPEG needs at least [\d.]+ bits per pixel \(exact\)",
+        codecs.at_size(grey, codecs.JPEG, 0.1),
+    )
 
 
 def test_jpeg_with_pillows_defaults_has_the_published_size(shared_data):

@@ -37,6 +37,14 @@ def test_numbers_by_hand(now):
     assert math.isnan(samples[0]["mean_psnr_db"])
 
 
+def test_exact_networks_are_counted_and_hide_no_mean(now):
+    log = io.StringIO()
+    with Progress(3, 300.0, stream=log) as display:
+        now[0] += 1
+        display.update(300.0, psnr_db=[20.0, math.inf, math.nan])
+    assert "mean PSNR 20.00 dB and 1 exact" in log.getvalue()
+
+
 def test_slow_work_is_told_by_the_hour_and_in_its_own_words(now):
     log = io.StringIO()
     with Progress(8, 4000.0, stream=log, unit="networks", work="GFLOP") as display:

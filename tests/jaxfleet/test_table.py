@@ -154,6 +154,20 @@ def test_batches_name_the_part_that_cannot_be_read(run_dir):
         list(batches)
 
 
+def test_a_run_that_an_earlier_release_began_lacks_nothing(run_dir):
+    schema = SCHEMA.insert(2, pa.field("ssim", pa.float64()))
+    results = store.Store(run_dir, {}, schema, network={"inputs": 2, "outputs": 3})
+    results.add([{**row(6), "ssim": 0.5}])
+    results.flush()
+    for _ in range(2):
+        found = jaxfleet.open(run_dir)
+        assert sorted(found.columns) == sorted(schema.names)
+        np.testing.assert_array_equal(found.to_pandas()["ssim"], [np.nan] * 5 + [0.5])
+        assert found.to_pandas(["ssim"], [("trial_id", ">", 4)])["ssim"].isna().tolist() == [1, 0]
+        results.merge()
+    results.close()
+
+
 def test_parts_that_are_merged_meanwhile_are_found(run_dir):
     fresh, filled, asked = (jaxfleet.open(run_dir) for _ in range(3))
     assert len(filled) == 5

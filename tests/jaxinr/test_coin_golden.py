@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import jaxinr
+from jaxfleet import decibels
 from jaxinr import Trial
-from jaxinr.fit import psnr_of_loss
 
 # What may differ: PSNR at any step, dB; weights at the end, the largest and the root mean square
 # difference, relative to the weights' own RMS. In the deepest network rounding grows over the
@@ -96,7 +96,7 @@ def test_psnr_at_every_step(golden, name):
     one = golden[name]
     assert one.psnr_db <= BOUNDS[name][0]
     after = np.mean((one.file["final_output"].reshape(48, 64, 3) - one.file["image"] / 255) ** 2)
-    assert one.fit.psnr_db == pytest.approx(float(psnr_of_loss(after)), abs=BOUNDS[name][0])
+    assert one.fit.psnr_db == pytest.approx(float(decibels.of_error(after)), abs=BOUNDS[name][0])
 
 
 @pytest.mark.parametrize("name", BOUNDS)

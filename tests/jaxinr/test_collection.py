@@ -139,16 +139,51 @@ def test_damaged_rows_are_refused(change, message):
 
 
 @given(st.lists(st.floats(width=32), max_size=20))
-def test_json_gives_float32_back_and_null_for_the_rest(values):
+def test_json_gives_float32_back_and_null_for_what_is_unknown(values):
     record = collection.to_published(collection.from_published(published()))
     record["psnr_history"] = np.array(values, np.float32)
     again = as_lists(record)["psnr_history"]
-    finite = [np.isfinite(value) for value in record["psnr_history"]]
-    assert [value is not None for value in again] == finite
+    known = [not np.isnan(value) for value in record["psnr_history"]]
+    assert [value is not None for value in again] == known
     assert all(isinstance(value, float) for value in again if value is not None)
     np.testing.assert_array_equal(
-        np.float32([value for value in again if value is not None]), record["psnr_history"][finite]
+        np.float32([value for value in again if value is not None]), record["psnr_history"][known]
     )
+
+
+psnrs = st.floats(0, 200, width=32) | st.sampled_from([math.inf, math.nan])
+
+
+@given(st.lists(psnrs, min_size=1, max_size=8), psnrs, st.integers(1, 3))
+def test_both_formats_give_the_same_rows_again(history, decoded_db, layers):
+    row = collection.from_published(published(layers=layers))
+    row["psnr_history"] = np.array(history, np.float32)
+    row["iteration_history"] = 10 * np.arange(len(history), dtype=np.int32)
+    row["psnr_8bit_db"] = decoded_db
+    record = collection.to_published(row, whole_ids=True)
+    line = as_lists(record)
+    (cells,) = collection.as_arrow([record], collection.arrow_schema(3, whole_ids=True)).to_pylist()
+    assert list(cells) == list(line)
+    for name in ("psnr_history", "best_psnr_history", "fp_psnr"):
+        nulls, others = (np.equal(one[name], None) for one in (line, cells))
+        np.testing.assert_array_equal(nulls, others)
+    first, second = (collection.from_published(one) for one in (line, cells))
+    np.testing.assert_equal(first, second)
+    known = np.array(history, np.float32)[~np.isnan(history)]
+    np.testing.assert_array_equal(first["psnr_history"], row["psnr_history"])
+    np.testing.assert_equal(first["psnr_8bit_db"], decoded_db)
+    np.testing.assert_equal(first["best_psnr_db"], float(known.max()) if len(known) else math.nan)
+    ends_unknown = bool(len(known)) and math.isnan(history[-1])
+    assert first["status"] == ("diverged" if ends_unknown else "done")
+
+
+def test_an_import_makes_up_no_number():
+    unknown = [None] * 4
+    row = collection.from_published(published(psnr_history=unknown, best_psnr_history=unknown))
+    assert math.isnan(row["best_psnr_db"])  # not the 14.25 dB of the 8-bit picture
+    assert math.isnan(row["psnr_db"])
+    assert row["best_iteration"] is None
+    assert row["psnr_8bit_db"] == 14.25
 
 
 def test_best_history_is_the_running_maximum_beside_what_is_unknown():

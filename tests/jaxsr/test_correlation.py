@@ -93,6 +93,13 @@ def test_pce_is_that_of_numpy_and_maps_over_leading_axes(key):
         np.testing.assert_allclose(peaks.pce[n, m], pce_of(own, row, column, 3), rtol=1e-4)
 
 
+def test_nothing_has_no_peak_and_a_lone_peak_a_finite_energy():
+    assert correlation.pce(jnp.zeros((16, 16))).pce == 0.0
+    lone = correlation.pce(jnp.zeros((16, 16)).at[3, 4].set(0.5))
+    assert np.isfinite(lone.pce)
+    assert lone.pce > 1e6
+
+
 def test_the_neighbourhood_closes_around_the_edge():
     values = np.full((16, 16), 0.1)
     values[0, 0], values[15, 15] = 1.0, 0.9  # the second is next to the first

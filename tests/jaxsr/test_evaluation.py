@@ -84,6 +84,17 @@ def test_equal_pictures():
     np.testing.assert_allclose([found["ssim_y"], found["sharpness_db"]], [1.0, 0.0], atol=1e-6)
 
 
+@pytest.mark.parametrize("level", [0.0, 0.3, 0.7123, 1.0])
+def test_a_flat_truth_has_no_sharpness_and_a_flat_output_a_finite_one(level, key):
+    flat = jnp.full((40, 48, 1), level, jnp.float32)
+    noisy = flat + 0.1 * jax.random.normal(key, flat.shape)
+    assert np.isnan(evaluation.sharpness_db(noisy, flat))  # 279 dB over what float32 rounds
+    assert np.isnan(evaluation.sharpness_db(flat, flat))
+    assert np.isfinite(evaluation.sharpness_db(flat, noisy))
+    one = flat.at[20, 20].add(25 / 255 / 255)  # the least difference of a blue pixel
+    np.testing.assert_allclose(evaluation.sharpness_db(one, one), 0.0, atol=1e-5)
+
+
 @pytest.mark.parametrize(("cycles", "gain_db"), [(0.2, 0.0), (0.3, 20 * np.log10(2))])
 def test_sharpness_is_of_what_is_finer_than_a_quarter_of_a_cycle_per_pixel(cycles, gain_db):
     size = 80

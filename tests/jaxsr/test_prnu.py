@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 import scipy.ndimage
 
-from jaxsr import correlation, prnu
+from jaxsr import correlation, prnu, residuals
 
 
 def levels(count=3, height=14, width=11, channels=3, low=0, high=256):
@@ -141,6 +141,22 @@ def test_wiener_dft_takes_a_wave_away_and_leaves_noise(key, quick_jit):
 
 def test_wiener_dft_of_nothing_is_nothing(quick_jit):
     assert not np.any(quick_jit(prnu.wiener_dft)(jnp.zeros((16, 16, 1))))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 5e-8])
+def test_wiener_dft_scales_with_its_image(key, quick_jit, scale):
+    noise = jax.random.normal(key, (16, 16, 1))
+    found, expected = (quick_jit(prnu.wiener_dft)(x) for x in (scale * noise, noise))
+    np.testing.assert_allclose(found / scale, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", [0.0, 1 / 255, 0.5, 1.0])
+def test_a_flat_picture_is_cleaned_to_nothing(level, quick_jit):
+    flat = jnp.full((64, 64, 3), level)
+    clean = quick_jit(prnu.clean)
+    assert not np.any(clean(flat))
+    for method in ("wavelet", "gaussian", "wiener"):
+        assert not np.any(clean(residuals.noise_residual(flat, method)))
 
 
 def test_clean_is_that_of_numpy(key, quick_jit):

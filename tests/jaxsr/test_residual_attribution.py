@@ -56,6 +56,25 @@ def test_correlations_are_those_of_numpy_over_their_spread_by_chance():
     np.testing.assert_allclose(fitted.log_scores(queries), scores, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("cleaned", [False, True])
+def test_flat_crops_and_flat_classes_say_nothing_and_spoil_nothing(cleaned):
+    crops, labels = pictures(9)
+    title = np.full((2, SIDE, SIDE, 3), 255, np.uint8)  # the last class: title cards alone
+    crops, labels = np.concatenate([crops, title]), np.r_[labels, 2, 2]
+    flat = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 77, 128, 255)])
+    fits = [
+        residual_attribution.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE, cleaned=True)
+        if cleaned
+        else residual_attribution.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
+        residual_attribution.fit_prnu(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
+    ]
+    for fitted in fits:
+        np.testing.assert_allclose(fitted.log_scores(flat), -np.log(3), atol=1e-6)
+        assert np.isfinite(fitted.log_scores(crops)).all()
+    queries, truth = pictures(6, seed=1)
+    assert (fits[0].log_scores(queries)[:, :2].argmax(axis=1) == truth).all() or cleaned
+
+
 def test_temperature_of_correlations_is_that_of_the_validation():
     crops, labels = pictures(8)
     held_out, truth = pictures(8, seed=1)

@@ -163,9 +163,11 @@ def test_residual_of_a_batch_is_that_of_each_image(method, quick_jit):
 
 @pytest.mark.parametrize("method", ["wavelet", "gaussian", "wiener"])
 def test_a_flat_image_has_no_residual(method, quick_jit):
-    images = jnp.full((16, 20, 1), 0.7)
     residual = quick_jit(functools.partial(jaxsr.noise_residual, method=method))
-    np.testing.assert_allclose(residual(images), 0.0, atol=1e-6)
+    for level in (0, 1, 77, 128, 200, 255):
+        assert not np.any(residual(jnp.full((16, 20, 1), level / 255)))
+        one = jnp.full((16, 20, 1), level / 255).at[8, 9].add(1 / 255 if level < 255 else -1 / 255)
+        assert np.any(residual(one))  # the least difference of 8 bits is no rounding
 
 
 def test_weak_noise_stays_in_the_wavelet_residual_and_strong_edges_do_not(key, quick_jit):

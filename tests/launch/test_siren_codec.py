@@ -68,7 +68,7 @@ def test_there_and_back(script, folder, tmp_path):
     assert size <= 180
     assert f"{size} bytes, {size * 8 / 480:.4f} bits per pixel" in said
     assert "20 x 24 pixels, colour, centers coordinates" in said
-    assert re.search(r"JPEG takes at least \S+ bits per pixel, for", said)
+    assert re.search(r"JPEG needs at least \S+ bits per pixel \(", said)
     assert "fits" in progress
     assert float(psnr_in(said)) > 18
 
