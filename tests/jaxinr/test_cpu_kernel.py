@@ -82,7 +82,7 @@ def test_an_update_takes_the_next_pixels_of_a_shuffled_picture():
     for update in range(5):  # once round and more
         start = (first + (update % 3) * 50) % 117  # three updates are a round
         chosen = order[(start + np.arange(50)) % 117]
-        params = table.unflatten(one._arrays.params.copy(), trial.layer_sizes)
+        params = table.unflatten_layers(one._arrays.params.copy(), trial.layer_shapes)
         mean = one._arrays.mean.copy()
         one._arrays.run(cpu.TRAIN, one._pixels, scratch(trial), count=1)
         gradient = (one._arrays.mean - 0.9 * mean) / (1 - fleet.ADAM_DECAY_MEAN)
