@@ -338,7 +338,8 @@ def make_trainer(
         bias_init: see `registry.init`.
         initial_params: index of a trial -> weights at its own width to start from, in place of
             those of its seed.
-        more_hyper: name -> [number of trials] array, what the program needs beside `Trial`.
+        more_hyper: name -> [number of trials] array, what the program needs beside `Trial`; of the
+            CPU kernel `first_layer`, the first layer that is trained.
         skip: positions in `bucket.jobs` that need no training.
         log_spacing: one of `histories.SPACINGS`.
     """
@@ -350,6 +351,7 @@ def make_trainer(
         return _make_team(
             bucket, trials, pictures, picture_of, targets,
             bias_init=bias_init, initial_params=initial_params, skip=skip, log_spacing=log_spacing,
+            first_layers=(more_hyper or {}).get("first_layer"),
         )  # fmt: skip
     program = bucket.program
     used = sorted({picture_of[job] for job in jobs})
@@ -372,7 +374,7 @@ def make_trainer(
     data: Any
     if program.is_stochastic:
         pairs = zip(own, counts, strict=True)
-        hyper["first"] = np.array([minibatches.first_of(*pair) for pair in pairs], np.int32)
+        hyper["offset"] = np.array([minibatches.first_of(*pair) for pair in pairs], np.int32)
         wrap = int(np.prod(program.drawn))
         data = pack_shuffled(used_pictures, program.blocks, program.block, wrap)
     else:
@@ -408,6 +410,7 @@ def _make_team(
     initial_params: Callable[[int], Any] | None,
     skip: Sequence[int],
     log_spacing: str,
+    first_layers: np.ndarray | None,
 ) -> executors.Trainer:
     """A trainer by the CPU kernel."""
     from jaxinr.kernels import host  # brings in Numba
@@ -435,6 +438,7 @@ def _make_team(
             log_at=minibatches.log_points(trial, count, bucket.log_every, log_spacing),
             target_loss=float(targets[position]),
             cores=cores,
+            first_layer=0 if first_layers is None else int(first_layers[job]),
         )
 
     return host.Team(begin, work=work, costs=costs, cores=cores, skip=skip)

@@ -89,7 +89,7 @@ class SirenProgram:
     `siren.PRODUCTS`. Results are float32 always.
 
     With `pixels_per_update` above 0, each update takes so many pixels: the `data` are then from
-    `pack_shuffled`, with `drawn` pixels to wrap, and `hyper` has `first` of `jaxinr.pixels`.
+    `pack_shuffled`, with `drawn` pixels to wrap, and `hyper` has the `offset` of `pixels.first_of`.
     """
 
     num_layers: int
@@ -165,7 +165,7 @@ class SirenProgram:
             return siren.points_of(index, height, width, self.coordinates), colours
 
         points, colours = jax.vmap(one)(
-            batch["order"], batch["shuffled"], hyper["first"], hyper["height"], hyper["width"],
+            batch["order"], batch["shuffled"], hyper["offset"], hyper["height"], hyper["width"],
             iteration,
         )  # fmt: skip
         shape = (self.group, -1, blocks, block)

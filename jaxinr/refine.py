@@ -19,6 +19,7 @@ Letters: L sine layers, J networks, P parameters of a layer, C channels, N sampl
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import jax
@@ -41,7 +42,7 @@ FACTORS = (2.0**-24, 2.0**12)  # that steps are looked for between
 
 @dataclasses.dataclass(frozen=True)
 class TailProgram(SirenProgram):
-    """Trains the layers from `hyper["first"]` [G] on; those before it stay as they are."""
+    """Trains the layers from `hyper["first_layer"]` [G] on; those before it stay as they are."""
 
     def loss_and_gradient(
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
@@ -50,7 +51,7 @@ class TailProgram(SirenProgram):
         loss, gradient = super().loss_and_gradient(params, hyper, batch)
         masked = []
         for depth, layer in enumerate(gradient):
-            trained = (hyper["first"] <= depth).astype(jnp.float32)
+            trained = (hyper["first_layer"] <= depth).astype(jnp.float32)
             masked.append(
                 {
                     "weight": layer["weight"] * trained[:, None, None],
@@ -95,21 +96,20 @@ def train_tail(
         shards=sum(mesh.size for mesh in trainer.lanes()),
         platform=jax.local_devices()[0].platform,
         coordinates=headers[0].coordinates,
-        kernel="xla",
     )
     trained = list(networks)
     for bucket in plan:
-        assert isinstance(bucket, buckets.Bucket)  # of XLA's
-        program = TailProgram(
-            **{f.name: getattr(bucket.program, f.name) for f in dataclasses.fields(bucket.program)}
-        )
+        if isinstance(bucket, buckets.Bucket):
+            whole = bucket.program
+            program = TailProgram(**{f.name: getattr(whole, f.name) for f in fields(whole)})
+            bucket = dataclasses.replace(bucket, program=program)
         team = buckets.make_trainer(
-            dataclasses.replace(bucket, program=program),
+            bucket,
             trials,
             [image],
             [0] * len(trials),
             initial_params=starts.__getitem__,
-            more_hyper={"first": np.full(len(trials), first, np.int32)},
+            more_hyper={"first_layer": np.full(len(trials), first, np.int32)},
         )
         for finished in executors.train(team):
             for one in finished:

@@ -45,9 +45,13 @@ from jaxinr.kernels.layers import (
 STRIP = 3840  # numbers of a layer: 15 KB of the first-level cache
 
 # One network in training. `update_pixels` of its `pixels` are taken at a time, the first ones from
-# `offset` on; `parts` is M; `logged` counts the entries of its history.
+# `offset` on; `parts` is M; layers before `first_layer` stay as they are; `logged` counts what its
+# history has.
 NETWORK = np.dtype(
-    [(name, np.int64) for name in "layers width pixels update_pixels offset parts".split()]
+    [
+        (name, np.int64)
+        for name in "layers width first_layer pixels update_pixels offset parts".split()
+    ]
     + [(name, np.int64) for name in "num_iters iteration best_iteration status logged".split()]
     + [(name, np.float64) for name in "w0_initial w0 learning_rate target_loss".split()]
     + [(name, np.float64) for name in "loss best_loss".split()]
@@ -135,7 +139,7 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradients, part, lear
                 (layers - 1) * area + panel, errors + panel, sums + layers * width * LANES,
             )  # fmt: skip
             if learns:
-                for depth in range(layers, 0, -1):
+                for depth in range(layers, one.first_layer, -1):
                     row = slopes + depth * area + panel
                     back_layer(
                         COLOURS if depth == layers else width, width, size, weights,
@@ -150,14 +154,16 @@ def sum_squares(one, folded, pixels, first, last, scratch, gradients, part, lear
                 colours[colour, begin - first + place] = scratch[row + place]
         if learns:
             whole = count + -count % LANES
-            add_outer(width, 2, whole, work, slopes, data, begin, stride, slope_of, part * numbers)
-            for depth in range(1, layers + 1):
+            if one.first_layer == 0:
+                row = part * numbers
+                add_outer(width, 2, whole, work, slopes, data, begin, stride, slope_of, row)
+            for depth in range(max(1, one.first_layer), layers + 1):
                 add_outer(
                     COLOURS if depth == layers else width, width, whole, work,
                     slopes + depth * area, work, (depth - 1) * area, CHUNK, slope_of,
                     part * numbers + _start_of(depth, width),
                 )  # fmt: skip
-            for depth in range(layers + 1):
+            for depth in range(one.first_layer, layers + 1):
                 units = COLOURS if depth == layers else width
                 bias = _start_of(depth, width) + units * (2 if depth == 0 else width)
                 row = sums + depth * width * LANES
@@ -249,7 +255,7 @@ def update(one, losses, gradients, params, mean, square):  # type: ignore[no-unt
     keep, keep_square = np.float32(ADAM_DECAY_MEAN), np.float32(ADAM_DECAY_SQUARE)
     new, new_square = np.float32(1.0 - ADAM_DECAY_MEAN), np.float32(1.0 - ADAM_DECAY_SQUARE)
     epsilon = np.float32(ADAM_EPSILON)
-    for depth in range(one.layers + 1):
+    for depth in range(one.first_layer, one.layers + 1):
         omega = one.w0_initial if depth == 0 else one.w0
         omega_over_pi = omega / math.pi if depth < one.layers else 1.0
         scale = np.float32(2.0 / (COLOURS * one.update_pixels) * omega_over_pi)

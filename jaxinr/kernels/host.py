@@ -122,6 +122,7 @@ class Network:
         log_at: np.ndarray,
         target_loss: float,
         cores: int,
+        first_layer: int = 0,
     ) -> None:
         """Begin a training.
 
@@ -134,6 +135,7 @@ class Network:
             log_at: [T] iterations of the history, ascending.
             target_loss: at which the training may stop; 0 for never.
             cores: that share the pixels of a large network.
+            first_layer: that is trained; those before it stay as they are.
         """
         self.job, self.trial, self.picture = job, trial, picture
         self.coordinates, self.seconds = coordinates, 0.0
@@ -146,7 +148,7 @@ class Network:
         record = self.record
         record.pixels, record.update_pixels = count, self.update_pixels
         record.offset = pixels.first_of(trial, count) if self.update_pixels < count else 0
-        record.target_loss = target_loss
+        record.target_loss, record.first_layer = target_loss, first_layer
         self._pixels = self._pack()
 
     @property

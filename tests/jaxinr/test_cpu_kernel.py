@@ -17,11 +17,12 @@ def picture(height, width):
     return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def network(trial, image, *, cores=2, log_every=10, target_loss=0.0):
+def network(trial, image, *, cores=2, log_every=10, target_loss=0.0, first_layer=0):
     count = image.shape[0] * image.shape[1]
     return host.Network(
         0, trial, image, siren.init(trial), coordinates="coin", target_loss=target_loss,
         log_at=pixels.log_points(trial, count, log_every, "linear"), cores=cores,
+        first_layer=first_layer,
     )  # fmt: skip
 
 
@@ -71,6 +72,19 @@ def test_loss_and_gradient_against_float64(layer_size, num_layers, size):
     loss, gradient = learnt(one)
     assert loss == pytest.approx(expected[0], rel=1e-6)
     np.testing.assert_allclose(gradient, expected[1], rtol=0, atol=3e-6 * abs(expected[1]).max())
+
+
+@pytest.mark.parametrize("first_layer", range(4))
+def test_layers_before_the_first_that_is_trained_stay_as_they_are(first_layer):
+    trial, image = Trial(layer_size=7, num_layers=3, num_iters=5), picture(9, 14)
+    one = network(trial, image, first_layer=first_layer)
+    one._arrays.run(cpu.TRAIN, one._pixels, scratch(trial), count=1)
+    _, expected = by_hand(siren.init(trial), trial, image, np.arange(126))
+    kept = table.flatten(siren.init(trial)[:first_layer]) if first_layer else np.zeros(0)
+    expected[: len(kept)] = 0.0
+    np.testing.assert_allclose(learnt(one)[1], expected, rtol=0, atol=3e-6 * expected.max())
+    np.testing.assert_array_equal(one._arrays.params[: len(kept)], kept)
+    assert (one._arrays.params != table.flatten(siren.init(trial)))[len(kept) :].all()
 
 
 def test_an_update_takes_the_next_pixels_of_a_shuffled_picture():
