@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from jaxfleet import codecs, decibels
+from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
 from jaxfleet.places import write_atomically
@@ -121,7 +121,7 @@ def run(config: CodecConfig, run_dir: Path) -> str:
     """
     del run_dir
     if config.mode == "info":
-        return describe(codec.inspect(_read(config.input)))
+        return describe(codec.inspect(picture_files.bytes_of(Path(config.input))))
     output = Path(config.output).expanduser()
     if output.exists() and not config.overwrite:
         raise InputError(f"--output={output} is there already; --overwrite replaces it.")
@@ -164,7 +164,7 @@ def _encode(config: CodecConfig, output: Path) -> str:
 
 
 def _decode(config: CodecConfig, output: Path) -> str:
-    data = _read(config.input)
+    data = picture_files.bytes_of(Path(config.input))
     reference = read_picture(config.reference)[0] if config.reference else None
     picture = _tell(lambda: codec.decode(data, height=config.height, width=config.width))
     lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
@@ -194,41 +194,26 @@ def describe(facts: codec.Facts) -> str:
 def read_picture(path: str) -> tuple[np.ndarray, list[str]]:
     """A picture file as [H, W, 3] or grey [H, W] uint8, and what is to be said of it.
 
-    EXIF orientation is applied. Transparency that hides nothing is left out.
+    EXIF orientation is applied and an ICC profile converted to sRGB. Transparency that hides
+    nothing is left out.
 
     Raises:
         InputError: if it cannot be read, is transparent, or has more than 8 bits.
     """
-    data = _read(path)
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            picture.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is not a picture that Pillow can read: {error}.") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is damaged ({error}).") from None
-    if picture.mode.startswith(("I", "F")):
+    picture = picture_files.read(Path(path))
+    if picture.header.bits > 8:
         raise InputError(f"{path} has more than 8 bits per channel; convert it to 8 first.")
-    note = []
-    if picture.has_transparency_data:
-        if np.asarray(picture.convert("RGBA"))[..., 3].min() < 255:
-            raise InputError(f"{path} is transparent, which is not kept; flatten it first.")
-        note = [f"{path}: the alpha channel, opaque throughout, is left out"]
-    grey = picture.mode in ("1", "L", "LA")
-    return np.asarray(picture.convert("L" if grey else "RGB")), note
+    if picture.is_transparent:
+        raise InputError(f"{path} is transparent, which is not kept; flatten it first.")
+    if not picture.header.is_grey:
+        return picture.pixels, [f"{path}: {note}" for note in picture.notes]
+    notes = [note for note in picture.notes if note != picture_files.GREY_NOTE]
+    return picture.pixels[..., 0], [f"{path}: {note}" for note in notes]
 
 
 def _jpeg(picture: np.ndarray, bits_per_pixel: float) -> list[str]:
     """What JPEG makes of a colour picture in as many bytes."""
     return [] if picture.ndim == 2 else [codecs.at_size(picture, codecs.JPEG, bits_per_pixel)]
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}.") from None
 
 
 def _tell(work: Callable[[], Result]) -> Result:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from experiments.sr_identify_config import IdentifyConfig
-from jaxfleet import photos, places
+from jaxfleet import picture_files, places
 from jaxfleet.errors import InputError
 from jaxsr import residual_spectra
 from jaxsr.gallery import HYPERPARAMETERS, Gallery, Identification
@@ -18,7 +17,6 @@ from jaxsr.gallery import HYPERPARAMETERS, Gallery, Identification
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-EXTENSIONS = (*photos.EXTENSIONS, ".bmp", ".gif", ".tif", ".tiff")
 NEAREST = 3  # networks in the picture
 COLUMNS = (
     *("file", "network", "probability"),
@@ -127,65 +125,40 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
     """[H, W, 3] uint8 of a file, upright as its EXIF says; and what weakens the answer.
 
     Nothing is converted: of grey, 16 bits, a palette, other colour models and transparency a
-    conversion would make pixels that nobody has seen. An alpha channel that is opaque throughout
-    is left out.
+    conversion would make pixels that nobody has seen, and colours stay as they are stored, whatever
+    their ICC profile says. An alpha channel that is opaque throughout is left out.
 
     Raises:
         InputError: for these, for animations, and for files that are no whole pictures.
     """
-    try:
-        with Image.open(path) as picture:
-            mode, kind = picture.mode, picture.format
-            frames = getattr(picture, "n_frames", 1)
-            see_through = frames == 1 and picture.has_transparency_data
-            if see_through:
-                alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-                see_through = bool(alpha.min() < 255)
-        with path.open("rb") as file:
-            head = file.read(25)
-    except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that Pillow knows.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} cannot be read ({reason}); give a whole picture.") from None
-    deep = head.startswith(b"\x89PNG") and head[24] == 16
+    picture = picture_files.read(path, convert_profile=False)
+    header = picture.header
     for refused, why in (
-        (frames > 1, f"animated ({frames} frames); save the one to look at as .png"),
-        (deep or mode[0] in "IF", "more than 8 bits; networks of the gallery wrote 8"),
-        (mode in ("P", "PA"), "colours of a palette; their fingerprints are gone"),
-        (mode in ("1", "L", "LA", "La"), "grey; fingerprints between colours are gone"),
-        (mode not in ("RGB", "RGBA", "RGBX"), f"{mode} and not red, green, blue"),
-        (see_through, "transparent in places; lay it on what it was seen on first"),
+        (header.bits > 8, "more than 8 bits; networks of the gallery wrote 8"),
+        (header.mode in ("P", "PA"), "colours of a palette; their fingerprints are gone"),
+        (header.is_grey, "grey; fingerprints between colours are gone"),
+        (header.mode not in ("RGB", "RGBA", "RGBX"), f"{header.mode} and not red, green, blue"),
+        (picture.is_transparent, "transparent in places; lay it on what it was seen on first"),
     ):
         if refused:
             raise InputError(f"{path}: {why}. Give the picture as the network wrote it.")
-    lossy = kind == "JPEG" or (kind == "WEBP" and head[12:16] != b"VP8L")
-    return photos.read(path), (
-        "compressed with loss: the answer holds for pictures as networks wrote them"
-        if lossy
-        else ""
-    )
+    notes = [note for note in picture.notes if "ICC profile" in note]
+    if header.is_lossy:
+        notes.append("compressed with loss: the answer holds for pictures as networks wrote them")
+    return picture.pixels, "; ".join(notes)
 
 
 def find_pictures(flag: str, text: str) -> list[Path]:
-    """The pictures directly in a folder, sorted by name.
+    """The pictures directly in a folder, sorted by name; what it has beside them is told.
 
     Raises:
         InputError: naming the flag, if there is no such folder or none in it.
     """
     folder = Path(text).expanduser()
-    try:
-        paths = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
-        )
-    except OSError as error:
-        raise InputError(f"--{flag}: {folder}: {error.strerror}; name a folder.") from None
-    if not paths:
-        wanted = ", ".join(EXTENSIONS)
-        raise InputError(f"--{flag}: {folder} holds no {wanted} files; subfolders are not seen.")
-    return paths
+    listing = picture_files.list_folder(folder, f"--{flag}={folder}")
+    if listing.left_out:
+        picture_files.tell(f"--{flag}={folder}: {listing}")
+    return list(listing.taken)
 
 
 def checked_target(flag: str, text: str) -> Path | None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from experiments import sr_evaluation
 from experiments.sr_installed_config import InstalledConfig
 from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, missing
-from jaxfleet import photos, pixels, places, rundir
+from jaxfleet import photos, picture_files, pixels, places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.trainer import usable_cores
@@ -158,11 +157,7 @@ def _path(run_dir: Path, name: str, picture: evaluation.Picture) -> Path:
 
 def _origin(path: Path) -> str:
     """What a picture says it was made of; empty if it is not there or says nothing."""
-    try:
-        with Image.open(path) as picture:
-            return str(picture.info.get(ORIGIN, ""))
-    except (OSError, SyntaxError, ValueError):
-        return ""
+    return picture_files.text_of(path, ORIGIN)
 
 
 def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:

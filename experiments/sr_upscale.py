@@ -9,12 +9,11 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import jaxsr
-from jaxfleet import decibels, images, photos
+from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, png
 from jaxfleet.places import make_folder, write_atomically
@@ -106,7 +105,8 @@ def run(config: UpscaleConfig) -> Iterator[str]:
             only the pictures before it are written.
     """
     pictures = find_pictures(config.image)
-    notes = [read_note(path) for path in pictures]
+    for path in pictures:
+        picture_files.check(path)
     enlarge, scale = load_network(config)
     outputs = name_outputs(config, pictures, scale)
     truth = None
@@ -116,13 +116,15 @@ def run(config: UpscaleConfig) -> Iterator[str]:
         truth = read_truth(Path(config.truth), pictures[0], scale)
     with progress_bar() as bar:
         task = bar.add_task("", total=len(pictures))
-        for index, (path, note, output) in enumerate(zip(pictures, notes, outputs, strict=True)):
+        for index, (path, output) in enumerate(zip(pictures, outputs, strict=True)):
 
             def advance(share: float, done: int = index) -> None:
                 bar.update(task, completed=done + share)
 
             bar.update(task, description=path.name)
-            low = photos.read(path)
+            picture = picture_files.read(path)
+            low = picture.pixels
+            note = f" ({', '.join(picture.notes)})" if picture.notes else ""
             start = time.monotonic()
             large = enlarge(low, advance)
             seconds = time.monotonic() - start
@@ -156,42 +158,10 @@ def find_pictures(text: str) -> list[Path]:
     path = Path(text).expanduser()
     if not path.is_dir():
         return [path]
-    found = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in photos.EXTENSIONS and not file.name.startswith(".")
-    )
-    if not found:
-        wanted = ", ".join(photos.EXTENSIONS)
-        raise InputError(f"--image={path} holds no {wanted} files; subfolders are not searched.")
-    return found
-
-
-def read_note(path: Path) -> str:
-    """What is changed before a picture is enlarged, in brackets; nothing of 8-bit colour.
-
-    Raises:
-        InputError: if it is no picture.
-    """
-    try:
-        with Image.open(path) as picture:
-            mode, is_clear = picture.mode, picture.has_transparency_data
-        with path.open("rb") as file:
-            head = file.read(25)
-    except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that Pillow knows.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from None
-    notes = []
-    if mode.startswith("I") or (head.startswith(b"\x89PNG") and head[24] == 16):
-        notes.append("16 bits taken as 8")
-    if mode in ("1", "L", "LA", "La") or mode.startswith("I"):
-        notes.append("grey as colour")
-    if mode in ("CMYK", "LAB", "HSV", "YCbCr"):
-        notes.append(f"{mode} as red, green, blue")
-    if is_clear:
-        notes.append("transparency laid on white")
-    return f" ({', '.join(notes)})" if notes else ""
+    listing = picture_files.list_folder(path, f"--image={path}")
+    if listing.left_out:
+        picture_files.tell(f"--image={path}: {listing}")
+    return list(listing.taken)
 
 
 def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
@@ -263,8 +233,8 @@ def read_truth(path: Path, picture: Path, scale: int) -> np.ndarray:
     Raises:
         InputError: if it cannot be read, or is not the size of the enlarged picture.
     """
-    truth = degrade.crop_to_multiple(photos.read(path), scale)
-    wanted = tuple(scale * size for size in photos.read(picture).shape[:2])
+    truth = degrade.crop_to_multiple(picture_files.read(path).pixels, scale)
+    wanted = tuple(scale * size for size in picture_files.read(picture).pixels.shape[:2])
     if truth.shape[:2] != wanted:
         raise InputError(
             f"--truth={path} is {truth.shape[1]} x {truth.shape[0]} pixels; {picture} becomes "

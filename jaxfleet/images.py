@@ -241,6 +241,42 @@ def check_image(image: Array, name: str) -> None:
         raise TypeError(f"`{name}` must be float in [0, 1]; got {image.dtype}. Divide it by 255.")
 
 
+def check_range(image: Array | np.ndarray, name: str, lowest: float, highest: float) -> None:
+    """Refuse what does not look like pictures in the range that a function promises to take.
+
+    Values are looked at only where there are any: not under `jit`.
+
+    Args:
+        image: [..., H, W, C] float, already through `check_image`.
+        name: what the caller calls it.
+        lowest: smallest value allowed.
+        highest: largest value allowed.
+
+    Raises:
+        ValueError: if channels are not last, if there is an alpha channel, or if values are NaN or
+            out of range.
+    """
+    channels = image.shape[-1]
+    if channels > 4 and image.shape[-3] in (1, 3, 4):
+        raise ValueError(
+            f"`{name}` must be [..., H, W, C]; got shape {image.shape}, with channels first. Move "
+            f"them with numpy.moveaxis({name}, -3, -1)."
+        )
+    if channels == 4:
+        raise ValueError(
+            f"`{name}` must have red, green and blue, or be grey; got shape {image.shape}. Drop "
+            f"the alpha channel with {name}[..., :3]."
+        )
+    if isinstance(image, jax.core.Tracer) or 0 in image.shape:
+        return
+    low, high = float(image.min()), float(image.max())
+    if not (lowest <= low and high <= highest):
+        remedy = "Divide it by 255." if high > 2 else "Clip it, and look for NaN."
+        raise ValueError(
+            f"`{name}` must be in [{lowest:g}, {highest:g}]; got {low:g} to {high:g}. {remedy}"
+        )
+
+
 def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
     """Weights that resample one axis: output = matrix @ input. NumPy; starts no device.
 

@@ -3,31 +3,30 @@
 A source is one word, with a path or a name after a colon:
 
     packaged                      eight colour photographs that scikit-image installs; no download
-    folder:PATH                   every .png, .jpg, .jpeg and .webp directly in PATH, sorted by name
+    folder:PATH                   every picture file directly in PATH, sorted by name
     tfds:NAME[/CONFIG][:SPLIT]    a TensorFlow Datasets dataset, read without TensorFlow
 
 Several sources stand one after the other, a comma between them: `packaged,folder:PATH`. A comma
 that no kind of source follows is part of the path.
 
-All photographs become [H, W, 3] uint8 in the same way, whatever they were: EXIF orientation
-is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits (16-bit colour
-keeps its upper 8 bits), other colour models are converted. No JAX device is started here.
+All photographs become [H, W, 3] uint8 in the same way, as `jaxfleet.picture_files` reads them. What
+was converted, and what a folder holds beside the pictures, is said on standard error. No JAX device
+is started here.
 """
 
 import difflib
+import functools
 import importlib.resources
-import io
+import os
 import re
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jaxfleet import images
+from jaxfleet import images, picture_files
 from jaxfleet.errors import InputError
 
 KINDS = ("packaged", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
@@ -36,7 +35,6 @@ HELP = (
     "tfds:NAME[/CONFIG][:SPLIT]; several with commas between them, as in "
     "folder:PATH,folder:PATH. No two photographs may have the same name."
 )
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 FITS = ("resize", "crop")
 
 # The colour photographs of the scikit-image wheel; its other colour pictures are drawings, and
@@ -56,17 +54,6 @@ _NAME_FEATURES = ("filename", "file_name", "image/filename")
 
 # Between two sources, but not in a path.
 _COMMA = re.compile(r",\s*(?=folder:|tfds:|packaged(?:,|$))")
-
-# What Pillow raises for damaged files, depending on format and place of the damage.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    Image.DecompressionBombError,
-)
 
 
 @dataclass(frozen=True)
@@ -121,6 +108,7 @@ def load(
     source_of: dict[str, str] = {}
     for one, examples in sources:
         before = len(photos)
+        noted: dict[str, list[str]] = {}
         for image_id, name, read in examples:
             if image_id in source_of:
                 raise InputError(
@@ -128,24 +116,34 @@ def load(
                     "Rename it in one of them, or leave one out."
                 )
             source_of[image_id] = one
-            pixels = _decode(read, name)
-            photos.append(Photo(image_id, fitted(pixels, name, image_size, image_fit)))
+            picture = picture_files.decode(read(), name)
+            for note in picture.notes:
+                noted.setdefault(note, []).append(image_id)
+            photos.append(Photo(image_id, fitted(picture.pixels, name, image_size, image_fit)))
             if len(photos) == max_images:
-                return photos
+                break
+        for note, ids in noted.items():
+            picture_files.tell(f"{one}: {note} ({len(ids)}: {picture_files.listed(ids)})")
+        if len(photos) == max_images != 0:
+            break
         if len(photos) == before:
             raise InputError(f"'{one}' has no photographs. Choose another source or split.")
     return photos
 
 
-def read(path: Path, *, image_size: int = 0, image_fit: str = "resize") -> np.ndarray:
+def read(
+    path: str | os.PathLike[str], *, image_size: int = 0, image_fit: str = "resize"
+) -> np.ndarray:
     """One picture file, as the photographs of `load`: [H, W, 3] uint8.
 
     Raises:
         InputError: as `load`, naming the file.
     """
     _check_options(image_size, image_fit, 0)
-    pixels = _decode(path.expanduser().read_bytes, f"'{path}'")
-    return fitted(pixels, f"'{path}'", image_size, image_fit)
+    picture = picture_files.read(Path(path))
+    if picture.notes:
+        picture_files.tell(f"{path}: {', '.join(picture.notes)}")
+    return fitted(picture.pixels, f"'{path}'", image_size, image_fit)
 
 
 def absolute(source: str) -> str:
@@ -190,24 +188,10 @@ def _packaged() -> Iterator[_Example]:
 
 
 def _folder(folder: Path) -> Iterator[_Example]:
-    wanted = ", ".join(EXTENSIONS)
-    try:
-        entries = sorted(folder.expanduser().iterdir())
-    except (OSError, RuntimeError, ValueError) as error:  # missing, forbidden, unknown ~user
-        raise InputError(
-            f"There is no folder '{folder}' to read ({type(error).__name__}). Give one that holds "
-            f"{wanted} files."
-        ) from error
-    paths = [
-        path
-        for path in entries
-        if path.suffix.lower() in EXTENSIONS and path.is_file() and not path.name.startswith(".")
-    ]
-    if not paths:
-        raise InputError(
-            f"'{folder}' holds no {wanted} files. Give the folder that the pictures lie in "
-            "directly; subfolders are not searched."
-        )
+    listing = picture_files.list_folder(folder, f"'{folder}'")
+    if listing.left_out:
+        picture_files.tell(f"folder:{folder}: {listing}")
+    paths = listing.taken
     first_of_stem: dict[str, Path] = {}
     for path in paths:
         first = first_of_stem.setdefault(path.stem, path)
@@ -217,7 +201,7 @@ def _folder(folder: Path) -> Iterator[_Example]:
                 f"'{path.stem}'. Rename or remove one."
             )
     for path in paths:
-        yield path.stem, f"'{path}'", path.read_bytes
+        yield path.stem, f"'{path}'", functools.partial(picture_files.bytes_of, path)
 
 
 # ---------------------------------------------------------------------------- tfds
@@ -239,10 +223,10 @@ def _tfds(spec: str, data_dir: str | None) -> Iterator[_Example]:
             f"TFDS dataset '{name}' has no picture called {' or '.join(_IMAGE_FEATURES)}; its "
             f"features are {', '.join(features)}. Choose a dataset of pictures."
         )
-    # Pictures are left encoded, so that `_decode` treats them like any other file.
+    # Pictures are left encoded, so that they are decoded like any other file.
     skip = {f: tfds.decode.SkipDecoding() for f in pictures}
     try:
-        data = builder.as_data_source(split, decoders=skip)
+        examples = builder.as_data_source(split, decoders=skip)
     except NotImplementedError as error:
         raise InputError(
             f"TFDS dataset '{name}' lies in '{builder.data_dir}' in a format that only "
@@ -256,18 +240,18 @@ def _tfds(spec: str, data_dir: str | None) -> Iterator[_Example]:
     name_feature = next((f for f in _NAME_FEATURES if f in features), None)
     prefix = f"{name}-{split}".replace("/", "-")
     used = set()
-    for index in range(len(data)):
-        example = data[index]
+    for index in range(len(examples)):
+        example = examples[index]
         filename = example[name_feature].decode("utf-8", "replace") if name_feature else ""
         image_id = re.sub(r"\.[^./]+$", "", filename).strip("/").replace("/", "-")
         if not image_id or image_id in used:
             image_id = f"{prefix}-{index:05d}"
         used.add(image_id)
-        yield image_id, f"Example {index} of tfds:{spec}", _returns(example[feature])
-
-
-def _returns(data: bytes) -> Callable[[], bytes]:
-    return lambda: data
+        yield (
+            image_id,
+            f"Example {index} of tfds:{spec}",
+            functools.partial(bytes, example[feature]),
+        )
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> Any:
@@ -327,25 +311,6 @@ def _one_line(error: Exception) -> str:
 
 
 # ---------------------------------------------------------------------------- pixels
-
-
-def _decode(read: Callable[[], bytes], name: str) -> np.ndarray:
-    """[H, W, 3] uint8 of an encoded picture."""
-    try:
-        with Image.open(io.BytesIO(read())) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16-bit grey; Pillow's conversion would clip it
-                grey = np.asarray(picture).astype(np.float64) * (255.0 / 65535.0)
-                return np.stack([np.clip(np.round(grey), 0, 255).astype(np.uint8)] * 3, axis=-1)
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture)
-            return np.asarray(picture.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not a picture that Pillow knows. Remove it.") from error
-    except _DECODE_ERRORS as error:
-        raise InputError(f"{name} cannot be read ({_one_line(error)}). Replace it.") from error
 
 
 def fitted(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np.ndarray:

@@ -35,6 +35,20 @@ def to_uint8(image: Any) -> np.ndarray:
     return np.rint(clipped * clipped.dtype.type(255)).astype(np.uint8)
 
 
+def reduced_to_uint8(values: np.ndarray, peak: int) -> np.ndarray:
+    """Return integers of more bits as 8-bit pixels: rounded, `peak` becoming 255.
+
+    Args:
+        values: [...] integers; those below 0 or above `peak` are clipped.
+        peak: the value of white, at least 1: 65535 of 16 bits.
+
+    Returns:
+        [...] uint8.
+    """
+    inside = np.clip(values, 0, peak).astype(np.int64 if peak > 65535 else np.int32)
+    return ((inside * 255 + peak // 2) // peak).astype(np.uint8)
+
+
 def psnr_8bit_db(decoded: np.ndarray, target: np.ndarray) -> float:
     """Return the PSNR between two 8-bit pictures, peak 255; inf where they are equal.
 

@@ -9,6 +9,7 @@ weights one step after the PSNR, and only in the second half of training).
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
 RENDER_BLOCK = 1 << 16
+_READ_IT = "Read it: [jaxfleet.photos.read(path)]."
 MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
 
 
@@ -156,11 +158,16 @@ def fit(
             which cost quality. Sums and all else are float32.
 
     Raises:
-        TypeError: if an image is neither uint8 nor float.
+        TypeError: if an image is neither uint8 nor float, or a path or one trial comes
+            in place of a list.
         ValueError: if counts, shapes, ranges or names are not as above.
     """
+    _check_kinds(images, trials)
     if len(images) != len(trials) or not len(trials):
-        raise ValueError(f"one trial per image; got {len(images)} images, {len(trials)} trials.")
+        single = " Write [image] for one image." if getattr(images, "ndim", 4) == 3 else ""
+        raise ValueError(
+            f"one trial per image; got {len(images)} images, {len(trials)} trials.{single}"
+        )
     if initial_params is not None:
         if len(initial_params) != len(trials):
             raise ValueError(f"one initial_params per trial; got {len(initial_params)}.")
@@ -280,8 +287,32 @@ def _stack(fits: Sequence[Fit]) -> Fits:
     return Fits(tuple(fits), iterations, table)
 
 
+def _check_kinds(images: Any, trials: Any) -> None:
+    """Refuse one thing where a list of them is wanted, and say how to write the list."""
+    if isinstance(trials, Trial):
+        raise TypeError("`trials` must be a list, one Trial per image; got one. Write [trial].")
+    if isinstance(images, str | os.PathLike):
+        raise TypeError(f"`images` must be a list of arrays; got the path {images}. {_READ_IT}")
+    if _is_pil(images):
+        raise TypeError(
+            "`images` must be a list of arrays; got one PIL image. Write "
+            "[numpy.asarray(image.convert('RGB'))]."
+        )
+
+
+def _is_pil(image: Any) -> bool:
+    return hasattr(image, "getbands")
+
+
 def _checked(image: Any, i: int) -> np.ndarray:
     """uint8 or float32 [H, W, 3]."""
+    if isinstance(image, str | os.PathLike):
+        raise TypeError(f"images[{i}] must be an array; got the path {image}. {_READ_IT}")
+    if _is_pil(image) and image.mode != "RGB":
+        raise TypeError(
+            f"images[{i}] must be red, green, blue; got a PIL image of mode {image.mode}. Write "
+            "image.convert('RGB')."
+        )
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")

@@ -52,27 +52,50 @@ def from_torch(arrays: Mapping[str, Any], network: str = SIREN) -> Params:
         network: the kind, `Trial.network`.
 
     Raises:
-        ValueError: naming the keys that are missing or do not belong, or for an unknown kind.
+        ValueError: naming the keys that are missing, do not belong, have a shape that does not
+            follow from the layer before, or are not finite; or for an unknown kind.
     """
     kind = _kind(network)
     greatest = max((int(match[1]) for key in arrays if (match := _PLACE.match(key))), default=0)
     names = kind.torch.layers(kind.torch.count(greatest))
     fixed = kind.torch.fixed
     expected = {f"{name}.{part}" for name in names for part in ("weight", "bias")} | set(fixed)
+    whose = "COIN" if network == SIREN else network
     if expected != set(arrays):
         missing, extra = sorted(expected - set(arrays)), sorted(set(arrays) - expected)
-        whose = "COIN" if network == SIREN else network
         raise ValueError(f"no {whose} state_dict: missing {missing}, not known {extra}.")
-    layers = kind.from_complex(
-        tuple(
-            {part: np.asarray(arrays[f"{name}.{part}"]) for part in ("weight", "bias")}
-            for name in names
-        )
-    )
+    loaded = {
+        name: {part: np.asarray(arrays[f"{name}.{part}"]) for part in ("weight", "bias")}
+        for name in names
+    }
     weights = [np.asarray(arrays[name], np.float32) for name in fixed]
+    faults = _faults(loaded, None if fixed else 2)
+    if faults:
+        raise ValueError(f"no {whose} state_dict: {faults}.")
+    layers = kind.from_complex(tuple(loaded.values()))
     still = [{"weight": one, "bias": np.zeros(len(one), np.float32)} for one in weights]
     trained = [{part: np.asarray(x, np.float32) for part, x in one.items()} for one in layers]
     return (*still, *trained)
+
+
+def _faults(layers: Mapping[str, Mapping[str, np.ndarray]], inputs: int | str | None) -> str:
+    """What is wrong with layers that follow one another; None leaves the first inputs open."""
+    misshapen, broken = [], []
+    for name, layer in layers.items():
+        weight, bias = layer["weight"], layer["bias"]
+        outputs = bias.shape[0] if bias.ndim == 1 else "out"
+        if inputs is None:
+            inputs = weight.shape[1] if weight.ndim == 2 else "in"
+        for part, expected in (("weight", (outputs, inputs)), ("bias", (outputs,))):
+            array = layer[part]
+            if array.shape != expected:
+                wanted = ", ".join(map(str, expected))
+                misshapen.append(f"{name}.{part} {list(array.shape)} for [{wanted}]")
+            if not np.all(np.isfinite(array)):
+                broken.append(f"{name}.{part}")
+        inputs = weight.shape[0] if weight.ndim == 2 else outputs
+    faults = {"of another shape": misshapen, "not finite": broken}
+    return "; ".join(f"{what}: {', '.join(keys)}" for what, keys in faults.items() if keys)
 
 
 def _kind(network: str) -> Kind:

@@ -14,12 +14,13 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxfleet.images import check_image, filtered, gaussian_window
+from jaxfleet.images import check_image, check_range, filtered, gaussian_window
 from jaxsr import wavelets
 
 METHODS = ("wavelet", "gaussian", "wiener", "bm3d")
 SIGMA = 5 / 255  # of the noise that a fingerprint is sought in
 LEVELS = 4
+OVERSHOOT = 0.5
 WINDOWS_PX = (3, 5, 7, 9)
 ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a residual, over the brightest pixel
 
@@ -31,7 +32,7 @@ def noise_residual(images: Array, method: str = "wavelet") -> Array:
     they have their defaults. All but `bm3d` are compiled, and may be called under `jit`.
 
     Args:
-        images: [..., H, W, C] float in [0, 1].
+        images: [..., H, W, C] float in [0, 1]; what a network overshoots, up to 0.5, is allowed.
         method: "wavelet", "gaussian", "wiener" or "bm3d".
 
     Returns:
@@ -40,10 +41,13 @@ def noise_residual(images: Array, method: str = "wavelet") -> Array:
     Raises:
         InputError: if there is no such method, or `bm3d` is not installed.
         TypeError: if the images are not float.
-        ValueError: if they have fewer than three axes.
+        ValueError: if they have fewer than three axes, channels that are not last, an alpha
+            channel, NaN, or values far out of the range, such as 0 to 255.
     """
     if method not in METHODS:
         raise InputError(f"No method '{method}' for residuals; use one of {', '.join(METHODS)}.")
+    check_image(images, "images")
+    check_range(images, "images", -OVERSHOOT, 1.0 + OVERSHOOT)
     methods: dict[str, Callable[[Array], Array]] = {
         "wavelet": wavelet_residual,
         "gaussian": gaussian_residual,

@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet.images import check_image, cosine_matrix
+from jaxfleet.images import check_image, check_range, cosine_matrix
+
+# No value of a picture or a residual with white at 1 comes near it; those of 0 to 255 do.
+_LARGEST = 16.0
 
 
 def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
@@ -21,7 +24,7 @@ def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
     the same spectrum. Zero frequency sits at [H // 2, W // 2] (`fftshift`).
 
     Args:
-        images: [..., H, W, C] float.
+        images: [..., H, W, C] float, with white at 1; residuals too.
         floor: power at which the logarithm levels off. The default is about the square of
             float32's rounding: below it there is no signal.
 
@@ -30,9 +33,10 @@ def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
 
     Raises:
         TypeError: if the images are not float.
-        ValueError: if they have fewer than three axes.
+        ValueError: if they have fewer than three axes, channels that are not last, an alpha
+            channel, NaN, or values such as 0 to 255.
     """
-    check_image(images, "images")
+    _check(images)
     transform = jnp.fft.fft2(images.astype(jnp.float32), axes=(-3, -2), norm="forward")
     power = jnp.real(transform) ** 2 + jnp.imag(transform) ** 2
     return jnp.log(jnp.fft.fftshift(power, axes=(-3, -2)) + floor)
@@ -78,19 +82,20 @@ def dct2(images: Array) -> Array:
     squares of the image. Low frequencies come first; [0, 0] is the mean times sqrt(H W).
 
     Args:
-        images: [..., H, W, C] float.
+        images: [..., H, W, C] float, with white at 1; residuals too.
 
     Returns:
         [..., H, W, C] float32.
 
     Raises:
         TypeError: if the images are not float.
-        ValueError: if they have fewer than three axes.
+        ValueError: if they have fewer than three axes, channels that are not last, an alpha
+            channel, NaN, or values such as 0 to 255.
 
     Source: the transform that Frank et al., "Leveraging Frequency Analysis for Deep Fake
     Image Recognition", 2020, section 3, apply to whole images.
     """
-    check_image(images, "images")
+    _check(images)
     height, width = images.shape[-3:-1]
     # HIGHEST: accelerators would otherwise round the factors to TF32 or bfloat16.
     return jnp.einsum(
@@ -100,6 +105,11 @@ def dct2(images: Array) -> Array:
         jnp.asarray(cosine_matrix(width)),
         precision=jax.lax.Precision.HIGHEST,
     )
+
+
+def _check(images: Array) -> None:
+    check_image(images, "images")
+    check_range(images, "images", -_LARGEST, _LARGEST)
 
 
 def _radial_bins(height: int, width: int) -> np.ndarray:

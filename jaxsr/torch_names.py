@@ -12,46 +12,52 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxsr import state_dicts
+
 # What else a state_dict holds: follows from the architecture, or counts batches.
 _DERIVED = ("relative_position_index", "attn_mask", "num_batches_tracked")
+_DERIVED_LAYERS = ("sub_mean", "add_mean")  # the mean colour, as a convolution that is not trained
 _MOST_NAMED = 5
 _TO_FLAX = {4: (2, 3, 1, 0), 2: (1, 0)}  # axes of a kernel
 
 
-def load_arrays(model: nnx.Module, arrays: Mapping[str, np.ndarray]) -> None:
+def load_arrays(model: nnx.Module, arrays: Mapping[str, Any]) -> None:
     """Sets every weight and running statistic of a network, in place; all of them or none.
 
     Args:
         model: a network or discriminator of `jaxsr.networks`; may be of shapes only, from
             `nnx.eval_shape`, and is a real one afterwards.
-        arrays: state_dict, {official name: array}. A `module.` before every name, which
-            training on several devices leaves, is dropped. Masks, position indices and batch
-            counters are not needed and may be there.
+        arrays: a state_dict, {official name: array}, or a mapping that holds one somewhere: see
+            `state_dicts.find`. Masks, position indices and batch counters are not needed and may
+            be there. A network with `original_names` also takes those of its authors' code.
 
     Raises:
-        ValueError: naming what is missing, not known, of another shape, or not finite.
+        ValueError: naming what is missing, not known, of another shape, or not finite; if nothing
+            fits, also what the mapping holds.
     """
-    arrays = {name.removeprefix("module."): np.asarray(array) for name, array in arrays.items()}
     wanted = {name: (variable, kernel) for name, variable, kernel in _named_variables(model)}
-    unknown = {key for key in arrays.keys() - wanted.keys() if key.split(".")[-1] not in _DERIVED}
+    shapes = {name: _official_shape(*of) for name, of in wanted.items()}
+    rename = getattr(model, "original_names", None)
+    spellings = [{name: rename(name) for name in wanted}] if rename is not None else []
+    found = state_dicts.find(arrays, shapes, spellings)
     misshapen, broken = [], []
-    for name in wanted.keys() & arrays.keys():
-        expected = _official_shape(*wanted[name])
-        if arrays[name].shape != expected:
-            misshapen.append(f"{name} {arrays[name].shape} for {expected}")
-        elif not np.all(np.isfinite(arrays[name].astype(np.float32))):
+    for name, array in found.arrays.items():
+        if array.shape != shapes[name]:
+            misshapen.append(f"{name} {array.shape} for {shapes[name]}")
+        elif not np.all(np.isfinite(array.astype(np.float32))):
             broken.append(name)
     faults = {
-        "missing": wanted.keys() - arrays.keys(),
-        "not known": unknown,
+        "missing": wanted.keys() - found.arrays.keys(),
+        "not known": {name for name in found.unknown if not _is_derived(name)},
         "of another shape": misshapen,
         "not finite": broken,
     }
     if any(faults.values()):
-        found = "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
-        raise ValueError(f"The weights do not fit this {type(model).__name__}. {found}.")
+        said = "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
+        holds = "" if found.arrays else f" They hold {state_dicts.describe(arrays)}."
+        raise ValueError(f"The weights do not fit this {type(model).__name__}. {said}.{holds}")
     for name, (variable, is_kernel) in wanted.items():
-        array = arrays[name]
+        array = found.arrays[name]
         array = array.transpose(_TO_FLAX[array.ndim]) if is_kernel else array
         variable.set_value(jnp.asarray(array.astype(np.float32)))
 
@@ -97,6 +103,11 @@ def _items(child: Any, name: Any) -> Iterator[tuple[str, nnx.Module]]:
     for index, item in enumerate(child.layers if isinstance(child, nnx.Sequential) else child):
         if isinstance(item, nnx.Module):
             yield from _items(item, name(index) if callable(name) else f"{name}.{index}")
+
+
+def _is_derived(name: str) -> bool:
+    layers = name.split(".")
+    return layers[-1] in _DERIVED or layers[0] in _DERIVED_LAYERS
 
 
 def _official_shape(variable: Any, is_kernel: bool) -> tuple[int, ...]:

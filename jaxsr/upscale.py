@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxfleet.images import check_range
 from jaxfleet.pixels import from_uint8, to_uint8
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def upscale(
         [rH, rW, 3] uint8, rounded, or float32 in [0, 1], as `image` is. The same each time.
 
     Raises:
-        ValueError: if the picture is not [H, W, 3], or the tile is too small.
+        ValueError: if the picture is not [H, W, 3], has NaN or values outside [0, 1], or the tile
+            is too small.
         TypeError: if the picture is neither uint8 nor float.
     """
     from flax import nnx
@@ -138,13 +140,24 @@ def _run(graphdef: Any, state: Any, images: jax.Array) -> jax.Array:
     return nnx.merge(graphdef, state)(images)
 
 
+def _remedy(image: np.ndarray) -> str:
+    """What to do with a picture of another shape."""
+    if image.ndim == 4:
+        return "Give one picture at a time."
+    if image.ndim == 3 and image.shape[-1] == 4:
+        return "Drop the alpha channel with image[..., :3]."
+    if image.ndim == 3 and image.shape[0] == 3:
+        return "Move the channels with numpy.moveaxis(image, 0, -1)."
+    return "Stack a grey one three times."
+
+
 def _check(image: np.ndarray) -> None:
     if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise ValueError(
-            f"`image` must be [H, W, 3]; got shape {image.shape}. Stack a grey one three times."
-        )
+        raise ValueError(f"`image` must be [H, W, 3]; got shape {image.shape}. {_remedy(image)}")
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
         raise TypeError(f"`image` must be uint8, or float in [0, 1]; got {image.dtype}.")
+    if image.dtype != np.uint8:
+        check_range(image, "image", 0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,9 @@ photo.png becomes photo_x2.png in the current folder unless --output says otherw
 
 Large pictures are computed in tiles that fit into memory. On two CPU cores a second enlarges some
 30,000 pixels with IMDN, 10,000 with SwinIR's light network, 900 with EDSR; the first picture of a
-size also waits for compilation. Only PNG files are written, 8-bit colour: grey becomes colour,
-transparency is laid on white, and 16 bits are taken as 8.
+size also waits for compilation. Only PNG files are written, 8-bit sRGB: grey becomes colour, an ICC
+profile is converted, transparency is laid on white, 16 bits are taken as 8; the line of each
+picture says which of these happened to it.
 """
 
 from pathlib import Path

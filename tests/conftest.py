@@ -17,6 +17,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
+OUTCOMES = Path(__file__).parents[1] / "docs" / "read_converted_refused.md"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -50,3 +51,27 @@ def bucket():
         fsspec.filesystem("s3").mkdir("s3://runs-of-jaxfleet")
         yield "s3://runs-of-jaxfleet"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def documented():
+    """Compares a table with that of a section of docs/read_converted_refused.md.
+
+    With UPDATE_DOCS=1 the section's table is written instead.
+    """
+
+    def compare(heading, columns, rows):
+        rule = ["---"] * len(columns)
+        table = ["| " + " | ".join(row) + " |" for row in (columns, rule, *rows)]
+        lines = OUTCOMES.read_text().splitlines()
+        start = lines.index(f"## {heading}") + 1
+        end = next((k for k in range(start, len(lines)) if lines[k].startswith("## ")), len(lines))
+        found = [line for line in lines[start:end] if line.startswith("|")]
+        if os.environ.get("UPDATE_DOCS") == "1":
+            words = "\n".join(line for line in lines[start:end] if not line.startswith("|")).strip()
+            section = ["", *([words, ""] if words else []), *table, ""]
+            OUTCOMES.write_text("\n".join([*lines[:start], *section, *lines[end:]]).rstrip() + "\n")
+        else:
+            assert found == table, "UPDATE_DOCS=1 pytest ... writes the table anew"
+
+    return compare

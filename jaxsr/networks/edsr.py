@@ -1,6 +1,7 @@
 """EDSR: residual blocks without batch normalisation, on sub-pixel upsampling."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +72,22 @@ class EDSR(nnx.Module):
         self.conv_after_body = conv(num_features, num_features)
         self.upsample = layers.upsampler(scale, num_features, conv)
         self.conv_last = conv(num_features, 3)
+
+    def original_names(self, name: str) -> str:
+        """Return what EDSR-PyTorch, the authors' code, calls the array of `name`."""
+        last = len(self.body.layers)  # the convolution after the blocks counts as one of them
+        for pattern, original in (
+            (r"conv_first\.", "head.0."),
+            (r"body\.(\d+)\.conv1\.", r"body.\1.body.0."),
+            (r"body\.(\d+)\.conv2\.", r"body.\1.body.2."),
+            (r"conv_after_body\.", f"body.{last}."),
+            (r"upsample\.", "tail.0."),
+            (r"conv_last\.", "tail.1."),
+        ):
+            name, found = re.subn(f"^{pattern}", original, name)
+            if found:
+                break
+        return name
 
     def __call__(self, images: Array) -> Array:
         """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""

@@ -41,3 +41,13 @@ def test_png_is_lossless():
     with Image.open(io.BytesIO(pixels.png(picture))) as opened:
         assert opened.format == "PNG"
         np.testing.assert_array_equal(np.asarray(opened), picture)
+
+
+def test_more_bits_are_rounded_to_8():
+    values = np.arange(65536, dtype=np.uint16)
+    found = pixels.reduced_to_uint8(values, 65535)
+    assert found.dtype == np.uint8
+    assert np.abs(found - values / 257).max() <= 0.5
+    np.testing.assert_array_equal(
+        pixels.reduced_to_uint8(np.array([-5, 0, 4095, 9999]), 4095), [0, 0, 255, 255]
+    )

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import jaxinr
@@ -415,7 +417,12 @@ FOUR = Trial(layer_size=4, num_layers=1)
     [
         ([SMALL], [], {}, ValueError, "one trial per image; got 1 images, 0 trials"),
         ([], [], {}, ValueError, "one trial per image; got 0 images"),
-        (SMALL, [FOUR], {}, ValueError, "one trial per image; got 4 images, 1 trials"),
+        (SMALL, [FOUR], {}, ValueError, "got 4 images, 1 trials. Write .image. for one image"),
+        ([SMALL], FOUR, {}, TypeError, r"one Trial per image; got one\. Write \[trial\]"),
+        ("a.png", [FOUR], {}, TypeError, r"got the path a\.png\. Read it: .jaxfleet\.photos\.read"),
+        ([Path("a.png")], [FOUR], {}, TypeError, r"images\[0\] must be an array; got the path a"),
+        (Image.fromarray(SMALL), [FOUR], {}, TypeError, "got one PIL image. Write .numpy.asarray"),
+        ([Image.fromarray(SMALL[..., 0])], [FOUR], {}, TypeError, r"mode L\. Write image\.convert"),
         ([SMALL, SMALL, SMALL[0]], [FOUR] * 3, {}, ValueError, r"images\[2\] must be .*\(5, 3\)"),
         ([SMALL[..., :1]], [FOUR], {}, ValueError, r"images\[0\] must be .* got shape \(4, 5, 1\)"),
         ([SMALL[:0]], [FOUR], {}, ValueError, r"images\[0\] must be .* got shape \(0, 5, 3\)"),

@@ -79,6 +79,28 @@ def test_a_network_without_sine_layers_is_refused(arrays):
         from_torch(last)
 
 
+@pytest.mark.parametrize(
+    ("key", "shape", "message"),
+    [
+        ("net.0.linear.weight", (4, 3), r"net\.0\.linear\.weight \[4, 3\] for \[4, 2\]"),
+        ("net.1.linear.weight", (4, 5), r"net\.1\.linear\.weight \[4, 5\] for \[4, 4\]"),
+        ("net.1.linear.bias", (5,), r"net\.1\.linear\.weight \[4, 4\] for \[5, 4\]"),
+        ("last_layer.linear.weight", (4, 3), r"weight \[4, 3\] for \[3, 4\]"),
+        ("last_layer.linear.bias", (3, 1), r"last_layer\.linear\.bias \[3, 1\] for \[out\]"),
+    ],
+)
+def test_shapes_that_make_no_network_are_named(arrays, key, shape, message):
+    arrays[key] = np.zeros(shape)
+    with pytest.raises(ValueError, match=f"no COIN state_dict: of another shape: .*{message}"):
+        from_torch(arrays)
+
+
+def test_values_that_are_not_finite_are_named(arrays):
+    arrays["net.1.linear.bias"][2] = np.nan
+    with pytest.raises(ValueError, match=r"no COIN state_dict: not finite: net\.1\.linear\.bias\."):
+        from_torch(arrays)
+
+
 @pytest.mark.parametrize("name", ["5x20", "10x28", "3x64"])
 def test_reads_what_coin_wrote(shared_data, name):
     with np.load(shared_data / "golden" / "coin" / f"siren_{name}.npz") as golden:

@@ -212,3 +212,9 @@ def test_shapes_and_dtypes_are_checked(method):
 def test_an_even_window_is_refused():
     with pytest.raises(ValueError, match="odd.*4"):
         residuals.wiener_residual(jnp.zeros((8, 8, 1)), window_px=4)
+
+
+def test_what_a_network_overshoots_is_allowed_and_levels_of_255_are_not():
+    assert jaxsr.noise_residual(jnp.full((8, 8, 3), 1.4), "gaussian").shape == (8, 8, 3)
+    with pytest.raises(ValueError, match=r"in \[-0\.5, 1\.5\]; got 2 to 2"):
+        jaxsr.noise_residual(jnp.full((8, 8, 3), 2.0), "gaussian")

@@ -89,3 +89,23 @@ def test_shapes_and_dtypes_are_checked(name):
         transform(jnp.zeros((8, 8)))
     with pytest.raises(TypeError, match="uint8.*255"):
         transform(jnp.zeros((8, 8, 3), jnp.uint8))
+
+
+BAD_PICTURES = (
+    (np.full((8, 8, 3), 255.0, np.float32), "255. Divide it by 255"),
+    (np.full((8, 8, 3), np.nan, np.float32), "nan to nan. Clip it, and look for NaN"),
+    (np.zeros((3, 8, 8), np.float32), r"channels first. Move them with numpy.moveaxis\(images, -3"),
+    (np.zeros((8, 8, 4), np.float32), r"Drop the alpha channel with images\[\.\.\., :3\]"),
+)
+
+
+@pytest.mark.parametrize(("picture", "message"), BAD_PICTURES)
+@pytest.mark.parametrize("name", ["log_power_spectrum", "dct2", "noise_residual"])
+def test_what_is_no_picture_is_refused_with_a_remedy(name, picture, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(jaxsr, name)(jnp.asarray(picture))
+
+
+def test_a_residual_is_no_error(key):
+    residual = 0.1 * jax.random.normal(key, (8, 8, 3))
+    assert jnp.all(jnp.isfinite(jaxsr.log_power_spectrum(residual)))

@@ -245,6 +245,15 @@ def test_pictures_that_are_none_are_refused_in_one_line():
         upscale(model, np.zeros((0, 8, 3), np.uint8))
     with pytest.raises(TypeError, match="uint8, or float in .*; got uint16"):
         upscale(model, np.zeros((8, 8, 3), np.uint16))
+    for bad, remedy in (
+        (np.zeros((1, 8, 8, 3), np.uint8), "Give one picture at a time"),
+        (np.zeros((3, 8, 9), np.uint8), r"numpy\.moveaxis\(image, 0, -1\)"),
+        (np.zeros((8, 8, 4), np.uint8), r"alpha channel with image\[\.\.\., :3\]"),
+        (np.full((8, 8, 3), 255.0), r"in \[0, 1\]; got 255 to 255\. Divide it by 255"),
+        (np.full((8, 8, 3), np.nan), "got nan to nan. Clip it"),
+    ):
+        with pytest.raises(ValueError, match=remedy):
+            upscale(model, bad)
     with pytest.raises(ValueError, match="at least 64 pixels; got 63"):
         upscale(model, np.zeros((8, 8, 3), np.uint8), tile=63)
     with pytest.raises(ValueError, match="at least 128 pixels; got 64"):

@@ -257,10 +257,10 @@ def refused(tmp_path_factory):
         ("deep_grey.png", "more than 8 bits"),
         ("deep.png", "more than 8 bits"),
         ("clear.png", "transparent in places"),
-        ("moving.png", "animated (2 frames)"),
+        ("moving.png", "holds 2 frames"),
         ("notes.png", "is not a picture that Pillow knows"),
-        ("none.png", "none.png cannot be read (No such file"),
-        ("empty", "empty cannot be read (Is a directory"),
+        ("none.png", "none.png' cannot be read (No such file"),
+        ("empty", "empty' cannot be read (Is a directory"),
     ],
 )
 def test_a_picture_that_is_no_evidence_is_refused_in_one_line(
@@ -297,10 +297,13 @@ def test_an_opaque_alpha_channel_is_left_out(refused):
         (("--image=a.png", "--gallery=bad.safetensors"), "bad.safetensors is damaged"),
         (("--image=a.png", "GALLERY", "--picture=no/b.png"), "name a file in a folder that is"),
         (("--image=a.png", "GALLERY", "--picture=./a.png"), "is read, and will not be written"),
-        (("--images=empty", "GALLERY"), "--images: empty holds no .png"),
-        (("--images=nowhere", "GALLERY"), "--images: nowhere: No such file"),
+        (("--images=empty", "GALLERY"), "--images=empty holds no .png"),
+        (
+            ("--images=nowhere", "GALLERY"),
+            "There is no folder --images=nowhere to read (File",
+        ),
         (("--add=empty", "--save=b.safetensors", "GALLERY"), "--add=empty: write NAME=FOLDER"),
-        (("--add=a=empty", "--save=b.safetensors", "GALLERY"), "--add: empty holds no .png"),
+        (("--add=a=empty", "--save=b.safetensors", "GALLERY"), "--add=empty holds no .png"),
     ],
 )
 def test_flags_that_cannot_be_used(script, gallery, tmp_path, args, message):
