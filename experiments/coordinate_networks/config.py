@@ -7,7 +7,6 @@ from typing import Any
 
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
-from jaxinr.networks.registry import KINDS
 from jaxinr.trial import SIREN, Trial
 
 # What reaches from coarse to fine in each kind, around the values of its paper. A grid of 4.
@@ -59,7 +58,7 @@ class NetworksConfig:
         default=156, metadata={"help": "Side of the squares that they are shrunk to.", "lower": 8}
     )
     network: tuple[str, ...] = field(
-        default=tuple(KINDS),
+        default=tuple(SCALES),
         metadata={"group": "Networks and training", "help": "Kinds.", "choices": tuple(SCALES)},
     )
     parameters: tuple[int, ...] = field(

@@ -12,7 +12,12 @@ from experiments.grid_config import GridConfig
 from jaxfleet import albums
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
-from jaxinr.trial import flops_per_pixel
+from jaxinr.trial import Trial, flops_per_pixel
+
+
+def square(name, side):
+    return Photo(name, np.zeros((side, side, 3), np.uint8))
+
 
 SIDES = {"small": 10, "tall": 40, "wide": 64}
 
@@ -153,3 +158,56 @@ def test_facts_of_one_size_are_those_of_before_there_could_be_several():
     assert not new & facts.keys()
     changed = fits._facts(GridConfig(image_size=("8", "16"), keep_weights=False), black)
     assert (changed["image_size"], changed["keep_weights"]) == ("8,16", False)
+
+
+# ---------------------------------------------------------------------------- kinds of networks
+
+
+def test_a_grid_takes_of_each_kind_the_axes_that_it_has():
+    config = GridConfig(
+        network=("siren", "gauss", "relu_fourier"),
+        layer_size=("4",),
+        w0_initial=("10", "20"),
+        sigma=("0.1", "0.5", "2"),
+        num_frequencies=("8", "16"),
+        num_layers=("2",),
+    )
+    jobs = grid_plan.make_jobs(config, [square("a", 8)])
+    found = [job.trial for job in jobs]
+    size = {"layer_size": 4, "num_layers": 2}
+    expected = [Trial(**size, w0_initial=w0) for w0 in (10.0, 20.0)]
+    expected += [Trial(**size, network="gauss", sigma=sigma) for sigma in (0.1, 0.5, 2.0)]
+    expected += [
+        Trial(**size, network="relu_fourier", sigma=sigma, num_frequencies=count)
+        for sigma in (0.1, 0.5, 2.0)
+        for count in (8, 16)
+    ]
+    assert found == expected
+
+
+def test_a_sample_of_several_kinds_has_them_all_and_keeps_what_a_sample_of_sirens_was():
+    flags = {"sampling": "random", "num_trials": 60, "layer_size": ("uniform:4:40",)}
+    pictures = [square("a", 8), square("b", 9)]
+    sirens = [job.trial for job in grid_plan.make_jobs(GridConfig(**flags), pictures)]
+    both = GridConfig(**flags, network=("siren", "wire"), omega0=("log:1:20",))
+    mixed = [job.trial for job in grid_plan.make_jobs(both, pictures)]
+    assert {trial.network for trial in mixed} == {"siren", "wire"}
+    assert [trial.layer_size for trial in mixed] == [trial.layer_size for trial in sirens]
+    assert len({trial.omega0 for trial in mixed if trial.network == "wire"}) > 10
+
+
+def test_limits_count_the_weights_of_each_kind():
+    # 2 x 6: of a SIREN 81 weights, of a WIRE 141 with the real and the imaginary parts.
+    flags = {"layer_size": ("6",), "num_layers": ("2",), "network": ("siren", "wire")}
+    for most, expected in ((141, ["siren", "wire"]), (140, ["siren"])):
+        config = GridConfig(**flags, max_bits_per_pixel=16 * most / 64)
+        jobs = grid_plan.make_jobs(config, [square("a", 8)])
+        assert [job.trial.network for job in jobs] == expected
+        assert jobs[-1].trial.parameters <= most
+
+
+def test_a_hyperparameter_of_no_kind_at_hand_is_refused():
+    with pytest.raises(InputError, match="--sigma is of gauss and relu_fourier networks, and --n"):
+        GridConfig(network=("siren", "wire"), sigma=("1",))
+    with pytest.raises(InputError, match="--network has no value"):
+        GridConfig(network=())
