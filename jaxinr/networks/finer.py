@@ -15,7 +15,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxinr import siren
-from jaxinr.networks.kind import Hyperparameter, Kind, Params, Spec, dense_shapes, uniform_layers
+from jaxinr.networks.kind import (
+    Hyperparameter,
+    Kind,
+    Params,
+    Spec,
+    TorchNames,
+    dense_shapes,
+    uniform_layers,
+)
 from jaxinr.networks.layers import evaluate
 
 
@@ -47,6 +55,6 @@ KIND = Kind(
     shapes=dense_shapes,
     init=init,
     apply=apply,
-    torch=siren.KIND.torch,
+    torch=TorchNames("net.{}.linear", "net.{}"),
     traced=("w0_initial", "w0"),
 )
