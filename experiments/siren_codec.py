@@ -13,7 +13,7 @@ from PIL import Image
 from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
-from jaxfleet.places import write_atomically
+from jaxfleet.places import check_file, write_atomically
 from jaxinr import codec, siren
 from jaxinr.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
 
@@ -125,8 +125,7 @@ def run(config: CodecConfig, run_dir: Path) -> str:
     output = Path(config.output).expanduser()
     if output.exists() and not config.overwrite:
         raise InputError(f"--output={output} is there already; --overwrite replaces it.")
-    if not output.parent.is_dir():
-        raise InputError(f"--output={output}: there is no folder {output.parent}.")
+    check_file(output, "--output")
     return (_encode if config.mode == "encode" else _decode)(config, output)
 
 

@@ -100,6 +100,8 @@ def run(config: ForecastConfig, run_dir: Path) -> str:
         raise InputError("--layer_size and --num_layers belong together.")
     if config.output and not config.output.endswith(".csv"):
         raise InputError(f"--output={config.output}: give a name that ends in .csv.")
+    if config.output:
+        places.check_file(Path(config.output), "--output")
     forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
     image = photos.read(
         Path(config.image), image_size=config.image_size, image_fit=config.image_fit

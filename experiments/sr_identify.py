@@ -170,8 +170,7 @@ def checked_target(flag: str, text: str) -> Path | None:
     if not text:
         return None
     path = Path(text).expanduser()
-    if not path.parent.is_dir() or path.is_dir():
-        raise InputError(f"--{flag}={text}: name a file in a folder that is there.")
+    places.check_file(path, f"--{flag}")
     return path
 
 

@@ -16,7 +16,7 @@ import jaxsr
 from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, png
-from jaxfleet.places import make_folder, write_atomically
+from jaxfleet.places import check_file, make_folder, write_atomically
 from jaxsr import degrade, network_files, weights
 from jaxsr.upscale import SMALLEST_TILE
 
@@ -210,8 +210,7 @@ def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> lis
             raise InputError(f"--output={output}: pictures are written as .png.")
         if Path(config.image).expanduser().is_dir():
             raise InputError(f"--output={output}: name a folder, as --image is one.")
-        if not output.parent.is_dir():
-            raise InputError(f"--output={output}: there is no folder {output.parent}.")
+        check_file(output, "--output")
         outputs = [output]
     else:
         make_folder(output, "--output")

@@ -201,7 +201,9 @@ def _folder(folder: Path) -> Iterator[_Example]:
                 f"'{path.stem}'. Rename or remove one."
             )
     for path in paths:
-        yield path.stem, f"'{path}'", functools.partial(picture_files.bytes_of, path)
+        # Bytes of a name that are no UTF-8 would go into no table.
+        image_id = os.fsencode(path.stem).decode(errors="backslashreplace")
+        yield image_id, f"'{path}'", functools.partial(picture_files.bytes_of, path)
 
 
 # ---------------------------------------------------------------------------- tfds

@@ -8,14 +8,20 @@ shows an object when all of it has arrived, and has neither folders nor locks.
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from jaxfleet.errors import InputError, InUseError
+
+# What a lock that another process has, and a file system that cannot sync, answer.
+_IS_LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EBADF)
 
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs"}  # and the package that speaks each
 
@@ -76,22 +82,39 @@ def write_atomically(path: Path, data: bytes) -> None:
         with naming(path):
             path.write_bytes(data)
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # Not named after the file: that name may be as long as a name can be.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync_folder(path.parent)
+
+
+def _sync(handle: int) -> None:
+    """Has the system write a file or folder to its disk, where it is able to."""
     try:
-        os.fsync(folder)
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # some network drives let nobody open a folder
+        return
+    try:
+        _sync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def move(path: Path, folder: Path) -> None:
@@ -136,11 +159,42 @@ def make_folder(folder: Path, flag: str) -> None:
                 raise FileNotFoundError(errno.ENOENT, f"there is no bucket {bucket}")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, "not writable")
+        _try_to_write(folder)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise InputError(f"{flag}={folder}: {reason}; give another folder.") from None
+
+
+def check_file(path: Path, flag: str) -> None:
+    """Find out, before any work, whether a file can be written; leaves nothing behind.
+
+    Args:
+        path: of the file, which may be there and would then be replaced.
+        flag: that names it.
+
+    Raises:
+        InputError: naming the flag, if its folder is missing or cannot be written to, or a folder
+            has the name.
+    """
+    if not is_local(path):
+        return
+    if path.is_dir():
+        raise InputError(f"{flag}={path} is a folder; name a file in a folder that is there.")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{flag}={path}: there is no folder {path.parent}; name a file in a folder that is "
+            "there."
+        )
+    try:
+        _try_to_write(path.parent)
+    except OSError as error:
+        raise InputError(f"{flag}={path}: {error.strerror}; give another folder.") from None
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raises OSError where no file can be made; permissions alone do not tell on every system."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 @contextlib.contextmanager
@@ -157,10 +211,16 @@ def locked(folder: Path, name: str, flag: str) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InUseError(
-                f"{flag}={folder}: another process is writing to it; wait, or give another folder."
-            ) from None
+        except OSError as error:
+            if error.errno in _IS_LOCKED:
+                raise InUseError(
+                    f"{flag}={folder}: another process is writing to it; wait, or give another "
+                    "folder."
+                ) from None
+            logging.getLogger(__name__).warning(
+                f"{flag}={folder}: this file system has no locks ({error.strerror}). Make sure "
+                "that no other process writes to the folder."
+            )
         yield
     finally:
         os.close(handle)

@@ -17,12 +17,14 @@ A tuple is a flag that may be repeated. Its values add up, those of a flagfile t
 forgets the ones before it. A field of type `X | None` is None until its flag is given.
 
 Exit codes: 0 complete, 2 something the user can mend, 3 the system refused (disk full, no
-permission), 130 interrupted, 143 terminated. Codes 2 to 143 come with one line on stderr.
+permission), 130 interrupted, 143 terminated. These come with one line on stderr. 141, without one:
+the program that read the output has ended.
 """
 
 import dataclasses
 import math
 import os
+import shlex
 import signal
 import sys
 import textwrap
@@ -33,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 import jax
 from absl import flags
 
-from jaxfleet import memory, places
+from jaxfleet import memory, places, process
 from jaxfleet.errors import InputError
 from jaxfleet.trainer import usable_cores
 
@@ -181,17 +183,25 @@ def run(
         save_flags: whether the run directory keeps `flags.txt`; False for a script that only reads
             the directory or has none. A configuration with `dry_run` set keeps nothing either.
     """
-    if _HELP_FLAGS & set(sys.argv[1:]):
-        print(help_text(config_class, sys.modules["__main__"].__doc__))
-        sys.exit(0)
+    process.print_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        if _HELP_FLAGS & set(sys.argv[1:]):
+            print(help_text(config_class, sys.modules["__main__"].__doc__), flush=True)
+            sys.exit(0)
         config, run_dir = parse(config_class, sys.argv[1:])
         memory.keep_freed_memory()
         _use_every_core()
         if save_flags and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))
-        result = fn(config, run_dir)
+        with process.answering_signals(_script()):
+            result = fn(config, run_dir)
+        if isinstance(result, str):
+            print(result)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough
+        process.drop_output()
+        sys.exit(128 + signal.SIGPIPE)
     except InputError as error:
         _fail(2, str(error))
     except OSError as error:
@@ -201,8 +211,6 @@ def run(
         _fail(128 + signal.SIGINT, "interrupted; repeat the command to go on.")
     except _Terminated:
         _fail(128 + signal.SIGTERM, "terminated; repeat the command to go on.")
-    if isinstance(result, str):
-        print(result)
     sys.exit(result if type(result) is int else 0)
 
 
@@ -330,7 +338,8 @@ def _save_flags(run_dir: Path, text: str) -> None:
     alone = all(name == path.name for name in places.names(run_dir, hidden=True))
     if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
         return
-    path.write_text(f"{_FLAGS_HEADER} python launch/{_script()}.py --flagfile={path}\n{text}")
+    command = f"python launch/{_script()}.py {shlex.quote(f'--flagfile={path}')}"
+    path.write_bytes(f"{_FLAGS_HEADER} {command}\n{text}".encode(errors="surrogateescape"))
 
 
 def _use_every_core() -> None:

@@ -88,3 +88,9 @@ def test_a_folder_without_pictures_says_what_it_has(tmp_path):
     (tmp_path / "more").mkdir()
     with pytest.raises(InputError, match=r"left out subfolders: 1 \(more\); files of oth"):
         picture_files.list_folder(tmp_path, "it")
+
+
+def test_a_name_that_is_no_utf8_makes_an_image_id_that_is(tmp_path):
+    picture(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    (photo,) = photos.load(f"folder:{tmp_path}")
+    assert photo.image_id == r"caf\xe9"

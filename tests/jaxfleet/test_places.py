@@ -9,7 +9,7 @@ import pytest
 import jaxfleet
 from jaxfleet import places, store
 from jaxfleet.checkpoints import Checkpoints
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, InUseError
 
 SCHEMA = pa.schema(
     [
@@ -134,3 +134,56 @@ def test_os_error_without_a_name_gets_one(tmp_path):
         with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
             raise error
         assert caught.value.filename == name
+
+
+def test_a_name_as_long_as_names_can_be(tmp_path):
+    path = tmp_path / ("n" * 251 + ".csv")
+    places.check_file(path, "--out")
+    places.write_atomically(path, b"it")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def refuse(number):
+    def call(*args, **options):
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    places.write_atomically(tmp_path / "a", b"it")
+    assert (tmp_path / "a").read_bytes() == b"it"
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        places.write_atomically(tmp_path / "a", b"more")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog, number):
+    monkeypatch.setattr(places.fcntl, "flock", refuse(number))
+    with places.locked(tmp_path, ".lock", "--run_dir"):
+        pass
+    assert "this file system has no locks" in caplog.text
+    monkeypatch.setattr(places.fcntl, "flock", refuse(errno.EWOULDBLOCK))
+    with (
+        pytest.raises(InUseError, match="another process is writing to it"),
+        places.locked(tmp_path, ".lock", "--run_dir"),
+    ):
+        pass
+
+
+def test_an_output_that_cannot_be_written_is_found_before(tmp_path, monkeypatch):
+    places.check_file(tmp_path / "a.png", "--out")
+    for path, why in (
+        (tmp_path, "is a folder; name a file"),
+        (tmp_path / "none" / "a.png", f"there is no folder {tmp_path}/none; name a file in"),
+    ):
+        with pytest.raises(InputError, match=f"^--out={path}.*{why}"):
+            places.check_file(path, "--out")
+    monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse(errno.EROFS))
+    with pytest.raises(InputError, match=r"--out=.*a\.png: Read-only file system; give another"):
+        places.check_file(tmp_path / "a.png", "--out")
+    with pytest.raises(InputError, match=r"--run_dir=.*: Read-only file system; give another"):
+        places.make_folder(tmp_path, "--run_dir")
+    assert list(tmp_path.iterdir()) == []

@@ -296,3 +296,19 @@ def test_as_a_script(tmp_path):
     assert asked.stdout.startswith("How wide?")
     assert "--width=8" in asked.stdout
     assert "logtostderr" not in asked.stdout
+
+
+def test_the_command_in_the_flags_file_is_quoted(main, tmp_path):
+    main(lambda config, run_dir: None, "--run_dir=my runs/a")
+    first, *_ = (tmp_path / "my runs/a/flags.txt").read_text().splitlines()
+    assert first == "# Repeats this run: python launch/grid.py '--flagfile=my runs/a/flags.txt'"
+
+
+def test_names_that_are_no_utf8_are_kept(main, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    assert main(lambda config, run_dir: None, f"--source={name}", f"--run_dir={name}")[0] == 0
+    assert b"--source=caf\xe9\n" in (tmp_path / name / "flags.txt").read_bytes()
+
+
+def test_a_reader_that_has_read_enough_is_no_error(main):
+    assert main(raises(BrokenPipeError(errno.EPIPE, "Broken pipe"))) == (141, "")

@@ -1,0 +1,88 @@
+"""What a script's process does at its edges: signals that come, output that nobody reads."""
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+ANSWER_SECONDS = 1.5  # from a signal to a line that says so, if the process has not ended by then
+STOP_SECONDS = 1.0  # from a second signal to the end of the process
+
+
+@contextlib.contextmanager
+def answering_signals(script: str) -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM within two seconds, also while a compiled program computes.
+
+    Python raises KeyboardInterrupt only between its own instructions, so that a step of a minute
+    would leave the user in doubt for that long, and a run that saves a checkpoint first takes its
+    time too. A thread that the signal wakes says that the process is stopping. At a second signal
+    the process ends, even in the middle of a step; what was saved stays whole.
+
+    Args:
+        script: the name that begins the line on standard error.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    finished = threading.Event()
+
+    def answer() -> None:
+        asked = 0
+        while received := reader.recv(1):
+            number = received[0]
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            asked += 1
+            if finished.wait(ANSWER_SECONDS if asked == 1 else STOP_SECONDS):
+                break
+            if asked > 1:
+                _say(f"{script}: stopped at once; repeat the command to go on.")
+                os._exit(128 + number)
+            _say(f"{script}: stopping after the running step; Ctrl-C again stops at once.")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        signal.set_wakeup_fd(before)
+        writer.close()
+        thread.join()
+        reader.close()
+
+
+def print_any_name() -> None:
+    """Let standard output and error print every file name, whatever their encoding.
+
+    What an encoding lacks is written with backslashes. Bytes of a name that are no UTF-8 pass as
+    they are through a stream of UTF-8.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            is_utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
+
+
+def drop_output() -> None:
+    """Send what is left in the buffers nowhere, once the reader of a pipe is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode(errors="backslashreplace"))
