@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +19,15 @@ CALIBRATED_BUCKETS, CALIBRATION_SECONDS = 3, 5.0  # at most; none is begun later
 STEP_SECONDS = 0.2  # of a calibration
 _MANY = (8, 64)  # devices that a dry run speaks of
 _EDGE = 1e-9  # of a stretch
+
+
+class Span(NamedTuple):
+    """Forecast of a bucket: seconds of one device for all of it, and for its longest network."""
+
+    device_seconds: float
+    longest: float
+
+
 PARTS_PER_STATE = 4  # parameters, two moments, best
 
 
@@ -111,6 +120,17 @@ def programs_each(seconds: Sequence[float], count: int) -> int:
     return int(max(((first <= i) & (i <= last)).sum() for i in range(count)))
 
 
+def seconds_on(count: int, spans: Sequence["Span"]) -> float:
+    """Forecast seconds of a line of buckets on `count` devices, compilation included.
+
+    A network is never split, so no bucket ends before its longest network on one device.
+    """
+    even = sum(span.device_seconds for span in spans) / count
+    longest = max(span.longest for span in spans)
+    compiling = programs_each([span.device_seconds for span in spans], count) * COMPILE_SECONDS
+    return max(even, longest) + compiling
+
+
 def describe(
     buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], jobs: Sequence[Any]
 ) -> str:
@@ -127,10 +147,13 @@ def describe(
         "kind          layers  padded width  pixels   networks  at a time      PFLOP     MiB  "
         "     time"
     ]
-    times = []
+    times, spans = [], []
     for bucket in buckets:
         seconds = factor * rough_seconds(bucket)
         times.append(seconds)
+        busy = min(shards, len(bucket.jobs))  # devices that had work in the calibration
+        steps = [jobs[i].trial.num_iters for i in bucket.jobs]
+        spans.append(Span(seconds * busy, seconds * busy * max(steps) / sum(steps)))
         lines.append(
             f"{_shape(bucket, shards)}  {bucket.flops / 1e15:9.4f}  "
             f"{device_bytes(bucket, shards) / 2**20:6.0f}  {clock(seconds):>9}"
@@ -141,10 +164,7 @@ def describe(
     flops = sum(bucket.flops for bucket in buckets)
     memory = max(device_bytes(bucket, shards) for bucket in buckets)
     compilation = len(buckets) * COMPILE_SECONDS
-    seconds_of = {
-        n: sum(times) * shards / n + programs_each(times, n) * COMPILE_SECONDS for n in _MANY
-    }
-    many = [f"{clock(seconds)} on {n} devices" for n, seconds in seconds_of.items()]
+    many = [f"{clock(seconds_on(n, spans))} on {n} devices" for n in _MANY]
     lines += [
         f"{len(jobs)} networks in {len(buckets)} buckets on {shards} x "
         f"{jax.local_devices()[0].device_kind}",

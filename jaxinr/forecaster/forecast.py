@@ -78,6 +78,8 @@ def forecast(
 ) -> Forecast:
     """What PSNR SIRENs will reach on a picture, without fitting them.
 
+    More iterations never give a lower mean; beyond those of training it stays where it is.
+
     Args:
         image: [H, W, 3] uint8 or float in [0, 1], at the size at which it would be fitted.
         trials: N hyperparameters. Seeds make no difference: the spread is over them.
@@ -105,13 +107,13 @@ def forecast(
     looks = forecaster.look(described[None], descriptors.thumbnail(pixels)[None])
     if iterations is None:
         updates = np.array([trial.num_iters for trial in trials])
-        mean_db, std_db = forecaster.ask(looks, described, rows, updates)
+        mean_db, std_db = forecaster.best_so_far(looks, described, rows, updates)
     else:
         rows = np.repeat(rows, len(iterations), axis=0)
         updates = np.tile(np.asarray(iterations), len(trials))
         shape = (len(trials), len(iterations))
         mean_db, std_db = (
-            x.reshape(shape) for x in forecaster.ask(looks, described, rows, updates)
+            x.reshape(shape) for x in forecaster.best_so_far(looks, described, rows, updates)
         )
     octaves = np.abs(np.log2([trial.w0 / W0 for trial in trials])).astype(np.float32)
     std_db = np.hypot(std_db.T, DB_PER_OCTAVE * octaves).T
@@ -149,7 +151,8 @@ def recommend(
         forecaster: None for the one that comes with the package.
 
     Warns:
-        ForecastWarning: as `forecast`.
+        ForecastWarning: as `forecast`; if larger networks would be allowed than those of the
+            training range, which alone are compared.
 
     Raises:
         TypeError, ValueError: as `forecast`; if no network of the training range is so small.
@@ -161,7 +164,8 @@ def recommend(
     height, width = pixels.shape[:2]
     low, high = forecaster.range_at(height * width)
     updates = round(high["iterations"]) if max_iterations is None else max_iterations
-    w0s = np.geomspace(low["w0_initial"], high["w0_initial"], W0_INITIALS).round(1).tolist()
+    span = low["w0_initial"], high["w0_initial"]
+    w0s = np.clip(np.geomspace(*span, W0_INITIALS).round(1), *span).tolist()
     fitting = sizes_within(
         forecaster, height, width, bits_per_pixel=bits_per_pixel, weight_bits=weight_bits
     )
@@ -173,6 +177,15 @@ def recommend(
         for w0 in w0s
     ]
     found = forecast(image, trials, forecaster=forecaster)
+    largest = max(trial.bits_per_pixel(height, width, bits=weight_bits) for trial in fitting)
+    widest = Trial(layer_size=round(high["layer_size"]), num_layers=round(high["num_layers"]))
+    if widest.bits_per_pixel(height, width, bits=weight_bits) < bits_per_pixel:
+        limit = (
+            f"networks of {largest:.3g} to {bits_per_pixel:.3g} bits per pixel on {height} x "
+            f"{width} pixels, so none of them was compared"
+        )
+        warnings.warn(f"Not trained on: {limit}.", ForecastWarning, stacklevel=2)
+        found = dataclasses.replace(found, outside=(*found.outside, limit))
     order = np.argsort(-found.mean_db, kind="stable")
     best = trials[order[0]]
     return Recommendation(

@@ -29,6 +29,7 @@ DB_PER_DEVIATION = 0.1  # spread of a picture with one that deviates further
 MAX_EXCESS_DB = 10.0  # of these two together
 TOLERANCE = 1e-2  # of a range: rounding is no excess
 _CHUNK = 1024  # fits in one call of the compiled program
+RUNGS = 12  # of a ladder of iterations: a factor of 1.5 from one to the next
 _SCALING = tuple(field.name for field in dataclasses.fields(Scaling))
 
 Array = jax.Array
@@ -114,6 +115,34 @@ class Trained:
         excess = DB_PER_RANGE * self.excess(encoded).max(-1) + self.strangeness(described)
         excess = np.minimum(excess, MAX_EXCESS_DB).astype(np.float32)
         return mean + constant_db, np.hypot(self.spread * std, excess)
+
+    def best_so_far(
+        self, looks: Array, described: np.ndarray, rows: np.ndarray, iterations: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation as `ask`, of means that never fall with more iterations.
+
+        The best PSNR so far cannot fall, and nothing is known beyond the training range, so the
+        mean stays there. The networks are asked at `RUNGS` numbers of iterations of the training
+        range; the mean is the running maximum of these answers, interpolated over log iterations.
+
+        Args:
+            looks: of one picture, [members, 1, ...] of `look`.
+            described: [D] descriptors of the picture.
+            rows: as `ask`.
+            iterations: as `ask`.
+        """
+        pixels = 2.0 ** inputs.encode(rows[:1], iterations[:1], described)[0, inputs.PIXELS]
+        low, high = (bound["iterations"] for bound in self.range_at(pixels))
+        rungs = np.r_[np.geomspace(1, low, 3)[:-1], np.geomspace(low, high, RUNGS)]
+        everywhere = np.tile(rows, (len(rungs), 1)), np.repeat(rungs, len(rows))
+        answers = self.ask(looks, described, *everywhere)[0].reshape(len(rungs), len(rows))
+        rising = np.maximum.accumulate(answers, axis=0)
+        place = np.interp(np.log(iterations), np.log(rungs), np.arange(len(rungs)))
+        below = np.minimum(place.astype(int), len(rungs) - 2)
+        share = (place - below).astype(np.float32)
+        network = np.arange(len(rows))
+        mean = (1 - share) * rising[below, network] + share * rising[below + 1, network]
+        return mean, self.ask(looks, described, rows, iterations)[1]
 
     def predict(self, fits: training.Fits, at: int = -1) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [N] for fits on many pictures, after their `at`-th point."""

@@ -40,6 +40,16 @@ def test_programs_that_a_share_compiles():
     assert plan_cost.programs_each([6.0, 1.0, 1.0], 2) == 3
 
 
+def test_a_network_takes_as_long_on_64_devices_as_on_one():
+    compiling = plan_cost.COMPILE_SECONDS
+    lone = [plan_cost.Span(3600.0, 3600.0)]
+    assert [plan_cost.seconds_on(n, lone) for n in (1, 8, 64)] == [3600.0 + compiling] * 3
+    many = [plan_cost.Span(3600.0, 100.0), plan_cost.Span(3600.0, 400.0)]
+    assert plan_cost.seconds_on(1, many) == 7200.0 + 2 * compiling
+    assert plan_cost.seconds_on(8, many) == 900.0 + compiling
+    assert plan_cost.seconds_on(64, many) == 400.0 + compiling
+
+
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 9))
 def test_shards_of_many_trials_compile_that_many(counts, count):
     program = [number for number, size in enumerate(counts) for _ in range(100 * size)]

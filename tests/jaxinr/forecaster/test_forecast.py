@@ -1,5 +1,6 @@
 """The public questions: forecast, learning curve, recommendation, and what they refuse."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -18,8 +19,8 @@ IMAGE = smooth_pictures(60)[51]
 def test_seeds_make_no_difference_and_trials_keep_their_order(forecaster: Trained) -> None:
     trials = [
         TRIAL,
-        jaxinr.Trial(**{**vars(TRIAL), "seed": 5}),
-        jaxinr.Trial(**{**vars(TRIAL), "layer_size": 32}),
+        dataclasses.replace(TRIAL, seed=5),
+        dataclasses.replace(TRIAL, layer_size=32),
     ]
     found = jaxinr.forecast(IMAGE, trials, forecaster=forecaster)
     assert found.mean_db.shape == found.std_db.shape == (3,)
@@ -34,6 +35,42 @@ def test_curve_ends_where_the_forecast_is(forecaster: Trained) -> None:
     final = jaxinr.forecast(IMAGE, [TRIAL], forecaster=forecaster)
     assert curve.mean_db[1, -1] == pytest.approx(final.mean_db[0], abs=1e-4)
     assert (np.diff(curve.mean_db) > 1).all()
+
+
+UPDATES = [1, 2, 7, 10, 30, 137, 499, 500, 1000, 1001, 2000, 50_000]
+
+
+@pytest.mark.parametrize("forecasts", ["small", "packaged"])
+def test_the_best_so_far_never_falls(forecaster: Trained, forecasts: str) -> None:
+    asked = None if forecasts == "packaged" else forecaster
+    trials = [
+        dataclasses.replace(TRIAL, layer_size=size, num_layers=depth, w0_initial=w0)
+        for size, depth, w0 in ((4, 1, 5.0), (28, 10, 30.0), (8, 3, 90.0))
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxinr.ForecastWarning)
+        curve = jaxinr.forecast(IMAGE, trials, iterations=UPDATES, forecaster=asked)
+        alone = [
+            jaxinr.forecast(
+                IMAGE, [dataclasses.replace(trials[1], num_iters=n)], forecaster=asked
+            ).mean_db[0]
+            for n in UPDATES[::4]
+        ]
+    assert (np.diff(curve.mean_db) >= 0).all()
+    assert (np.diff(curve.mean_db[:, 3:7]) > 0).all()
+    assert (curve.mean_db[:, -1] == curve.mean_db[:, -4]).all()  # 1,000 is the end of training
+    assert (curve.std_db[:, -1] > curve.std_db[:, -4]).all()  # and beyond it the spread grows
+    np.testing.assert_allclose(alone, curve.mean_db[1, ::4], rtol=1e-5)
+
+
+def test_recommendations_name_the_sizes_they_do_not_know(forecaster: Trained) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # its own grid of frequencies is inside its range
+        inside = jaxinr.recommend(IMAGE, bits_per_pixel=2.0, forecaster=forecaster)
+    assert inside.forecasts.outside == ()
+    with pytest.warns(jaxinr.ForecastWarning, match=r"Not trained on: networks of \S+ to 500 bits"):
+        found = jaxinr.recommend(IMAGE, bits_per_pixel=500.0, forecaster=forecaster)
+    assert "none of them was compared" in found.forecasts.outside[-1]
 
 
 def test_float_pictures_are_as_8_bit_ones(forecaster: Trained) -> None:
@@ -56,7 +93,7 @@ def test_outside_its_range_it_says_so(
     forecaster: Trained, change: dict[str, float], said: str
 ) -> None:
     usual = jaxinr.forecast(IMAGE, [TRIAL], forecaster=forecaster)
-    trial = jaxinr.Trial(**{**vars(TRIAL), **change})
+    trial = dataclasses.replace(TRIAL, **change)
     with pytest.warns(jaxinr.ForecastWarning, match=said):
         found = jaxinr.forecast(IMAGE, [trial], forecaster=forecaster)
     assert found.outside
