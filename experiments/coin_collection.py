@@ -1,8 +1,9 @@
 """A run as the files of the published COIN collection; the way back is `collection_import`.
 
-What a row holds is in `jaxinr.collection`. A folder of the collection has `json/*.jsonl.gz` and
-`parquet/*.parquet`, the same rows in each, `README.md`, which is a dataset card that the Hugging
-Face `datasets` library reads (another in `json` for that folder alone), and `collection.json`.
+What a row holds is in `jaxinr.collection.schema`. A folder of the collection has `json/*.jsonl.gz`
+and `parquet/*.parquet`, the same rows in each, `README.md`, which is a dataset card that the
+Hugging Face `datasets` library reads (another in `json` for that folder alone), and
+`collection.json`.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.table import Table
-from jaxinr import collection
+from jaxinr.collection import schema as collection
 
 CARD, SUMMARY = "README.md", "collection.json"
 ROWS_PER_FILE = 4096  # about 200 MB of Parquet where networks are those of the paper

@@ -20,7 +20,9 @@ from jaxfleet import executors, rundir, store
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.table import unflatten
-from jaxinr import collection, collection_files, quantise
+from jaxinr import quantise
+from jaxinr.collection import files as collection_files
+from jaxinr.collection import schema as collection
 from jaxinr.trial import CHANNELS
 
 # A network's trial_id is this times the place of its file, plus its row there: it stays the same

@@ -1,8 +1,8 @@
 """A run of SIRENs as a small table to publish, and a check that the run has what was planned.
 
-The table has the columns of the published COIN collection (`jaxinr.collection`) but `best_model`,
-in Parquet files that are made small: numbers are kept as precisely as anyone can use them,
-histories at iterations that double. Its folder has `parquet/SPLIT-*.parquet` and a card,
+The table has the columns of the published COIN collection (`jaxinr.collection.schema`) but
+`best_model`, in Parquet files that are made small: numbers are kept as precisely as anyone can use
+them, histories at iterations that double. Its folder has `parquet/SPLIT-*.parquet` and a card,
 `README.md`.
 """
 
@@ -25,7 +25,7 @@ from jaxfleet import places, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import clock
 from jaxfleet.table import Table
-from jaxinr import collection
+from jaxinr.collection import schema as collection
 
 PSNR_STEP = 1 / 128  # dB, of histories; seeds of one network differ by more than ten times that
 FINAL_STEP = 1 / 1024  # dB, of fp_psnr

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import jaxfleet
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
-from jaxinr import collection
-from jaxinr.collection import lot
+from jaxinr.collection import schema as collection
+from jaxinr.collection.schema import lot
 from jaxinr.forecaster import descriptors, inputs, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"

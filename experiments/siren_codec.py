@@ -14,8 +14,9 @@ from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
 from jaxfleet.places import check_file, write_atomically
-from jaxinr import codec, siren
-from jaxinr.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
+from jaxinr import siren
+from jaxinr.codec import api as codec
+from jaxinr.codec.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
 
 Result = TypeVar("Result")
 

@@ -1,8 +1,8 @@
 """SIRENs: sine networks that store a photograph in their weights, fitted hundreds at a time."""
 
-from jaxinr.codec import CodecError as CodecError
-from jaxinr.codec import decode as decode
-from jaxinr.codec import encode as encode
+from jaxinr.codec.api import CodecError as CodecError
+from jaxinr.codec.api import decode as decode
+from jaxinr.codec.api import encode as encode
 from jaxinr.fit import Fit as Fit
 from jaxinr.fit import Fits as Fits
 from jaxinr.fit import fit as fit

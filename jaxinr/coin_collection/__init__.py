@@ -23,13 +23,15 @@ from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxfleet.rundir import MANIFEST
 from jaxfleet.table import Table
-from jaxinr import collection, collection_files
+from jaxinr.collection import files as collection_files
+from jaxinr.collection import schema as collection
 
 
 class CoinCollection(tfds.core.GeneratorBasedBuilder):
     """Builder of the splits train, validation and test, those of them that have a network.
 
-    Features are the published columns, see `jaxinr.collection`, but for `best_model`, whose arrays
+    Features are the published columns, see `jaxinr.collection.schema`, but for `best_model`, whose
+    arrays
     differ from network to network: `weights` [P] float32 has them layer by layer, weight [out, in]
     row by row, then bias; `jaxfleet.table.unflatten` takes them apart. Histories are [T], T varies.
     `split` is the source's; of published files whose name says none, it follows from the image_id.

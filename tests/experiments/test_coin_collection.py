@@ -15,7 +15,8 @@ from experiments.collection_import import ImportConfig
 from experiments.siren_export import ExportConfig
 from jaxfleet import executors, store
 from jaxfleet.errors import InputError
-from jaxinr import collection, to_torch
+from jaxinr import to_torch
+from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
 
 NETWORK = {"inputs": 2, "outputs": 3}

@@ -16,7 +16,8 @@ from experiments.collection_table import TableConfig
 from experiments.siren_export import ExportConfig
 from jaxfleet import store
 from jaxfleet.errors import InputError
-from jaxinr import coin_collection, collection
+from jaxinr import coin_collection
+from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
 
 NETWORK = {"inputs": 2, "outputs": 3}

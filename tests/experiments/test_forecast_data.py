@@ -10,7 +10,7 @@ from PIL import Image
 import jaxfleet
 from experiments import forecast_data, siren_grid
 from jaxfleet.errors import InputError
-from jaxinr.collection import split_of
+from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors
 
 

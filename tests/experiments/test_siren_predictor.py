@@ -10,7 +10,7 @@ from experiments import siren_predictor
 from experiments.forecast_data import FitTable
 from experiments.siren_predictor import PredictorConfig
 from jaxfleet.errors import InputError
-from jaxinr.collection import split_of
+from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.trained import Trained
 

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from experiments import siren_grid
 from jaxfleet import store
 from jaxfleet.errors import InputError
-from jaxinr import coin_collection, collection
+from jaxinr import coin_collection
+from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
 
 SPLITS = ("train", "test", "train", "validation", "test", "train")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxfleet
-from jaxinr import collection
+from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
 from launch import collection_import, flagdefs, fleet_simulation, siren_export
 

@@ -10,7 +10,7 @@ import jaxfleet
 from experiments import collection_import, siren_grid
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxinr import collection
+from jaxinr.collection import schema as collection
 from launch import flagdefs, report
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxinr import collection_files
+from jaxinr.collection import files as collection_files
 
 ROWS = [{"a": i, "text": "é" * i} for i in range(5)]
 LINES = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in ROWS).encode()

@@ -28,8 +28,9 @@ import numpy as np
 from jax import Array
 
 from jaxfleet import executors, trainer
-from jaxinr import bitstream, buckets, range_code, siren
-from jaxinr.bitstream import Header
+from jaxinr import buckets, siren
+from jaxinr.codec import bitstream, range_code
+from jaxinr.codec.bitstream import Header
 from jaxinr.program import SirenProgram
 from jaxinr.quantise import KINDS, Quantised
 from jaxinr.siren import Params

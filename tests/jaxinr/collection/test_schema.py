@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxfleet.table import flatten
-from jaxinr import collection
+from jaxinr.collection import schema as collection
 from jaxinr.torch_names import from_torch
 
 

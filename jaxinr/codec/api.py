@@ -1,8 +1,8 @@
 """A SIREN as a compressed picture: `encode` to the bytes of a whole file, and `decode`.
 
-Encoding fits a few networks side by side, rounds them (`jaxinr.refine`), writes each to a file
-(`jaxinr.bitstream`), decodes the files and keeps the best. PSNR is over the pixels and channels of
-the decoded 8-bit picture, peak 255; bits per pixel are those of the whole file.
+Encoding fits a few networks side by side, rounds them (`jaxinr.codec.refine`), writes each to a
+file (`jaxinr.codec.bitstream`), decodes the files and keeps the best. PSNR is over the pixels and
+channels of the decoded 8-bit picture, peak 255; bits per pixel are those of the whole file.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ import numpy as np
 
 from jaxfleet.pixels import psnr_8bit_db, to_uint8
 from jaxfleet.progress import Progress
-from jaxinr import bitstream, range_code, refine
-from jaxinr.bitstream import CodecError as CodecError
-from jaxinr.bitstream import Header
+from jaxinr.codec import bitstream, range_code, refine
+from jaxinr.codec.bitstream import CodecError as CodecError
+from jaxinr.codec.bitstream import Header
 from jaxinr.fit import fit, render
 from jaxinr.siren import Params
 from jaxinr.trial import Trial, require_sirens

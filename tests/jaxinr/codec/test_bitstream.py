@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from jaxfleet.errors import InputError
-from jaxinr import bitstream, range_code
-from jaxinr.bitstream import CodecError, Header
+from jaxinr.codec import bitstream, range_code
+from jaxinr.codec.bitstream import CodecError, Header
 from jaxinr.quantise import KINDS, Quantised
 
 SMALL = Header(

@@ -36,7 +36,8 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxinr import range_code, siren
+from jaxinr import siren
+from jaxinr.codec import range_code
 from jaxinr.fit import MAX_PIXELS
 from jaxinr.quantise import KINDS, Quantised
 from jaxinr.siren import Params

@@ -13,8 +13,10 @@ from PIL import Image
 
 import jaxinr
 from jaxfleet.pixels import psnr_8bit_db
-from jaxinr import bitstream, codec, quantise, refine, siren
-from jaxinr.bitstream import Header
+from jaxinr import quantise, siren
+from jaxinr.codec import api as codec
+from jaxinr.codec import bitstream, refine
+from jaxinr.codec.bitstream import Header
 
 SMALL = Header(
     height=24, width=20, grey=False, coordinates="centers",

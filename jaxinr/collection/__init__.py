@@ -1,0 +1,1 @@
+"""The published COIN collection: its rows, and the files that hold them."""
