@@ -36,10 +36,11 @@ from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution, attributor_files, calibration, picture_sets
+from jaxsr import attribution, attributor_files, calibration
 from jaxsr.attribution import Attributor
-from jaxsr.crops import BATCH, in_batches, tile_starts
-from jaxsr.picture_sets import Pictures, PictureSet
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.crops import BATCH, in_batches, tile_starts
+from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
 _TRAIN, _VALIDATION, _TEST = SPLITS
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, convnext_attribution, picture_sets
+from jaxsr import attribution, convnext_attribution
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
-from jaxsr.crops import CROP_PX
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.crops import CROP_PX
 from jaxsr.grid_statistics import PERIOD
 from jaxsr.networks import convnext
 

@@ -42,7 +42,7 @@ class Predictions:
             picture.
         log_scores: [N, K] float32, log-probabilities before calibration.
         classes: K rows in the order of the scores: `network`, `kind` and the columns of
-            `jaxsr.picture_sets.FACTS`.
+            `jaxsr.datasets.picture_sets.FACTS`.
     """
 
     frame: pd.DataFrame

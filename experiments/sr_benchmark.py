@@ -1,9 +1,9 @@
 """How fast are super-resolution networks trained and used, side by side, alone, and by PyTorch?
 
 Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
-keeps its best of `rounds`. Ours is measured through `jaxsr.fleets.Trainer` and `jaxsr.upscale`, on
-real batches drawn from photographs, once its program is compiled. GFLOP/s are XLA's count of an
-update, before it optimises, for every engine alike.
+keeps its best of `rounds`. Ours is measured through `jaxsr.training.trainer.Trainer` and
+`jaxsr.upscale`, on real batches drawn from photographs, once its program is compiled. GFLOP/s are
+XLA's count of an update, before it optimises, for every engine alike.
 """
 
 import dataclasses
@@ -23,9 +23,12 @@ from flax import nnx
 import jaxsr
 from experiments.benchmark import markdown
 from jaxfleet import photos, places, rundir
-from jaxsr import data, fleets, groups, training_cost
-from jaxsr.groups import Strategy
-from jaxsr.training import Program, Recipe
+from jaxsr.datasets import training_sets
+from jaxsr.training import cost as training_cost
+from jaxsr.training import strategy as training_strategy
+from jaxsr.training import trainer as sr_trainer
+from jaxsr.training.program import Program, Recipe
+from jaxsr.training.strategy import Strategy
 
 PARTS = ("step", "fleet", "upscale")
 FOREVER = 10**9  # updates: the clock ends a measurement
@@ -140,7 +143,9 @@ def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     for case in FLEET:
         if case.architecture not in config.architecture:
             continue
-        default = groups.choose("auto", 0, devices, networks=networks, batch_size=case.batch_size)
+        default = training_strategy.choose(
+            "auto", 0, devices, networks=networks, batch_size=case.batch_size
+        )
         updates = default.updates
         ways = {
             "jaxsr fleet": (networks, default, devices),
@@ -196,10 +201,10 @@ def _trainer(
     """What measures updates per second, of all the networks together."""
 
     @functools.cache
-    def make() -> fleets.Trainer:
-        return fleets.Trainer(
+    def make() -> sr_trainer.Trainer:
+        return sr_trainer.Trainer(
             _program(case),
-            [fleets.Job(seed) for seed in range(networks)],
+            [sr_trainer.Job(seed) for seed in range(networks)],
             [_dataset(case.scale)],
             strategy=strategy,
             devices=devices,
@@ -265,8 +270,8 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
 
 
 @functools.cache
-def _dataset(scale: int) -> data.Dataset:
-    return data.pack([photo.pixels for photo in photos.load("packaged")], scale)
+def _dataset(scale: int) -> training_sets.Dataset:
+    return training_sets.pack([photo.pixels for photo in photos.load("packaged")], scale)
 
 
 def _program(case: Case) -> Program:

@@ -18,10 +18,10 @@ import pandas as pd
 
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import perturbations
-from jaxsr.crops import BATCH, tiles
-from jaxsr.perturbations import Perturbation
-from jaxsr.picture_sets import PictureSet
+from jaxsr.datasets import perturbations
+from jaxsr.datasets.crops import BATCH, tiles
+from jaxsr.datasets.perturbations import Perturbation
+from jaxsr.datasets.picture_sets import PictureSet
 
 PARTS, MODELS, RESULTS = "parts", "models", "results.json"
 CROPS = "crops.parquet"  # the rows of the parts that the last command asked for

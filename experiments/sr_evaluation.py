@@ -20,8 +20,10 @@ import jaxfleet
 from experiments import columns
 from jaxfleet import decibels, photos, places
 from jaxfleet.errors import InputError
-from jaxsr import evaluation, feature_networks, network_files
+from jaxsr import evaluation
 from jaxsr.evaluation import BenchmarkSet
+from jaxsr.files import networks as network_files
+from jaxsr.training import feature_networks
 from jaxsr.upscale import run as run_network
 
 FILE = "evaluation.parquet"
@@ -55,7 +57,8 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
     Args:
         run_dir: of a zoo, complete or not.
         sets: NAME=SOURCE, as `jaxsr.evaluation.parse_set` takes it, each name once.
-        vgg_weights: file for `jaxsr.feature_networks.load_vgg19`; None leaves out the distance.
+        vgg_weights: file for `jaxsr.training.feature_networks.load_vgg19`; None leaves out the
+            distance.
 
     Returns:
         All rows that are kept, sorted by scale, network, set and image_id, with `COLUMNS`: facts

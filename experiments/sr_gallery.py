@@ -12,18 +12,12 @@ from experiments.sr_shared_features import teller
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import (
-    attribution,
-    calibration,
-    gallery_files,
-    gallery_making,
-    parsing,
-    picture_sets,
-)
+from jaxsr import attribution, calibration, gallery_files, gallery_making, parsing
 from jaxsr.attribution import Attributor, Described
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import FACTS, HYPERPARAMETERS, ClassCard, Gallery
 from jaxsr.parsing import Parser
-from jaxsr.picture_sets import Pictures, PictureSet
 
 _LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the file's size
 
@@ -81,7 +75,7 @@ def make_cards(index: pd.DataFrame) -> list[ClassCard]:
     """A card for each class of an index, sorted by name.
 
     Args:
-        index: rows with `jaxsr.picture_sets.COLUMNS`.
+        index: rows with `jaxsr.datasets.picture_sets.COLUMNS`.
     """
     cards = []
     for name, row in index.groupby("network").first().iterrows():

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution
-from jaxsr.crops import CROP_PX
+from jaxsr.datasets.crops import CROP_PX
 from jaxsr.grid_statistics import PERIOD
 
 

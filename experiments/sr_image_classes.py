@@ -15,8 +15,11 @@ import jaxsr
 from experiments import sr_evaluation
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import network_files, picture_sets, weights, zoo
-from jaxsr.picture_sets import UNKNOWN
+from jaxsr import zoo
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.picture_sets import UNKNOWN
+from jaxsr.files import networks as network_files
+from jaxsr.files import torch as torch_files
 
 PACKAGED = "packaged"  # the zoo that comes with jaxsr
 _OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
@@ -30,8 +33,8 @@ class PictureClass:
 
     Attributes:
         name: in file names and in the index.
-        kind: one of `jaxsr.picture_sets.KINDS`.
-        facts: columns `jaxsr.picture_sets.FACTS`.
+        kind: one of `jaxsr.datasets.picture_sets.KINDS`.
+        facts: columns `jaxsr.datasets.picture_sets.FACTS`.
         source: run directory, file or folder that it was found in; empty if in none.
         checksum: of the network's file; empty if there is none.
         load: reads the network; None of those that are none.
@@ -216,7 +219,7 @@ def _published(text: str, name: str, path: Path, options: dict[str, str]) -> Pic
         raise InputError(f"--network={text}: {error}".replace("`", "")) from None
     facts |= {"overrides": json.dumps(overrides), "parameters": parameters}
     load = functools.partial(
-        weights.load_published, path, facts["architecture"], facts["scale"], overrides
+        torch_files.load_published, path, facts["architecture"], facts["scale"], overrides
     )
     return _of_file(name, facts, path, load)
 

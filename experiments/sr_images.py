@@ -31,7 +31,9 @@ from jaxfleet import images, photos, pixels, places, rundir
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
-from jaxsr import evaluation, picture_sets, training_cost
+from jaxsr import evaluation
+from jaxsr.datasets import picture_sets
+from jaxsr.training import cost as training_cost
 from jaxsr.upscale import run as run_network
 
 KIND = "sr_images"  # of the run directory

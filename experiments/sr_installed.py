@@ -20,7 +20,8 @@ from jaxfleet import photos, picture_files, pixels, places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.trainer import usable_cores
-from jaxsr import evaluation, picture_sets
+from jaxsr import evaluation
+from jaxsr.datasets import picture_sets
 
 LABELS = "labelled.flags"  # of the run directory
 ORIGIN = "made_of"  # text in a PNG file: checksums of the photograph and of the network's files

@@ -34,9 +34,10 @@ from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution, open_set, picture_sets
+from jaxsr import attribution, open_set
 from jaxsr.attribution import Attributor
-from jaxsr.picture_sets import PictureSet
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.picture_sets import PictureSet
 
 KIND = "sr_open_set"  # of the run directory
 SCORES = ("probability", "certainty", "energy", "mahalanobis", "relative_mahalanobis")

@@ -5,7 +5,7 @@ from dataclasses import field
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution
-from jaxsr.crops import CROP_PX
+from jaxsr.datasets.crops import CROP_PX
 
 COLUMNS = ("seed", "architecture", "training_set", "loss", "scale")
 EACH = "each"

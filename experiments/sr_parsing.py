@@ -38,8 +38,8 @@ from jaxfleet import places, rundir
 from jaxfleet.progress import Progress
 from jaxsr import attribution, attributor_files
 from jaxsr.attribution import Attributor
-from jaxsr.crops import BATCH
-from jaxsr.picture_sets import Pictures, PictureSet
+from jaxsr.datasets.crops import BATCH
+from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
 KIND = "sr_parsing"  # of the run directory
 MODELS, PREDICTIONS = "models", "predictions"

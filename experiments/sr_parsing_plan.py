@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from jaxfleet.errors import InputError
-from jaxsr import picture_sets
+from jaxsr.datasets import picture_sets
 
 HYPERPARAMETERS = ("scale", "loss", "architecture", "training_set")  # that there are parsers for
 PROPERTIES = (*HYPERPARAMETERS, "seed")  # that a value can be held out of
@@ -103,7 +103,7 @@ def list_networks(index: pd.DataFrame) -> pd.DataFrame:
     """What is known of each network.
 
     Args:
-        index: of pictures, as of `jaxsr.picture_sets.PictureSet`.
+        index: of pictures, as of `jaxsr.datasets.picture_sets.PictureSet`.
 
     Returns:
         A row for each network, which is the index; columns `PROPERTIES` as text, empty where

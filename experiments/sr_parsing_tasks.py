@@ -14,8 +14,8 @@ from experiments.sr_parsing_config import MIDDLE, ParsingConfig
 from experiments.sr_parsing_plan import HeldOut, Parser
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import picture_sets
-from jaxsr.picture_sets import PictureSet
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.picture_sets import PictureSet
 
 _USED = ("network", "image_id", "split", "file", "height", "width", "file_checksum")
 

@@ -1,8 +1,8 @@
 """Is a network still found when its picture was compressed, resized, blurred or cut?
 
 Attributors of a run of launch/sr_attribution.py are tested on its test photographs after
-perturbations (`jaxsr.perturbations`); with `train_on`, attributors that learnt from perturbed
-pictures too are tested beside them. The run directory has
+perturbations (`jaxsr.datasets.perturbations`); with `train_on`, attributors that learnt from
+perturbed pictures too are tested beside them. The run directory has
 
     parts/ATTRIBUTOR/PERTURBATION.parquet   a row for each test crop
     crops.parquet                           the rows of all parts that the last command asked for
@@ -32,10 +32,11 @@ from experiments.sr_shared_features import teller
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, attributor_files, calibration, perturbations, picture_sets
+from jaxsr import attribution, attributor_files, calibration
 from jaxsr.attribution import Attributor
-from jaxsr.perturbations import Perturbation
-from jaxsr.picture_sets import PictureSet
+from jaxsr.datasets import perturbations, picture_sets
+from jaxsr.datasets.perturbations import Perturbation
+from jaxsr.datasets.picture_sets import PictureSet
 
 KIND = "sr_robustness"  # of the run directory
 CLEAN, PERTURBED = "clean", "perturbed"  # what an attributor learnt from

@@ -4,8 +4,8 @@ import dataclasses
 from dataclasses import field
 
 from jaxfleet.errors import InputError
-from jaxsr import perturbations
 from jaxsr.attribution import METHODS
+from jaxsr.datasets import perturbations
 
 _STRENGTHS = {
     "jpeg": (95, 90, 80, 70, 50, 30, 10),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments import figures, page
 from experiments.figures import MARKERS, PALETTE
 from experiments.page import Drawing
-from jaxsr import perturbations
+from jaxsr.datasets import perturbations
 
 _LEARNED = {"clean": "", "perturbed": ", trained on perturbed"}
 _DASHES = {"clean": "-", "perturbed": "--"}

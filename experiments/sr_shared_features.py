@@ -8,7 +8,7 @@ import pandas as pd
 from jaxfleet.progress import Progress
 from jaxsr import attribution
 from jaxsr.attribution import Described
-from jaxsr.picture_sets import Pictures, PictureSet
+from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,7 +17,9 @@ from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, png
 from jaxfleet.places import check_file, make_folder, write_atomically
-from jaxsr import degrade, network_files, weights
+from jaxsr.datasets import degrade
+from jaxsr.files import networks as network_files
+from jaxsr.files import torch as torch_files
 from jaxsr.upscale import SMALLEST_TILE
 
 BICUBIC = "bicubic"
@@ -178,7 +180,7 @@ def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
     if config.architecture:
         assert config.scale is not None
         scale = config.scale
-        model = weights.load_published(path, config.architecture, scale)
+        model = torch_files.load_published(path, config.architecture, scale)
     else:
         saved = network_files.read(path)
         model, scale = saved.build(), saved.scale

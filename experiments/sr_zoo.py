@@ -28,10 +28,15 @@ from experiments.sr_zoo_plan import make_networks as make_networks
 from jaxfleet import decibels, executors, places, rundir, shards, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import data, evaluation, feature_networks, fleets, losses, network_files, torch_names
-from jaxsr.data import TrainingSet
-from jaxsr.fleets import Trained
-from jaxsr.training import Program
+from jaxsr import evaluation
+from jaxsr.datasets import training_sets
+from jaxsr.datasets.training_sets import TrainingSet
+from jaxsr.files import networks as network_files
+from jaxsr.networks import torch_names
+from jaxsr.training import feature_networks, losses
+from jaxsr.training import trainer as sr_trainer
+from jaxsr.training.program import Program
+from jaxsr.training.trainer import Trained
 from jaxsr.upscale import run as run_network
 
 GIGA = 1e9
@@ -142,8 +147,8 @@ class _Pool:
         self.dataset = functools.cache(self._dataset)
         self.benchmark = functools.cache(self._benchmark)
 
-    def _dataset(self, training_set: TrainingSet, scale: int) -> data.Dataset:
-        return data.load(
+    def _dataset(self, training_set: TrainingSet, scale: int) -> training_sets.Dataset:
+        return training_sets.load(
             training_set,
             scale=scale,
             crop_px=self.config.crop_px,
@@ -195,13 +200,13 @@ def _train(
 def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> executors.Work:
     program, recipe = fleet.program, fleet.program.recipe
 
-    def start(skip: Sequence[int]) -> fleets.Trainer:
+    def start(skip: Sequence[int]) -> sr_trainer.Trainer:
         sets = list(dict.fromkeys(network.training_set for network in fleet.networks))
         scale = fleet.networks[0].scale
-        return fleets.Trainer(
+        return sr_trainer.Trainer(
             program,
             [
-                fleets.Job(
+                sr_trainer.Job(
                     network.seed,
                     sets.index(network.training_set),
                     _beginning(config, run_dir, network, program),

@@ -11,9 +11,12 @@ from typing import Any
 from experiments import sr_evaluation
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import groups, losses, training, zoo
+from jaxsr import zoo
 from jaxsr.networks import NETWORKS
-from jaxsr.training import Recipe
+from jaxsr.training import losses
+from jaxsr.training import program as training_program
+from jaxsr.training import strategy as training_strategy
+from jaxsr.training.program import Recipe
 
 PRETRAININGS = ("none", "l1")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
@@ -150,7 +153,7 @@ class ZooConfig:
         default="cosine",
         metadata={
             "help": "constant, or cosine: down to a hundredth.",
-            "choices": training.SCHEDULES,
+            "choices": training_program.SCHEDULES,
         },
     )
     warmup_iters: int = field(
@@ -212,7 +215,7 @@ class ZooConfig:
             "group": "Run",
             "help": "How a device trains networks of one kind: single, one at a time; unrolled or "
             "vmap, --fleet_group of them in one program; auto: single on a CPU.",
-            "choices": groups.STRATEGIES,
+            "choices": training_strategy.STRATEGIES,
         },
     )
     fleet_group: int = field(

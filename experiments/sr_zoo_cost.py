@@ -7,7 +7,7 @@ import jax
 from experiments.sr_zoo_config import ZooConfig
 from experiments.sr_zoo_plan import Fleet
 from jaxfleet.progress import clock
-from jaxsr import training_cost
+from jaxsr.training import cost as training_cost
 
 
 def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:

@@ -9,10 +9,12 @@ import jax
 from experiments.sr_zoo_config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
-from jaxsr import groups, losses, training_cost
-from jaxsr.data import TrainingSet
-from jaxsr.groups import Strategy
-from jaxsr.training import Program
+from jaxsr.datasets.training_sets import TrainingSet
+from jaxsr.training import cost as training_cost
+from jaxsr.training import losses
+from jaxsr.training import strategy as training_strategy
+from jaxsr.training.program import Program
+from jaxsr.training.strategy import Strategy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Fleet:
         Raises:
             InputError: for flags that contradict each other.
         """
-        return groups.choose(
+        return training_strategy.choose(
             config.strategy,
             config.fleet_group,
             devices,

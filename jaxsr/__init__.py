@@ -28,22 +28,24 @@ Which network made a picture, and how was it built:
 - `Gallery.open()`, `.identify(picture)`, `.add(name, pictures)`: the tool.
 - `jaxsr.attribution`: all methods behind one interface; `jaxsr.grid_statistics` is the strongest
   of them and learns in minutes, `jaxsr.networks.convnext` the network classifier of the paper.
-- `jaxsr.open_set`, `jaxsr.calibration`, `jaxsr.class_distances`, `jaxsr.perturbations`: how sure,
+- `jaxsr.open_set`, `jaxsr.calibration`, `jaxsr.class_distances`, `jaxsr.datasets.perturbations`:
+  how sure,
   how far apart, and how much a picture may suffer on its way.
 
-What it is trained on and for stays in its modules: `jaxsr.degrade` (MATLAB's bicubic reduction),
-`jaxsr.data` (photographs on the device, random crops), `jaxsr.losses` and `jaxsr.feature_networks`.
+What it is trained on and for stays in its modules: `jaxsr.datasets.degrade` (MATLAB's bicubic
+reduction), `jaxsr.datasets.training_sets` (photographs on the device, random crops),
+`jaxsr.training.losses` and `jaxsr.training.feature_networks`.
 
-How they are trained: `jaxsr.training`, and side by side, `jaxsr.fleets`; how well they do:
-`jaxsr.evaluation`.
+How they are trained: `jaxsr.training.program`, and side by side, `jaxsr.training.trainer`; how well
+they do: `jaxsr.evaluation`.
 """
 
+from jaxsr.files.networks import load, save, trained
+from jaxsr.files.torch import load_torch
 from jaxsr.gallery import Gallery
-from jaxsr.network_files import load, save, trained
 from jaxsr.residuals import noise_residual
 from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
 from jaxsr.upscale import upscale
-from jaxsr.weights import load_torch
 from jaxsr.zoo import build, count_parameters, names
 
 __all__ = [

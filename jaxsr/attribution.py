@@ -28,7 +28,7 @@ import scipy.special
 
 from jaxfleet.errors import InputError
 from jaxsr.crop_features import Features
-from jaxsr.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
+from jaxsr.datasets.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
 from jaxsr.open_set import Gaussians
 
 

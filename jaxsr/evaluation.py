@@ -21,7 +21,9 @@ from jax import Array
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
-from jaxsr import degrade, losses, spectra
+from jaxsr import spectra
+from jaxsr.datasets import degrade
+from jaxsr.training import losses
 
 SMALLEST_PX = 16  # of what the border leaves: SSIM's window needs 11, features of VGG19 need 16
 FEATURES_PX = 128  # side of what features are of; those of whole photographs take seconds each

@@ -23,14 +23,15 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery_files, perturbations, residual_spectra
+from jaxsr import attribution, gallery_files, residual_spectra
 from jaxsr.attribution import Attributor
+from jaxsr.datasets import perturbations
 from jaxsr.gallery_files import CARDS
 from jaxsr.gallery_tiles import checked, finite, tiles
 from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
-KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.picture_sets` has them
+KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.datasets.picture_sets` has them
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 LEAST_PICTURES = 20  # to enrol a network

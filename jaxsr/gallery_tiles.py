@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import Attributor
-from jaxsr.crops import BATCH
-from jaxsr.crops import tiles as tiles_of
+from jaxsr.datasets.crops import BATCH
+from jaxsr.datasets.crops import tiles as tiles_of
 
 MOST_TILES = 16  # of a picture that are looked at
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxsr import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution import Described
 from jaxsr.crop_regression import CropRegression
-from jaxsr.crops import in_batches
+from jaxsr.datasets.crops import in_batches
 
 FOLDS = 3  # of the networks, for how sure to be about those that are not known
 

@@ -22,7 +22,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr import attribution, calibration, correlation, prnu, residuals
 from jaxsr.attribution import OfPixels
-from jaxsr.crops import BATCH, centre, in_batches
+from jaxsr.datasets.crops import BATCH, centre, in_batches
 
 PRNU, NCC = "prnu", "ncc"
 ESTIMATES = ("mean", "maximum_likelihood")

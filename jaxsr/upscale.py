@@ -117,7 +117,7 @@ def run(network: Network, images: jax.Array | np.ndarray) -> jax.Array:
 
 
 def symmetric(image: np.ndarray, index: int, *, inverse: bool = False) -> np.ndarray:
-    """One of the eight symmetries of the square, as `jaxsr.data.symmetry` numbers them; a view.
+    """Return one of the eight symmetries of the square, as `training_sets.symmetry` has them.
 
     Args:
         image: [H, W, C], any dtype.

@@ -6,10 +6,10 @@ r"""Enlarges photographs with every network of a zoo: pictures to look for finge
 
 leaves in the run directory `images/NETWORK/IMAGE_ID.png` and `index/NETWORK.parquet`, which says of
 each picture the photograph, the network with its hyperparameters, PSNR and split (800 of 1,000
-photographs to learn from, by their names). Read them with `jaxsr.picture_sets.open`, or with
-pandas.read_parquet("index"), or as TFDS's `super_resolved`. --dry_run says how many pictures there
-would be. The same command again makes only what is missing or has changed, so a zoo may still be
-training; other networks and photographs may be added.
+photographs to learn from, by their names). Read them with `jaxsr.datasets.picture_sets.open`, or
+with pandas.read_parquet("index"), or as TFDS's `super_resolved`. --dry_run says how many pictures
+there would be. The same command again makes only what is missing or has changed, so a zoo may still
+be training; other networks and photographs may be added.
 """
 
 from experiments import sr_images

@@ -17,8 +17,7 @@ from flax import nnx
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jaxsr import torch_names
-from jaxsr.networks import depthwise, layers
+from jaxsr.networks import depthwise, layers, torch_names
 from jaxsr.networks.swinir import LayerNorm
 
 STEM_PX = 4  # side of the first kernel, and its stride in the paper

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxsr import picture_sets
-from jaxsr.picture_sets import PictureSet
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.picture_sets import PictureSet
 
 _TEXTS = ("network", "kind", "image_id", "architecture", "overrides", "loss", "training_set")
 _WHOLES = ("scale", "seed", "num_iters", "parameters")
@@ -28,7 +28,7 @@ class SuperResolved(tfds.core.GeneratorBasedBuilder):
     """Builder of the splits train, validation and test, those of them that have a picture.
 
     Features: `image` [H, W, 3] uint8, the PNG files as they are, and columns of
-    `jaxsr.picture_sets` by their names. Splits are by photograph: none is in two of them.
+    `jaxsr.datasets.picture_sets` by their names. Splits are by photograph: none is in two of them.
     """
 
     VERSION = tfds.core.Version("1.0.0")

@@ -15,8 +15,9 @@ import jaxsr
 from experiments import page, sr_zoo
 from experiments.sr_evaluation import network_path
 from jaxfleet.store import Store
-from jaxsr import attribution, picture_sets
-from jaxsr.crops import centre
+from jaxsr import attribution
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.crops import centre
 
 NOISES = {"edsr": 2.0, "rcan": 8.0, "rdn": 24.0}  # of an architecture; seed and set have colours
 ORIGINS = (("A", 1), ("A", 3), ("B", 1))

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments import columns, fits, sr_evaluation, sr_zoo
-from jaxsr import picture_sets
+from jaxsr.datasets import picture_sets
 
 DOCS = Path(__file__).parents[2] / "docs" / "columns.md"
 

@@ -20,9 +20,10 @@ from experiments import (
 from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet import places
 from jaxfleet.errors import InputError, InUseError
-from jaxsr import attribution, attributor_files, convnext_attribution, picture_sets
+from jaxsr import attribution, attributor_files, convnext_attribution
 from jaxsr.attribution import Method
-from jaxsr.crops import tiles
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.crops import tiles
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds

@@ -15,7 +15,8 @@ from experiments import page, sr_evaluation, sr_zoo, sr_zoo_tables
 from experiments.sr_evaluation import evaluate, network_path
 from jaxfleet.errors import InputError
 from jaxfleet.store import Store
-from jaxsr import evaluation, network_files
+from jaxsr import evaluation
+from jaxsr.files import networks as network_files
 
 SIZE = {"num_features": 3, "num_convs": 1}
 

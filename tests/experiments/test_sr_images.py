@@ -18,7 +18,9 @@ from experiments.sr_images_config import ImagesConfig
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxfleet.splits import split_of
-from jaxsr import degrade, network_files, picture_sets, torch_names
+from jaxsr.datasets import degrade, picture_sets
+from jaxsr.files import networks as network_files
+from jaxsr.networks import torch_names
 
 SIZE = {"num_features": 3, "num_convs": 1}
 PHOTOS = ("dawn", "dusk", "noon")

@@ -9,7 +9,7 @@ from experiments import sr_images
 from experiments.sr_evaluation import network_path
 from experiments.sr_images_config import ImagesConfig
 from jaxfleet.errors import InputError
-from jaxsr import network_files
+from jaxsr.files import networks as network_files
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from experiments.sr_installed_config import InstalledConfig
 from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, surround
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import degrade, picture_sets
+from jaxsr.datasets import degrade, picture_sets
 
 NAMES = ("realesr-animevideov3-x2", "realesrgan-x4plus")
 PHOTOS = ("dawn", "dusk", "noon")

@@ -13,8 +13,9 @@ from experiments import sr_parsing, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, picture_sets
-from jaxsr.crops import tiles
+from jaxsr import attribution, attributor_files
+from jaxsr.datasets import picture_sets
+from jaxsr.datasets.crops import tiles
 
 SIDE, CROP = 36, 32
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}

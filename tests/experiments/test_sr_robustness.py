@@ -12,8 +12,9 @@ from experiments import sr_attribution_files, sr_crop_parts, sr_robustness, sr_r
 from experiments.sr_robustness_config import RobustnessConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, perturbations, picture_sets
-from jaxsr.crops import tiles
+from jaxsr import attribution, attributor_files
+from jaxsr.datasets import perturbations, picture_sets
+from jaxsr.datasets.crops import tiles
 
 CROP = 32
 CHANGES = ("blur:1", "blur:2", "noise:1", "resize:0.5", "resize:2", "resize:0.9+jpeg:75")

@@ -19,9 +19,14 @@ import jaxsr
 from experiments import sr_zoo, sr_zoo_plan, sr_zoo_report
 from experiments.sr_zoo_config import ZooConfig
 from jaxfleet.errors import InputError
-from jaxsr import fleets, groups, losses, network_files, torch_names, training_cost
-from jaxsr.data import TrainingSet
-from jaxsr.training import Program
+from jaxsr.datasets.training_sets import TrainingSet
+from jaxsr.files import networks as network_files
+from jaxsr.networks import torch_names
+from jaxsr.training import cost as training_cost
+from jaxsr.training import losses
+from jaxsr.training import strategy as training_strategy
+from jaxsr.training import trainer as sr_trainer
+from jaxsr.training.program import Program
 from launch import flagdefs
 
 FLAGFILES = Path(flagdefs.__file__).parent / "flagfiles" / "sr_zoo"
@@ -49,7 +54,7 @@ jax.tree_util.register_static(Rows)
 def _compiled_once():
     """Runs of this module share programs, compiled quickly; features are `Rows`."""
     quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    compiled, flops, features = groups.compiled, training_cost.flops_per_update, Rows()
+    compiled, flops, features = training_strategy.compiled, training_cost.flops_per_update, Rows()
     made = {}
 
     def program(*args):
@@ -66,7 +71,7 @@ def _compiled_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sr_zoo_plan, "Program", program)
         patch.setattr(training_cost, "flops_per_update", functools.cache(flops))
-        patch.setattr(groups, "compiled", once)
+        patch.setattr(training_strategy, "compiled", once)
         patch.setattr(
             losses, "LOSSES", {"l1": None, "vgg_adv": None, "resnet_adv": lambda path: features}
         )
@@ -148,13 +153,13 @@ def trained(monkeypatch):
     """The seeds of networks that begin from now on; no page is drawn."""
     seeds = []
     monkeypatch.setattr(sr_zoo_report, "write", lambda run_dir, planned: run_dir / "report.html")
-    place = fleets.Trainer._place
+    place = sr_trainer.Trainer._place
 
     def noted(trainer, lane, group):
         seeds.extend(trainer._jobs[job].seed for job in group.jobs)
         place(trainer, lane, group)
 
-    monkeypatch.setattr(fleets.Trainer, "_place", noted)
+    monkeypatch.setattr(sr_trainer.Trainer, "_place", noted)
     return seeds
 
 

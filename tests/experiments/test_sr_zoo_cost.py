@@ -9,8 +9,9 @@ from PIL import Image
 
 from experiments import sr_zoo
 from experiments.sr_zoo_config import ZooConfig
-from jaxsr import fleets, training_cost
-from jaxsr.training import Program, Recipe
+from jaxsr.training import cost as training_cost
+from jaxsr.training import trainer as sr_trainer
+from jaxsr.training.program import Program, Recipe
 
 SIZE = {"num_features": 4, "num_convs": 1}
 RECIPE = Recipe(batch_size=3, crop_px=16)
@@ -27,7 +28,7 @@ def program():
 def config(tmp_path, monkeypatch):
     """A zoo of two fleets of three networks; nothing may be trained."""
     monkeypatch.setattr(training_cost, "flops_per_second", lambda devices: len(devices) * RATE)
-    monkeypatch.setattr(fleets, "Trainer", None)
+    monkeypatch.setattr(sr_trainer, "Trainer", None)
     for name in ("a", "benchmark"):
         (tmp_path / name).mkdir()
         Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(tmp_path / name / "photo.png")

@@ -13,7 +13,8 @@ from experiments import sr_zoo, sr_zoo_plan
 from experiments.sr_zoo_config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
-from jaxsr import losses, training_cost
+from jaxsr.training import cost as training_cost
+from jaxsr.training import losses
 from launch import flagdefs
 
 FLAGFILES = Path(flagdefs.__file__).parent / "flagfiles" / "sr_zoo"

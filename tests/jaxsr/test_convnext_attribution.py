@@ -10,17 +10,11 @@ from jax.sharding import AxisType
 
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
-from jaxsr import (
-    attribution,
-    attributor_files,
-    classifier_training,
-    convnext_attribution,
-    torch_names,
-)
+from jaxsr import attribution, attributor_files, classifier_training, convnext_attribution
 from jaxsr.classifier_training import Schedule
 from jaxsr.convnext_attribution import ConvNeXtAttributor
-from jaxsr.crops import GRID_PX, centre
-from jaxsr.networks import convnext
+from jaxsr.datasets.crops import GRID_PX, centre
+from jaxsr.networks import convnext, torch_names
 
 CLASSES = ("rows", "columns", "checks")
 CROP_PX = 32

@@ -3,7 +3,7 @@ import pytest
 
 from jaxfleet.errors import InputError
 from jaxsr import attribution, attributor_files, lda
-from jaxsr.crops import tiles as tiles_of
+from jaxsr.datasets.crops import tiles as tiles_of
 
 CLASSES = ("white", "soft")
 SIDE = 18

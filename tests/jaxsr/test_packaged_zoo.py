@@ -6,8 +6,10 @@ import skimage.data
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxsr import attribution, degrade, network_files
-from jaxsr.crops import tiles as tiles_of
+from jaxsr import attribution
+from jaxsr.datasets import degrade
+from jaxsr.datasets.crops import tiles as tiles_of
+from jaxsr.files import networks as network_files
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 import jaxsr
-from jaxsr import data
 from jaxsr import upscale as exported
+from jaxsr.datasets import training_sets
 from jaxsr.networks import layers
 from jaxsr.upscale import run, symmetric, upscale
 
@@ -198,7 +198,7 @@ def test_a_batch_is_what_the_model_gives(key):
 def test_symmetries_are_those_of_training_and_are_undone(index):
     image = picture(6, 6)
     turned = symmetric(image, index)
-    np.testing.assert_array_equal(turned, data.symmetry(jnp.asarray(image), index))
+    np.testing.assert_array_equal(turned, training_sets.symmetry(jnp.asarray(image), index))
     for oblong in (image, picture(4, 7)):
         back = symmetric(symmetric(oblong, index), index, inverse=True)
         np.testing.assert_array_equal(back, oblong)

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from experiments import sr_identify as experiment
 from jaxfleet import photos
-from jaxsr import picture_sets
+from jaxsr.datasets import picture_sets
 from jaxsr.gallery import Gallery
 from launch import flagdefs, sr_gallery, sr_identify
 

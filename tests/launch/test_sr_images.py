@@ -6,7 +6,7 @@ from PIL import Image
 
 import jaxsr
 from experiments import sr_images
-from jaxsr import picture_sets
+from jaxsr.datasets import picture_sets
 from launch import sr_images as script_module
 
 SIZE = {"num_features": 3, "num_convs": 1}

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 import jaxsr
 from jaxfleet import photos
-from jaxsr import degrade
+from jaxsr.datasets import degrade
 from launch import sr_upscale
 
 SIZE = {"num_features": 4, "num_blocks": 1}

@@ -1,0 +1,1 @@
+"""Networks in files: our own format, and the files of PyTorch users."""

@@ -1,0 +1,1 @@
+"""Training of super-resolution networks: program, losses, devices, and cost."""
