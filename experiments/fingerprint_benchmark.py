@@ -25,7 +25,7 @@ from experiments.benchmark import markdown
 from jaxfleet import photos, places, rundir
 from jaxfleet.pixels import from_uint8
 from jaxfleet.trainer import usable_cores
-from jaxsr import prnu, residuals
+from jaxsr.fingerprints import prnu, residuals
 
 SIDE_PX = 512
 JAXSR, BASELINE = "jaxsr", "prnu-python"

@@ -12,7 +12,7 @@ from jaxsr import attribution, convnext_attribution
 from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import CROP_PX
-from jaxsr.grid_statistics import PERIOD
+from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 from jaxsr.networks import convnext
 
 CONVNEXT, LINEAR = "convnext", "linear"

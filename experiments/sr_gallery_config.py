@@ -7,7 +7,7 @@ from typing import Any
 from jaxfleet.errors import InputError
 from jaxsr import attribution
 from jaxsr.datasets.crops import CROP_PX
-from jaxsr.grid_statistics import PERIOD
+from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from experiments.sr_identify_config import IdentifyConfig
 from jaxfleet import picture_files, places
 from jaxfleet.errors import InputError
-from jaxsr import residual_spectra
+from jaxsr.fingerprints import welch
 from jaxsr.gallery import HYPERPARAMETERS, Gallery, Identification
 
 if TYPE_CHECKING:
@@ -219,9 +219,7 @@ def draw(gallery: Gallery, found: Identification, pixels: np.ndarray) -> "Figure
     spectra = gallery.spectra.astype(np.float32)
     side = spectra.shape[-1]
     mean = spectra.mean(axis=0)
-    shown: dict[str, np.ndarray] = {
-        "this picture": residual_spectra.decibels(residual_spectra.power(pixels, side))
-    }
+    shown: dict[str, np.ndarray] = {"this picture": welch.decibels(welch.power(pixels, side))}
     for name, chance in found.ranking[:NEAREST]:
         shown[f"{name}\n{chance:.1%}"] = spectra[gallery.names.index(name)]
     apart = {name: spectrum - mean for name, spectrum in shown.items()}

@@ -19,14 +19,16 @@ Spectra that fingerprints are sought in:
 Fingerprints proper, from what a denoiser takes away:
 
 - `noise_residual(images, method)`: "wavelet", "gaussian", "wiener", "bm3d".
-- `jaxsr.prnu`: mean and maximum-likelihood fingerprints of many residuals, cleaned as for cameras.
-- `jaxsr.correlation`: normalised cross-correlation, and the energy of its peak.
-- `jaxsr.periodicity`: what an up-sampling grid repeats every 2, 3, 4 or 8 pixels.
+- `jaxsr.fingerprints.prnu`: mean and maximum-likelihood fingerprints of many residuals, cleaned as
+  for cameras.
+- `jaxsr.fingerprints.correlation`: normalised cross-correlation, and the energy of its peak.
+- `jaxsr.fingerprints.periodicity`: what an up-sampling grid repeats every 2, 3, 4 or 8 pixels.
 
 Which network made a picture, and how was it built:
 
 - `Gallery.open()`, `.identify(picture)`, `.add(name, pictures)`: the tool.
-- `jaxsr.attribution`: all methods behind one interface; `jaxsr.grid_statistics` is the strongest
+- `jaxsr.attribution`: all methods behind one interface; `jaxsr.fingerprints.phase_autocorrelation`
+  is the strongest
   of them and learns in minutes, `jaxsr.networks.convnext` the network classifier of the paper.
 - `jaxsr.open_set`, `jaxsr.calibration`, `jaxsr.class_distances`, `jaxsr.datasets.perturbations`:
   how sure,
@@ -42,9 +44,9 @@ they do: `jaxsr.evaluation`.
 
 from jaxsr.files.networks import load, save, trained
 from jaxsr.files.torch import load_torch
+from jaxsr.fingerprints.residuals import noise_residual
+from jaxsr.fingerprints.spectra import azimuthal_average, dct2, log_power_spectrum
 from jaxsr.gallery import Gallery
-from jaxsr.residuals import noise_residual
-from jaxsr.spectra import azimuthal_average, dct2, log_power_spectrum
 from jaxsr.upscale import upscale
 from jaxsr.zoo import build, count_parameters, names
 

@@ -61,7 +61,7 @@ TABLE: dict[str, Method] = {
     "ncc": Method("jaxsr.residual_attribution:fit_ncc"),
     "spectrum": Method(_LDA, "jaxsr.spectral_features:SPECTRUM"),
     "dct": Method(_LDA, "jaxsr.spectral_features:DCT"),
-    "linear": Method(_LDA, "jaxsr.grid_statistics:FEATURES"),
+    "linear": Method(_LDA, "jaxsr.fingerprints.phase_autocorrelation:FEATURES"),
     "kernel": Method("jaxsr.kernel_attribution:fit", "jaxsr.crop_regression:FEATURES"),
     "convnext": Method("jaxsr.convnext_attribution:fit"),
 }

@@ -28,11 +28,12 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
-from jaxsr import classifier_training, residuals
+from jaxsr import classifier_training
 from jaxsr.attribution import OfPixels
 from jaxsr.classifier_training import Schedule
 from jaxsr.datasets.crops import BATCH, CROP_PX, GRID_PX, centre, check_picture, in_batches
 from jaxsr.files import torch as weight_files
+from jaxsr.fingerprints import residuals
 from jaxsr.networks import convnext, torch_names
 from jaxsr.networks.convnext import ConvNeXt
 

@@ -2,8 +2,8 @@
 
 One is of the logarithms of the crop's cosine transform (`spectral_features.dct_features`), the
 other of how neighbouring pixels go together at each place of the up-sampling grid
-(`jaxsr.grid_statistics`); what they predict is averaged. They err on different networks: see the
-table of parsers in BUILD.md.
+(`jaxsr.fingerprints.phase_autocorrelation`); what they predict is averaged. They err on different
+networks: see the table of parsers in BUILD.md.
 
 Letters: N crops, c side of a crop in pixels, D features, T targets.
 """
@@ -17,8 +17,8 @@ from jax import Array
 
 from jaxsr import kernel_ridge
 from jaxsr.crop_features import Features
-from jaxsr.grid_statistics import FEATURES as GRID
-from jaxsr.grid_statistics import PERIOD
+from jaxsr.fingerprints.phase_autocorrelation import FEATURES as GRID
+from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 from jaxsr.kernel_ridge import KernelRidge
 from jaxsr.spectral_features import BINS, DCT
 

@@ -1,10 +1,10 @@
 """Attribution by linear discriminant analysis of features: "linear", "spectrum" and "dct".
 
 The three differ in what the discriminant is of: how neighbouring pixels go together at each place
-of the up-sampling grid (`jaxsr.grid_statistics`), the power spectra of noise residuals, and the
-cosine transforms of the crops themselves (`jaxsr.spectral_features`; Frank et al., "Leveraging
-frequency analysis for deep fake image recognition", 2020, learn ridge regression on all
-coefficients of that). All crops that lie side by side in a training picture are learnt from.
+of the up-sampling grid (`jaxsr.fingerprints.phase_autocorrelation`), the power spectra of noise
+residuals, and the cosine transforms of the crops themselves (`jaxsr.spectral_features`; Frank et
+al., "Leveraging frequency analysis for deep fake image recognition", 2020, learn ridge regression
+on all coefficients of that). All crops that lie side by side in a training picture are learnt from.
 
 Letters: N crops, K classes, D features.
 """

@@ -21,8 +21,8 @@ from jax import Array
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
-from jaxsr import spectra
 from jaxsr.datasets import degrade
+from jaxsr.fingerprints import spectra
 from jaxsr.training import losses
 
 SMALLEST_PX = 16  # of what the border leaves: SSIM's window needs 11, features of VGG19 need 16

@@ -23,9 +23,10 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery_files, residual_spectra
+from jaxsr import attribution, gallery_files
 from jaxsr.attribution import Attributor
 from jaxsr.datasets import perturbations
+from jaxsr.fingerprints import welch
 from jaxsr.gallery_files import CARDS
 from jaxsr.gallery_tiles import checked, finite, tiles
 from jaxsr.open_set import Gaussians
@@ -110,7 +111,7 @@ class Gallery:
         growth: with T tiles their sum is divided by temperature T^growth: 0 if tiles are
             independent, 1 if all say the same.
         threshold: of `Gaussians.relative_mahalanobis`, which a picture of a class has at least.
-        spectra: [K, s, s] float16, `residual_spectra.decibels` of each class.
+        spectra: [K, s, s] float16, `welch.decibels` of each class.
         facts: what else is to be known of the gallery, JSON-able.
         least_probability: of its likeliest class, which a picture of a class has at least.
         parser: of hyperparameters of networks that are not in the gallery; None if it has none.
@@ -303,7 +304,7 @@ class Gallery:
         for _ in range(ROUNDS):
             features = np.concatenate([self.features_on_grid(one, gaussians)[1] for one in cut])
             gaussians = self.gaussians.with_class(features)
-        spectrum = residual_spectra.mean(pictures, self.spectra.shape[-1])
+        spectrum = welch.mean(pictures, self.spectra.shape[-1])
         return replace(
             self,
             cards=(*self.cards, card),

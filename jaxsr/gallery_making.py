@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import calibration, open_set, residual_spectra
+from jaxsr import calibration, open_set
 from jaxsr.attribution import Attributor
+from jaxsr.fingerprints import welch
 from jaxsr.gallery import ClassCard, Gallery
 from jaxsr.gallery_tiles import features_of
 from jaxsr.open_set import Gaussians
@@ -62,11 +63,9 @@ def make(
     gaussians = open_set.fit_gaussians(np.concatenate(features), tile_labels).rounded()
     apart = features_of(attributor, validation[0])
     temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
-    side = min(residual_spectra.SIDE_PX, attributor.crop_px)
+    side = min(welch.SIDE_PX, attributor.crop_px)
     spectra = [
-        residual_spectra.mean(
-            (pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side
-        )
+        welch.mean((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
         for k in range(len(cards))
     ]
     made = Gallery(

@@ -20,9 +20,10 @@ import scipy.special
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, calibration, correlation, prnu, residuals
+from jaxsr import attribution, calibration
 from jaxsr.attribution import OfPixels
 from jaxsr.datasets.crops import BATCH, centre, in_batches
+from jaxsr.fingerprints import correlation, prnu, residuals
 
 PRNU, NCC = "prnu", "ncc"
 ESTIMATES = ("mean", "maximum_likelihood")
@@ -158,7 +159,7 @@ def fit_ncc(
         validation: pictures and labels, for the temperature alone.
         progress: called with the part that is done.
         residual: "wavelet", "gaussian", "wiener" or "bm3d".
-        estimate: "mean" or "maximum_likelihood", the functions of `jaxsr.prnu`.
+        estimate: "mean" or "maximum_likelihood", the functions of `jaxsr.fingerprints.prnu`.
         cleaned: whether to take away what is common to cameras, and level the spectrum, by
             `prnu.clean`. Most of what an up-sampler leaves goes with it.
 

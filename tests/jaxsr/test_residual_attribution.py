@@ -5,7 +5,8 @@ import scipy.ndimage
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr import calibration, prnu, residual_attribution, residuals
+from jaxsr import calibration, residual_attribution
+from jaxsr.fingerprints import prnu, residuals
 
 CLASSES = ("one", "two")
 SIDE = 16

@@ -15,7 +15,7 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.images import check_image, check_range, filtered, gaussian_window
-from jaxsr import wavelets
+from jaxsr.fingerprints import wavelets
 
 METHODS = ("wavelet", "gaussian", "wiener", "bm3d")
 SIGMA = 5 / 255  # of the noise that a fingerprint is sought in

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from jaxsr import grid_statistics
+from jaxsr.fingerprints import phase_autocorrelation
 
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
@@ -21,7 +21,7 @@ def noise(count, side, seed=0):
 
 @pytest.fixture(scope="module")
 def statistics(quick_jit):
-    compiled = quick_jit(grid_statistics.grid_statistics, static_argnames=("period", "reach"))
+    compiled = quick_jit(phase_autocorrelation.grid_statistics, static_argnames=("period", "reach"))
     return lambda crops, **options: np.asarray(compiled(jnp.asarray(crops), **options))
 
 
@@ -127,7 +127,7 @@ def test_a_picture_that_is_moved_has_the_statistics_of_the_moved_grid(statistics
     here = statistics(pictures, period=4, reach=1)
     moved = np.roll(pictures, (-rows, -columns), axis=(1, 2))
     there = statistics(moved, period=4, reach=1)
-    shifted = grid_statistics.at_shift(jnp.asarray(here), rows, columns)
+    shifted = phase_autocorrelation.at_shift(jnp.asarray(here), rows, columns)
     np.testing.assert_allclose(shifted, there, atol=1e-5)
     assert np.abs(here - there).max() > 0.01
 
@@ -144,10 +144,10 @@ def test_every_crop_is_described_alone(statistics):
 def test_crops_that_are_too_small_are_refused(period, reach, least):
     def described(side):
         crops = jax.ShapeDtypeStruct((5, side, side, 3), jnp.uint8)
-        function = grid_statistics.grid_statistics
+        function = phase_autocorrelation.grid_statistics
         return jax.eval_shape(lambda some: function(some, period=period, reach=reach), crops)
 
-    assert grid_statistics.least_px(period, reach) == least
+    assert phase_autocorrelation.least_px(period, reach) == least
     assert described(least).shape[0] == 5
     with pytest.raises(ValueError, match=f"must have {least} pixels a side; got {least - 1}"):
         described(least - 1)

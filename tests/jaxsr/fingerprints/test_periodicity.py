@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsr import periodicity
+from jaxsr.fingerprints import periodicity
 
 PERIODS = (2, 3, 4, 8)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from jaxsr import residual_spectra, residuals
+from jaxsr.fingerprints import residuals, welch
 
 
 def noise(height, width, seed=0):
@@ -25,8 +25,8 @@ def test_it_is_welchs_mean_of_the_residual_by_scipy(side):
                 transform = np.fft.fft2(block.astype(np.float64) * window)
                 powers.append(np.abs(transform) ** 2 / np.sum(window**2))
     expected = np.fft.fftshift(np.mean(powers, axis=0))
-    assert residual_spectra.power(pixels, side).dtype == np.float32
-    np.testing.assert_allclose(residual_spectra.power(pixels, side), expected, rtol=1e-3)
+    assert welch.power(pixels, side).dtype == np.float32
+    np.testing.assert_allclose(welch.power(pixels, side), expected, rtol=1e-3)
 
 
 def test_a_row_of_blocks_agrees_with_scipys_welch():
@@ -37,17 +37,17 @@ def test_a_row_of_blocks_agrees_with_scipys_welch():
     hann = signal.windows.cosine(side) ** 2
     transform = np.fft.fft2(residual * np.outer(hann, hann)[..., None], axes=(0, 1))
     expected = (np.abs(transform) ** 2).mean(axis=-1) / np.sum(np.outer(hann, hann) ** 2)
-    measured = residual_spectra.power(pixels, side)
+    measured = welch.power(pixels, side)
     np.testing.assert_allclose(measured, np.fft.fftshift(expected), rtol=1e-3)
 
 
 def test_what_repeats_every_second_pixel_peaks_at_half_a_cycle():
     pixels = np.full((64, 64, 3), 100, np.uint8)
     pixels[:, ::2] += 20
-    power = residual_spectra.power(pixels, 32)
+    power = welch.power(pixels, 32)
     assert np.unravel_index(power.argmax(), power.shape) == (16, 0)
-    assert residual_spectra.decibels(power)[16, 0] > residual_spectra.decibels(power)[16, 8] + 30
+    assert welch.decibels(power)[16, 0] > welch.decibels(power)[16, 8] + 30
 
 
 def test_decibels_of_nothing_level_off():
-    assert residual_spectra.decibels(np.zeros((2, 2), np.float32)).max() == pytest.approx(-120)
+    assert welch.decibels(np.zeros((2, 2), np.float32)).max() == pytest.approx(-120)

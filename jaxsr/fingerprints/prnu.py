@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.images import check_image
-from jaxsr.residuals import ROUNDING, local_wiener_noise
+from jaxsr.fingerprints.residuals import ROUNDING, local_wiener_noise
 
 # Of red, green and blue, in the toolbox of Binghamton University and those that follow it.
 GREY_WEIGHTS = (0.29893602, 0.58704307, 0.11402090)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsr import correlation
+from jaxsr.fingerprints import correlation
 
 
 def pce_of(values, row, column, reach):

@@ -1,8 +1,8 @@
 """Spectra of what is fine in a picture, small enough to be kept and looked at. NumPy; no disk.
 
-The residual of a Gaussian blur, as of `jaxsr.residuals.gaussian_residual`, is cut into blocks that
-overlap by half; under a Hann window each has a power spectrum, and their mean is that of the
-picture (Welch's method), of the same size for pictures of all sizes.
+The residual of a Gaussian blur, as of `jaxsr.fingerprints.residuals.gaussian_residual`, is cut into
+blocks that overlap by half; under a Hann window each has a power spectrum, and their mean is that
+of the picture (Welch's method), of the same size for pictures of all sizes.
 
 Letters: H rows, W columns, s side of a block and of the spectrum, in pixels.
 """

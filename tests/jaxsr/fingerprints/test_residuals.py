@@ -10,7 +10,7 @@ import scipy.signal
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxsr import residuals, wavelets
+from jaxsr.fingerprints import residuals, wavelets
 
 
 def pictures(count=2, height=45, width=38, channels=3):

@@ -5,7 +5,7 @@ import pytest
 import scipy.fft
 import scipy.ndimage
 
-from jaxsr import correlation, prnu, residuals
+from jaxsr.fingerprints import correlation, prnu, residuals
 
 
 def levels(count=3, height=14, width=11, channels=3, low=0, high=256):

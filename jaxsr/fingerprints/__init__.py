@@ -1,0 +1,1 @@
+"""Traces that networks leave on images: noise residuals, spectra, and correlations."""
