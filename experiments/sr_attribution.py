@@ -36,8 +36,10 @@ from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution, attributor_files, calibration
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import calibration
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import BATCH, in_batches, tile_starts
 from jaxsr.datasets.picture_sets import Pictures, PictureSet

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, convnext_attribution
-from jaxsr.convnext_attribution import FROM_SCRATCH, PAPER
+from jaxsr.attribution import convnext as attribution_convnext
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.convnext import FROM_SCRATCH, PAPER
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
@@ -98,7 +99,7 @@ class AttributionConfig:
         metadata={
             "help": "rgb, the default with --convnext_weights, as in the paper; or residual, the "
             "default without: what is finer than a pixel or so.",
-            "choices": convnext_attribution.INPUTS,
+            "choices": attribution_convnext.INPUTS,
         },
     )
     convnext_weights: str = field(
@@ -214,7 +215,7 @@ class AttributionConfig:
         return wanted
 
     def options(self, method: str) -> dict[str, Any]:
-        """What `jaxsr.attribution.fit` is told besides, for a method; JSON can hold it."""
+        """What `jaxsr.attribution.methods.fit` is told besides, for a method; JSON can hold it."""
         if method == LINEAR and self.linear_period != PERIOD:
             return {"period": self.linear_period}
         if method != CONVNEXT:

@@ -15,7 +15,7 @@ from jax import Array
 
 from jaxfleet import images
 from jaxfleet.errors import InputError
-from jaxsr import class_distances
+from jaxsr.attribution import class_distances
 
 TSNE_ENDING = "-tsne"  # of the name of an array, behind that of the attributor
 RATIOS = {

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from experiments.sr_attribution_tables import Predictions
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
-from jaxsr import attributor_files
+from jaxsr.attribution import files as attributor_files
 from jaxsr.datasets import picture_sets
 
 KIND = "sr_attribution"  # of the run directory

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.sr_attribution_paper import LEFT_OUT, PAPER, TOTAL, WITHOUT
-from jaxsr import attribution, calibration
+from jaxsr.attribution import calibration
+from jaxsr.attribution import methods as attribution
 
 KEYS = ("method", "seed", "network", "image_id", "tile")  # of a row
 FACTORS = ("scale", "loss", "training_set", "architecture")

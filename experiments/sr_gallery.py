@@ -12,8 +12,10 @@ from experiments.sr_shared_features import teller
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, calibration, gallery_files, gallery_making, parsing
-from jaxsr.attribution import Attributor, Described
+from jaxsr import gallery_files, gallery_making, parsing
+from jaxsr.attribution import calibration
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor, Described
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import FACTS, HYPERPARAMETERS, ClassCard, Gallery

@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 

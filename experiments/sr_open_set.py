@@ -34,8 +34,9 @@ from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
-from jaxsr import attribution, open_set
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution import open_set
+from jaxsr.attribution.methods import Attributor
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import PictureSet
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import field
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets.crops import CROP_PX
 
 COLUMNS = ("seed", "architecture", "training_set", "loss", "scale")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments import figures, page
 from experiments.figures import MARKERS, PALETTE
 from experiments.page import Drawing
-from jaxsr import open_set
+from jaxsr.attribution import open_set
 
 CURVE_SCORE = "probability"  # that the curves are of
 _MEASURES = {  # heading -> measure

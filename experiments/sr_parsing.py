@@ -3,7 +3,7 @@
 For each value that is held out and each hyperparameter that is predicted a parser is trained, and
 tested on networks that it has seen no picture of: those with the value, or those of another folder.
 
-The run directory has `models/PARSER.safetensors` (`jaxsr.attributor_files.load` reads them),
+The run directory has `models/PARSER.safetensors` (`jaxsr.attribution.files.load` reads them),
 `predictions/PARSER.parquet` with a row for each tested picture, `predictions.parquet` with those of
 the last command's parsers, `results.json`, `report.html`. Columns of predictions:
 
@@ -36,8 +36,9 @@ from experiments.sr_parsing_tasks import Task
 from experiments.sr_shared_features import SharedFeatures, share, teller
 from jaxfleet import places, rundir
 from jaxfleet.progress import Progress
-from jaxsr import attribution, attributor_files
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 

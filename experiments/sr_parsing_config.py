@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.sr_parsing_plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr.attribution import methods as attribution
 
 WAYS = ("direct", "networks")
 MIDDLE, PICTURE = "middle", "picture"

@@ -32,8 +32,10 @@ from experiments.sr_shared_features import teller
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import attribution, attributor_files, calibration
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import calibration
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor
 from jaxsr.datasets import perturbations, picture_sets
 from jaxsr.datasets.perturbations import Perturbation
 from jaxsr.datasets.picture_sets import PictureSet

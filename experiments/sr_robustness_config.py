@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import field
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution import METHODS
+from jaxsr.attribution.methods import METHODS
 from jaxsr.datasets import perturbations
 
 _STRENGTHS = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pandas as pd
 
 from jaxfleet.progress import Progress
-from jaxsr import attribution
-from jaxsr.attribution import Described
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Described
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
 
@@ -17,7 +17,7 @@ class SharedFeatures:
 
     Attributes:
         files: of the pictures, in their order.
-        described: of `jaxsr.attribution.describe`.
+        described: of `jaxsr.attribution.methods.describe`.
     """
 
     files: pd.Index
@@ -38,7 +38,7 @@ def share(
     """What a method sees of pictures; None of one that learns from pixels.
 
     Raises:
-        InputError: as `jaxsr.attribution.describe`.
+        InputError: as `jaxsr.attribution.methods.describe`.
     """
     described = attribution.describe(method, Pictures(pictures), crop_px=crop_px, progress=progress)
     return (

@@ -27,10 +27,12 @@ Fingerprints proper, from what a denoiser takes away:
 Which network made a picture, and how was it built:
 
 - `Gallery.open()`, `.identify(picture)`, `.add(name, pictures)`: the tool.
-- `jaxsr.attribution`: all methods behind one interface; `jaxsr.fingerprints.phase_autocorrelation`
+- `jaxsr.attribution.methods`: all methods behind one interface;
+  `jaxsr.fingerprints.phase_autocorrelation`
   is the strongest
   of them and learns in minutes, `jaxsr.networks.convnext` the network classifier of the paper.
-- `jaxsr.open_set`, `jaxsr.calibration`, `jaxsr.class_distances`, `jaxsr.datasets.perturbations`:
+- `jaxsr.attribution.open_set`, `jaxsr.attribution.calibration`,
+  `jaxsr.attribution.class_distances`, `jaxsr.datasets.perturbations`:
   how sure,
   how far apart, and how much a picture may suffer on its way.
 

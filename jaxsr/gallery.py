@@ -23,13 +23,14 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import attribution, gallery_files
-from jaxsr.attribution import Attributor
+from jaxsr import gallery_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import welch
 from jaxsr.gallery_files import CARDS
 from jaxsr.gallery_tiles import checked, finite, tiles
-from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
 KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.datasets.picture_sets` has them

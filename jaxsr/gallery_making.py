@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr import calibration, open_set
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import calibration, open_set
+from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.open_set import Gaussians
 from jaxsr.fingerprints import welch
 from jaxsr.gallery import ClassCard, Gallery
 from jaxsr.gallery_tiles import features_of
-from jaxsr.open_set import Gaussians
 from jaxsr.parsing import Parser
 
 SURE = 0.95  # probability that is enough in any case

@@ -1,7 +1,7 @@
 """How the network that made a picture was built, though nobody has seen that network before.
 
-One regression (`jaxsr.crop_regression`) tells all hyperparameters at once: one target for each
-value of each, 1 where a network has it.
+One regression (`jaxsr.attribution.crop_regression`) tells all hyperparameters at once: one target
+for each value of each, 1 where a network has it.
 
 Letters: N pictures, T crops, c side of a crop in pixels, D features, V values of all
 hyperparameters together.
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import calibration, crop_regression, kernel_ridge
-from jaxsr.attribution import Described
-from jaxsr.crop_regression import CropRegression
+from jaxsr.attribution import calibration, crop_regression, kernel_ridge
+from jaxsr.attribution.crop_regression import CropRegression
+from jaxsr.attribution.methods import Described
 from jaxsr.datasets.crops import in_batches
 
 FOLDS = 3  # of the networks, for how sure to be about those that are not known

@@ -15,7 +15,7 @@ import jaxsr
 from experiments import page, sr_zoo
 from experiments.sr_evaluation import network_path
 from jaxfleet.store import Store
-from jaxsr import attribution
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import centre
 

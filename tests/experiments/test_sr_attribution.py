@@ -20,8 +20,10 @@ from experiments import (
 from experiments.sr_attribution_config import AttributionConfig
 from jaxfleet import places
 from jaxfleet.errors import InputError, InUseError
-from jaxsr import attribution, attributor_files, convnext_attribution
-from jaxsr.attribution import Method
+from jaxsr.attribution import convnext as attribution_convnext
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Method
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
 
@@ -297,7 +299,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
         sr_attribution.run(config_of(pictures, **convnext, convnext_weights=missing), run_dir)
     folders = []
 
-    @functools.wraps(convnext_attribution.fit)  # which has its options
+    @functools.wraps(attribution_convnext.fit)  # which has its options
     def fit(*args, learning_rate, checkpoint, **options):
         folders.append(checkpoint)
         checkpoint.mkdir()
@@ -375,7 +377,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path
 
 
 def test_options_of_convnext_are_those_of_its_fit():
-    signature = inspect.signature(convnext_attribution.fit).parameters
+    signature = inspect.signature(attribution_convnext.fit).parameters
     options = AttributionConfig(convnext_weights="imagenet.safetensors").options("convnext")
     assert options["weights"] == "imagenet.safetensors"
     assert set(options) < set(signature)
@@ -402,7 +404,7 @@ def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, mon
 @pytest.mark.slow
 def test_a_real_method_and_tsne_from_pictures_to_a_page(pictures, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
-    module = Method("jaxsr.discriminant_attribution:fit", "jaxsr.spectral_features:DCT")
+    module = Method("jaxsr.attribution.discriminant:fit", "jaxsr.attribution.features:DCT")
     monkeypatch.setitem(attribution.TABLE, "dct", module)
     run_dir = tmp_path / "run"
     sr_attribution.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)

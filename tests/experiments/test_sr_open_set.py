@@ -9,7 +9,7 @@ import pytest
 from experiments import sr_open_set, sr_shared_features
 from experiments.sr_open_set_config import OpenSetConfig
 from jaxfleet.errors import InputError
-from jaxsr import open_set
+from jaxsr.attribution import open_set
 from jaxsr.datasets import picture_sets
 
 UNSEEN = ("seed=3", "architecture=each")

@@ -13,7 +13,8 @@ from experiments import sr_parsing, sr_parsing_tasks
 from experiments.sr_parsing_config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
 

@@ -12,7 +12,8 @@ from experiments import sr_attribution_files, sr_crop_parts, sr_robustness, sr_r
 from experiments.sr_robustness_config import RobustnessConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import perturbations, picture_sets
 from jaxsr.datasets.crops import tiles
 

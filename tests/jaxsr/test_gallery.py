@@ -10,15 +10,9 @@ import scipy.special
 from safetensors import numpy as safetensors
 
 from jaxfleet.errors import InputError
-from jaxsr import (
-    attribution,
-    gallery,
-    gallery_files,
-    gallery_making,
-    gallery_tiles,
-    open_set,
-    parsing,
-)
+from jaxsr import gallery, gallery_files, gallery_making, gallery_tiles, parsing
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution import open_set
 from jaxsr.gallery import ClassCard, Gallery
 
 CROP = 8

@@ -6,7 +6,7 @@ import skimage.data
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxsr import attribution
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import degrade
 from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.files import networks as network_files

@@ -4,7 +4,7 @@ import scipy.fft
 import scipy.ndimage
 
 import jaxsr
-from jaxsr import spectral_features
+from jaxsr.attribution import features as spectral_features
 
 SIDE = 18
 

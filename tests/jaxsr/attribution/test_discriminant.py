@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, lda
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import lda
+from jaxsr.attribution import methods as attribution
 from jaxsr.datasets.crops import tiles as tiles_of
 
 CLASSES = ("white", "soft")

@@ -1,6 +1,6 @@
 """What is expected of the network behind a crop, by two kernel ridge regressions together.
 
-One is of the logarithms of the crop's cosine transform (`spectral_features.dct_features`), the
+One is of the logarithms of the crop's cosine transform (`features.dct_features`), the
 other of how neighbouring pixels go together at each place of the up-sampling grid
 (`jaxsr.fingerprints.phase_autocorrelation`); what they predict is averaged. They err on different
 networks: see the table of parsers in BUILD.md.
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxsr import kernel_ridge
-from jaxsr.crop_features import Features
+from jaxsr.attribution import kernel_ridge
+from jaxsr.attribution.crop_features import Features
+from jaxsr.attribution.features import BINS, DCT
+from jaxsr.attribution.kernel_ridge import KernelRidge
 from jaxsr.fingerprints.phase_autocorrelation import FEATURES as GRID
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
-from jaxsr.kernel_ridge import KernelRidge
-from jaxsr.spectral_features import BINS, DCT
 
 _SPLIT = 3 * BINS**2  # features of the cosine transform; those after them are of the grid
 _PARTS = ("transform", "grid")  # in names of arrays

@@ -6,7 +6,8 @@ import pytest
 import safetensors.numpy
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
 
 CLASSES = ("sharp", "soft", "rough")
 SIDE = 32

@@ -6,10 +6,10 @@
 
 A class is a network, or any other thing that pictures may have in common. A method is an entry of
 `TABLE`: the function that fits its classifier and, where that learns from features of crops, the
-feature function (`jaxsr.crop_features`). Its module has `from_arrays(arrays, facts)` too, the
-inverse of `Attributor.to_arrays`; modules are imported when they are asked for. What a method sees
-of pictures (`describe`) may be computed once for several attributors. `jaxsr.attributor_files`
-keeps attributors.
+feature function (`jaxsr.attribution.crop_features`). Its module has `from_arrays(arrays, facts)`
+too, the inverse of `Attributor.to_arrays`; modules are imported when they are asked for. What a
+method sees of pictures (`describe`) may be computed once for several attributors.
+`jaxsr.attribution.files` keeps attributors.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
@@ -27,9 +27,9 @@ import numpy as np
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr.crop_features import Features
+from jaxsr.attribution.crop_features import Features
+from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
-from jaxsr.open_set import Gaussians
 
 
 class Method(NamedTuple):
@@ -55,15 +55,17 @@ class Method(NamedTuple):
         return _imported(f"{self.classifier.partition(':')[0]}:from_arrays")(arrays, facts)
 
 
-_LDA = "jaxsr.discriminant_attribution:fit"
+_LDA = "jaxsr.attribution.discriminant:fit"
 TABLE: dict[str, Method] = {
-    "prnu": Method("jaxsr.residual_attribution:fit_prnu"),
-    "ncc": Method("jaxsr.residual_attribution:fit_ncc"),
-    "spectrum": Method(_LDA, "jaxsr.spectral_features:SPECTRUM"),
-    "dct": Method(_LDA, "jaxsr.spectral_features:DCT"),
+    "prnu": Method("jaxsr.attribution.residual:fit_prnu"),
+    "ncc": Method("jaxsr.attribution.residual:fit_ncc"),
+    "spectrum": Method(_LDA, "jaxsr.attribution.features:SPECTRUM"),
+    "dct": Method(_LDA, "jaxsr.attribution.features:DCT"),
     "linear": Method(_LDA, "jaxsr.fingerprints.phase_autocorrelation:FEATURES"),
-    "kernel": Method("jaxsr.kernel_attribution:fit", "jaxsr.crop_regression:FEATURES"),
-    "convnext": Method("jaxsr.convnext_attribution:fit"),
+    "kernel": Method(
+        "jaxsr.attribution.regression:fit", "jaxsr.attribution.crop_regression:FEATURES"
+    ),
+    "convnext": Method("jaxsr.attribution.convnext:fit"),
 }
 METHODS = tuple(TABLE)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from jaxsr import lda
+from jaxsr.attribution import lda
 
 
 def samples(count, size, num_classes, seed=0):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution
-from jaxsr.attribution import Described
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Described
 
 
 def test_some_of_the_pictures_in_another_order():

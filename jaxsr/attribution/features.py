@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
-from jaxsr.crop_features import Features
+from jaxsr.attribution.crop_features import Features
 from jaxsr.fingerprints import periodicity, residuals, spectra
 
 BINS = 16

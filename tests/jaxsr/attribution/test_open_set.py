@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from jaxsr import open_set
+from jaxsr.attribution import open_set
 
 scores = st.lists(st.integers(0, 6), min_size=1, max_size=30).map(lambda one: np.array(one, float))
 

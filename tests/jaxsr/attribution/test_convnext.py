@@ -10,9 +10,12 @@ from jax.sharding import AxisType
 
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files, classifier_training, convnext_attribution
-from jaxsr.classifier_training import Schedule
-from jaxsr.convnext_attribution import ConvNeXtAttributor
+from jaxsr.attribution import classifier_training
+from jaxsr.attribution import convnext as attribution_convnext
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.classifier_training import Schedule
+from jaxsr.attribution.convnext import ConvNeXtAttributor
 from jaxsr.datasets.crops import GRID_PX, centre
 from jaxsr.networks import convnext, torch_names
 
@@ -55,7 +58,7 @@ def assert_same_arrays(one, other):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inputs", convnext_attribution.INPUTS)
+@pytest.mark.parametrize("inputs", attribution_convnext.INPUTS)
 def test_textures_are_told_apart(inputs, tmp_path):
     held_out, truth = pictures_of(9, 1)
     told, parts = [], []
@@ -121,7 +124,7 @@ def killed_after(last):
 
 @pytest.mark.slow
 def test_an_interrupted_training_ends_in_the_same_bits(tmp_path):
-    start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
+    start = torch_names.to_arrays(attribution_convnext._build(5, "zepto", 4, "float32", seed=3))
     options = {
         "weights": start,
         "head_epochs": 2,
@@ -136,7 +139,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(tmp_path):
             fit(**options, on_epoch=killed_after(last))
         if last == 1:
             kept = Checkpoints(tmp_path / "state").load()["weights"]
-            fresh = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
+            fresh = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
             convnext.load_weights(fresh, start, head=False)
             before = classifier_training._weights(fresh)
             moved = [a.shape for a, b in zip(before, kept, strict=True) if np.any(a != b)]
@@ -164,7 +167,7 @@ def test_a_part_ends_when_the_rate_is_too_low(monkeypatch):
     monkeypatch.setattr(classifier_training, "LEAST_GAIN", 1.0)  # no loss is ever better
     told = []
     options = {"learning_rate": 5e-4, "on_epoch": lambda *facts: told.append(facts)}
-    start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
+    start = torch_names.to_arrays(attribution_convnext._build(5, "zepto", 4, "float32", seed=3))
     fit(epochs=9, weights=start, head_epochs=0, **options)
     assert len(told) == 3  # at 5e-4, 5e-5 and 5e-6; 5e-7 is below 4e-6
     assert all(np.isnan(accuracy) for _, _, accuracy in told)
@@ -178,14 +181,14 @@ def test_what_is_not_told_is_as_in_the_paper_where_there_are_weights(monkeypatch
         facts = []
         monkeypatch.setattr(classifier_training, "train", train)
         pictures, labels = pictures_of(6, 0, side=72)
-        found = convnext_attribution.fit(
+        found = attribution_convnext.fit(
             *(pictures, labels, CLASSES), crop_px=72, size="zepto", **options
         )
         return types.SimpleNamespace(
             kind=found.inputs.kind, material=facts[0][0], schedule=facts[0][1]
         )
 
-    start = torch_names.to_arrays(convnext_attribution._build(5, "zepto", 4, "float32", seed=3))
+    start = torch_names.to_arrays(attribution_convnext._build(5, "zepto", 4, "float32", seed=3))
     paper = trained_with(weights=start)
     assert paper.kind == "rgb"
     assert paper.schedule == Schedule(3, 15, 16, 5e-4, "plateau")
@@ -193,7 +196,7 @@ def test_what_is_not_told_is_as_in_the_paper_where_there_are_weights(monkeypatch
     assert paper.material.grid_px == 1
     drawn = trained_with(head_epochs=2)
     assert drawn.kind == "residual"
-    assert drawn.schedule == convnext_attribution.FROM_SCRATCH.schedule
+    assert drawn.schedule == attribution_convnext.FROM_SCRATCH.schedule
     assert (drawn.material.crop_px, drawn.material.grid_px) == (64, GRID_PX)
     told = trained_with(
         **{"inputs": "rgb", "train_crop_px": 40, "crops_per_picture": 3, "epochs": 7}
@@ -208,7 +211,7 @@ def test_what_is_not_told_is_as_in_the_paper_where_there_are_weights(monkeypatch
 )
 def test_tiles_begin_at_multiples_of_the_grid(crop_px, tile_px, starts):
     crops = np.random.default_rng(0).integers(0, 256, (2, crop_px, crop_px, 3), np.uint8)
-    found = convnext_attribution._tiles(jnp.asarray(crops), tile_px)
+    found = attribution_convnext._tiles(jnp.asarray(crops), tile_px)
     expected = [
         crop[i : i + tile_px, j : j + tile_px] for crop in crops for i in starts for j in starts
     ]
@@ -217,8 +220,8 @@ def test_tiles_begin_at_multiples_of_the_grid(crop_px, tile_px, starts):
 
 @pytest.mark.slow
 def test_tiles_of_a_crop_are_taken_for_independent():
-    model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
-    inputs = convnext_attribution.Inputs("residual", 0.05)
+    model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
+    inputs = attribution_convnext.Inputs("residual", 0.05)
     whole, of_tiles = (
         ConvNeXtAttributor(CLASSES, crop_px, 40, "zepto", 4, inputs, model) for crop_px in (90, 40)
     )
@@ -231,8 +234,8 @@ def test_tiles_of_a_crop_are_taken_for_independent():
 
 
 def test_attributors_from_before_there_were_tiles_look_at_whole_crops():
-    model = convnext_attribution._build(3, "zepto", 4, "float32", seed=0)
-    inputs = convnext_attribution.Inputs()
+    model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
+    inputs = attribution_convnext.Inputs()
     arrays, facts = attribution.to_arrays(
         ConvNeXtAttributor(CLASSES, 90, 40, "zepto", 4, inputs, model)
     )
@@ -243,12 +246,12 @@ def test_attributors_from_before_there_were_tiles_look_at_whole_crops():
 
 def test_residuals_are_scaled_to_variance_one():
     pictures, _ = pictures_of(6, 0)
-    deviation = convnext_attribution._residual_deviation(pictures, CROP_PX)
+    deviation = attribution_convnext._residual_deviation(pictures, CROP_PX)
     crops = np.stack([centre(picture, CROP_PX) for picture in pictures])
-    given = convnext_attribution.Inputs("residual", deviation)(crops)
+    given = attribution_convnext.Inputs("residual", deviation)(crops)
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(given))), 1, rtol=1e-4)
     flat = np.full((2, 40, 40, 3), 7, np.uint8)
-    assert convnext_attribution._residual_deviation(flat, CROP_PX) > 0
+    assert attribution_convnext._residual_deviation(flat, CROP_PX) > 0
 
 
 @pytest.mark.parametrize(
@@ -271,6 +274,6 @@ def test_residuals_are_scaled_to_variance_one():
 def test_what_is_wrong_is_said_before_anything_is_trained(options, message):
     pictures, labels = pictures_of(4, 0)
     with pytest.raises(InputError, match=message):
-        convnext_attribution.fit(
+        attribution_convnext.fit(
             *(pictures, labels, CLASSES), **{"crop_px": CROP_PX, **SMALL, **options}
         )

@@ -12,8 +12,8 @@ from typing import Any
 
 from jaxfleet import places
 from jaxfleet.cards import Kind
-from jaxsr import attribution
-from jaxsr.attribution import Attributor
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import Attributor
 
 CARDS = Kind("jaxsr.attributor", "attributor", "remove it and fit it again", version=1)
 

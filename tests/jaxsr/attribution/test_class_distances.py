@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxsr import class_distances
+from jaxsr.attribution import class_distances
 
 
 def test_ratios_of_four_points_on_a_line():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, attributor_files
-from jaxsr.crop_features import Features
+from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.crop_features import Features
 
 CLASSICAL = {  # with options that are quick to compile
     "prnu": {"residual": "gaussian"},
@@ -175,7 +176,7 @@ def test_a_new_method_is_an_entry_and_a_function(monkeypatch, tmp_path):
         )
     )
     monkeypatch.setitem(sys.modules, "means", module)
-    entry = attribution.Method("jaxsr.discriminant_attribution:fit", "means:MEANS")
+    entry = attribution.Method("jaxsr.attribution.discriminant:fit", "means:MEANS")
     monkeypatch.setitem(attribution.TABLE, "means", entry)
     labels = np.arange(30) % 3
     noise = np.random.default_rng(0).integers(0, 9, (30, SIDE, SIDE, 3))

@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 from jaxfleet.errors import InputError
-from jaxsr import classifier_training
-from jaxsr.classifier_training import Material, Schedule
+from jaxsr.attribution import classifier_training
+from jaxsr.attribution.classifier_training import Material, Schedule
 
 
 def test_the_rate_falls_as_that_of_pytorch():

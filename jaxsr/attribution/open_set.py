@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from scipy import linalg, special
 
-from jaxsr import lda
+from jaxsr.attribution import lda
 
 # ------------------------------------------------------------------------------ scores of pictures
 
@@ -137,7 +137,7 @@ def fit_gaussians(features: np.ndarray, labels: np.ndarray) -> Gaussians:
     Raises:
         ValueError: if a class has no picture, or shapes do not belong together.
 
-    Source: of the shrinkage, `jaxsr.lda.ledoit_wolf`.
+    Source: of the shrinkage, `jaxsr.attribution.lda.ledoit_wolf`.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(

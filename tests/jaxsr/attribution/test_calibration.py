@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from jaxsr import calibration
+from jaxsr.attribution import calibration
 
 
 def drawn(count=20000, num_classes=4):

@@ -20,8 +20,9 @@ import scipy.special
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxsr import attribution, calibration
-from jaxsr.attribution import OfPixels
+from jaxsr.attribution import calibration
+from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import OfPixels
 from jaxsr.datasets.crops import BATCH, centre, in_batches
 from jaxsr.fingerprints import correlation, prnu, residuals
 

@@ -2,7 +2,7 @@
 
 The three differ in what the discriminant is of: how neighbouring pixels go together at each place
 of the up-sampling grid (`jaxsr.fingerprints.phase_autocorrelation`), the power spectra of noise
-residuals, and the cosine transforms of the crops themselves (`jaxsr.spectral_features`; Frank et
+residuals, and the cosine transforms of the crops themselves (`jaxsr.attribution.features`; Frank et
 al., "Leveraging frequency analysis for deep fake image recognition", 2020, learn ridge regression
 on all coefficients of that). All crops that lie side by side in a training picture are learnt from.
 
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import lda
-from jaxsr.attribution import OfFeatures
-from jaxsr.open_set import Gaussians
+from jaxsr.attribution import lda
+from jaxsr.attribution.methods import OfFeatures
+from jaxsr.attribution.open_set import Gaussians
 
 _LDA = "lda."  # in names of arrays
 

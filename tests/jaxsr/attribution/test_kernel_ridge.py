@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxsr import kernel_ridge
+from jaxsr.attribution import kernel_ridge
 
 
 def samples(count, size=5, seed=0):

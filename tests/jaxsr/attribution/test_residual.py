@@ -5,7 +5,8 @@ import scipy.ndimage
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr import calibration, residual_attribution
+from jaxsr.attribution import calibration
+from jaxsr.attribution import residual as attribution_residual
 from jaxsr.fingerprints import prnu, residuals
 
 CLASSES = ("one", "two")
@@ -36,7 +37,7 @@ def fingerprints_of(crops, labels):
 def test_nearest_fingerprint_is_that_of_the_paper():
     crops, labels = pictures(8)
     queries, _ = pictures(4, seed=1)
-    fitted = residual_attribution.fit_prnu(
+    fitted = attribution_residual.fit_prnu(
         crops, labels, CLASSES, crop_px=SIDE, residual="gaussian"
     )
     apart = residuals_of(queries)[:, None] - fingerprints_of(crops, labels)
@@ -49,7 +50,7 @@ def test_nearest_fingerprint_is_that_of_the_paper():
 def test_correlations_are_those_of_numpy_over_their_spread_by_chance():
     crops, labels = pictures(8)
     queries, _ = pictures(4, seed=1)
-    fitted = residual_attribution.fit_ncc(crops, labels, CLASSES, crop_px=SIDE, residual="gaussian")
+    fitted = attribution_residual.fit_ncc(crops, labels, CLASSES, crop_px=SIDE, residual="gaussian")
     found, fingerprints = residuals_of(queries), fingerprints_of(crops, labels)
     expected = [[np.corrcoef(r.ravel(), f.ravel())[0, 1] for f in fingerprints] for r in found]
     np.testing.assert_allclose(fitted.features(queries), expected, atol=1e-5)
@@ -64,10 +65,10 @@ def test_flat_crops_and_flat_classes_say_nothing_and_spoil_nothing(cleaned):
     crops, labels = np.concatenate([crops, title]), np.r_[labels, 2, 2]
     flat = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 77, 128, 255)])
     fits = [
-        residual_attribution.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE, cleaned=True)
+        attribution_residual.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE, cleaned=True)
         if cleaned
-        else residual_attribution.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
-        residual_attribution.fit_prnu(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
+        else attribution_residual.fit_ncc(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
+        attribution_residual.fit_prnu(crops, labels, (*CLASSES, "title"), crop_px=SIDE),
     ]
     for fitted in fits:
         np.testing.assert_allclose(fitted.log_scores(flat), -np.log(3), atol=1e-6)
@@ -81,7 +82,7 @@ def test_temperature_of_correlations_is_that_of_the_validation():
     held_out, truth = pictures(8, seed=1)
     truth = truth.copy()
     truth[:2] = 1 - truth[:2]  # not all can be right, so that there is a best temperature
-    fitted = residual_attribution.fit_ncc(
+    fitted = attribution_residual.fit_ncc(
         crops, labels, CLASSES, crop_px=SIDE, residual="gaussian", validation=(held_out, truth)
     )
     expected = calibration.fit_temperature(fitted.features(held_out), truth)
@@ -93,7 +94,7 @@ def test_only_the_middle_of_a_picture_counts():
     crops, labels = pictures(4)
     larger = np.pad(crops, ((0, 0), (24, 25), (0, 3), (0, 0)), constant_values=200)
     ours = [
-        residual_attribution.fit_prnu(some, labels, CLASSES, crop_px=SIDE, residual="gaussian")
+        attribution_residual.fit_prnu(some, labels, CLASSES, crop_px=SIDE, residual="gaussian")
         for some in (larger, crops)
     ]
     np.testing.assert_array_equal(ours[0].fingerprints, ours[1].fingerprints)
@@ -101,7 +102,7 @@ def test_only_the_middle_of_a_picture_counts():
 
 def test_fingerprints_are_cleaned_as_for_cameras():
     crops, labels = pictures(8)
-    fitted = residual_attribution.fit_ncc(
+    fitted = attribution_residual.fit_ncc(
         crops,
         labels,
         CLASSES,
@@ -125,7 +126,7 @@ def test_bm3d_loses_what_is_less_than_a_grey_level(monkeypatch):
 
     monkeypatch.setattr(residuals, "bm3d_residual", residual)
     crops, labels = pictures(4)
-    fitted = residual_attribution.fit_prnu(crops, labels, CLASSES, crop_px=SIDE, residual="bm3d")
+    fitted = attribution_residual.fit_prnu(crops, labels, CLASSES, crop_px=SIDE, residual="bm3d")
     expected = np.broadcast_to(2.0 * signs, fitted.fingerprints.shape)
     np.testing.assert_allclose(255 * fitted.fingerprints, expected, rtol=1e-5)
 
@@ -133,6 +134,6 @@ def test_bm3d_loses_what_is_less_than_a_grey_level(monkeypatch):
 def test_options_that_do_not_exist_are_named():
     crops, labels = pictures(4)
     with pytest.raises(InputError, match="No method 'magic' for residuals"):
-        residual_attribution.fit_prnu(crops, labels, CLASSES, crop_px=SIDE, residual="magic")
+        attribution_residual.fit_prnu(crops, labels, CLASSES, crop_px=SIDE, residual="magic")
     with pytest.raises(InputError, match="No estimate 'median'; use one of mean, maximum_like"):
-        residual_attribution.fit_ncc(crops, labels, CLASSES, crop_px=SIDE, estimate="median")
+        attribution_residual.fit_ncc(crops, labels, CLASSES, crop_px=SIDE, estimate="median")

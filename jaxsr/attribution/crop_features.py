@@ -1,8 +1,8 @@
 """Feature functions of crops: what attribution, parsing and galleries learn from.
 
-A method that does not learn from pixels names one (`jaxsr.attribution`). A feature function sees
-each crop by itself, and says where the grid of up-sampling that it sees repeats itself, so that a
-picture which was cut out of a larger one can be looked at from where its grid begins.
+A method that does not learn from pixels names one (`jaxsr.attribution.methods`). A feature function
+sees each crop by itself, and says where the grid of up-sampling that it sees repeats itself, so
+that a picture which was cut out of a larger one can be looked at from where its grid begins.
 
 Letters: N crops, c side of a crop in pixels, D features.
 """

@@ -1,4 +1,4 @@
-"""Attribution by kernel ridge regression on what `jaxsr.crop_regression` sees: "kernel".
+"""Attribution by kernel ridge regression on features of crops: method "kernel".
 
 A discriminant draws planes between classes. Where a class is made of many networks, such as all of
 one loss, no plane parts it from the others, and a kernel does: it is what model parsing takes. For
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsr import calibration, crop_regression, kernel_ridge
-from jaxsr.attribution import OfFeatures
-from jaxsr.crop_regression import CropRegression
+from jaxsr.attribution import calibration, crop_regression, kernel_ridge
+from jaxsr.attribution.crop_regression import CropRegression
+from jaxsr.attribution.methods import OfFeatures
 
 _TEMPERATURE = 0.2  # of expected shares, where there is no validation
 

@@ -1,0 +1,1 @@
+"""Attribution: classifiers that name the network that made an image."""
