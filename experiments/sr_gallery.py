@@ -12,14 +12,16 @@ from experiments.sr_shared_features import teller
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxsr import gallery_files, gallery_making, parsing
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Attributor, Described
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
-from jaxsr.gallery import FACTS, HYPERPARAMETERS, ClassCard, Gallery
-from jaxsr.parsing import Parser
+from jaxsr.gallery import files as gallery_files
+from jaxsr.gallery import fit as gallery_fit
+from jaxsr.gallery import parsing
+from jaxsr.gallery.core import FACTS, HYPERPARAMETERS, ClassCard, Gallery
+from jaxsr.gallery.parsing import Parser
 
 _LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the file's size
 
@@ -55,7 +57,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             "photographs": int(pictures.index["image_id"].nunique()),
             "pictures": len(pictures),
         }
-        made = gallery_making.make(
+        made = gallery_fit.make(
             attributor,
             cards,
             splits["train"],

@@ -12,7 +12,7 @@ from experiments.sr_identify_config import IdentifyConfig
 from jaxfleet import picture_files, places
 from jaxfleet.errors import InputError
 from jaxsr.fingerprints import welch
-from jaxsr.gallery import HYPERPARAMETERS, Gallery, Identification
+from jaxsr.gallery.core import HYPERPARAMETERS, Gallery, Identification
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

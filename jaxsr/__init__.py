@@ -48,7 +48,7 @@ from jaxsr.files.networks import load, save, trained
 from jaxsr.files.torch import load_torch
 from jaxsr.fingerprints.residuals import noise_residual
 from jaxsr.fingerprints.spectra import azimuthal_average, dct2, log_power_spectrum
-from jaxsr.gallery import Gallery
+from jaxsr.gallery.core import Gallery
 from jaxsr.upscale import upscale
 from jaxsr.zoo import build, count_parameters, names
 

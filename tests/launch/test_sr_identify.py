@@ -18,7 +18,7 @@ from scipy import ndimage
 from experiments import sr_identify as experiment
 from jaxfleet import photos
 from jaxsr.datasets import picture_sets
-from jaxsr.gallery import Gallery
+from jaxsr.gallery.core import Gallery
 from launch import flagdefs, sr_gallery, sr_identify
 
 LAUNCH = Path(flagdefs.__file__).parent

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxsr import parsing
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Described
+from jaxsr.gallery import parsing
 
 _KINDS = (
     {"scale": 2, "loss": "l1", "training_set": "A", "architecture": "edsr"},

@@ -10,10 +10,14 @@ import scipy.special
 from safetensors import numpy as safetensors
 
 from jaxfleet.errors import InputError
-from jaxsr import gallery, gallery_files, gallery_making, gallery_tiles, parsing
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
-from jaxsr.gallery import ClassCard, Gallery
+from jaxsr.gallery import core as gallery
+from jaxsr.gallery import files as gallery_files
+from jaxsr.gallery import fit as gallery_fit
+from jaxsr.gallery import parsing
+from jaxsr.gallery import tiles as gallery_tiles
+from jaxsr.gallery.core import ClassCard, Gallery
 
 CROP = 8
 CARDS = (
@@ -83,7 +87,7 @@ def to_bytes(one):
 
 @pytest.fixture(scope="module")
 def made():
-    return gallery_making.make(
+    return gallery_fit.make(
         Colours(), CARDS, labelled(40, 0), labelled(30, 100), facts={"of": "test"}
     )
 
@@ -185,11 +189,9 @@ def test_tiles_that_repeat_each_other_count_as_one():
     labels = draw.integers(0, 4, 200)
     features = (COLOURS[labels] + 30 * draw.standard_normal((200, 3)))[:, None]
     alone = by_hand().gaussians
-    temperature, growth, _ = gallery_making.calibrate(
-        alone, list(features.repeat(3, axis=1)), labels
-    )
+    temperature, growth, _ = gallery_fit.calibrate(alone, list(features.repeat(3, axis=1)), labels)
     assert growth == pytest.approx(1, abs=1e-3)
-    once, none, _ = gallery_making.calibrate(alone, list(features), labels)
+    once, none, _ = gallery_fit.calibrate(alone, list(features), labels)
     assert temperature == pytest.approx(once, rel=1e-3)
     assert none == 0
 
@@ -199,7 +201,7 @@ def test_tiles_that_are_drawn_apart_count_as_many():
     labels = draw.integers(0, 4, 800)
     noise = 30 * draw.standard_normal((800, 3, 3))  # thrice what the covariance says: T is 9
     features = COLOURS[labels][:, None] + noise
-    temperature, growth, threshold = gallery_making.calibrate(
+    temperature, growth, threshold = gallery_fit.calibrate(
         by_hand().gaussians, list(features), labels
     )
     assert temperature == pytest.approx(9, rel=0.15)
@@ -331,7 +333,7 @@ def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
     )
     fitted = attribution.fit("linear", known, labels, names, crop_px=side, reach=1)
     cards = [ClassCard(name) for name in names]
-    made = gallery_making.make(fitted, cards, (known, labels), (apart, labels))
+    made = gallery_fit.make(fitted, cards, (known, labels), (apart, labels))
     cuts = np.random.default_rng(0).integers(0, period, (40, 2))
     new = [picture(classes, seed) for seed in range(200, 240)]
     moved = [picture(classes, seed, cut) for seed, cut in zip(range(200, 240), cuts, strict=True)]
@@ -345,9 +347,9 @@ def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
 def test_a_gallery_needs_pictures_to_learn_from_and_to_calibrate_with():
     pictures, labels = labelled(2, 0)
     with pytest.raises(InputError, match="Class 'rdn-x4' has 1 pictures to learn from"):
-        gallery_making.make(Colours(), CARDS, (pictures[:-1], labels[:-1]), (pictures, labels))
+        gallery_fit.make(Colours(), CARDS, (pictures[:-1], labels[:-1]), (pictures, labels))
     with pytest.raises(InputError, match="no pictures of split validation"):
-        gallery_making.make(Colours(), CARDS, (pictures, labels), ([], labels[:0]))
+        gallery_fit.make(Colours(), CARDS, (pictures, labels), ([], labels[:0]))
 
 
 # ---------------------------------------------------------------------------------------- files

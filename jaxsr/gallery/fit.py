@@ -1,6 +1,6 @@
 """The making of a gallery.
 
-    made = gallery_making.make(attributor, cards, (pictures, labels), (others, their_labels))
+    made = gallery_fit.make(attributor, cards, (pictures, labels), (others, their_labels))
 
 Letters: N pictures, T tiles, K classes, D features.
 """
@@ -16,9 +16,9 @@ from jaxsr.attribution import calibration, open_set
 from jaxsr.attribution.methods import Attributor
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.fingerprints import welch
-from jaxsr.gallery import ClassCard, Gallery
-from jaxsr.gallery_tiles import features_of
-from jaxsr.parsing import Parser
+from jaxsr.gallery.core import ClassCard, Gallery
+from jaxsr.gallery.parsing import Parser
+from jaxsr.gallery.tiles import features_of
 
 SURE = 0.95  # probability that is enough in any case
 DRAWN = 8  # pictures that the spectrum of a class is of
@@ -43,7 +43,7 @@ def make(
         known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
             those that the attributor was fitted on will do.
         validation: the same, of other photographs: what calibrates.
-        features: what `gallery_tiles.features_of` gives of the known pictures, where it is at hand.
+        features: what `tiles.features_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
         parser: to be kept with it, for pictures of networks that it does not know.
 

@@ -23,15 +23,15 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
-from jaxsr import gallery_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Attributor
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import welch
-from jaxsr.gallery_files import CARDS
-from jaxsr.gallery_tiles import checked, finite, tiles
-from jaxsr.parsing import Parser
+from jaxsr.gallery import files
+from jaxsr.gallery.files import CARDS
+from jaxsr.gallery.parsing import Parser
+from jaxsr.gallery.tiles import checked, finite, tiles
 
 KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.datasets.picture_sets` has them
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
@@ -102,7 +102,7 @@ class Identification:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery_making`.
+    """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery.fit`.
 
     Attributes:
         attributor: whose features are compared.
@@ -139,7 +139,7 @@ class Gallery:
         Raises:
             InputError: if it is missing, damaged, or of another version of the format.
         """
-        place = gallery_files.find(path)
+        place = files.find(path)
         card, arrays = CARDS.read(place)
         with CARDS.reading(str(place)):
             return cls.from_arrays(arrays, card)

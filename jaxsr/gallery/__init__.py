@@ -1,0 +1,1 @@
+"""A gallery of known networks that images are compared with."""
