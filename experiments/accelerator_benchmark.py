@@ -29,8 +29,8 @@ from experiments import (
 )
 from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmark import BenchmarkConfig, Shape
-from experiments.grid_config import GridConfig
 from experiments.machine_limits import Limits, Sizes
+from experiments.siren.config import GridConfig
 from jaxfleet import decibels, places, rundir
 from jaxinr.buckets import Bucket
 from jaxinr.program import padded_pixels

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 import jaxinr
-from experiments import grid_plan
 from experiments.accelerator_engines import Engine, Rate, devices, make_buckets, rate_of_bucket
-from experiments.grid_config import GridConfig
+from experiments.siren import plan as siren_plan
+from experiments.siren.config import GridConfig
 from jaxinr.buckets import Bucket, seconds_per_pixel
 from jaxinr.trial import Trial
 
@@ -133,7 +133,7 @@ class Forecast:
 
 def make_plan(config: GridConfig) -> Plan:
     """The collection's networks on the packaged photographs; what they show costs no time."""
-    packaged, jobs = grid_plan.load(config)
+    packaged, jobs = siren_plan.load(config)
     return Plan([job.trial for job in jobs], [packaged[job.photo].pixels for job in jobs])
 
 

@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 import jaxfleet
-from experiments import simulated_process, siren_grid
+from experiments import simulated_process
 from experiments.simulated_process import Share
+from experiments.siren import grid as siren_grid
 from jaxfleet import places, store, trainer
 from jaxfleet.photos import Photo
 from jaxfleet.shards import Shard

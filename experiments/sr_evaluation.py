@@ -17,7 +17,7 @@ import pandas as pd
 from flax import nnx
 
 import jaxfleet
-from experiments import columns
+from experiments.report import columns
 from jaxfleet import decibels, photos, places
 from jaxfleet.errors import InputError
 from jaxsr import evaluation

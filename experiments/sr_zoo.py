@@ -18,8 +18,9 @@ import pyarrow as pa
 from flax import nnx
 
 import jaxfleet
-from experiments import columns, sr_evaluation, sr_zoo_cost, sr_zoo_report
+from experiments import sr_evaluation, sr_zoo_cost, sr_zoo_report
 from experiments import sr_zoo_plan as plan
+from experiments.report import columns
 from experiments.sr_zoo_config import ZooConfig
 from experiments.sr_zoo_plan import Fleet as Fleet
 from experiments.sr_zoo_plan import Network as Network

@@ -10,7 +10,7 @@ what it costs. A run that was killed goes on where it was when the same command 
 that is complete is measured anew.
 """
 
-from experiments import coin_kodak
+from experiments.coin import kodak as coin_kodak
 from launch import flagdefs
 
 CONFIG = coin_kodak.CoinConfig

@@ -8,10 +8,10 @@ rows are named in one line at the end, with exit code 2; all others are imported
 after a kill, or once they are mended: what is there already is not read again.
 """
 
-from experiments import collection_import
+from experiments.siren import import_collection
 from launch import flagdefs
 
-CONFIG = collection_import.ImportConfig
+CONFIG = import_collection.ImportConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, collection_import.run)
+    flagdefs.run(CONFIG, import_collection.run)

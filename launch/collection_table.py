@@ -12,7 +12,7 @@ code is 1 where networks are missing or there twice.
 import sys
 from pathlib import Path
 
-from experiments import collection_table
+from experiments.siren import collection_table
 from launch import flagdefs
 
 CONFIG = collection_table.TableConfig

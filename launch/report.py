@@ -15,15 +15,10 @@ from dataclasses import field
 from pathlib import Path
 
 import jaxfleet
-from experiments import (
-    coin_kodak,
-    collection_import,
-    siren_grid,
-    sr_attribution_files,
-    sr_attribution_report,
-    sr_zoo,
-    sr_zoo_report,
-)
+from experiments import sr_attribution_files, sr_attribution_report, sr_zoo, sr_zoo_report
+from experiments.coin import kodak as coin_kodak
+from experiments.siren import grid as siren_grid
+from experiments.siren import import_collection
 from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from launch import flagdefs
@@ -68,7 +63,7 @@ def main(config: ReportConfig, run_dir: Path) -> str:
         return f"Look at {coin_kodak.write_report(coin, run_dir)}"
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
-    imported = collection_import.is_import(table.manifest)
+    imported = import_collection.is_import(table.manifest)
     flags = (
         _flags_of_import(sizes)
         if imported
@@ -84,7 +79,7 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     if missing:
         print(f"{missing} photographs left out: --photos=... says where they are.", file=sys.stderr)
     if imported:
-        return f"Look at {collection_import.write_report(run_dir, pictures)}"
+        return f"Look at {import_collection.write_report(run_dir, pictures)}"
     return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"
 
 

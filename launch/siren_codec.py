@@ -13,7 +13,7 @@ Encoding trains networks: seconds for a thumbnail, a quarter of an hour and more
 written, as they keep every pixel.
 """
 
-from experiments import siren_codec
+from experiments.siren import codec as siren_codec
 from launch import flagdefs
 
 CONFIG = siren_codec.CodecConfig

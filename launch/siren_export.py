@@ -20,7 +20,7 @@ writes all networks as rows of the published COIN collection, split into train, 
 pandas, DuckDB or launch/collection_import.py.
 """
 
-from experiments import siren_export
+from experiments.siren import export as siren_export
 from launch import flagdefs
 
 CONFIG = siren_export.ExportConfig

@@ -7,7 +7,7 @@ after --flagfile override it. --dry_run prints trials, buckets, memory and a tim
 that was killed goes on where it was when the same command is given again.
 """
 
-from experiments import siren_grid
+from experiments.siren import grid as siren_grid
 from launch import flagdefs
 
 CONFIG = siren_grid.GridConfig

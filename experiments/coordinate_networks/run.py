@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 import jaxfleet
-from experiments import siren_grid
-from experiments.coin_kodak import reduced
+from experiments.coin.kodak import reduced
 from experiments.coordinate_networks import report
 from experiments.coordinate_networks.config import NetworksConfig
-from experiments.grid_config import GridConfig
-from experiments.siren_grid import Job
+from experiments.siren import grid as siren_grid
+from experiments.siren.config import GridConfig
+from experiments.siren.grid import Job
 from jaxfleet import photos as sources
 from jaxfleet import places
 from jaxfleet.errors import InputError

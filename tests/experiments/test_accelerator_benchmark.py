@@ -12,8 +12,8 @@ from experiments.accelerator_benchmark import Attempts
 from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmark import BenchmarkConfig, Shape
 from experiments.collection_forecast import Forecast
-from experiments.grid_config import GridConfig
 from experiments.machine_limits import Limits, Sizes
+from experiments.siren.config import GridConfig
 from jaxfleet import trainer
 from jaxinr import siren
 from jaxinr.buckets import Bucket

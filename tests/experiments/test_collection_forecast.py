@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import collection_forecast, siren_grid
+from experiments import collection_forecast
 from experiments.accelerator_engines import Rate
 from experiments.collection_forecast import Program
+from experiments.siren import grid as siren_grid
 from jaxinr.buckets import Bucket
 from jaxinr.program import SirenProgram
 from launch import flagdefs

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import jaxfleet
-from experiments import fleet_simulation, simulated_process, siren_grid
+from experiments import fleet_simulation, simulated_process
 from experiments.fleet_simulation import SimulationConfig
 from experiments.simulated_process import Share
+from experiments.siren import grid as siren_grid
 from jaxfleet import store
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import buckets

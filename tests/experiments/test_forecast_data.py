@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import jaxfleet
-from experiments import forecast_data, siren_grid
+from experiments import forecast_data
+from experiments.siren import grid as siren_grid
 from jaxfleet.errors import InputError
 from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors

@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import accelerator_benchmark, psnr_agreement, siren_grid
+from experiments import accelerator_benchmark, psnr_agreement
 from experiments.benchmark import BenchmarkConfig
-from experiments.grid_config import GridConfig
+from experiments.siren import grid as siren_grid
+from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError
 
 PLAN = GridConfig(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from experiments import siren_grid
+from experiments.siren import grid as siren_grid
 from jaxfleet import store
 from jaxfleet.errors import InputError
 from jaxinr import coin_collection

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import jaxfleet
-from experiments import siren_grid
+from experiments.siren import grid as siren_grid
 from launch import flagdefs
 
 ROOT = Path(__file__).parents[2]

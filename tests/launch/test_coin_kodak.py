@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import jaxfleet
-from experiments import coin_kodak, coin_measures
+from experiments.coin import kodak as coin_kodak
+from experiments.coin import measures as coin_measures
 from jaxfleet import codecs
 from launch import flagdefs, report
 

@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, features
 
-from experiments import siren_codec, sr_identify
+from experiments import sr_identify
+from experiments.siren import codec as siren_codec
 from jaxfleet import picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.picture_files import headers

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 import jaxfleet
-from experiments import collection_import, siren_grid
+from experiments.siren import grid as siren_grid
+from experiments.siren import import_collection
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxinr.collection import schema as collection
@@ -87,8 +88,8 @@ def imported(finished, tmp_path):
     (tmp_path / "published" / "train.jsonl").write_text(
         "\n".join(map(collection.as_json, published))
     )
-    config = collection_import.ImportConfig(input=str(tmp_path / "published"))
-    collection_import.run(config, tmp_path / "imported")
+    config = import_collection.ImportConfig(input=str(tmp_path / "published"))
+    import_collection.run(config, tmp_path / "imported")
     return tmp_path / "imported"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import siren_codec
+from experiments.siren import codec as siren_codec
 from launch import flagdefs
 
 LAUNCH = Path(flagdefs.__file__).parent

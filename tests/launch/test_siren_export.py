@@ -11,7 +11,7 @@ from PIL import Image
 
 import jaxfleet
 import jaxinr
-from experiments import siren_grid
+from experiments.siren import grid as siren_grid
 from launch import flagdefs, siren_export
 
 SCRIPT = Path(flagdefs.__file__).parent / "siren_export.py"

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import siren_grid
+from experiments.siren import grid as siren_grid
 from jaxfleet import executors
 from launch import flagdefs
 

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 import jaxinr
-from experiments import coin_figures, coin_kodak, coin_measures, coin_page
-from experiments.coin_kodak import CoinConfig, make_jobs, reduced
+from experiments.coin import figures as coin_figures
+from experiments.coin import kodak as coin_kodak
+from experiments.coin import measures as coin_measures
+from experiments.coin import report as coin_report
+from experiments.coin.kodak import CoinConfig, make_jobs, reduced
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -263,17 +266,17 @@ def test_published_points_stand_at_their_own_size_only(
     quantised, monkeypatch, tmp_path, published, apart, marked
 ):
     drawn = []
-    monkeypatch.setattr(coin_page.coin_figures, "rate_distortion", drawn.append)
+    monkeypatch.setattr(coin_report.figures, "rate_distortion", drawn.append)
     rates = pd.concat([coin_measures.network_rates(quantised), points("wide", "JPEG", (1, 20))])
     whole = pd.concat([points("wide", "JPEG", (1, 20), (2, 25))]) if apart else None
     if apart:
         whole = whole.assign(image_height=512, image_width=768)
     means = coin_measures.size_means(quantised)
     curves = coin_measures.mean_curves(rates)
-    drawing = coin_page.rate_distortion(means, rates, curves, whole, published=published)
+    drawing = coin_report.rate_distortion(means, rates, curves, whole, published=published)
     drawing.draw()
     panels = drawn[0]
-    assert [coin_page.PUBLISHED_NAME in panel.points for panel in panels] == [
+    assert [coin_report.PUBLISHED_NAME in panel.points for panel in panels] == [
         bool(n) for n in marked
     ]
     assert ("published points" in drawing.caption) == apart

@@ -10,9 +10,11 @@ import pandas
 import pytest
 
 import jaxfleet
-from experiments import coin_collection, collection_import, siren_export, siren_grid
-from experiments.collection_import import ImportConfig
-from experiments.siren_export import ExportConfig
+from experiments.siren import export as siren_export
+from experiments.siren import grid as siren_grid
+from experiments.siren import import_collection, write_collection
+from experiments.siren.export import ExportConfig
+from experiments.siren.import_collection import ImportConfig
 from jaxfleet import executors, store
 from jaxfleet.errors import InputError
 from jaxinr import to_torch
@@ -233,7 +235,7 @@ SAME = (
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
 def test_what_was_exported_comes_back(exported, tmp_path, form):
-    answer = collection_import.run(ImportConfig(input=str(exported / form)), tmp_path)
+    answer = import_collection.run(ImportConfig(input=str(exported / form)), tmp_path)
     assert answer == f"13 networks of 4 files imported to {tmp_path}."
     found = jaxfleet.open(tmp_path)
     assert found.manifest["network"] == NETWORK
@@ -262,7 +264,7 @@ def lines(count, start=0):
 def test_numbers_stay_numbers_and_the_split_follows_from_the_picture(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "all.jsonl").write_text("\n".join(lines(9)))
-    collection_import.run(ImportConfig(input=str(tmp_path / "in")), tmp_path / "run")
+    import_collection.run(ImportConfig(input=str(tmp_path / "in")), tmp_path / "run")
     rows = jaxfleet.open(tmp_path / "run").to_pandas()
     assert rows["split"].tolist() == [collection.split_of(str(i)) for i in range(9)]
     siren_export.run(ExportConfig(format="coin_collection"), tmp_path / "run")
@@ -286,7 +288,7 @@ def test_damaged_lines_are_named_and_mended_ones_imported(tmp_path, monkeypatch)
     (folder / "b.jsonl").write_text("\n".join(lines(2, start=8)))
     config = ImportConfig(input=str(folder))
     with pytest.raises(InputError) as caught:
-        collection_import.run(config, run_dir)
+        import_collection.run(config, run_dir)
     message = str(caught.value)
     assert f"{folder}/a.jsonl, line 3: no JSON (" in message
     assert f"; {folder}/a.jsonl, line 6: no layer_size. The other 8 networks are in" in message
@@ -295,11 +297,11 @@ def test_damaged_lines_are_named_and_mended_ones_imported(tmp_path, monkeypatch)
     bad[2], bad[5] = good[2], ""  # one mended, one given up
     (folder / "a.jsonl").write_text("\n".join(bad))
     read = []
-    make_row = collection_import.make_row
+    make_row = import_collection.make_row
     monkeypatch.setattr(
-        collection_import, "make_row", lambda *args: read.append(args[2]) or make_row(*args)
+        import_collection, "make_row", lambda *args: read.append(args[2]) or make_row(*args)
     )
-    answer = collection_import.run(config, run_dir)
+    answer = import_collection.run(config, run_dir)
     assert answer == f"9 networks of 2 files imported to {run_dir}."
     assert read == [2]  # all others were there already
     ids = jaxfleet.open(run_dir).trial_ids.tolist()
@@ -311,15 +313,15 @@ def test_other_files_and_flags_are_another_plan(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jsonl").write_text("\n".join(lines(2)))
     config = ImportConfig(input=str(tmp_path / "in"))
-    collection_import.run(config, tmp_path / "run")
+    import_collection.run(config, tmp_path / "run")
     with pytest.raises(InputError, match="belongs to another plan .*w0 was 30.0 is 25.0"):
-        collection_import.run(dataclasses.replace(config, w0=25.0), tmp_path / "run")
+        import_collection.run(dataclasses.replace(config, w0=25.0), tmp_path / "run")
     (tmp_path / "in" / "b.jsonl").write_text("")
     with pytest.raises(InputError, match="belongs to another plan"):
-        collection_import.run(config, tmp_path / "run")
+        import_collection.run(config, tmp_path / "run")
     with pytest.raises(InputError, match="--input is missing"):
-        collection_import.run(ImportConfig(), tmp_path / "run")
+        import_collection.run(ImportConfig(), tmp_path / "run")
 
 
 def test_rows_per_file_is_what_the_help_says():
-    assert coin_collection.ROWS_PER_FILE == 4096
+    assert write_collection.ROWS_PER_FILE == 4096

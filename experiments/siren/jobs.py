@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 import jaxfleet
-from experiments import columns, plan_cost
-from experiments.grid_config import GridConfig
+from experiments.report import columns
+from experiments.siren import cost
+from experiments.siren.config import GridConfig
 from jaxfleet import (
     albums,
     decibels,
@@ -205,7 +206,7 @@ def run_jobs(
     pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
         work_of = functools.partial(_make_work, config, pictures, jobs)
-        return plan_cost.describe([bucket for bucket, _ in pairs], work_of, jobs)
+        return cost.describe([bucket for bucket, _ in pairs], work_of, jobs)
     results = store.Store(
         run_dir,
         {**_facts(config, pictures), **(facts or {})},

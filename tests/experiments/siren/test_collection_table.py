@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxfleet
-from experiments import collection_import, collection_table, siren_export, siren_grid
-from experiments.collection_import import ImportConfig
-from experiments.collection_table import TableConfig
-from experiments.siren_export import ExportConfig
+from experiments.siren import collection_table, import_collection
+from experiments.siren import export as siren_export
+from experiments.siren import grid as siren_grid
+from experiments.siren.collection_table import TableConfig
+from experiments.siren.export import ExportConfig
+from experiments.siren.import_collection import ImportConfig
 from jaxfleet import store
 from jaxfleet.errors import InputError
 from jaxinr import coin_collection
@@ -182,7 +184,7 @@ def test_tfds_and_the_import_read_the_table(folder, tmp_path):
     assert rows["test"].num_examples == 4
     assert first["weights"].shape == (0,)
     assert first["iteration_history"].tolist() == KEPT
-    collection_import.run(ImportConfig(input=str(files)), tmp_path / "run")
+    import_collection.run(ImportConfig(input=str(files)), tmp_path / "run")
     frame = jaxfleet.open(tmp_path / "run").to_pandas()
     assert sorted(frame["seed"] - 900_000) == list(range(12))
     assert frame["entropy_bpp"].isna().all()

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import figures, report
+from experiments import figures
+from experiments.siren import report as siren_report
 from jaxfleet import codecs
 
 SHAPES = {"square": (32, 32), "wide & <low>": (20, 48), "kodak/tall $x$": (40, 24)}
@@ -80,7 +81,7 @@ def write(photos):
         def render(row):
             return photos[row["image_id"]] / 255.0 + 0.1
 
-        path = report.write_report(
+        path = siren_report.write_report(
             run_dir, table, photos, render, title=TITLE, settings=SETTINGS, progress=progress
         )
         return path, Page(path.read_text(encoding="utf-8"))
@@ -293,7 +294,7 @@ def test_page_without_photographs_says_so(tmp_path, table):
     def render(row):
         raise AssertionError("there is nothing to compare with")
 
-    path = report.write_report(
+    path = siren_report.write_report(
         tmp_path, table, {}, render, title=TITLE, settings=SETTINGS, progress=()
     )
     page = Page(path.read_text(encoding="utf-8"))

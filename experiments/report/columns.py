@@ -2,7 +2,7 @@
 
 Parquet files carry it as metadata of their fields (`described`), and docs/columns.md is made of it:
 
-    python -m experiments.columns > docs/columns.md
+    python -m experiments.report.columns > docs/columns.md
 """
 
 import io

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.fits import Job
-from experiments.grid_config import GridConfig, is_of
+from experiments.siren.config import GridConfig, is_of
+from experiments.siren.jobs import Job
 from jaxfleet import albums, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError

@@ -18,14 +18,14 @@ import pyarrow as pa
 
 import jaxfleet
 import jaxinr
-from experiments import grid_plan, report
-from experiments.fits import Job as Job
-from experiments.fits import make_row as make_row
-from experiments.fits import make_works as make_works
-from experiments.fits import run_jobs as run_jobs
-from experiments.fits import schema as schema
-from experiments.grid_config import GridConfig as GridConfig
-from experiments.grid_plan import make_jobs as make_jobs
+from experiments.siren import plan, report
+from experiments.siren.config import GridConfig as GridConfig
+from experiments.siren.jobs import Job as Job
+from experiments.siren.jobs import make_row as make_row
+from experiments.siren.jobs import make_works as make_works
+from experiments.siren.jobs import run_jobs as run_jobs
+from experiments.siren.jobs import schema as schema
+from experiments.siren.plan import make_jobs as make_jobs
 from jaxfleet import albums, executors, places, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
@@ -63,7 +63,7 @@ def run(config: GridConfig, run_dir: Path) -> str:
 
 
 def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
-    pictures, jobs = grid_plan.load(config)
+    pictures, jobs = plan.load(config)
     check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
     return pictures, jobs
 

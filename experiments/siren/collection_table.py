@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import jaxfleet
-from experiments import coin_collection
+from experiments.siren import write_collection
 from jaxfleet import places, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import clock
@@ -197,7 +197,7 @@ def write(table: Table, folder: Path, facts: str) -> int:
         OSError: if the disk is full.
     """
     plan_hash = table.manifest["plan_hash"][:12]
-    coin_collection.claim(folder, plan_hash)
+    write_collection.claim(folder, plan_hash)
     log_every = int(table.manifest["plan"]["log_every"])
     shutil.rmtree(folder / "parquet", ignore_errors=True)
     (folder / "parquet").mkdir()
@@ -280,12 +280,12 @@ def _write(path: Path, table: pa.Table) -> None:
 def _card(counts: Mapping[str, int], plan_hash: str, facts: str) -> str:
     return "\n".join(
         [
-            *coin_collection.card_head("parquet/{}-*.parquet", SCHEMA, counts),
+            *write_collection.card_head("parquet/{}-*.parquet", SCHEMA, counts),
             "# SIRENs fitted to photographs, without their weights",
             "",
             "Rows in the schema of the COIN collection (`predict-SIREN-PSNR/COIN-collection`; "
             "Vonderfecht & Liu, Predicting the Encoding Error of SIRENs, TMLR 2024) without "
-            f"`best_model`: {coin_collection.rows_text(counts)}. Plan {plan_hash}.",
+            f"`best_model`: {write_collection.rows_text(counts)}. Plan {plan_hash}.",
             "",
             "| field | |",
             "|---|---|",

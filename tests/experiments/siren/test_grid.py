@@ -17,8 +17,8 @@ from PIL import Image
 
 import jaxfleet
 import jaxinr
-from experiments import siren_grid
-from experiments.siren_grid import GridConfig, make_jobs, split_of
+from experiments.siren import grid as siren_grid
+from experiments.siren.grid import GridConfig, make_jobs, split_of
 from jaxfleet import trainer
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo

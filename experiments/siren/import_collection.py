@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxfleet
-from experiments import siren_grid
+from experiments.siren import grid
 from jaxfleet import executors, rundir, store
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -90,9 +90,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
         "coordinates": "coin",
         **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)[1:]},
     }
-    results = store.Store(
-        run_dir, plan, siren_grid.schema(), network={"inputs": 2, "outputs": CHANNELS}
-    )
+    results = store.Store(run_dir, plan, grid.schema(), network={"inputs": 2, "outputs": CHANNELS})
     damaged: list[str] = []
     try:
         told = time.monotonic()
@@ -131,7 +129,7 @@ def write_report(run_dir: Path, pictures: Sequence[Photo]) -> Path:
         and how fast, nobody noted.
     """
     manifest = jaxfleet.open(run_dir).manifest
-    return siren_grid.write_page(
+    return grid.write_page(
         run_dir,
         pictures,
         title="SIRENs of a published collection",

@@ -1,6 +1,6 @@
 """How far does COIN get with the sizes of its paper, next to JPEG, JPEG 2000, WebP and AVIF?
 
-Fits networks of each size to every photograph as `experiments.siren_grid` does, then measures them
+Fits networks of each size to every photograph as `experiments.siren.grid` does, then measures them
 with their weights in float32, float16 and 4 to 16 bits, and the codecs on the same pixels. Source:
 Dupont et al., COIN: COmpression with Implicit Neural representations (2021), section 4 and
 appendix A. There weights and arithmetic are float16; here weights alone, arithmetic is float32.
@@ -17,9 +17,11 @@ from typing import Any
 import pandas as pd
 
 import jaxfleet
-from experiments import coin_measures, coin_page, columns, siren_grid
-from experiments.grid_config import GridConfig
-from experiments.siren_grid import Job
+from experiments.coin import measures, report
+from experiments.report import columns
+from experiments.siren import grid as siren_grid
+from experiments.siren.config import GridConfig
+from experiments.siren.grid import Job
 from jaxfleet import codecs, places
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
@@ -233,15 +235,15 @@ def measure(
         if not codec.available:
             _say(f"{codec.name} is left out: this Pillow was built without it")
     pixels = {photo.image_id: photo.pixels for photo in pictures}
-    quantised = coin_measures.quantisation(fitted, table.weights, pixels)
-    here = [coin_measures.network_rates(quantised), coin_measures.codec_rates(pictures)]
-    apart = [coin_measures.codec_rates(whole)] if _needs_whole(config, whole) else []
+    quantised = measures.quantisation(fitted, table.weights, pixels)
+    here = [measures.network_rates(quantised), measures.codec_rates(pictures)]
+    apart = [measures.codec_rates(whole)] if _needs_whole(config, whole) else []
     networks, points = columns.parquet(quantised, "coin_networks"), pd.concat([*here, *apart])
     places.write_atomically(run_dir / "quantisation.parquet", networks)
     places.write_atomically(
         run_dir / "rate_distortion.parquet", columns.parquet(points, "coin_rates")
     )
-    return coin_page.write(
+    return report.write(
         run_dir,
         table,
         {f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
@@ -249,13 +251,13 @@ def measure(
         quantised,
         pd.concat(here),
         apart[0] if apart else None,
-        published=coin_measures.is_published_set(whole),
+        published=measures.is_published_set(whole),
     )
 
 
 def _needs_whole(config: CoinConfig, whole: Sequence[Photo]) -> bool:
     """Whether COIN's published points need a panel of their own, of codecs at full size."""
-    return config.reduce > 1 and coin_measures.is_published_set(whole)
+    return config.reduce > 1 and measures.is_published_set(whole)
 
 
 def _measuring_seconds(
@@ -269,7 +271,7 @@ def _measuring_seconds(
         * seconds_per_pixel(job.trial.layer_size, job.trial.num_layers)
         for job in jobs
     )
-    precisions = len(coin_measures.BITS) + 2
+    precisions = len(measures.BITS) + 2
     return pixels * CODEC_SECONDS_PER_PIXEL / usable_cores() + passes * precisions / 3
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import jaxfleet
-from experiments import coin_collection
+from experiments.siren import write_collection
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.table import SHAPES, Table
@@ -76,7 +76,7 @@ class ExportConfig:
         default=None,
         metadata={
             "help": "coin_collection alone: networks in a file at most; "
-            f"{coin_collection.ROWS_PER_FILE} unless told.",
+            f"{write_collection.ROWS_PER_FILE} unless told.",
             "lower": 1,
         },
     )
@@ -204,11 +204,11 @@ def run(config: ExportConfig, run_dir: Path) -> str:
 def _collection(config: ExportConfig, table: Any, chosen: Any, folder: Path, done: bool) -> str:
     if not places.is_local(folder):
         raise InputError(f"--format={COLLECTION} writes to a local folder; give --output=FOLDER.")
-    rows_per_file = config.rows_per_file or coin_collection.ROWS_PER_FILE
-    counts = coin_collection.export(table, chosen, folder, rows_per_file=rows_per_file)
+    rows_per_file = config.rows_per_file or write_collection.ROWS_PER_FILE
+    counts = write_collection.export(table, chosen, folder, rows_per_file=rows_per_file)
     rows = ", ".join(f"{count} {split}" for split, count in counts.items())
     written = sum(counts.values())
-    text = f"{written} networks ({rows}) written to {folder}, see {folder / coin_collection.CARD}."
+    text = f"{written} networks ({rows}) written to {folder}, see {folder / write_collection.CARD}."
     return text + _remarks(len(chosen) - written, done)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 import jaxinr
-from experiments import coin_figures, coin_measures, page, report
-from experiments.coin_figures import Panel
+from experiments import page
+from experiments.coin import figures, measures
+from experiments.coin.figures import Panel
 from experiments.page import Drawing
+from experiments.siren import report as siren_report
 from jaxfleet import decibels, places
 from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
@@ -52,8 +54,8 @@ def write(
         table: of the run.
         settings: name -> value, shown as given.
         pictures: image_id -> [H, W, 3] uint8, what was fitted.
-        quantised: from `coin_measures.quantisation`.
-        rates: rows of `coin_measures.network_rates` and `codec_rates`.
+        quantised: from `measures.quantisation`.
+        rates: rows of `measures.network_rates` and `codec_rates`.
         whole: rows of `codec_rates` at the photographs' full size, for COIN's published points to
             stand beside; None where those stand beside the run's own or nowhere.
         published: whether COIN's published points are of these photographs.
@@ -62,8 +64,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     frame = table.to_pandas()
     fitted = frame[frame["trial_id"].isin(quantised["trial_id"])]
-    means = coin_measures.size_means(quantised)
-    curves = coin_measures.mean_curves(rates)
+    means = measures.size_means(quantised)
+    curves = measures.mean_curves(rates)
     facts = {name: table.manifest[name] for name in ("device", "git_commit", "versions")}
     settings = {**settings, **facts, "wall_seconds": table.manifest.get("wall_seconds", 0.0)}
     drawings = (
@@ -80,7 +82,7 @@ def write(
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
     }
-    tiles = report.headline(frame, fitted, settings, [])
+    tiles = siren_report.headline(frame, fitted, settings, [])
     return page.write(run_dir, "COIN on photographs", tiles, sections)
 
 
@@ -95,14 +97,14 @@ def rate_distortion(
     """The figure of PSNR against bits per pixel; arguments as of `write`."""
     half = means[means["weights"] == "float16"]
     sizes = (half["bits_per_pixel"].to_numpy(), half["psnr_db"].to_numpy())
-    best = {name: curves[name] for name in (coin_measures.FIXED, coin_measures.IDEAL)}
+    best = {name: curves[name] for name in (measures.FIXED, measures.IDEAL)}
     others = {name: curve for name, curve in curves.items() if not name.startswith("COIN")}
-    marks = {coin_measures.FLOAT16: sizes}
-    said = {PUBLISHED_NAME: tuple(coin_measures.PUBLISHED.T)}
+    marks = {measures.FLOAT16: sizes}
+    said = {PUBLISHED_NAME: tuple(measures.PUBLISHED.T)}
     panels = [
         Panel(
             f"{_side(rates)} pixels, this run",
-            {coin_measures.FLOAT16: sizes, **best},
+            {measures.FLOAT16: sizes, **best},
             others,
             marks | (said if published and whole is None else {}),
         )
@@ -114,7 +116,7 @@ def rate_distortion(
     )
     if whole is not None:
         title = f"{_side(whole)} pixels, COIN as its authors published it"
-        panels.append(Panel(title, {}, coin_measures.mean_curves(whole), said))
+        panels.append(Panel(title, {}, measures.mean_curves(whole), said))
         caption += (
             " COIN’s published points are of photographs in full size after 50,000 iterations, so "
             "they stand below, next to the codecs at that size, and not next to this run."
@@ -123,15 +125,15 @@ def rate_distortion(
         "rate_distortion",
         "PSNR against size",
         caption,
-        functools.partial(coin_figures.rate_distortion, panels),
+        functools.partial(figures.rate_distortion, panels),
     )
 
 
 def quantisation(means: pd.DataFrame) -> Drawing:
-    """The figure of PSNR against bits per weight, of `coin_measures.size_means`."""
+    """The figure of PSNR against bits per weight, of `measures.size_means`."""
     names = list(dict.fromkeys(means["size"]))
     db = means.set_index(["size", "weights", "weight_bits"])["psnr_db"]
-    bits = coin_measures.BITS
+    bits = measures.BITS
     codes_db = np.array([[db[name, "codes", k] for k in bits] for name in names])
     floats_db = np.array([[db[name, "float16", 16], db[name, "float32", 32]] for name in names])
     return Drawing(
@@ -139,7 +141,7 @@ def quantisation(means: pd.DataFrame) -> Drawing:
         "PSNR against bits per weight",
         "Weights rounded after training, each array of a layer to its own range; mean over the "
         "photographs. Losses of less than 0.001 dB, and gains, stand at 0.001 dB.",
-        lambda: coin_figures.quantisation(names, bits, codes_db, floats_db),
+        lambda: figures.quantisation(names, bits, codes_db, floats_db),
     )
 
 
@@ -191,7 +193,7 @@ def _sizes(
     labelled = {}
     for _, row in fitted[fitted["image_id"] == image_id].sort_values("parameters").iterrows():
         shape = (int(row["image_height"]), int(row["image_width"]))
-        half = coin_measures.float16(table.weights(row))
+        half = measures.float16(table.weights(row))
         decoded = jaxinr.render(half, Trial.from_row(row), shape)
         error = np.mean((decoded - pictures[image_id] / 255.0) ** 2)
         label = (

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import fits, grid_plan
-from experiments.grid_config import GridConfig
+from experiments.siren import jobs as siren_jobs
+from experiments.siren import plan as siren_plan
+from experiments.siren.config import GridConfig
 from jaxfleet import albums
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -63,7 +64,7 @@ def gflop(pictures, jobs):
 
 
 def test_sizes_are_drawn_and_no_photograph_is_enlarged(sample):
-    pictures, jobs = grid_plan.load(sample)
+    pictures, jobs = siren_plan.load(sample)
     assert len(jobs) == 300
     found = sides(pictures, jobs)
     assert set(found) > {8, 9, 10}
@@ -73,22 +74,22 @@ def test_sizes_are_drawn_and_no_photograph_is_enlarged(sample):
         assert picture.pixels.shape == (side, side, 3)
         assert side <= SIDES[picture.image_id]
     assert len({job.photo for job in jobs}) == len(pictures)  # none is there for nothing
-    again, same = grid_plan.load(sample)
+    again, same = siren_plan.load(sample)
     assert same == jobs
     assert list(again._entries) == list(pictures._entries)
 
 
 def test_no_network_is_above_the_budget(sample):
     limited = dataclasses.replace(sample, max_gflop=0.5)
-    pictures, jobs = grid_plan.load(limited)
+    pictures, jobs = siren_plan.load(limited)
     spent = gflop(pictures, jobs)
     assert len(jobs) == 300
     assert 0.45 < max(spent) <= 0.5
-    assert max(gflop(*grid_plan.load(sample))) > 0.5
+    assert max(gflop(*siren_plan.load(sample))) > 0.5
 
 
 def test_networks_of_a_draw_differ_in_the_size_of_their_picture_alone(sample):
-    pictures, jobs = grid_plan.load(dataclasses.replace(sample, sizes_per_draw=3, num_trials=31))
+    pictures, jobs = siren_plan.load(dataclasses.replace(sample, sizes_per_draw=3, num_trials=31))
     assert len(jobs) == 31
     found = sides(pictures, jobs)
     for start in range(0, 31, 3):
@@ -109,8 +110,8 @@ def test_repeated_networks_have_axes_of_their_own(sample):
         repeat_num_iters=("choice:50,60",),
         repeat_image_size=("8", "10"),
     )
-    pictures, jobs = grid_plan.load(config)
-    alone = grid_plan.load(dataclasses.replace(config, num_repeats=0, repeat_image_size=()))[1]
+    pictures, jobs = siren_plan.load(config)
+    alone = siren_plan.load(dataclasses.replace(config, num_repeats=0, repeat_image_size=()))[1]
     assert [job.trial for job in jobs[:300]] == [job.trial for job in alone]
     trials = [job.trial for job in jobs[300:]]
     assert {(t.layer_size, t.num_layers, t.learning_rate) for t in trials} == {(6, 2, 1e-3)}
@@ -121,7 +122,7 @@ def test_repeated_networks_have_axes_of_their_own(sample):
 
 def test_a_grid_goes_through_the_sizes_of_each_photograph(folder):
     config = GridConfig(photos=f"folder:{folder}", image_size=("32", "8"), seed=("0", "1"))
-    pictures, jobs = grid_plan.load(config)
+    pictures, jobs = siren_plan.load(config)
     order = [(pictures[j.photo].image_id, *sides(pictures, [j]), j.trial.seed) for j in jobs]
     expected = [("small", 8), ("tall", 32), ("tall", 8), ("wide", 32), ("wide", 8)]
     assert order == [(*one, seed) for one in expected for seed in (0, 1)]
@@ -130,10 +131,10 @@ def test_a_grid_goes_through_the_sizes_of_each_photograph(folder):
 def test_limits_that_leave_nothing_are_named(folder):
     grid = GridConfig(photos=f"folder:{folder}", image_size=("80", "90"))
     with pytest.raises(InputError, match="every photograph is smaller than --image_size; lower it"):
-        grid_plan.load(grid)
+        siren_plan.load(grid)
     black = [Photo("a", np.zeros((8, 8, 3), np.uint8))]
     with pytest.raises(InputError, match="--max_gflop leaves no network; raise it"):
-        grid_plan.make_jobs(GridConfig(max_gflop=1e-9), black)
+        siren_plan.make_jobs(GridConfig(max_gflop=1e-9), black)
 
 
 @pytest.mark.parametrize(
@@ -152,11 +153,11 @@ def test_flags_that_contradict_each_other(values, message):
 
 def test_facts_of_one_size_are_those_of_before_there_could_be_several():
     black = [Photo("a", np.zeros((8, 8, 3), np.uint8))]
-    facts = fits._facts(GridConfig(), black)
+    facts = siren_jobs._facts(GridConfig(), black)
     assert (facts["image_size"], facts["repeat_w0_initial"]) == (120, 30.0)
     new = {"log_spacing", "keep_weights", "max_gflop", "sizes_per_draw", "repeat_num_iters"}
     assert not new & facts.keys()
-    changed = fits._facts(GridConfig(image_size=("8", "16"), keep_weights=False), black)
+    changed = siren_jobs._facts(GridConfig(image_size=("8", "16"), keep_weights=False), black)
     assert (changed["image_size"], changed["keep_weights"]) == ("8,16", False)
 
 
@@ -172,7 +173,7 @@ def test_a_grid_takes_of_each_kind_the_axes_that_it_has():
         num_frequencies=("8", "16"),
         num_layers=("2",),
     )
-    jobs = grid_plan.make_jobs(config, [square("a", 8)])
+    jobs = siren_plan.make_jobs(config, [square("a", 8)])
     found = [job.trial for job in jobs]
     size = {"layer_size": 4, "num_layers": 2}
     expected = [Trial(**size, w0_initial=w0) for w0 in (10.0, 20.0)]
@@ -188,9 +189,9 @@ def test_a_grid_takes_of_each_kind_the_axes_that_it_has():
 def test_a_sample_of_several_kinds_has_them_all_and_keeps_what_a_sample_of_sirens_was():
     flags = {"sampling": "random", "num_trials": 60, "layer_size": ("uniform:4:40",)}
     pictures = [square("a", 8), square("b", 9)]
-    sirens = [job.trial for job in grid_plan.make_jobs(GridConfig(**flags), pictures)]
+    sirens = [job.trial for job in siren_plan.make_jobs(GridConfig(**flags), pictures)]
     both = GridConfig(**flags, network=("siren", "wire"), omega0=("log:1:20",))
-    mixed = [job.trial for job in grid_plan.make_jobs(both, pictures)]
+    mixed = [job.trial for job in siren_plan.make_jobs(both, pictures)]
     assert {trial.network for trial in mixed} == {"siren", "wire"}
     assert [trial.layer_size for trial in mixed] == [trial.layer_size for trial in sirens]
     assert len({trial.omega0 for trial in mixed if trial.network == "wire"}) > 10
@@ -201,7 +202,7 @@ def test_limits_count_the_weights_of_each_kind():
     flags = {"layer_size": ("6",), "num_layers": ("2",), "network": ("siren", "wire")}
     for most, expected in ((141, ["siren", "wire"]), (140, ["siren"])):
         config = GridConfig(**flags, max_bits_per_pixel=16 * most / 64)
-        jobs = grid_plan.make_jobs(config, [square("a", 8)])
+        jobs = siren_plan.make_jobs(config, [square("a", 8)])
         assert [job.trial.network for job in jobs] == expected
         assert jobs[-1].trial.parameters <= most
 

@@ -7,20 +7,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import columns, fits, sr_evaluation, sr_zoo
+from experiments import sr_evaluation, sr_zoo
+from experiments.report import columns
+from experiments.siren import jobs as siren_jobs
 from jaxsr.datasets import picture_sets
 
-DOCS = Path(__file__).parents[2] / "docs" / "columns.md"
+DOCS = Path(__file__).parents[3] / "docs" / "columns.md"
 
 
 def test_docs_are_made_of_the_glossary():
-    assert DOCS.read_text() == columns.markdown()  # python -m experiments.columns > docs/columns.md
+    assert (
+        DOCS.read_text() == columns.markdown()
+    )  # python -m experiments.report.columns > docs/columns.md
 
 
 @pytest.mark.parametrize(
     ("table", "names"),
     [
-        ("siren", fits.schema().names),
+        ("siren", siren_jobs.schema().names),
         ("zoo", sr_zoo.schema().names),
         ("evaluation", sr_evaluation.COLUMNS),
         ("pictures", picture_sets.COLUMNS),
@@ -46,6 +50,6 @@ def test_parquet_fields_say_what_they_are(tmp_path):
     field = pq.read_schema(tmp_path / "it.parquet").field("bits_per_pixel")
     assert field.metadata[b"unit"] == b"bits per pixel"
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "it.parquet"), frame)
-    assert b"8 bits" in fits.schema().field("psnr_8bit_db").metadata[b"description"]
+    assert b"8 bits" in siren_jobs.schema().field("psnr_8bit_db").metadata[b"description"]
     with pytest.raises(KeyError, match="unheard"):
         columns.described(pa.schema([("unheard", pa.string())]), "siren")

@@ -15,8 +15,9 @@ from safetensors import numpy as safetensors_numpy
 
 import jaxfleet
 import jaxinr
-from experiments import siren_export, siren_grid
-from experiments.siren_export import ExportConfig
+from experiments.siren import export as siren_export
+from experiments.siren import grid as siren_grid
+from experiments.siren.export import ExportConfig
 from jaxfleet import places, store
 from jaxfleet.errors import InputError
 from jaxfleet.table import flatten

@@ -10,8 +10,9 @@ from PIL import Image
 
 import jaxfleet
 import jaxinr
-from experiments import fits, siren_grid
-from experiments.siren_grid import GridConfig, make_jobs, make_works
+from experiments.siren import grid as siren_grid
+from experiments.siren import jobs as siren_jobs
+from experiments.siren.grid import GridConfig, make_jobs, make_works
 from jaxfleet import executors, places
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -75,9 +76,11 @@ def test_kernel_and_products_reach_the_programs():
 
 
 def test_kernel_and_products_define_a_run_only_where_they_are_not_the_first_choice():
-    facts = fits._facts(SAMPLE, PHOTOS)
+    facts = siren_jobs._facts(SAMPLE, PHOTOS)
     assert not {"kernel", "products"} & set(facts)  # as in runs of before there was a choice
-    other = fits._facts(dataclasses.replace(SAMPLE, kernel="xla", products="bfloat16"), PHOTOS)
+    other = siren_jobs._facts(
+        dataclasses.replace(SAMPLE, kernel="xla", products="bfloat16"), PHOTOS
+    )
     assert other == facts | {"kernel": "xla", "products": "bfloat16"}
 
 

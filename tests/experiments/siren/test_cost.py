@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import plan_cost
+from experiments.siren import cost as siren_cost
 from jaxfleet.shards import Shard
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLLECTION = """
     --sampling=random --num_trials=200000 --num_repeats=100000 --layer_size=uniform:5:50
     --num_layers=uniform:1:16 --w0_initial=log:3:100 --num_iters=20000 --image_size=120
@@ -33,21 +33,21 @@ sys.exit(code)
 
 
 def test_programs_that_a_share_compiles():
-    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 1) == 4
-    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 2) == 2
-    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 3) == 2
-    assert plan_cost.programs_each([1.0, 1.0, 1.0, 1.0], 8) == 1
-    assert plan_cost.programs_each([6.0, 1.0, 1.0], 2) == 3
+    assert siren_cost.programs_each([1.0, 1.0, 1.0, 1.0], 1) == 4
+    assert siren_cost.programs_each([1.0, 1.0, 1.0, 1.0], 2) == 2
+    assert siren_cost.programs_each([1.0, 1.0, 1.0, 1.0], 3) == 2
+    assert siren_cost.programs_each([1.0, 1.0, 1.0, 1.0], 8) == 1
+    assert siren_cost.programs_each([6.0, 1.0, 1.0], 2) == 3
 
 
 def test_a_network_takes_as_long_on_64_devices_as_on_one():
-    compiling = plan_cost.COMPILE_SECONDS
-    lone = [plan_cost.Span(3600.0, 3600.0)]
-    assert [plan_cost.seconds_on(n, lone) for n in (1, 8, 64)] == [3600.0 + compiling] * 3
-    many = [plan_cost.Span(3600.0, 100.0), plan_cost.Span(3600.0, 400.0)]
-    assert plan_cost.seconds_on(1, many) == 7200.0 + 2 * compiling
-    assert plan_cost.seconds_on(8, many) == 900.0 + compiling
-    assert plan_cost.seconds_on(64, many) == 400.0 + compiling
+    compiling = siren_cost.COMPILE_SECONDS
+    lone = [siren_cost.Span(3600.0, 3600.0)]
+    assert [siren_cost.seconds_on(n, lone) for n in (1, 8, 64)] == [3600.0 + compiling] * 3
+    many = [siren_cost.Span(3600.0, 100.0), siren_cost.Span(3600.0, 400.0)]
+    assert siren_cost.seconds_on(1, many) == 7200.0 + 2 * compiling
+    assert siren_cost.seconds_on(8, many) == 900.0 + compiling
+    assert siren_cost.seconds_on(64, many) == 400.0 + compiling
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 9))
@@ -58,7 +58,7 @@ def test_shards_of_many_trials_compile_that_many(counts, count):
         mine = Shard(index, count).cut([1.0] * len(program))
         found.append(len({number for number, own in zip(program, mine, strict=True) if own}))
     # A trial goes where its middle lies, so a program may reach one trial less far.
-    assert max(found) <= plan_cost.programs_each(counts, count) <= max(found) + 2
+    assert max(found) <= siren_cost.programs_each(counts, count) <= max(found) + 2
 
 
 @pytest.mark.slow

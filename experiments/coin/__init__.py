@@ -1,0 +1,1 @@
+"""COIN on photographs, compared with image codecs."""

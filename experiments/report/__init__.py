@@ -1,0 +1,1 @@
+"""The parts that every report is made of: HTML pages and figures."""

@@ -1,0 +1,1 @@
+"""SIREN grids: fit, report, export, and compress with them."""
