@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colors, ticker
 from matplotlib.figure import Figure
 
-from experiments import figures
+from experiments.report import figures
 from experiments.sr_zoo_figures import COLOURS
 
 _GAMMA = 0.4  # of the colours of shares, so that a few mistakes of a class are seen

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from experiments import (
-    page,
     sr_attribution_features,
     sr_attribution_figures,
     sr_attribution_files,
     sr_attribution_tables,
 )
-from experiments.page import Drawing
+from experiments.report import page
+from experiments.report.page import Drawing
 from experiments.sr_attribution_features import TSNE_ENDING
 from experiments.sr_attribution_figures import Line
 from experiments.sr_attribution_tables import Predictions

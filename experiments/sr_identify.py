@@ -46,7 +46,7 @@ def identify_file(config: IdentifyConfig) -> str:
     said = f"{path}: {width} x {height} pixels, tiles looked at: {found.num_tiles}"
     lines = [f"{said} ({notes})" if notes else said, *describe(gallery, found, config.top)]
     if target is not None:
-        from experiments import figures
+        from experiments.report import figures
 
         places.write_atomically(target, figures.to_png(lambda: draw(gallery, found, pixels)))
         lines.append(f"wrote {target}")

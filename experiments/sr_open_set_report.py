@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import figures, page
-from experiments.figures import MARKERS, PALETTE
-from experiments.page import Drawing
+from experiments.report import figures, page
+from experiments.report.figures import MARKERS, PALETTE
+from experiments.report.page import Drawing
 from jaxsr.attribution import open_set
 
 CURVE_SCORE = "probability"  # that the curves are of

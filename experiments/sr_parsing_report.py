@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import page, sr_parsing_tables
-from experiments.page import Drawing
+from experiments import sr_parsing_tables
+from experiments.report import page
+from experiments.report.page import Drawing
 from experiments.sr_parsing_tables import PAPER_ELSEWHERE, shown
 from jaxfleet import rundir
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import figures, page
-from experiments.figures import MARKERS, PALETTE
-from experiments.page import Drawing
+from experiments.report import figures, page
+from experiments.report.figures import MARKERS, PALETTE
+from experiments.report.page import Drawing
 from jaxsr.datasets import perturbations
 
 _LEARNED = {"clean": "", "perturbed": ", trained on perturbed"}

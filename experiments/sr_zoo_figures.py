@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.figures import MARKERS, PALETTE, Curve
+from experiments.report.figures import MARKERS, PALETTE, Curve
 
 # Architectures may be more than the house's colours.
 COLOURS = (*PALETTE, "#882255", "#7f8790", "#999933", "#44aa99", "#661100", "#aa4499")

@@ -12,8 +12,9 @@ import pandas as pd
 from PIL import Image
 
 import jaxfleet
-from experiments import page, sr_evaluation, sr_zoo_crops, sr_zoo_figures, sr_zoo_tables
-from experiments.page import Drawing
+from experiments import sr_evaluation, sr_zoo_crops, sr_zoo_figures, sr_zoo_tables
+from experiments.report import page
+from experiments.report.page import Drawing
 from experiments.sr_evaluation import BICUBIC
 from experiments.sr_zoo_crops import Crops
 from experiments.sr_zoo_figures import Kind, Point

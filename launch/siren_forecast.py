@@ -10,10 +10,10 @@ spread is that of seeds and of what the forecaster does not know: 90 of 100 netw
 range that is printed. What the forecaster was not trained on is said, and widens the range.
 """
 
-from experiments import siren_forecast
+from experiments.forecaster import forecast as forecaster_forecast
 from launch import flagdefs
 
-CONFIG = siren_forecast.ForecastConfig
+CONFIG = forecaster_forecast.ForecastConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, siren_forecast.run, save_flags=False)
+    flagdefs.run(CONFIG, forecaster_forecast.run, save_flags=False)

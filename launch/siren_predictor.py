@@ -12,10 +12,10 @@ names, and all figures are of those. A run that was killed goes on where it was 
 command is given again.
 """
 
-from experiments import siren_predictor
+from experiments.forecaster import train as forecaster_train
 from launch import flagdefs
 
-CONFIG = siren_predictor.PredictorConfig
+CONFIG = forecaster_train.PredictorConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, siren_predictor.run)
+    flagdefs.run(CONFIG, forecaster_train.run)

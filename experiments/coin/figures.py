@@ -9,7 +9,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures import MARKERS, PALETTE, Curve
+from experiments.report.figures import MARKERS, PALETTE, Curve
 from jaxfleet import decibels
 
 LEAST_LOSS_DB = 1e-3  # less than that is drawn there

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from jax import Array, lax
 
-from experiments import figures
+from experiments.report import figures
 from jaxfleet import codecs, decibels
 from jaxfleet.photos import Photo
 from jaxfleet.trainer import usable_cores

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 import jaxinr
-from experiments import page
 from experiments.coin import figures, measures
 from experiments.coin.figures import Panel
-from experiments.page import Drawing
+from experiments.report import page
+from experiments.report.page import Drawing
 from experiments.siren import report as siren_report
 from jaxfleet import decibels, places
 from jaxfleet.pixels import to_uint8

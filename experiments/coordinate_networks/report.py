@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import figures, page
 from experiments.coordinate_networks.config import SCALES, NetworksConfig
-from experiments.page import Drawing
+from experiments.report import figures, page
+from experiments.report.page import Drawing
 from jaxfleet.photos import Photo
 from jaxfleet.table import Table
 from jaxinr.trial import Trial

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments import figures, page
-from experiments.page import Drawing
+from experiments.report import figures, page
+from experiments.report.page import Drawing
 from jaxfleet import codecs, decibels, places
 from jaxfleet.pixels import to_uint8
 

@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.special import log_softmax
 
 import jaxsr
-from experiments import page, sr_zoo
+from experiments import sr_zoo
+from experiments.report import page
 from experiments.sr_evaluation import network_path
 from jaxfleet.store import Store
 from jaxsr.attribution import methods as attribution

@@ -11,7 +11,8 @@ from flax import nnx
 from PIL import Image
 
 import jaxsr
-from experiments import page, sr_evaluation, sr_zoo, sr_zoo_tables
+from experiments import sr_evaluation, sr_zoo, sr_zoo_tables
+from experiments.report import page
 from experiments.sr_evaluation import evaluate, network_path
 from jaxfleet.errors import InputError
 from jaxfleet.store import Store

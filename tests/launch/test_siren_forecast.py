@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments.siren_forecast import ForecastConfig, run
+from experiments.forecaster.forecast import ForecastConfig, run
 from jaxfleet.errors import InputError
 from launch import flagdefs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.test_siren_predictor import make_table
+from tests.experiments.forecaster.test_train import make_table
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (

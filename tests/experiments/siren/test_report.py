@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import figures
+from experiments.report import figures
 from experiments.siren import report as siren_report
 from jaxfleet import codecs
 

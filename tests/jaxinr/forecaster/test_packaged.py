@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jaxinr
-from experiments import forecast_data, forecast_metrics
+from experiments.forecaster import data as forecaster_data
+from experiments.forecaster import metrics as forecaster_metrics
 from jaxfleet import photos
 from jaxinr.forecaster import descriptors, inputs
 from jaxinr.forecaster.trained import packaged
@@ -33,10 +34,10 @@ def test_what_ships_is_small():
 
 def test_shipped_table_loads_and_keeps_photographs_apart():
     with importlib.resources.as_file(DATA) as folder:
-        table = forecast_data.load([folder], "")
+        table = forecaster_data.load([folder], "")
     assert len(table) > 20_000
     assert (table.frame.groupby("image_id")["split"].nunique() == 1).all()
-    assert len(forecast_metrics.twins(table.frame)[0]) > 1000
+    assert len(forecaster_metrics.twins(table.frame)[0]) > 1000
     best_db = np.minimum(table.frame["best_psnr_db"], descriptors.FLOOR_DB)
     assert np.array_equal(table.truth_db, best_db)
     before = table.best_db[:, -1] - table.best_db[:, -2]  # the last but one is logged earlier
@@ -60,8 +61,8 @@ def test_is_as_good_as_its_card_says(shared_data):
     names = ("div2k_test_lr", "bsds500_train", "bsds500_test")
     pictures = ",".join(f"folder:{shared_data / 'photos' / name}" for name in names)
     with importlib.resources.as_file(DATA) as folder:
-        table = forecast_data.load([folder], pictures)
-    chosen = forecast_metrics.splits(table)[forecast_metrics.UNSEEN]
+        table = forecaster_data.load([folder], pictures)
+    chosen = forecaster_metrics.splits(table)[forecaster_metrics.UNSEEN]
     mean_db, std_db = packaged().predict(table.training_fits(chosen))
     truth_db = table.truth_db[chosen]
     card = packaged().card["evaluation"]
@@ -70,13 +71,13 @@ def test_is_as_good_as_its_card_says(shared_data):
         for row in card
         if (row["split"], row["predictor"]) == ("unseen photographs", "forecaster")
     )
-    assert forecast_metrics.rmse_db(mean_db, truth_db) == pytest.approx(own["rmse_db"], abs=2e-3)
-    inside = forecast_metrics.coverage(mean_db, std_db, truth_db, 0.9)
+    assert forecaster_metrics.rmse_db(mean_db, truth_db) == pytest.approx(own["rmse_db"], abs=2e-3)
+    inside = forecaster_metrics.coverage(mean_db, std_db, truth_db, 0.9)
     assert inside == pytest.approx(own["coverage_90"], abs=2e-3)
 
 
 def _shipped():
-    return ("forecaster.safetensors", forecast_data.FITS, forecast_data.PICTURES)
+    return ("forecaster.safetensors", forecaster_data.FITS, forecaster_data.PICTURES)
 
 
 @pytest.mark.parametrize(("side", "updates", "deepest"), [(24, 2000, 10), (48, 1000, 8)])

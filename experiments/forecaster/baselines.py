@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from experiments.forecast_data import FitTable
+from experiments.forecaster.data import FitTable
 from jaxinr.forecaster import descriptors, inputs
 
 ARCHITECTURE = "mean per architecture"

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import siren_predictor
-from experiments.forecast_data import FitTable
-from experiments.siren_predictor import PredictorConfig
+from experiments.forecaster import train as forecaster_train
+from experiments.forecaster.data import FitTable
+from experiments.forecaster.train import PredictorConfig
 from jaxfleet.errors import InputError
 from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors, inputs, training
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
 def finished(folder, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("run")
     config = dataclasses.replace(CONFIG, collections=(str(folder),))
-    return run_dir, siren_predictor.run(config, run_dir)
+    return run_dir, forecaster_train.run(config, run_dir)
 
 
 def test_leaves_weights_with_a_card_a_report_and_the_table(finished):
@@ -95,7 +95,7 @@ def test_leaves_weights_with_a_card_a_report_and_the_table(finished):
 
 def test_spread_covers_the_validation_photographs(finished, folder):
     forecaster = Trained.load(finished[0] / "forecaster.safetensors")
-    table = siren_predictor.forecast_data.load([folder], "")
+    table = forecaster_train.data.load([folder], "")
     chosen = table.split("validation")
     mean_db, std_db = forecaster.predict(table.training_fits(chosen))
     inside = np.abs(table.truth_db[chosen] - mean_db) < 1.645 * std_db
@@ -104,7 +104,7 @@ def test_spread_covers_the_validation_photographs(finished, folder):
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(finished, folder, tmp_path, monkeypatch):
-    table = siren_predictor.forecast_data.load([folder], "")
+    table = forecaster_train.data.load([folder], "")
     make_step, calls = training.make_step, []
 
     def make_dying_step(*args):
@@ -120,8 +120,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(finished, folder, tmp_pat
 
     monkeypatch.setattr(training, "make_step", make_dying_step)
     with pytest.raises(KeyboardInterrupt):
-        siren_predictor.train(table, CONFIG.recipe(), tmp_path, 0)
-    again = siren_predictor.train(table, CONFIG.recipe(), tmp_path, 0)
+        forecaster_train.train(table, CONFIG.recipe(), tmp_path, 0)
+    again = forecaster_train.train(table, CONFIG.recipe(), tmp_path, 0)
     assert calls == [*range(25), *range(24, 40)]
     whole = Trained.load(finished[0] / "forecaster.safetensors")
     some = table.training_fits(slice(0, 100))
@@ -131,7 +131,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(finished, folder, tmp_pat
 def test_a_directory_keeps_one_training(finished, folder):
     config = dataclasses.replace(CONFIG, collections=(str(folder),), width=24)
     with pytest.raises(InputError, match="training of other fits or flags"):
-        siren_predictor.run(config, finished[0])
+        forecaster_train.run(config, finished[0])
 
 
 def test_collections_without_a_split_are_refused(tmp_path):
@@ -140,10 +140,10 @@ def test_collections_without_a_split_are_refused(tmp_path):
     dataclasses.replace(table, frame=frame).save(tmp_path)
     config = dataclasses.replace(CONFIG, collections=(str(tmp_path),))
     with pytest.raises(InputError, match="no photograph in the validation split"):
-        siren_predictor.run(config, tmp_path / "run")
+        forecaster_train.run(config, tmp_path / "run")
 
 
 def test_regret_needs_photographs(folder, tmp_path):
     config = dataclasses.replace(CONFIG, collections=(str(folder),), regret_photos=3)
     with pytest.raises(InputError, match="--regret_photos needs the photographs"):
-        siren_predictor.run(config, tmp_path)
+        forecaster_train.run(config, tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from experiments.forecast_data import FitTable
+from experiments.forecaster.data import FitTable
 
 UNSEEN = "unseen photographs"  # a split
 SHARES = (0.5, 0.9)  # of the intervals in a table

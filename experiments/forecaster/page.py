@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from experiments import figures, forecast_metrics, page
-from experiments.figures import PALETTE
-from experiments.forecast_metrics import UNSEEN, Estimate
-from experiments.page import Drawing
+from experiments.forecaster import metrics
+from experiments.forecaster.metrics import UNSEEN, Estimate
+from experiments.report import figures, page
+from experiments.report.figures import PALETTE
+from experiments.report.page import Drawing
 
 FORECASTER = "forecaster"  # its name among the predictors
 BAND = 0.9  # share of fits that a drawn interval should hold
@@ -46,7 +47,7 @@ def write(
     Args:
         run_dir: where.
         title: of the page.
-        evaluation: rows of `forecast_metrics.table`.
+        evaluation: rows of `metrics.table`.
         drawings: the figures, in this order.
         values: the tiles, such as those of `tiles`.
         settings: of the training, name -> value, shown as given.
@@ -71,8 +72,8 @@ def tiles(
     """What stands on top of the page, all on photographs never trained on.
 
     Args:
-        evaluation: rows of `forecast_metrics.table`, the forecaster's among them.
-        floor: `forecast_metrics.noise_of` these photographs.
+        evaluation: rows of `metrics.table`, the forecaster's among them.
+        floor: `metrics.noise_of` these photographs.
         milliseconds: of a thousand forecasts.
     """
     unseen = evaluation[evaluation["split"] == UNSEEN].set_index("predictor")
@@ -97,12 +98,12 @@ def tiles(
 
 def against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray) -> Drawing:
     """The figure of all forecasts [N] of a split against what fits came to [N]."""
-    rmse_db = forecast_metrics.rmse_db(mean_db, truth_db)
+    rmse_db = metrics.rmse_db(mean_db, truth_db)
     return Drawing(
         "against_truth",
         "Forecast against truth",
         f"{len(mean_db):,} fits of photographs never trained on: RMSE {rmse_db:.2f} dB, R² "
-        f"{forecast_metrics.r2(mean_db, truth_db):.4f}. Dashed: where {100 * BAND:.0f} % of the "
+        f"{metrics.r2(mean_db, truth_db):.4f}. Dashed: where {100 * BAND:.0f} % of the "
         "fits should be, by the forecast spread of those around. The paper’s accuracy is not known "
         "to us.",
         functools.partial(_draw_against_truth, mean_db, std_db, truth_db),
@@ -129,7 +130,7 @@ def _draw_against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.nd
     ink = mpl.rcParams["text.color"]
     axes.plot([low, high], [low, high], color=ink, lw=1.2, label="as forecast")
     for sign, label in ((-1, None), (1, f"{100 * BAND:.0f} % of the fits")):
-        edge = middle + sign * forecast_metrics.half_width(BAND) * spread
+        edge = middle + sign * metrics.half_width(BAND) * spread
         axes.plot(middle, edge, "--", color=PALETTE[3], lw=1.3, label=label)
     axes.set_xlabel("forecast PSNR (dB)")
     axes.set_ylabel("PSNR of the fit (dB)")
@@ -142,10 +143,9 @@ def _draw_against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.nd
 def calibration(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray) -> Drawing:
     """The figure of how many fits [N] are inside intervals of all sizes."""
     wanted = np.linspace(0.05, 0.95, 19)
-    found = [forecast_metrics.coverage(mean_db, std_db, truth_db, share) for share in wanted]
+    found = [metrics.coverage(mean_db, std_db, truth_db, share) for share in wanted]
     half, nearly_all = (
-        forecast_metrics.coverage(mean_db, std_db, truth_db, share)
-        for share in forecast_metrics.SHARES
+        metrics.coverage(mean_db, std_db, truth_db, share) for share in metrics.SHARES
     )
     return Drawing(
         "calibration",
@@ -199,7 +199,7 @@ def _draw_curves(
     names: Sequence[str],
 ) -> Figure:
     figure, axes = figures.new()
-    reach_db = forecast_metrics.half_width(BAND) * std_db
+    reach_db = metrics.half_width(BAND) * std_db
     for i, (colour, name) in enumerate(zip(PALETTE, names, strict=False)):
         x, low, high = iterations[i], mean_db[i] - reach_db[i], mean_db[i] + reach_db[i]
         axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)

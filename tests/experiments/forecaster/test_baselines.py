@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import forecast_baselines
-from experiments.forecast_data import FitTable
+from experiments.forecaster import baselines
+from experiments.forecaster.data import FitTable
 from jaxinr.forecaster import descriptors, inputs
 
 PICTURES, FITS = 40, 1200
@@ -13,7 +13,7 @@ PICTURES, FITS = 40, 1200
 
 @pytest.fixture(autouse=True)
 def _few_trees(monkeypatch):
-    monkeypatch.setattr(forecast_baselines, "SETTINGS", {"max_iter": 60})
+    monkeypatch.setattr(baselines, "SETTINGS", {"max_iter": 60})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def log2_parameters(table):
 
 
 def error_db(table, name):
-    predicted = forecast_baselines.predict(table, table.split("train"))[name]
+    predicted = baselines.predict(table, table.split("train"))[name]
     assert predicted.shape == (FITS,)
     unseen = table.split("test")
     return np.abs(predicted - table.truth_db)[unseen].max()
@@ -70,15 +70,15 @@ def error_db(table, name):
 
 def test_power_law(table):
     table = with_truth(table, 10 + 2 * log2_parameters(table))
-    assert error_db(table, forecast_baselines.POWER_LAW) < 1e-3
+    assert error_db(table, baselines.POWER_LAW) < 1e-3
 
 
 def test_jpeg_at_the_rate_that_networks_follow(table):
     described = table.described[table.frame["picture"]]
-    jpeg_db = forecast_baselines.jpeg_db(described, 2.5 + 0.9 * log2_parameters(table))
+    jpeg_db = baselines.jpeg_db(described, 2.5 + 0.9 * log2_parameters(table))
     table = with_truth(table, 3 + 0.8 * jpeg_db)
-    assert error_db(table, forecast_baselines.JPEG) < 0.1
-    assert error_db(table, forecast_baselines.POWER_LAW) > 1
+    assert error_db(table, baselines.JPEG) < 0.1
+    assert error_db(table, baselines.POWER_LAW) > 1
 
 
 def test_jpeg_between_and_beyond_its_files(described):
@@ -87,9 +87,9 @@ def test_jpeg_between_and_beyond_its_files(described):
     gain = gain - described[:, descriptors.NAMES.index("jpeg_5_db")]
     for log2_bits in (8.0, 11.3, 13.9, 17.0):
         wanted = 20 + gain * (log2_bits - 10)
-        found = forecast_baselines.jpeg_db(described, np.full(PICTURES, log2_bits))
+        found = baselines.jpeg_db(described, np.full(PICTURES, log2_bits))
         np.testing.assert_allclose(found, wanted, atol=1e-3)
-    at_a_file = forecast_baselines.jpeg_db(described, bits[:, 2])
+    at_a_file = baselines.jpeg_db(described, bits[:, 2])
     at = descriptors.NAMES.index(f"jpeg_{descriptors.QUALITIES[2]}_db")
     np.testing.assert_allclose(at_a_file, described[:, at], atol=1e-4)
 
@@ -97,7 +97,7 @@ def test_jpeg_between_and_beyond_its_files(described):
 def test_mean_per_architecture(table):
     size = table.frame["layer_size"] * 10 + table.frame["num_layers"]
     table = with_truth(table, np.random.default_rng(2).uniform(20, 40, 400)[size])
-    assert error_db(table, forecast_baselines.ARCHITECTURE) < 1e-3
+    assert error_db(table, baselines.ARCHITECTURE) < 1e-3
 
 
 def test_architectures_never_seen_have_the_mean_of_those_nearest():
@@ -105,10 +105,10 @@ def test_architectures_never_seen_have_the_mean_of_those_nearest():
     count = np.array([7.0, 7.5, 8.0, 12.0, 7.8])
     truth_db = np.array([20.0, 22.0, 24.0, 40.0, 0.0])
     train = np.array([True] * 4 + [False])
-    found = forecast_baselines.mean_per_architecture(sizes, count, truth_db, train)
+    found = baselines.mean_per_architecture(sizes, count, truth_db, train)
     np.testing.assert_allclose(found, [20, 22, 24, 40, 22])
     few = train & (sizes[:, 0] < 12)
-    found = forecast_baselines.mean_per_architecture(sizes, count, truth_db, few)
+    found = baselines.mean_per_architecture(sizes, count, truth_db, few)
     np.testing.assert_allclose(found, [20, 22, 21, 21, 21])
 
 
@@ -116,23 +116,23 @@ def test_boosted_trees_learn_what_no_line_says(table):
     pytest.importorskip("sklearn")
     w0_initial = table.frame["w0_initial"].to_numpy()
     table = with_truth(table, 30 - 6 * np.square(np.log2(w0_initial / 25)))
-    assert error_db(table, forecast_baselines.TREES) < 2
-    assert error_db(table, forecast_baselines.POWER_LAW) > 5
+    assert error_db(table, baselines.TREES) < 2
+    assert error_db(table, baselines.POWER_LAW) > 5
 
 
 def test_rules_that_never_look_at_other_rows(table):
     truth_db = 10 + 2 * log2_parameters(table)
     train = table.split("train")
     changed = with_truth(table, np.where(train, truth_db, 99.0))
-    before = forecast_baselines.predict(with_truth(table, truth_db), train)
-    after = forecast_baselines.predict(changed, train)
+    before = baselines.predict(with_truth(table, truth_db), train)
+    after = baselines.predict(changed, train)
     for name, predicted in before.items():
         np.testing.assert_array_equal(after[name], predicted)
 
 
 def test_page_says_that_scikit_learn_is_missing(table, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    predicted = forecast_baselines.predict(table, table.split("train"))
-    assert forecast_baselines.TREES not in predicted
-    assert "scikit-learn" in forecast_baselines.notes(predicted)[0]
-    assert not forecast_baselines.notes([forecast_baselines.TREES])
+    predicted = baselines.predict(table, table.split("train"))
+    assert baselines.TREES not in predicted
+    assert "scikit-learn" in baselines.notes(predicted)[0]
+    assert not baselines.notes([baselines.TREES])

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import forecast_metrics
-from experiments.forecast_data import FitTable
+from experiments.forecaster import metrics as forecaster_metrics
+from experiments.forecaster.data import FitTable
 from jaxinr.forecaster import descriptors
 
 
@@ -26,17 +26,17 @@ def fits_of(frame, best_psnr_db):
 def test_errors_by_hand():
     truth = np.array([20.0, 30.0, 40.0])
     predicted = np.array([20.0, 33.0, 36.0])
-    assert forecast_metrics.rmse_db(predicted, truth) == pytest.approx(np.sqrt(25 / 3))
-    assert forecast_metrics.mae_db(predicted, truth) == pytest.approx(7 / 3)
-    assert forecast_metrics.r2(predicted, truth) == pytest.approx(1 - 25 / 200)
-    assert forecast_metrics.r2(np.full(3, 30.0), truth) == 0
-    assert forecast_metrics.spearman(predicted, truth) == pytest.approx(1)
-    assert forecast_metrics.spearman(-predicted, truth) == pytest.approx(-1)
+    assert forecaster_metrics.rmse_db(predicted, truth) == pytest.approx(np.sqrt(25 / 3))
+    assert forecaster_metrics.mae_db(predicted, truth) == pytest.approx(7 / 3)
+    assert forecaster_metrics.r2(predicted, truth) == pytest.approx(1 - 25 / 200)
+    assert forecaster_metrics.r2(np.full(3, 30.0), truth) == 0
+    assert forecaster_metrics.spearman(predicted, truth) == pytest.approx(1)
+    assert forecaster_metrics.spearman(-predicted, truth) == pytest.approx(-1)
 
 
 def test_no_correlation_without_variation():
-    assert np.isnan(forecast_metrics.spearman(np.ones(3), np.arange(3.0)))
-    assert np.isnan(forecast_metrics.r2(np.arange(3.0), np.ones(3)))
+    assert np.isnan(forecaster_metrics.spearman(np.ones(3), np.arange(3.0)))
+    assert np.isnan(forecaster_metrics.r2(np.arange(3.0), np.ones(3)))
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -45,14 +45,14 @@ def test_coverage_of_gaussians(share):
     std = rng.uniform(0.2, 3.0, 20_000)
     mean = rng.normal(30, 5, 20_000)
     truth = rng.normal(mean, std)
-    found = forecast_metrics.coverage(mean, std, truth, share)
+    found = forecaster_metrics.coverage(mean, std, truth, share)
     assert found == pytest.approx(share, abs=0.012)
-    assert forecast_metrics.coverage(mean, std / 2, truth, share) < share - 0.1
+    assert forecaster_metrics.coverage(mean, std / 2, truth, share) < share - 0.1
 
 
 def test_noise_floor_of_known_spread():
     first, second = 30 + 0.7 * np.random.default_rng(0).normal(size=(2, 4000))
-    floor = forecast_metrics.noise_floor_db(first, second)
+    floor = forecaster_metrics.noise_floor_db(first, second)
     assert floor.low_db < 0.7 < floor.high_db
     assert floor.value_db == pytest.approx(0.7, rel=0.03)
     assert floor.high_db - floor.low_db < 0.06
@@ -60,7 +60,7 @@ def test_noise_floor_of_known_spread():
 
 
 def test_noise_floor_of_one_pair():
-    floor = forecast_metrics.noise_floor_db(np.array([30.0]), np.array([32.0]))
+    floor = forecaster_metrics.noise_floor_db(np.array([30.0]), np.array([32.0]))
     assert floor.value_db == floor.low_db == floor.high_db == pytest.approx(np.sqrt(2))
 
 
@@ -70,14 +70,14 @@ def test_twins_differ_in_their_seed_alone():
         "layer_size": [16, 16, 16, 24, 16, 16, 16, 24],
         "seed": [1, 2, 1, 5, 3, 1, 9, 5],  # rows 5 and 7 are rows 0 and 3 again
     }
-    first, second = forecast_metrics.twins(fits_of(frame, np.zeros(8)).frame)
+    first, second = forecaster_metrics.twins(fits_of(frame, np.zeros(8)).frame)
     assert set(zip(first, second, strict=True)) == {(0, 1), (2, 6)}  # row 4 has no partner left
 
 
 def test_no_twins_at_other_rates():
     frame = {"picture": [0, 0], "layer_size": 16, "seed": [1, 2], "learning_rate": [1e-3, 2e-3]}
     fits = fits_of(frame, np.array([30.0, 31.0]))
-    assert forecast_metrics.noise_of(fits, np.ones(2, bool)) is None
+    assert forecaster_metrics.noise_of(fits, np.ones(2, bool)) is None
 
 
 def test_noise_counts_kinds_as_often_as_they_occur():
@@ -88,7 +88,7 @@ def test_noise_counts_kinds_as_often_as_they_occur():
         "seed": range(16),
     }
     best_psnr_db = np.array([30.0, 32.0] * 5 + [30.0, 34.0] + [30.0] * 4)
-    noise = forecast_metrics.noise_of(fits_of(frame, best_psnr_db), np.ones(16, bool))
+    noise = forecaster_metrics.noise_of(fits_of(frame, best_psnr_db), np.ones(16, bool))
     assert noise.pairs == 6
     assert noise.value_db == pytest.approx(np.sqrt((10 * 2 + 6 * 8) / 16))
 
@@ -101,7 +101,7 @@ def test_other_sizes_of_pictures_are_measured_by_themselves():
         "split": ["test", "test", "train", "train", "test", "train"] + ["test"] * 3 + ["train"],
         "is_new_size": [False, False, True, False, True, False, False, False, True, True],
     }
-    found = forecast_metrics.splits(fits_of(frame, np.zeros(10)))
+    found = forecaster_metrics.splits(fits_of(frame, np.zeros(10)))
     assert {name: np.flatnonzero(rows).tolist() for name, rows in found.items()} == {
         "unseen photographs": [0, 1],
         "unseen architectures": [2],
@@ -121,7 +121,7 @@ def test_table_has_all_splits_with_fits():
     rng = np.random.default_rng(0)
     signal = np.repeat(rng.normal(30, 4, 150), 2)
     fits = fits_of(frame, signal + rng.normal(0, 0.5, 300))
-    found = forecast_metrics.table(
+    found = forecaster_metrics.table(
         fits, {"signal": signal, "shifted": signal + 3}, {"signal": np.full(300, 0.5)}
     )
     assert list(found["split"]) == ["unseen photographs"] * 2 + ["unseen architectures"] * 2

@@ -20,14 +20,9 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments import (
-    forecast_baselines,
-    forecast_data,
-    forecast_metrics,
-    forecast_regret,
-    forecast_report,
-)
-from experiments.forecast_data import FitTable
+from experiments.forecaster import baselines, data, metrics, report
+from experiments.forecaster import regret as forecaster_regret
+from experiments.forecaster.data import FitTable
 from jaxfleet import executors, places, rundir
 from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
@@ -51,7 +46,7 @@ class PredictorConfig:
         metadata={
             "group": "Fits to learn from",
             "help": "Run directories of siren_grid or collection_import, folders with "
-            f"{forecast_data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
+            f"{data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
         },
     )
     photos: str = field(
@@ -124,7 +119,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
     if config.regret_photos and not config.photos:
         raise InputError("--regret_photos needs the photographs: --photos=... says where.")
     folders = [_folder(name) for name in config.collections]
-    table = forecast_data.load(folders, config.photos, config.image_fit)
+    table = data.load(folders, config.photos, config.image_fit)
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
             raise InputError(f"the collections have no photograph in the {split} split; add some.")
@@ -144,7 +139,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         )
         forecaster.save(run_dir / PACKAGED)
         settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-        page = forecast_report.write(
+        page = report.write(
             run_dir, table, forecaster, evaluation, mean_db, std_db, regret, settings
         )
         rundir.finish(run_dir)
@@ -188,15 +183,15 @@ def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: fl
     validation = table.split("validation")
     mean_db, std_db = forecaster.predict(fits.of(validation))
     errors = np.abs(table.truth_db[validation] - mean_db) / std_db
-    spread = float(np.quantile(errors, WANTED) / forecast_metrics.half_width(WANTED))
+    spread = float(np.quantile(errors, WANTED) / metrics.half_width(WANTED))
     return dataclasses.replace(forecaster, spread=spread)
 
 
 def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.DataFrame:
     """Every predictor on every split, the noise of the fits beside them."""
     train = table.split("train")
-    predictions = forecast_baselines.predict(table, train) | {"forecaster": mean_db}
-    return forecast_metrics.table(table, predictions, {"forecaster": std_db})
+    predictions = baselines.predict(table, train) | {"forecaster": mean_db}
+    return metrics.table(table, predictions, {"forecaster": std_db})
 
 
 def make_card(
@@ -230,7 +225,7 @@ def _regret(config: PredictorConfig, table: FitTable, forecaster: Trained) -> pd
         for photo in sources.load(config.photos, image_size=side, image_fit=config.image_fit)
         if photo.image_id in unseen
     ][: config.regret_photos]
-    return forecast_regret.measure(
+    return forecaster_regret.measure(
         [photo.pixels for photo in pictures],
         [photo.image_id for photo in pictures],
         forecaster,

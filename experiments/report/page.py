@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from PIL import Image
 
-from experiments import figures
+from experiments.report import figures
 from jaxfleet import places
 
 MAX_ROWS = 200  # of a table on the page

@@ -17,11 +17,11 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 from scipy import optimize, stats
 
-from experiments import figures
-from experiments.figures import PALETTE
-from experiments.forecast_baselines import jpeg_db
-from experiments.forecast_metrics import SETTINGS
-from experiments.page import Drawing
+from experiments.forecaster.baselines import jpeg_db
+from experiments.forecaster.metrics import SETTINGS
+from experiments.report import figures
+from experiments.report.figures import PALETTE
+from experiments.report.page import Drawing
 from jaxinr.forecaster import descriptors, inputs
 
 Forecast = Callable[[np.ndarray, np.ndarray], np.ndarray]

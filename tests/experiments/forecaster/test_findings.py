@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import forecast_findings
+from experiments.forecaster import findings
 from jaxinr.forecaster import descriptors, inputs
 
 PICTURES = 30
@@ -26,7 +26,7 @@ def test_spread_over_seeds_by_width():
     frame[same] = 1
     mean_db = 20 + picture.ravel() / 3
     frame["best_psnr_db"] = mean_db + rng.normal(size=len(frame)) * 8 / frame["layer_size"]
-    spread, drawing = forecast_findings.seed_spread(pd.concat([frame, frame[:100]]))
+    spread, drawing = findings.seed_spread(pd.concat([frame, frame[:100]]))
     assert list(spread["layer_size"]) == [8, 16, 32]
     np.testing.assert_allclose(spread["std_db"], [1, 0.5, 0.25], rtol=0.12)
     np.testing.assert_allclose(spread["mean_db"], mean_db.mean(), atol=0.2)
@@ -48,9 +48,9 @@ def test_line_from_jpeg():
         at = descriptors.NAMES.index(f"jpeg_{quality}_db")
         described[:, at] = 25 + 3 * (bits + noise)[:, number] - 30
     picture = np.repeat(np.arange(PICTURES), 8)
-    jpeg_db = forecast_findings.jpeg_db(described, np.full(PICTURES, 11.4))
+    jpeg_db = findings.jpeg_db(described, np.full(PICTURES, 11.4))
     psnr_db = 4 + 0.9 * jpeg_db[picture] + rng.normal(0, 1, len(picture))
-    line, drawing = forecast_findings.jpeg_line(psnr_db, picture, described)
+    line, drawing = findings.jpeg_line(psnr_db, picture, described)
     assert np.log2(line.bits) == pytest.approx(11.4, abs=0.1)
     assert line.slope == pytest.approx(0.9, abs=0.05)
     assert line.offset_db == pytest.approx(4, abs=1.5)
@@ -67,7 +67,7 @@ def test_gain_per_doubling_of_parameters():
     parameters = np.round(2 ** rng.uniform(9, 13, 2000))
     gain = 1.5 + 0.25 * (layers - 3)  # 1.5, 1.75, 2
     psnr_db = 30 + picture + gain * np.log2(parameters / 2**11) + rng.normal(0, 0.1, 2000)
-    gains, drawing = forecast_findings.gain_per_doubling(parameters, layers, picture, psnr_db)
+    gains, drawing = findings.gain_per_doubling(parameters, layers, picture, psnr_db)
     assert list(gains["num_layers"]) == [0, 3, 4, 5]
     np.testing.assert_allclose(gains["gain_db"], [1.75, 1.5, 1.75, 2], atol=0.03)
     assert gains["fits"][0] == 2000
@@ -81,15 +81,13 @@ def test_gain_is_not_that_of_the_pictures():
     picture = rng.integers(0, PICTURES, 1000)
     parameters = 2 ** (9 + picture / 10 + rng.uniform(0, 1, 1000))
     psnr_db = 20 + picture + 2 * np.log2(parameters)
-    gains, _ = forecast_findings.gain_per_doubling(parameters, np.full(1000, 4), picture, psnr_db)
+    gains, _ = findings.gain_per_doubling(parameters, np.full(1000, 4), picture, psnr_db)
     np.testing.assert_allclose(gains["gain_db"][0], 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("budget", [60, 915, 5000])
 def test_grid_takes_the_widest_networks_that_fit(budget):
-    rows = forecast_findings.grid(
-        budget, [1, 2, 4, 8], [10.0, 30.0], learning_rate=1e-3, pixels=2304
-    )
+    rows = findings.grid(budget, [1, 2, 4, 8], [10.0, 30.0], learning_rate=1e-3, pixels=2304)
     assert rows.shape == (4, 2, len(inputs.TRIAL))
     wider = rows.copy()
     wider[..., 0] += 1
@@ -100,16 +98,14 @@ def test_grid_takes_the_widest_networks_that_fit(budget):
 
 
 def test_best_settings_where_pictures_agree_on_the_layers():
-    rows = forecast_findings.grid(
-        915, [3, 4, 5], [10.0, 20.0, 40.0], learning_rate=1e-3, pixels=2304
-    )
+    rows = findings.grid(915, [3, 4, 5], [10.0, 20.0, 40.0], learning_rate=1e-3, pixels=2304)
 
     def forecast(picture, rows):
         """Every fourth picture is best with twice the w0_initial, by 0.5 dB."""
         best = np.where(picture % 4 == 0, 40, 20)
         return 30.0 - abs(rows[:, 1] - 4) - 0.5 * np.abs(np.log2(rows[:, 2] / best))
 
-    found, drawing = forecast_findings.best_settings(forecast, np.arange(40), rows)
+    found, drawing = findings.best_settings(forecast, np.arange(40), rows)
     assert found.common[:3].tolist() == [16, 4, 20]
     assert found.share_layers == 1
     assert found.share_w0_initial == found.share_both == 0.75

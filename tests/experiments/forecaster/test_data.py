@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import jaxfleet
-from experiments import forecast_data
+from experiments.forecaster import data as forecaster_data
 from experiments.siren import grid as siren_grid
 from jaxfleet.errors import InputError
 from jaxinr.collection.schema import split_of
@@ -41,7 +41,7 @@ def collection(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(collection):
-    return forecast_data.load([collection / "run"], f"folder:{collection / 'photos'}")
+    return forecaster_data.load([collection / "run"], f"folder:{collection / 'photos'}")
 
 
 def test_rows_are_those_of_the_collection(collection, table):
@@ -55,7 +55,7 @@ def test_rows_are_those_of_the_collection(collection, table):
 def test_histories_are_thinned_to_the_best_so_far(collection, table):
     rows = jaxfleet.open(collection / "run").to_pandas()
     place = {key: i for i, key in enumerate(zip(rows["image_id"], rows["seed"], strict=True))}
-    assert table.iterations.shape == (48, forecast_data.TIMES)
+    assert table.iterations.shape == (48, forecaster_data.TIMES)
     assert (np.diff(table.iterations) >= 0).all()
     assert (np.diff(table.best_db) >= 0).all()
     for row in range(0, 48, 7):
@@ -72,7 +72,7 @@ def test_at_the_end_stands_the_best_of_the_fit_up_to_the_floor(table, tmp_path):
     frame = table.frame.copy()
     frame.loc[0, "best_psnr_db"] = 80.0
     dataclasses.replace(table, frame=frame).save(tmp_path)
-    again = forecast_data.load([tmp_path], "")
+    again = forecaster_data.load([tmp_path], "")
     assert again.truth_db[0] == descriptors.FLOOR_DB
     assert np.array_equal(again.truth_db[1:], table.frame["best_psnr_db"][1:])
     assert again.frame["best_psnr_db"][0] == 80.0
@@ -95,7 +95,7 @@ def test_no_photograph_is_in_two_splits_and_no_size_half_held_out(table):
 
 def test_saved_table_needs_neither_run_nor_photographs(table, tmp_path):
     table.save(tmp_path)
-    again = forecast_data.load([tmp_path], "")
+    again = forecaster_data.load([tmp_path], "")
     assert again.thumbnails is None
     assert np.array_equal(again.described, table.described)
     assert np.array_equal(again.best_db, table.best_db)
@@ -104,7 +104,7 @@ def test_saved_table_needs_neither_run_nor_photographs(table, tmp_path):
 
 def test_collections_add_up_and_share_pictures(collection, table):
     folders = [collection / "run"] * 2
-    both = forecast_data.load(folders, f"folder:{collection / 'photos'}")
+    both = forecaster_data.load(folders, f"folder:{collection / 'photos'}")
     assert len(both) == 96
     assert len(both.described) == len(table.described)
 
@@ -116,44 +116,44 @@ def test_the_collection_that_needs_photographs_is_the_one_that_is_named(
     folders = [tmp_path, collection / "run"]  # the first has what it needs
     (tmp_path / "pictures.parquet").rename(tmp_path / "aside")
     with pytest.raises(InputError, match=r"pictures\.parquet: damaged or missing"):
-        forecast_data.load(folders, "")
+        forecaster_data.load(folders, "")
     (tmp_path / "aside").rename(tmp_path / "pictures.parquet")
     fits, pictures = (tmp_path / name for name in ("fits.parquet", "pictures.parquet"))
-    assert len(forecast_data.load([tmp_path], "")) == 48
+    assert len(forecaster_data.load([tmp_path], "")) == 48
     other = tmp_path / "other"
     other.mkdir()
     frame = pd.read_parquet(fits)
     frame.assign(image_id="x" + frame["image_id"]).to_parquet(other / fits.name)
     (other / pictures.name).write_bytes(pictures.read_bytes())
     with pytest.raises(InputError, match="other needs its photographs"):
-        forecast_data.load([tmp_path, other], "")
+        forecaster_data.load([tmp_path, other], "")
 
 
 def test_missing_photographs_are_named(collection, tmp_path):
     with pytest.raises(InputError, match="needs its photographs"):
-        forecast_data.load([collection / "run"], "")
+        forecaster_data.load([collection / "run"], "")
     with Image.open(collection / "photos" / "picture3.png") as opened:
         opened.save(tmp_path / "picture3.png")
     with pytest.raises(InputError, match=r"has no picture\d+ of 14 x 14 pixels"):
-        forecast_data.load([collection / "run"], f"folder:{tmp_path}")
+        forecaster_data.load([collection / "run"], f"folder:{tmp_path}")
 
 
 def test_table_of_another_version_is_named(table, tmp_path):
     table.save(tmp_path)
-    path = tmp_path / forecast_data.PICTURES
-    pictures = forecast_data.pq.read_table(path).drop(["constant_db"])
-    forecast_data.pq.write_table(pictures, path)
+    path = tmp_path / forecaster_data.PICTURES
+    pictures = forecaster_data.pq.read_table(path).drop(["constant_db"])
+    forecaster_data.pq.write_table(pictures, path)
     with pytest.raises(InputError, match="has no constant_db: made by another version"):
-        forecast_data.load([tmp_path], "")
+        forecaster_data.load([tmp_path], "")
 
 
 def test_common_architectures_are_never_held_out(table):
     frame = table.frame.assign(num_layers=1, layer_size=4)
-    assert not forecast_data._held_out(frame).any()
+    assert not forecaster_data._held_out(frame).any()
     many = frame.assign(layer_size=np.arange(len(frame)) + 100, num_layers=7)
-    many = forecast_data.pd.concat([many] * 10, ignore_index=True)
+    many = forecaster_data.pd.concat([many] * 10, ignore_index=True)
     many["layer_size"] = np.arange(len(many)) + 100
-    assert 0.04 < forecast_data._held_out(many).mean() < 0.2
+    assert 0.04 < forecaster_data._held_out(many).mean() < 0.2
 
 
 def test_fits_for_training_are_chosen_rows(table):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import forecast_page
-from experiments.forecast_metrics import Estimate
+from experiments.forecaster import page as forecaster_page
+from experiments.forecaster.metrics import Estimate
 
 N = 300
 
@@ -32,27 +32,27 @@ def forecasts():
 
 
 def test_tiles_are_of_unseen_photographs(evaluation):
-    tiles = forecast_page.tiles(evaluation, Estimate(0.8, 0.75, 0.85, 100), 8.25)
+    tiles = forecaster_page.tiles(evaluation, Estimate(0.8, 0.75, 0.85, 100), 8.25)
     assert tiles["RMSE on unseen photographs"] == "0.90 dB"
     assert tiles["scatter over seeds"] == "0.80 dB (0.75–0.85)"
     assert tiles["truth within the 90 % interval"] == "90.0 %"
     assert tiles["RMSE below the best baseline’s"] == "25 % (boosted trees)"
     assert tiles["a thousand forecasts"] == "8.25 ms"
-    assert len(forecast_page.tiles(evaluation)) == len(tiles) - 2
+    assert len(forecaster_page.tiles(evaluation)) == len(tiles) - 2
 
 
 def test_page_and_its_figures(evaluation, forecasts, tmp_path):
     iterations = np.tile([10, 100, 1000], (2, 1))
     truth_db = np.array([[10.0, 20, 30], [12, 18, 22]])
     drawings = [
-        forecast_page.against_truth(*forecasts),
-        forecast_page.calibration(*forecasts),
-        forecast_page.learning_curves(
+        forecaster_page.against_truth(*forecasts),
+        forecaster_page.calibration(*forecasts),
+        forecaster_page.learning_curves(
             iterations, truth_db, truth_db + 1, np.ones((2, 3)), ["a.png, 4 × 16", "b.png, 8 × 32"]
         ),
     ]
-    values = forecast_page.tiles(evaluation)
-    path = forecast_page.write(
+    values = forecaster_page.tiles(evaluation)
+    path = forecaster_page.write(
         tmp_path, "A <forecaster>", evaluation, drawings, values, {"steps": 6000}, ["a <note>"]
     )
     assert path == tmp_path / "report.html"
@@ -69,7 +69,7 @@ def test_page_and_its_figures(evaluation, forecasts, tmp_path):
 def test_numbers_of_the_captions(forecasts):
     mean_db, std_db, truth_db = forecasts
     rmse_db = np.sqrt(np.mean((mean_db - truth_db) ** 2))
-    assert f"RMSE {rmse_db:.2f} dB" in forecast_page.against_truth(*forecasts).caption
+    assert f"RMSE {rmse_db:.2f} dB" in forecaster_page.against_truth(*forecasts).caption
     inside = np.mean(np.abs(mean_db - truth_db) < 1.6449 * std_db)
-    caption = forecast_page.calibration(*forecasts).caption
+    caption = forecaster_page.calibration(*forecasts).caption
     assert f"90 %, {100 * inside:.1f} %" in caption

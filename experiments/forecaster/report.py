@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments import forecast_baselines, forecast_findings, forecast_metrics, forecast_page
-from experiments.forecast_data import FitTable
-from experiments.page import Drawing
+from experiments.forecaster import baselines, metrics, page
+from experiments.forecaster import findings as forecaster_findings
+from experiments.forecaster.data import FitTable
+from experiments.report.page import Drawing
 from jaxinr.forecaster import training
 from jaxinr.forecaster.forecast import LEARNING_RATE
 from jaxinr.forecaster.trained import Trained
@@ -36,16 +37,16 @@ def write(
         run_dir: where.
         table: N fits.
         forecaster: trained on those of its training split.
-        evaluation: rows of `forecast_metrics.table`.
+        evaluation: rows of `metrics.table`.
         mean_db: [N] its forecasts.
         std_db: [N] their standard deviations.
-        regret: rows of `forecast_regret.measure`, if it was.
+        regret: rows of `regret.measure`, if it was.
         settings: of the training.
     """
     unseen = table.split("test") & table.usual
     milliseconds = time_forecasts(table, forecaster)
-    values = forecast_page.tiles(evaluation, forecast_metrics.noise_of(table, unseen), milliseconds)
-    notes = [*forecast_baselines.notes(set(evaluation["predictor"])), *_notes(table, milliseconds)]
+    values = page.tiles(evaluation, metrics.noise_of(table, unseen), milliseconds)
+    notes = [*baselines.notes(set(evaluation["predictor"])), *_notes(table, milliseconds)]
     if regret is not None:
         values["regret of recommendations"] = f"{regret['regret_db'].mean():.2f} dB"
         notes.append(
@@ -56,31 +57,31 @@ def write(
             f"mean, {regret['regret_db'].quantile(0.9):.2f} dB in the worst tenth."
         )
     drawings = [
-        forecast_page.against_truth(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
-        forecast_page.calibration(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
+        page.against_truth(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
+        page.calibration(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
         _curves(table, forecaster),
         *findings(table, forecaster).values(),
     ]
     title = "The encoding error of SIRENs, forecast"
-    return forecast_page.write(run_dir, title, evaluation, drawings, values, settings, notes)
+    return page.write(run_dir, title, evaluation, drawings, values, settings, notes)
 
 
 def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
     """What the paper found, on this table; name -> figure, of what the table can show."""
     frame = table.frame
-    common = forecast_metrics.most_fitted(frame)
+    common = metrics.most_fitted(frame)
     drawings = {}
     seeds = _grid_of_seeds(frame)
     if seeds["layer_size"].nunique() > 1:
-        drawings["spread"] = forecast_findings.seed_spread(seeds)[1]
+        drawings["spread"] = forecaster_findings.seed_spread(seeds)[1]
     if common.sum() > 2 * frame[common]["picture"].nunique():
         picture = frame[common]["picture"].to_numpy()
         db = table.truth_db[common]
-        drawings["jpeg"] = forecast_findings.jpeg_line(db, picture, table.described)[1]
+        drawings["jpeg"] = forecaster_findings.jpeg_line(db, picture, table.described)[1]
     others = table.usual & ~common
     varied = frame[others]
     if varied["parameters"].nunique() > 1:
-        drawings["gain"] = forecast_findings.gain_per_doubling(
+        drawings["gain"] = forecaster_findings.gain_per_doubling(
             varied["parameters"].to_numpy(),
             varied["num_layers"].to_numpy(),
             varied["picture"].to_numpy(),
@@ -124,12 +125,12 @@ def _curves(table: FitTable, forecaster: Trained) -> Drawing:
     mean_db, std_db = (np.stack(some, axis=1) for some in zip(*answers, strict=True))
     frame = table.frame.iloc[rows]
     names = [f"{row.num_layers} × {row.layer_size}, {row.image_id}" for row in frame.itertuples()]
-    return forecast_page.learning_curves(fits.iterations, fits.best_db, mean_db, std_db, names)
+    return page.learning_curves(fits.iterations, fits.best_db, mean_db, std_db, names)
 
 
 def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Fits that compare widths: several seeds of each, all else equal, photographs with all."""
-    settings = forecast_metrics.SETTINGS
+    settings = metrics.SETTINGS
     fits = frame.drop_duplicates([*settings, "seed"])
     fits = fits[fits.groupby(settings)["seed"].transform("size") >= SEEDS]
     others = [name for name in settings if name not in ("image_id", "layer_size")]
@@ -147,7 +148,7 @@ def _best(table: FitTable, forecaster: Trained) -> Drawing:
     pictures = table.frame["picture"][table.split("test") & table.usual].unique()
     depths = range(round(low["num_layers"]), round(high["num_layers"]) + 1)
     w0s = np.geomspace(low["w0_initial"], high["w0_initial"], 17).tolist()
-    rows = forecast_findings.grid(
+    rows = forecaster_findings.grid(
         GRID_PARAMETERS, list(depths), w0s, learning_rate=LEARNING_RATE, pixels=pixels
     )
     inside = (rows[:, 0, 0] >= low["layer_size"]) & (rows[:, 0, 0] <= high["layer_size"])
@@ -159,4 +160,4 @@ def _best(table: FitTable, forecaster: Trained) -> Drawing:
         iterations = np.full(len(asked), updates)
         return forecaster.ask(looks, table.described[numbers], asked, iterations)[0]
 
-    return forecast_findings.best_settings(forecast, pictures, rows[inside])[1]
+    return forecaster_findings.best_settings(forecast, pictures, rows[inside])[1]

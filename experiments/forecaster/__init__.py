@@ -1,0 +1,1 @@
+"""Train, evaluate, and query the forecaster of the encoding error."""
