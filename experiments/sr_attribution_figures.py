@@ -12,7 +12,7 @@ from matplotlib import colors, ticker
 from matplotlib.figure import Figure
 
 from experiments.report import figures
-from experiments.sr_zoo_figures import COLOURS
+from experiments.zoo.figures import COLOURS
 
 _GAMMA = 0.4  # of the colours of shares, so that a few mistakes of a class are seen
 

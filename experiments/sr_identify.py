@@ -82,13 +82,13 @@ def enrol(config: IdentifyConfig) -> str:
     Raises:
         InputError: for a gallery, folder or picture that cannot be used; then nothing is written.
     """
-    from experiments import sr_image_classes  # who writes NAME=FOLDER; brings in networks
+    from experiments.pictures import makers  # who writes NAME=FOLDER; brings in networks
 
     gallery = open_gallery(config)
     target = checked_target("save", config.save)
     assert target is not None
     try:
-        one = sr_image_classes.parse_labelled(config.add)
+        one = makers.parse_labelled(config.add)
     except InputError as error:
         raise InputError(str(error).replace("--labelled", "--add")) from None
     facts = {name: value for name, value in one.facts.items() if value and name != "overrides"}

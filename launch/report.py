@@ -15,10 +15,12 @@ from dataclasses import field
 from pathlib import Path
 
 import jaxfleet
-from experiments import sr_attribution_files, sr_attribution_report, sr_zoo, sr_zoo_report
+from experiments import sr_attribution_files, sr_attribution_report
 from experiments.coin import kodak as coin_kodak
 from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
+from experiments.zoo import report as zoo_report
+from experiments.zoo import run as zoo_run
 from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from launch import flagdefs
@@ -55,8 +57,8 @@ def main(config: ReportConfig, run_dir: Path) -> str:
             "report again."
         )
     table = jaxfleet.open(run_dir)
-    if sr_zoo.is_zoo(table.manifest):
-        return f"Look at {sr_zoo_report.write(run_dir)}"
+    if zoo_run.is_zoo(table.manifest):
+        return f"Look at {zoo_report.write(run_dir)}"
     if coin_kodak.is_run(table.manifest):
         coin = _flags(run_dir / "flags.txt", coin_kodak.CoinConfig)
         coin = dataclasses.replace(coin, photos=config.photos or coin.photos)

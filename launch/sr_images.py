@@ -12,11 +12,11 @@ there would be. The same command again makes only what is missing or has changed
 be training; other networks and photographs may be added.
 """
 
-from experiments import sr_images
-from experiments.sr_images_config import ImagesConfig
+from experiments.pictures import run as pictures_run
+from experiments.pictures.config import ImagesConfig
 from launch import flagdefs
 
 CONFIG = ImagesConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_images.run)
+    flagdefs.run(CONFIG, pictures_run.run)

@@ -20,16 +20,16 @@ picture says which of these happened to it.
 
 from pathlib import Path
 
-from experiments import sr_upscale
+from experiments.pictures import upscale as pictures_upscale
 from launch import flagdefs
 
-CONFIG = sr_upscale.UpscaleConfig
+CONFIG = pictures_upscale.UpscaleConfig
 
 
-def main(config: sr_upscale.UpscaleConfig, run_dir: Path) -> None:
+def main(config: pictures_upscale.UpscaleConfig, run_dir: Path) -> None:
     """Enlarges what --image names; prints a line for each picture as it is done."""
     del run_dir
-    for line in sr_upscale.run(config):
+    for line in pictures_upscale.run(config):
         print(line, flush=True)
 
 

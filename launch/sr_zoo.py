@@ -10,11 +10,11 @@ FLOPs, memory and time. A run that was killed goes on where it was when the same
 again; in a job array each task takes its share.
 """
 
-from experiments import sr_zoo
-from experiments.sr_zoo_config import ZooConfig
+from experiments.zoo import run as zoo_run
+from experiments.zoo.config import ZooConfig
 from launch import flagdefs
 
 CONFIG = ZooConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_zoo.run)
+    flagdefs.run(CONFIG, zoo_run.run)

@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.special import log_softmax
 
 import jaxsr
-from experiments import sr_zoo
 from experiments.report import page
-from experiments.sr_evaluation import network_path
+from experiments.zoo import run as zoo_run
+from experiments.zoo.evaluate import network_path
 from jaxfleet.store import Store
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets
@@ -156,7 +156,7 @@ class LittleZoo:
 def little_zoo(tmp_path_factory):
     made = LittleZoo(tmp_path_factory.mktemp("little"))
     zoo, photos = made.path / "zoo", made.path / "photos"
-    store = Store(zoo, {}, sr_zoo.schema(), network={})
+    store = Store(zoo, {}, zoo_run.schema(), network={})
     rows = [made.row(0, 2, "l1", 1), made.row(1, 2, "l1", 2), made.row(2, 4, "vgg_adv", 1)]
     store.add([*rows, made.row(3, 2, "vgg_adv", 1, "diverged")])
     store.flush()

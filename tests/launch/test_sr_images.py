@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import jaxsr
-from experiments import sr_images
+from experiments.pictures import run as pictures_run
 from jaxsr.datasets import picture_sets
 from launch import sr_images as script_module
 
@@ -20,7 +20,7 @@ def script(script_of, tmp_path):
     for name in ("dawn", "dusk"):
         pixels = np.random.default_rng(ord(name[1])).integers(0, 256, (40, 36, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / f"{name}.png")
-    return script_of(script_module, sr_images.run)
+    return script_of(script_module, pictures_run.run)
 
 
 FLAGS = ("--photos=folder:photos", "--network=net.safetensors", "--include_bicubic")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import sr_installed
-from experiments.sr_images_config import ImagesConfig
-from experiments.sr_installed_networks import NETWORKS
+from experiments.pictures.config import ImagesConfig
+from experiments.pictures.installed import run as installed_run
+from experiments.pictures.installed.networks import NETWORKS
 from launch import flagdefs
 from launch import sr_installed as script_module
 
@@ -29,7 +29,7 @@ def script(script_of, tmp_path):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / f"{name}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(tmp_path / "site"))
-        yield script_of(script_module, sr_installed.run)
+        yield script_of(script_module, installed_run.run)
 
 
 def test_labels_are_a_flagfile_of_sr_images(script, tmp_path, monkeypatch):
@@ -37,7 +37,7 @@ def test_labels_are_a_flagfile_of_sr_images(script, tmp_path, monkeypatch):
         inside = slice(network.margin, -network.margin)
         return lambda given: given[:, inside, inside].repeat(3, 1).repeat(3, 2)
 
-    monkeypatch.setattr(sr_installed, "load", repeats)
+    monkeypatch.setattr(installed_run, "load", repeats)
     code, said, error = script(*FLAGS, "--run_dir=out")
     assert code == 0, error
     assert "2 photographs enlarged by 1 networks" in said

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import jaxfleet
-from experiments import sr_zoo
+from experiments.zoo import run as zoo_run
 from launch import flagdefs
 from launch import sr_zoo as script_module
 
@@ -37,7 +37,7 @@ ZOO = (
 
 @pytest.fixture
 def script(script_of):
-    return script_of(script_module, sr_zoo.run)
+    return script_of(script_module, zoo_run.run)
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import sr_evaluation, sr_zoo
 from experiments.report import columns
 from experiments.siren import jobs as siren_jobs
+from experiments.zoo import evaluate as zoo_evaluate
+from experiments.zoo import run as zoo_run
 from jaxsr.datasets import picture_sets
 
 DOCS = Path(__file__).parents[3] / "docs" / "columns.md"
@@ -25,8 +26,8 @@ def test_docs_are_made_of_the_glossary():
     ("table", "names"),
     [
         ("siren", siren_jobs.schema().names),
-        ("zoo", sr_zoo.schema().names),
-        ("evaluation", sr_evaluation.COLUMNS),
+        ("zoo", zoo_run.schema().names),
+        ("evaluation", zoo_evaluate.COLUMNS),
         ("pictures", picture_sets.COLUMNS),
     ],
 )

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import jax
 
-from experiments.sr_zoo_config import ZooConfig
-from experiments.sr_zoo_plan import Fleet
+from experiments.zoo.config import ZooConfig
+from experiments.zoo.plan import Fleet
 from jaxfleet.progress import clock
 from jaxsr.training import cost as training_cost
 

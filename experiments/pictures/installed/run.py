@@ -13,9 +13,16 @@ from pathlib import Path
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
-from experiments import sr_evaluation
-from experiments.sr_installed_config import InstalledConfig
-from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, missing
+from experiments.pictures.installed.config import InstalledConfig
+from experiments.pictures.installed.networks import (
+    NETWORKS,
+    Installed,
+    enlarge,
+    find,
+    load,
+    missing,
+)
+from experiments.zoo import evaluate as zoo_evaluate
 from jaxfleet import photos, picture_files, pixels, places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
@@ -127,7 +134,7 @@ def label(name: str, network: Installed, folder: Path) -> str:
 def _jobs(
     run_dir: Path, networks: Mapping[str, Installed], loaded: Sequence[photos.Photo]
 ) -> list[Job]:
-    checksums = [sr_evaluation.checksum_of(photo.pixels) for photo in loaded]
+    checksums = [zoo_evaluate.checksum_of(photo.pixels) for photo in loaded]
 
     @functools.cache
     def reduced(scale: int) -> list[_Reduced]:

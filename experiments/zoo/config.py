@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from experiments import sr_evaluation
+from experiments.zoo import evaluate
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import zoo
@@ -53,7 +53,7 @@ class Architecture:
         base = base if sign else name
         if base not in zoo.names():
             raise InputError(f"No network is called '{base}'; there are {', '.join(zoo.names())}.")
-        if not _NAME.fullmatch(name) or name == sr_evaluation.BICUBIC:
+        if not _NAME.fullmatch(name) or name == evaluate.BICUBIC:
             raise InputError(f"'{name}' is no name: use letters, digits and . _ +, not bicubic.")
         overrides, known = {}, hyperparameters(base)
         for option in options:

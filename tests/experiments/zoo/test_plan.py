@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jaxsr
-from experiments import sr_zoo, sr_zoo_plan
-from experiments.sr_zoo_config import Architecture, ZooConfig
+from experiments.zoo import plan as zoo_plan
+from experiments.zoo import run as zoo_run
+from experiments.zoo.config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
 from jaxsr.training import cost as training_cost
@@ -25,7 +26,7 @@ def shipped(name):
 
 
 def test_paper_flags_are_the_networks_of_the_paper():
-    networks = sr_zoo.make_networks(shipped("paper"))
+    networks = zoo_run.make_networks(shipped("paper"))
     assert len(networks) == 180
     assert len({network.name for network in networks}) == 180
     assert Counter(n.scale for n in networks) == {2: 90, 4: 90}
@@ -47,7 +48,7 @@ def test_paper_flags_are_the_networks_of_the_paper():
 
 def test_mini_flags_are_120_small_networks():
     config = shipped("mini")
-    networks = sr_zoo.make_networks(config)
+    networks = zoo_run.make_networks(config)
     assert len(networks) == len({network.name for network in networks}) == 120
     assert Counter((n.training_set.name, n.seed) for n in networks) == dict.fromkeys(
         (("A", 1), ("A", 2), ("A", 3), ("B", 1)), 30
@@ -63,7 +64,7 @@ def test_mini_flags_are_120_small_networks():
 @given(st.integers(1, 9))
 def test_shards_part_the_plan_and_keep_families_together(count):
     config = shipped("mini")
-    networks = sr_zoo.make_networks(config)
+    networks = zoo_run.make_networks(config)
     fleets_of = [_fleets_without_programs(config, networks, Shard(i, count)) for i in range(count)]
     names = [n.name for shard in fleets_of for fleet in shard for n in fleet.networks]
     assert sorted(names) == sorted(network.name for network in networks)
@@ -88,10 +89,10 @@ def _fleets_without_programs(config, networks, shard):
         return 10.0 if program.recipe.is_adversarial else 1.0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sr_zoo_plan, "Program", Costly)
+        patch.setattr(zoo_plan, "Program", Costly)
         patch.setattr(training_cost, "flops_per_update", flops)
         patch.setattr(losses, "LOSSES", dict.fromkeys(("vgg_adv", "resnet_adv"), 1) | {"l1": None})
-        return sr_zoo.make_fleets(config, networks, dict.fromkeys(config.loss), shard)
+        return zoo_run.make_fleets(config, networks, dict.fromkeys(config.loss), shard)
 
 
 # ---------------------------------------------------------------------------- architectures

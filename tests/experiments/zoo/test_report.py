@@ -10,14 +10,12 @@ from flax import nnx
 from PIL import Image
 
 import jaxsr
-from experiments import (
-    sr_evaluation,
-    sr_zoo,
-    sr_zoo_crops,
-    sr_zoo_figures,
-    sr_zoo_report,
-    sr_zoo_tables,
-)
+from experiments.zoo import crops as zoo_crops
+from experiments.zoo import evaluate as zoo_evaluate
+from experiments.zoo import figures as zoo_figures
+from experiments.zoo import report as zoo_report
+from experiments.zoo import run as zoo_run
+from experiments.zoo import tables as zoo_tables
 from jaxfleet.errors import InputError
 from jaxfleet.store import Store
 
@@ -63,14 +61,14 @@ def finished(tmp_path_factory):
     """A run that was evaluated on two pictures, one with a busy corner, and what they lie in."""
     home = tmp_path_factory.mktemp("zoo")
     run_dir = home / "run"
-    store = Store(run_dir, {}, sr_zoo.schema(), network={})
+    store = Store(run_dir, {}, zoo_run.schema(), network={})
     store.add(ROWS)
     store.flush()
     store.close()
     (run_dir / "networks").mkdir()
     for number, one in enumerate(ROWS[:4]):
         model = jaxsr.build("srvgg", scale=2, rngs=nnx.Rngs(number), **SIZE)
-        path = sr_evaluation.network_path(run_dir, one["network"])
+        path = zoo_evaluate.network_path(run_dir, one["network"])
         jaxsr.save(model, path, architecture="srvgg", scale=2, overrides=SIZE)
     (home / "photos").mkdir()
     rng = np.random.default_rng(0)
@@ -78,7 +76,7 @@ def finished(tmp_path_factory):
         pixels = np.full((height, 100, 3), 128, np.uint8)
         pixels[:30, :40] = rng.integers(0, 256, (30, 40, 3))
         Image.fromarray(pixels).save(home / "photos" / f"{name}.png")
-    sr_evaluation.evaluate(run_dir, [f"Two=folder:{home / 'photos'}"])
+    zoo_evaluate.evaluate(run_dir, [f"Two=folder:{home / 'photos'}"])
     (run_dir / "flags.txt").write_text("# Repeats:\n--scale=2\n--loss=l1\n--loss=<b>\n")
     (run_dir / "DONE").write_bytes(b"")
     return home
@@ -91,7 +89,7 @@ def run_dir(finished, tmp_path):
 
 @pytest.fixture(scope="module")
 def page_path(finished):
-    return sr_zoo_report.write(shutil.copytree(finished / "run", finished / "reported"))
+    return zoo_report.write(shutil.copytree(finished / "run", finished / "reported"))
 
 
 def test_page_of_a_complete_run(page_path):
@@ -116,17 +114,17 @@ def test_nothing_from_outside_becomes_a_tag(page_path):
 
 def test_page_of_an_incomplete_run_says_so(run_dir):
     (run_dir / "DONE").unlink()
-    rows = sr_evaluation.read(run_dir)
-    rows[rows["network"] != ODD].to_parquet(run_dir / sr_evaluation.FILE, index=False)
-    text = sr_zoo_report.write(run_dir).read_text()
+    rows = zoo_evaluate.read(run_dir)
+    rows[rows["network"] != ODD].to_parquet(run_dir / zoo_evaluate.FILE, index=False)
+    text = zoo_report.write(run_dir).read_text()
     assert "5 networks have ended so far" in text
     assert "1 trained networks are not measured on benchmark sets yet" in text
     assert "validation set: PSNR-Y (dB)" in text
 
 
 def test_page_of_a_run_that_was_not_evaluated(run_dir):
-    (run_dir / sr_evaluation.FILE).unlink()
-    text = sr_zoo_report.write(run_dir).read_text()
+    (run_dir / zoo_evaluate.FILE).unlink()
+    text = zoo_report.write(run_dir).read_text()
     assert "4 trained networks are not measured" in text
     assert "<td>21.50 ± 0.00</td>" in text
     names = {path.name for path in (run_dir / "figures").iterdir()}
@@ -134,13 +132,13 @@ def test_page_of_a_run_that_was_not_evaluated(run_dir):
 
 
 def test_page_without_photographs_and_networks(run_dir, tmp_path):
-    rows = sr_evaluation.read(run_dir)
+    rows = zoo_evaluate.read(run_dir)
     rows = rows.assign(source=f"folder:{tmp_path / 'none'}")
-    rows.to_parquet(run_dir / sr_evaluation.FILE, index=False)
+    rows.to_parquet(run_dir / zoo_evaluate.FILE, index=False)
     (tmp_path / "none").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "none" / "small.png")  # other photographs now
     for _ in range(2):
-        text = sr_zoo_report.write(run_dir).read_text()
+        text = zoo_report.write(run_dir).read_text()
         assert "Two: PSNR-Y (dB)" in text
         assert "<h2>Pictures</h2>" not in text
         shutil.rmtree(run_dir / "networks", ignore_errors=True)
@@ -149,21 +147,21 @@ def test_page_without_photographs_and_networks(run_dir, tmp_path):
 
 def test_page_of_a_run_where_all_diverged(tmp_path):
     run_dir = tmp_path / "run"
-    store = Store(run_dir, {}, sr_zoo.schema(), network={})
+    store = Store(run_dir, {}, zoo_run.schema(), network={})
     store.add([ROWS[4] | {"validation_psnr_y_db": None, "loss_history": None}])
     store.flush()
     store.close()
-    text = sr_zoo_report.write(run_dir, planned=1).read_text()
+    text = zoo_report.write(run_dir, planned=1).read_text()
     assert "<dt>networks trained</dt><dd>0</dd>" in text
     assert "lost-A-x2-l1-s1" in text
     assert "Means over seeds" not in text
     assert "not complete" not in text
-    assert "1 of 9 networks have ended" in sr_zoo_report.write(run_dir, planned=9).read_text()
+    assert "1 of 9 networks have ended" in zoo_report.write(run_dir, planned=9).read_text()
 
 
 def test_directories_without_a_run_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"holds no manifest\.json"):
-        sr_zoo_report.write(tmp_path)
+        zoo_report.write(tmp_path)
 
 
 # ------------------------------------------------------------------------------------- the tables
@@ -176,7 +174,7 @@ def test_scatter_is_the_standard_deviation_over_seeds():
         [("a", 1, 30.0), ("a", 2, 32.0), ("b", 1, 33.0)],
         columns=["architecture", "seed", "psnr_y_db"],
     ).assign(**facts, **values, network=["a1", "a2", "b1"])
-    frame, columns = sr_zoo_tables.summary(rows)
+    frame, columns = zoo_tables.summary(rows)
     assert frame["architecture_id"].tolist() == ["b", "a"]  # best first
     assert frame[columns["S: PSNR-Y (dB)"][0]].tolist() == ["33.00", "31.00 ± 1.41"]
     assert "S: sharpness (dB)" not in columns
@@ -197,13 +195,13 @@ def test_the_busiest_square_is_that_of_a_loop_over_all():
         for x in range(0, 29 - 5, 2)
     }
     best = max(energies, key=energies.get)
-    *found, energy = sr_zoo_crops.busiest(pixels, 6, 2)
+    *found, energy = zoo_crops.busiest(pixels, 6, 2)
     assert tuple(found) == best
     np.testing.assert_allclose(energy, energies[best], rtol=1e-4)
 
 
 def test_windows_hold_the_same_place_at_both_resolutions(finished, run_dir):
-    (crops,) = sr_zoo_crops.make(run_dir, sr_evaluation.read(run_dir))
+    (crops,) = zoo_crops.make(run_dir, zoo_evaluate.read(run_dir))
     assert (crops.scale, crops.training_set, crops.seed) == (2, "A", 1)
     assert {kind: name for kind, name in crops.networks.items() if kind[0] != "bicubic"} == {
         ("tiny", "l1"): "tiny-A-x2-l1-s1",
@@ -228,17 +226,17 @@ def test_a_tone_is_a_peak_at_its_frequency():
     wave = 127.5 + 100 * np.cos(2 * np.pi * x / 4)
     tone = np.broadcast_to(np.rint(wave)[None, :, None], (96, 96, 3)).astype(np.uint8)
     grey = np.full((1, 192, 192, 3), 127, np.uint8)
-    spectrum = sr_zoo_crops.spectrum_db(np.tile(tone, (2, 2, 1))[None])
+    spectrum = zoo_crops.spectrum_db(np.tile(tone, (2, 2, 1))[None])
     assert spectrum.shape == (96, 96)
     peak = np.unravel_index(spectrum.argmax(), spectrum.shape)
     assert (peak[0], abs(peak[1] - 48)) == (48, 24)  # a quarter of a cycle per pixel
-    assert spectrum.max() - sr_zoo_crops.spectrum_db(grey).max() > 60
-    assert len(sr_zoo_crops.radial_db(spectrum)) == 49
-    np.testing.assert_allclose(sr_zoo_crops.spectrum_db(tone[None]), spectrum, atol=1e-3)
+    assert spectrum.max() - zoo_crops.spectrum_db(grey).max() > 60
+    assert len(zoo_crops.radial_db(spectrum)) == 49
+    np.testing.assert_allclose(zoo_crops.spectrum_db(tone[None]), spectrum, atol=1e-3)
 
 
 def test_colours_of_a_spectrum():
-    low, none, high = sr_zoo_figures.spectrum_picture(np.array([[-99.0, 0.0, 99.0]]))[0].astype(int)
+    low, none, high = zoo_figures.spectrum_picture(np.array([[-99.0, 0.0, 99.0]]))[0].astype(int)
     assert low[2] > low[0] + 50
     assert high[0] > high[2] + 50
     assert none.min() > 240

@@ -13,9 +13,9 @@ import pandas as pd
 from jax import Array
 
 import jaxsr
-from experiments import sr_evaluation
-from experiments.sr_evaluation import Entry
-from experiments.sr_zoo_figures import Kind
+from experiments.zoo import evaluate
+from experiments.zoo.evaluate import Entry
+from experiments.zoo.figures import Kind
 from jaxfleet import images, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, to_uint8
@@ -73,7 +73,7 @@ def make(run_dir: Path, measured: pd.DataFrame) -> Iterator[Crops]:
 
     Args:
         run_dir: of the zoo.
-        measured: rows of `sr_evaluation.evaluate`; photographs are read where these say, and
+        measured: rows of `evaluate.evaluate`; photographs are read where these say, and
             left out where they are not the same any more.
     """
     if not len(measured):
@@ -81,7 +81,7 @@ def make(run_dir: Path, measured: pd.DataFrame) -> Iterator[Crops]:
     known = measured.drop_duplicates("network").set_index("network")["network_checksum"]
     entries = [
         entry
-        for entry in sr_evaluation.list_networks(run_dir)
+        for entry in evaluate.list_networks(run_dir)
         if known.get(entry.name) == entry.checksum
     ]
     sources = measured.drop_duplicates("set").set_index("set")["source"]
@@ -187,7 +187,7 @@ def _windows(
         for name, found in loaded.items()
         for picture in _pictures(name, found, scale)
         if checksums["picture_checksum"].get((name, picture.image_id))
-        == sr_evaluation.checksum_of(picture.high)
+        == evaluate.checksum_of(picture.high)
     ]
     if not pictures:
         return []
@@ -229,7 +229,7 @@ def _run(
         facts = entry.facts
         if entry.path is None or (facts["training_set"], facts["seed"]) == (training_set, seed):
             kind = (facts["architecture"], facts["loss"])
-            output = np.asarray(sr_evaluation.network_of(entry)(low))
+            output = np.asarray(evaluate.network_of(entry)(low))
             networks[kind] = entry.name
             outputs[kind] = to_uint8(output)
     return Crops(scale, training_set, seed, windows, networks, outputs)

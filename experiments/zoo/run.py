@@ -18,14 +18,13 @@ import pyarrow as pa
 from flax import nnx
 
 import jaxfleet
-from experiments import sr_evaluation, sr_zoo_cost, sr_zoo_report
-from experiments import sr_zoo_plan as plan
 from experiments.report import columns
-from experiments.sr_zoo_config import ZooConfig
-from experiments.sr_zoo_plan import Fleet as Fleet
-from experiments.sr_zoo_plan import Network as Network
-from experiments.sr_zoo_plan import make_fleets as make_fleets
-from experiments.sr_zoo_plan import make_networks as make_networks
+from experiments.zoo import cost, evaluate, plan, report
+from experiments.zoo.config import ZooConfig
+from experiments.zoo.plan import Fleet as Fleet
+from experiments.zoo.plan import Network as Network
+from experiments.zoo.plan import make_fleets as make_fleets
+from experiments.zoo.plan import make_networks as make_networks
 from jaxfleet import decibels, executors, places, rundir, shards, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -94,7 +93,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     features = _load_features(config)
     fleet_list = make_fleets(config, networks, features, shard)
     if config.dry_run:
-        return sr_zoo_cost.describe(config, fleet_list)
+        return cost.describe(config, fleet_list)
     for training_set, scale in dict.fromkeys(
         (network.training_set, network.scale) for fleet in fleet_list for network in fleet.networks
     ):
@@ -119,8 +118,8 @@ def run(config: ZooConfig, run_dir: Path) -> str:
                 raise InputError(
                     "every network diverged; give a new --run_dir and a lower --learning_rate."
                 )
-            sr_evaluation.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
-            page = sr_zoo_report.write(run_dir, planned=len(networks))
+            evaluate.evaluate(run_dir, config.benchmark, config.vgg_weights or None)
+            page = report.write(run_dir, planned=len(networks))
             rundir.finish(run_dir)
     finally:
         results.close()
@@ -252,7 +251,7 @@ def _keep(
     )
     measured = {"psnr_y_db": float("nan"), "ssim_y": float("nan")}
     if trained.status == "done":
-        path = sr_evaluation.network_path(run_dir, network.name)
+        path = evaluate.network_path(run_dir, network.name)
         network_files.write(path, saved, half=config.half_weights)
         measured = _measure(network_files.read(path).build(), pool.validation(network.scale))
     return {
@@ -284,7 +283,7 @@ def _beginning(
     """Parameters that a network goes on from; None where they are drawn."""
     if config.pretraining == "none" or network.loss == "l1":
         return None
-    path = sr_evaluation.network_path(run_dir, network.name_with("l1"))
+    path = evaluate.network_path(run_dir, network.name_with("l1"))
 
     def read() -> Any:
         if not path.exists():  # its training diverged, and so will this one, at once
@@ -301,9 +300,7 @@ def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int
     there = set(places.names(run_dir / network_files.NETWORKS))
     frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "status"])
     saved = frame[frame["status"] == "done"]["trial_id"].tolist()
-    return {
-        i for i in saved if sr_evaluation.network_path(run_dir, networks[i].name).name not in there
-    }
+    return {i for i in saved if evaluate.network_path(run_dir, networks[i].name).name not in there}
 
 
 def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments import sr_evaluation
-from experiments.sr_image_classes import PictureClass
+from experiments.pictures.makers import PictureClass
+from experiments.zoo import evaluate as zoo_evaluate
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr import evaluation
@@ -69,7 +69,7 @@ class Windows:
         """`crop_px` 0 is for whole photographs, `max_images` is of folders made elsewhere."""
         self._loaded, self._crop_px, self._max_images = loaded, crop_px, max_images
         self._checksums = {
-            photo.image_id: sr_evaluation.checksum_of(photo.pixels) for photo in loaded
+            photo.image_id: zoo_evaluate.checksum_of(photo.pixels) for photo in loaded
         }
         self._reduced = functools.cache(self._make_reduced)
 
@@ -127,7 +127,7 @@ class Windows:
         photo_of = {photo.image_id: photo for photo in self._loaded}
         windows = []
         for made in photos.load(f"folder:{one.source}", max_images=self._max_images):
-            checksum = sr_evaluation.checksum_of(made.pixels)
+            checksum = zoo_evaluate.checksum_of(made.pixels)
             photo = photo_of.get(made.image_id)
             if photo is not None:
                 checksum += f"-{self._checksums[photo.image_id]}-x{one.scale}"

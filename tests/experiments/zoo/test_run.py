@@ -16,8 +16,10 @@ from PIL import Image
 
 import jaxfleet
 import jaxsr
-from experiments import sr_zoo, sr_zoo_plan, sr_zoo_report
-from experiments.sr_zoo_config import ZooConfig
+from experiments.zoo import plan as zoo_plan
+from experiments.zoo import report as zoo_report
+from experiments.zoo import run as zoo_run
+from experiments.zoo.config import ZooConfig
 from jaxfleet.errors import InputError
 from jaxsr.datasets.training_sets import TrainingSet
 from jaxsr.files import networks as network_files
@@ -69,7 +71,7 @@ def _compiled_once():
             return compiled(program, strategy, mesh)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sr_zoo_plan, "Program", program)
+        patch.setattr(zoo_plan, "Program", program)
         patch.setattr(training_cost, "flops_per_update", functools.cache(flops))
         patch.setattr(training_strategy, "compiled", once)
         patch.setattr(
@@ -138,7 +140,7 @@ def finished(home, tmp_path_factory, starts, _compiled_once):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Program, "init", noted)
-        answer = sr_zoo.run(make_config(home), run_dir)
+        answer = zoo_run.run(make_config(home), run_dir)
     assert answer == f"6 networks. Look at {run_dir / 'report.html'}"
     return run_dir
 
@@ -152,7 +154,7 @@ def run_dir(finished, tmp_path):
 def trained(monkeypatch):
     """The seeds of networks that begin from now on; no page is drawn."""
     seeds = []
-    monkeypatch.setattr(sr_zoo_report, "write", lambda run_dir, planned: run_dir / "report.html")
+    monkeypatch.setattr(zoo_report, "write", lambda run_dir, planned: run_dir / "report.html")
     place = sr_trainer.Trainer._place
 
     def noted(trainer, lane, group):
@@ -176,7 +178,7 @@ def table_of(run_dir):
 
 
 def test_l1_comes_before_what_goes_on_from_it(home):
-    networks = sr_zoo.make_networks(make_config(home, scale=(4, 2, 4), seed=(1, 2, 1)))
+    networks = zoo_run.make_networks(make_config(home, scale=(4, 2, 4), seed=(1, 2, 1)))
     assert [network.trial_id for network in networks] == list(range(12))
     assert [network.name for network in networks[6:]] == NAMES
     assert [network.name for network in networks[:6]] == [n.replace("x2", "x4") for n in NAMES]
@@ -188,7 +190,7 @@ def test_what_a_run_leaves(finished):
     assert (finished / "DONE").exists()
     assert not list(finished.glob("checkpoints*"))
     frame = table_of(finished)
-    assert list(frame) == sr_zoo.schema().names
+    assert list(frame) == zoo_run.schema().names
     assert frame["network"].tolist() == NAMES
     assert (frame["status"] == "done").all()
     assert frame["seed"].tolist() == [1, 2, 1] * 2
@@ -246,7 +248,7 @@ def test_adversarial_networks_go_on_from_the_file_of_their_l1_network(finished, 
 
 def test_a_second_call_trains_nothing(home, run_dir, trained):
     before = weights_of(run_dir)
-    answer = sr_zoo.run(make_config(home), run_dir)
+    answer = zoo_run.run(make_config(home), run_dir)
     assert answer.startswith("6 networks. Look at ")
     assert trained == []
     assert weights_of(run_dir) == before
@@ -256,7 +258,7 @@ def test_a_deleted_network_is_trained_again_and_equals_the_old_one(home, run_dir
     before, rows = weights_of(run_dir), table_of(run_dir)
     for name in (NAMES[1], NAMES[5]):
         (run_dir / "networks" / f"{name}.safetensors").unlink()
-    sr_zoo.run(make_config(home), run_dir)
+    zoo_run.run(make_config(home), run_dir)
     assert sorted(trained) == [1, 2]
     assert weights_of(run_dir) == before
     pd.testing.assert_frame_equal(
@@ -277,7 +279,7 @@ def test_a_deleted_network_is_trained_again_and_equals_the_old_one(home, run_dir
 def test_a_run_begun_with_other_flags_is_refused(home, run_dir, changes, difference):
     before = weights_of(run_dir)
     with pytest.raises(InputError, match=f"belongs to another plan .*{difference}"):
-        sr_zoo.run(make_config(home, **changes), run_dir)
+        zoo_run.run(make_config(home, **changes), run_dir)
     assert weights_of(run_dir) == before
     assert (run_dir / "DONE").exists()
 
@@ -286,7 +288,7 @@ def test_a_finished_run_is_measured_on_another_set(home, run_dir, trained):
     draw(home / "other", 1, 5)
     (one,) = make_config(home).benchmark
     rows = table_of(run_dir)
-    sr_zoo.run(make_config(home, benchmark=(f"Other=folder:{home}/other", one)), run_dir)
+    zoo_run.run(make_config(home, benchmark=(f"Other=folder:{home}/other", one)), run_dir)
     assert trained == []
     pd.testing.assert_frame_equal(table_of(run_dir), rows)
     measured = pd.read_parquet(run_dir / "evaluation.parquet")
@@ -297,7 +299,7 @@ def test_a_run_keeps_to_the_set_that_it_began_with(home, run_dir, trained):
     rows = table_of(run_dir)
     draw(home / "another", 1, 6)
     (run_dir / "networks" / f"{NAMES[1]}.safetensors").unlink()
-    sr_zoo.run(make_config(home, benchmark=(f"Another=folder:{home}/another",)), run_dir)
+    zoo_run.run(make_config(home, benchmark=(f"Another=folder:{home}/another",)), run_dir)
     assert trained == [2]
     pd.testing.assert_series_equal(table_of(run_dir)["psnr_y_db"], rows["psnr_y_db"])
 
@@ -306,13 +308,13 @@ def test_damaged_weights_of_the_measures_are_found_before_any_training(home, tmp
     (tmp_path / "vgg.npz").write_bytes(b"damaged")
     flags = {"loss": ("l1",), "pretraining": "none", "vgg_weights": str(tmp_path / "vgg.npz")}
     with pytest.raises(InputError, match=r"--vgg_weights: .*vgg\.npz"):
-        sr_zoo.run(make_config(home, **flags), tmp_path / "run")
+        zoo_run.run(make_config(home, **flags), tmp_path / "run")
     assert trained == []
     assert not (tmp_path / "run").exists()
 
 
 def test_the_plan_tells_photographs_by_their_pixels(home, tmp_path):
-    pool = sr_zoo._Pool(make_config(home), "Two=folder:nowhere")
+    pool = zoo_run._Pool(make_config(home), "Two=folder:nowhere")
     shutil.copytree(home / "a", tmp_path / "same")
     draw(tmp_path / "other", 2, 7)
     one, same, other = (
@@ -327,7 +329,7 @@ def test_shards_are_the_whole_run(home, finished, tmp_path, trained):
     answers = []
     for index in (0, 1):
         config = make_config(home, shard=index, num_shards=2)
-        answers.append(sr_zoo.run(config, run_dir))
+        answers.append(zoo_run.run(config, run_dir))
     own = re.fullmatch(r"Shard 0 of 2 is done, ([24]) of 6 networks in all\..*", answers[0])
     assert own, answers[0]
     assert answers[1].startswith("6 networks. Look at ")
@@ -346,7 +348,7 @@ def test_a_run_of_which_every_network_diverged_says_what_to_do(home, tmp_path):
     )
     run_dir = tmp_path / "run"
     with pytest.raises(InputError, match="every network diverged; give a new --run_dir"):
-        sr_zoo.run(config, run_dir)
+        zoo_run.run(config, run_dir)
     assert not (run_dir / "DONE").exists()
     frame = table_of(run_dir)
     assert frame["status"].tolist() == ["diverged", "diverged"]
@@ -390,7 +392,7 @@ def test_flags_that_cannot_be_used_are_refused_before_any_training(
     home, tmp_path, trained, changes, message
 ):
     with pytest.raises(InputError, match=message):
-        sr_zoo.run(make_config(home, **changes), tmp_path / "run")
+        zoo_run.run(make_config(home, **changes), tmp_path / "run")
     assert trained == []
     assert not list(tmp_path.glob("run/networks/*"))
 
@@ -398,7 +400,7 @@ def test_flags_that_cannot_be_used_are_refused_before_any_training(
 def test_sets_of_one_name_are_refused_before_any_training(home, tmp_path, trained):
     (one,) = make_config(home).benchmark
     with pytest.raises(InputError, match="--benchmark: two are called Two"):
-        sr_zoo.run(make_config(home, benchmark=(one, one)), tmp_path / "run")
+        zoo_run.run(make_config(home, benchmark=(one, one)), tmp_path / "run")
     assert trained == []
 
 
@@ -406,6 +408,6 @@ def test_photographs_smaller_than_the_crop_are_named(home, tmp_path, trained):
     draw(tmp_path / "small", 1, 0, (30, 48))
     sets = (f"A=folder:{home}/a", f"S=folder:{tmp_path}/small")
     with pytest.raises(InputError, match="'photo0' of 'S' has 48 x 30 pixels, fewer than a crop"):
-        sr_zoo.run(make_config(home, training_set=sets), tmp_path / "run")
+        zoo_run.run(make_config(home, training_set=sets), tmp_path / "run")
     assert trained == []
     assert not (tmp_path / "run").exists()

@@ -12,12 +12,13 @@ import pandas as pd
 from PIL import Image
 
 import jaxfleet
-from experiments import sr_evaluation, sr_zoo_crops, sr_zoo_figures, sr_zoo_tables
 from experiments.report import page
 from experiments.report.page import Drawing
-from experiments.sr_evaluation import BICUBIC
-from experiments.sr_zoo_crops import Crops
-from experiments.sr_zoo_figures import Kind, Point
+from experiments.zoo import crops as zoo_crops
+from experiments.zoo import evaluate, figures, tables
+from experiments.zoo.crops import Crops
+from experiments.zoo.evaluate import BICUBIC
+from experiments.zoo.figures import Kind, Point
 from jaxfleet import decibels, places, rundir
 
 MAX_PICTURES = 3  # of each scale
@@ -35,7 +36,7 @@ _DIVERGED = {
 def write(run_dir: Path, *, planned: int | None = None) -> Path:
     """Writes `report.html` and `figures/*.png`; returns the page's path.
 
-    What `sr_evaluation.evaluate` left is shown; without it, the validation of the run alone.
+    What `evaluate.evaluate` left is shown; without it, the validation of the run alone.
     Pictures are left out where the photographs or the networks are not at hand.
 
     Args:
@@ -51,15 +52,13 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
     table = jaxfleet.open(run_dir)
     frame = table.to_pandas()
     done = frame[frame["status"] == "done"]
-    measured = sr_evaluation.read(run_dir)
+    measured = evaluate.read(run_dir)
     waiting = done[~done["network"].isin(measured["network"])]
-    means = pd.concat(
-        [sr_evaluation.set_means(measured), sr_zoo_tables.validation(waiting)], ignore_index=True
-    )
-    crops = list(sr_zoo_crops.make(run_dir, measured))
+    means = pd.concat([evaluate.set_means(measured), tables.validation(waiting)], ignore_index=True)
+    crops = list(zoo_crops.make(run_dir, measured))
     sections = {
         "This run is not complete": _incomplete(run_dir, frame, measured, planned),
-        "Means over seeds": _SUMMARY_SAID + page.table(*sr_zoo_tables.summary(means))
+        "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means))
         if len(means)
         else "",
         "Pictures": _said(
@@ -69,7 +68,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
         "Measurements": "".join(
             page.plot(folder, drawing) for drawing in _drawings(done, means, crops)
         ),
-        "Every network": page.table(*sr_zoo_tables.ranking(means, done)) if len(means) else "",
+        "Every network": page.table(*tables.ranking(means, done)) if len(means) else "",
         "Diverged networks": page.table(_diverged(frame), _DIVERGED),
         "Settings": page.definitions(_settings(run_dir, table.manifest)),
         "What the numbers mean": READING,
@@ -84,7 +83,7 @@ def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
 
     Args:
         frame: the table of the run.
-        measured: rows of `sr_evaluation.evaluate`, or none.
+        measured: rows of `evaluate.evaluate`, or none.
     """
     done = frame[frame["status"] == "done"]
     shown = {
@@ -97,7 +96,7 @@ def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
     if len(measured):
         count = len(measured[["set", "image_id"]].drop_duplicates())
         shown["photographs to measure on"] = f"{count:,}"
-        gains = sr_evaluation.with_gain(measured).query("architecture != @BICUBIC")
+        gains = evaluate.with_gain(measured).query("architecture != @BICUBIC")
         for scale, own in gains.groupby("scale"):
             gain_db = own.groupby(["network", "architecture"])["gain_db"].mean().dropna()
             if len(gain_db):
@@ -173,9 +172,9 @@ def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
 
 def _spectra(crops: Crops) -> str:
     """Spectra of every kind of network against the truth's."""
-    spectra = sr_zoo_crops.against_truth_db(crops)
+    spectra = zoo_crops.against_truth_db(crops)
     images = {
-        _shown(kind): Image.fromarray(sr_zoo_figures.spectrum_picture(spectra[kind]))
+        _shown(kind): Image.fromarray(figures.spectrum_picture(spectra[kind]))
         for kind in _ordered(crops)
     }
     return _heading(crops) + _grid(images)
@@ -218,14 +217,14 @@ def _drawings(done: pd.DataFrame, means: pd.DataFrame, crops: Sequence[Crops]) -
     validation = _histories(done, "validation_iterations", "validation_psnr_y_db")
     if validation:
         draw = functools.partial(
-            sr_zoo_figures.curves, validation, x_label="iteration", y_label="PSNR-Y (dB)"
+            figures.curves, validation, x_label="iteration", y_label="PSNR-Y (dB)"
         )
         caption = "On the validation set. Means over seeds and training sets."
         drawings.append(Drawing("validation", "PSNR-Y during training", caption, draw))
     losses = _histories(done, "iteration_history", "loss_history")
     if losses:
         draw = functools.partial(
-            sr_zoo_figures.curves, losses, x_label="iteration", y_label="loss", log_y=True
+            figures.curves, losses, x_label="iteration", y_label="loss", log_y=True
         )
         caption = (
             "Means over seeds and training sets. Losses of different names have different units."
@@ -238,13 +237,13 @@ def _drawings(done: pd.DataFrame, means: pd.DataFrame, crops: Sequence[Crops]) -
             "truth, pixel by pixel; right: more detail, wherever it is; dashed: as much as the "
             "truth has."
         )
-        draw = functools.partial(sr_zoo_figures.sharpness, planes)
+        draw = functools.partial(figures.sharpness, planes)
         drawings.append(Drawing("sharpness", "Fidelity against sharpness", caption, draw))
     if crops:
         spectra = {
             f"×{one.scale}": {
-                kind: sr_zoo_crops.radial_db(spectrum)
-                for kind, spectrum in sr_zoo_crops.against_truth_db(one).items()
+                kind: zoo_crops.radial_db(spectrum)
+                for kind, spectrum in zoo_crops.against_truth_db(one).items()
             }
             for one in crops
         }
@@ -252,7 +251,7 @@ def _drawings(done: pd.DataFrame, means: pd.DataFrame, crops: Sequence[Crops]) -
             "Power of luma over frequency, minus that of the truth, on the windows of the pictures "
             "above. Thin: a network; thick: their mean."
         )
-        draw = functools.partial(sr_zoo_figures.spectra, spectra, BICUBIC)
+        draw = functools.partial(figures.spectra, spectra, BICUBIC)
         drawings.append(Drawing("spectra", "Spectra of the outputs", caption, draw))
     return drawings
 
@@ -272,7 +271,7 @@ def _histories(done: pd.DataFrame, x: str, y: str) -> dict[str, dict[Kind, Any]]
 def _planes(means: pd.DataFrame) -> dict[str, tuple[list[Point], Point | None]]:
     """Scale -> its networks, and bicubic."""
     planes: dict[str, tuple[list[Point], Point | None]] = {}
-    rows = means[means["set"] != sr_zoo_tables.VALIDATION]
+    rows = means[means["set"] != tables.VALIDATION]
     rows = rows[np.isfinite(rows[list(_PLANE)].astype(float)).all(axis=1)]
     for scale, of_scale in rows.groupby("scale"):
         points, bicubic = [], None
@@ -295,11 +294,11 @@ _SUMMARY_SAID = (
 )
 _PICTURES_SAID = (
     "<p>The square of highest gradient energy, of the photographs where it is highest. Networks "
-    f"saw {sr_zoo_crops.WINDOW_PX} pixels around it; PSNR-Y is of the whole photograph.</p>"
+    f"saw {zoo_crops.WINDOW_PX} pixels around it; PSNR-Y is of the whole photograph.</p>"
 )
 _SPECTRA_SAID = (
     "<p>Power at each frequency against the truth’s, constant brightness in the middle, up to "
-    f"{sr_zoo_figures.SPECTRUM_REACH_DB:g} dB more (red) or less (blue). What differs from network "
+    f"{figures.SPECTRUM_REACH_DB:g} dB more (red) or less (blue). What differs from network "
     "to network is what they can be told apart by.</p>"
 )
 READING = """<p>Photographs are cut to a multiple of the scale and reduced by MATLAB’s bicubic; what

@@ -24,9 +24,9 @@ import numpy as np
 from flax import nnx
 
 import jaxsr
-from experiments.sr_image_classes import PictureClass, list_classes, zoo_place
-from experiments.sr_image_windows import Window, Windows
-from experiments.sr_images_config import ImagesConfig
+from experiments.pictures.config import ImagesConfig
+from experiments.pictures.makers import PictureClass, list_classes, zoo_place
+from experiments.pictures.windows import Window, Windows
 from jaxfleet import images, photos, pixels, places, rundir
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of

@@ -12,9 +12,10 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 
 import jaxsr
-from experiments import sr_image_classes, sr_images
-from experiments.sr_evaluation import network_path
-from experiments.sr_images_config import ImagesConfig
+from experiments.pictures import makers
+from experiments.pictures import run as pictures_run
+from experiments.pictures.config import ImagesConfig
+from experiments.zoo.evaluate import network_path
 from jaxfleet import photos, places
 from jaxfleet.errors import InputError
 from jaxfleet.splits import split_of
@@ -48,13 +49,13 @@ def home(finished, tmp_path):
 def made(monkeypatch):
     """The pictures that are made from now on: [(network, image_id), ...]."""
     names = []
-    write = sr_images._write
+    write = pictures_run._write
 
     def counted(run_dir, one, window, *values):
         names.append((one.name, window.image_id))
         return write(run_dir, one, window, *values)
 
-    monkeypatch.setattr(sr_images, "_write", counted)
+    monkeypatch.setattr(pictures_run, "_write", counted)
     return names
 
 
@@ -64,7 +65,7 @@ def config_of(home, **flags):
 
 
 def make(home, name="run", **flags):
-    return sr_images.run(config_of(home, **flags), home / name)
+    return pictures_run.run(config_of(home, **flags), home / name)
 
 
 def contents(run_dir):
@@ -223,7 +224,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
 
 def test_while_a_class_is_made_anew_no_row_is_of_another_picture(home, little_zoo, monkeypatch):
     little_zoo.save(network_path(home / "zoo", ZOO[0]), 2, seed=5)
-    monkeypatch.setattr(sr_images, "_write", _interrupt)
+    monkeypatch.setattr(pictures_run, "_write", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         make(home)
     pictures = picture_sets.open(home / "run")
@@ -252,7 +253,7 @@ def test_a_crop_is_the_same_place_at_every_scale_and_does_not_know_that_it_is_on
 
 
 def test_batches_give_what_single_pictures_give(home, monkeypatch):
-    monkeypatch.setattr(sr_images, "BATCH_PIXELS", 1)
+    monkeypatch.setattr(pictures_run, "BATCH_PIXELS", 1)
     make(home, "single")
     single, batched = (picture_sets.open(home / name) for name in ("single", "run"))
     for number in range(len(batched)):
@@ -261,13 +262,13 @@ def test_batches_give_what_single_pictures_give(home, monkeypatch):
 
 
 def test_networks_of_one_kind_share_one_program(home, caplog):
-    entries = [one for one in sr_image_classes.of_zoo(home / "zoo") if one.scale == 2]
+    entries = [one for one in makers.of_zoo(home / "zoo") if one.scale == 2]
     low = np.zeros((2, 33, 31, 3), np.uint8)
     with jax.log_compiles():
-        first = sr_images.enlarge(entries[0], entries[0].load(), low)
+        first = pictures_run.enlarge(entries[0], entries[0].load(), low)
         assert "Compiling" in caplog.text
         caplog.clear()
-        second = sr_images.enlarge(entries[1], entries[1].load(), low)
+        second = pictures_run.enlarge(entries[1], entries[1].load(), low)
     assert "Compiling" not in caplog.text
     assert not np.array_equal(first, second)
 
@@ -348,7 +349,7 @@ def test_a_dry_run_counts_what_is_missing_and_writes_nothing(home):
 def test_work_is_what_convolutions_cost():
     model = jaxsr.build("srvgg", scale=2, **SIZE)
     weights = sum(p.size for p in jax.tree.leaves(nnx.state(model, nnx.Param)) if p.ndim == 4)
-    flops = sr_images._flops_per_pixel(model) - sr_images.FILE_FLOPS
+    flops = pictures_run._flops_per_pixel(model) - pictures_run.FILE_FLOPS
     assert flops == pytest.approx(2 * weights, rel=0.2)  # all before the shuffle of pixels
 
 

@@ -12,7 +12,7 @@ from flax import nnx
 
 import jaxfleet
 import jaxsr
-from experiments import sr_evaluation
+from experiments.zoo import evaluate as zoo_evaluate
 from jaxfleet import places
 from jaxfleet.errors import InputError
 from jaxsr import zoo
@@ -88,7 +88,7 @@ def list_classes(
             PictureClass(
                 f"bicubic-x{scale}",
                 "bicubic",
-                {**UNKNOWN, "architecture": sr_evaluation.BICUBIC, "scale": scale},
+                {**UNKNOWN, "architecture": zoo_evaluate.BICUBIC, "scale": scale},
             )
             for scale in sorted({one.scale for one in (*found, *beside)} - {0, 1})
         ]
@@ -118,7 +118,7 @@ def of_zoo(run_dir: Path) -> list[PictureClass]:
     Raises:
         InputError: if the directory is none of a zoo, or has no network yet.
     """
-    entries = [entry for entry in sr_evaluation.list_networks(run_dir) if entry.path]
+    entries = [entry for entry in zoo_evaluate.list_networks(run_dir) if entry.path]
     if not entries:
         raise InputError(f"--zoo={run_dir} holds no trained networks; wait, or repeat its command.")
     columns = ["overrides", "num_iters", "parameters"]

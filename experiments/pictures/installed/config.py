@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import field
 
-from experiments.sr_installed_networks import NETWORKS
+from experiments.pictures.installed.networks import NETWORKS
 from jaxfleet import photos
 
 

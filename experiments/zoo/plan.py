@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 
-from experiments.sr_zoo_config import Architecture, ZooConfig
+from experiments.zoo.config import Architecture, ZooConfig
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
 from jaxsr.datasets.training_sets import TrainingSet

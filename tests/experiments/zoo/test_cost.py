@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import sr_zoo
-from experiments.sr_zoo_config import ZooConfig
+from experiments.zoo import run as zoo_run
+from experiments.zoo.config import ZooConfig
 from jaxsr.training import cost as training_cost
 from jaxsr.training import trainer as sr_trainer
 from jaxsr.training.program import Program, Recipe
@@ -46,7 +46,7 @@ def config(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, program):
-    answer = sr_zoo.run(config, tmp_path / "run")
+    answer = zoo_run.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     header, *rows = [line.split() for line in answer.splitlines()[:3]]
     assert header[:3] == ["fleet", "networks", "updates"]
@@ -72,7 +72,7 @@ def test_a_dry_run_of_a_shard_tells_its_share(config, tmp_path):
     counts = []
     for index in range(2):
         share = dataclasses.replace(config, shard=index, num_shards=2)
-        answer = sr_zoo.run(share, tmp_path / "run")
+        answer = zoo_run.run(share, tmp_path / "run")
         counts.append(int(re.search(r"^(\d+) networks in ", answer, re.MULTILINE)[1]))
     assert sum(counts) == 6
     assert min(counts) >= 2

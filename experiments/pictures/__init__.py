@@ -1,0 +1,1 @@
+"""Make labelled images with many networks."""

@@ -1,0 +1,1 @@
+"""Images of networks that packages on PyPI install."""

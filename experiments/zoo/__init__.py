@@ -1,0 +1,1 @@
+"""Train and evaluate a zoo of super-resolution networks."""
