@@ -15,7 +15,8 @@ from dataclasses import field
 from pathlib import Path
 
 import jaxfleet
-from experiments import sr_attribution_files, sr_attribution_report
+from experiments.attribution import files as attribution_files
+from experiments.attribution import report as attribution_report
 from experiments.coin import kodak as coin_kodak
 from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
@@ -49,8 +50,8 @@ def main(config: ReportConfig, run_dir: Path) -> str:
         InputError: if the directory is none of a run, or no network is finished yet.
     """
     kind = rundir.read(run_dir)["kind"]
-    if kind == sr_attribution_files.KIND:
-        return f"Look at {sr_attribution_report.write(run_dir)}"
+    if kind == attribution_files.KIND:
+        return f"Look at {attribution_report.write(run_dir)}"
     if kind != rundir.TABLE:
         raise InputError(
             f"--run_dir={run_dir} is of launch/{kind}.py; repeat its command, which makes the "

@@ -10,11 +10,11 @@ tables and `report.html`. The same command again goes on where it was stopped; m
 be added. --dry_run says what would be trained.
 """
 
-from experiments import sr_attribution
-from experiments.sr_attribution_config import AttributionConfig
+from experiments.attribution import run as attribution_run
+from experiments.attribution.config import AttributionConfig
 from launch import flagdefs
 
 CONFIG = AttributionConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_attribution.run)
+    flagdefs.run(CONFIG, attribution_run.run)

@@ -9,11 +9,11 @@ pictures of the test photographs are told rightly. In the file is also a parser,
 networks that the gallery does not know how they seem to be built.
 """
 
-from experiments import sr_gallery
-from experiments.sr_gallery_config import GalleryConfig
+from experiments.gallery import make as gallery_make
+from experiments.gallery.config import GalleryConfig
 from launch import flagdefs
 
 CONFIG = GalleryConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_gallery.run)
+    flagdefs.run(CONFIG, gallery_make.run)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import jax
 
-from experiments.sr_identify_config import IdentifyConfig
+from experiments.gallery.identify_config import IdentifyConfig
 from launch import flagdefs
 
 CONFIG = IdentifyConfig
@@ -41,13 +41,15 @@ def main(config: IdentifyConfig, run_dir: Path) -> str | int:
     """
     del run_dir
     keep_programs()
-    from experiments import sr_identify  # after the flags, since this takes its time
+    from experiments.gallery import (
+        identify as gallery_identify,  # after the flags, since this takes its time
+    )
 
     if config.add:
-        return sr_identify.enrol(config)
+        return gallery_identify.enrol(config)
     if config.image:
-        return sr_identify.identify_file(config)
-    table, count, bad = sr_identify.identify_folder(config)
+        return gallery_identify.identify_file(config)
+    table, count, bad = gallery_identify.identify_folder(config)
     print(f"wrote {config.out}" if config.out else table.rstrip("\n"))
     if bad:
         print(f"sr_identify: {bad} of {count} pictures could not be used", file=sys.stderr)

@@ -9,11 +9,11 @@ keeps networks away, fits attributors on the others, and scores test photographs
 killed goes on when the same command is given again; splits, methods and seeds may be added.
 """
 
-from experiments import sr_open_set
-from experiments.sr_open_set_config import OpenSetConfig
+from experiments.open_set import run as open_set_run
+from experiments.open_set.config import OpenSetConfig
 from launch import flagdefs
 
 CONFIG = OpenSetConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_open_set.run)
+    flagdefs.run(CONFIG, open_set_run.run)

@@ -10,11 +10,11 @@ with the paper's numbers beside ours, `results.json`, `predictions/PARSER.parque
 `models/PARSER.safetensors`. The same command again trains only what is missing or has changed.
 """
 
-from experiments import sr_parsing
-from experiments.sr_parsing_config import ParsingConfig
+from experiments.parsing import run as parsing_run
+from experiments.parsing.config import ParsingConfig
 from launch import flagdefs
 
 CONFIG = ParsingConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_parsing.run)
+    flagdefs.run(CONFIG, parsing_run.run)

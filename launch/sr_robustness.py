@@ -11,11 +11,11 @@ too are fitted and tested beside them. A run that was killed goes on when the sa
 again; perturbations may be added.
 """
 
-from experiments import sr_robustness
-from experiments.sr_robustness_config import RobustnessConfig
+from experiments.robustness import run as robustness_run
+from experiments.robustness.config import RobustnessConfig
 from launch import flagdefs
 
 CONFIG = RobustnessConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_robustness.run)
+    flagdefs.run(CONFIG, robustness_run.run)

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, features
 
-from experiments import sr_identify
+from experiments.gallery import identify as gallery_identify
 from experiments.siren import codec as siren_codec
 from jaxfleet import picture_files
 from jaxfleet.errors import InputError
@@ -419,7 +419,7 @@ def file(tmp_path):
 def test_each_kind(case, file):
     path = file(case.data)
     if case.refused:
-        for read in (picture_files.read, siren_codec.read_picture, sr_identify.read_picture):
+        for read in (picture_files.read, siren_codec.read_picture, gallery_identify.read_picture):
             with pytest.raises(InputError) as caught:
                 read(path)
             assert str(caught.value) == f"'{path}' {case.refused}"
@@ -431,7 +431,7 @@ def test_each_kind(case, file):
     assert np.abs(picture.pixels - np.asarray(case.pixels, float)).max() <= case.within + 1e-9
     for read, why in (
         (siren_codec.read_picture, case.codec),
-        (sr_identify.read_picture, case.identify),
+        (gallery_identify.read_picture, case.identify),
     ):
         if why:
             with pytest.raises(InputError, match="it.png") as caught:
@@ -473,7 +473,7 @@ def test_all_orientations(orientation):
 
 
 def test_identify_keeps_the_colours_that_the_network_wrote(file):
-    pixels, note = sr_identify.read_picture(file(encoded(RGB, icc_profile=P3)))
+    pixels, note = gallery_identify.read_picture(file(encoded(RGB, icc_profile=P3)))
     np.testing.assert_array_equal(pixels, RGB)
     assert note == "colours of the ICC profile Display P3 left as they are"
 

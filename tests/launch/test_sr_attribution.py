@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import sr_attribution
+from experiments.attribution import run as attribution_run
 from launch import sr_attribution as script_module
 
 
 @pytest.fixture
 def script(script_of):
-    return script_of(script_module, sr_attribution.run)
+    return script_of(script_module, attribution_run.run)
 
 
 @pytest.mark.parametrize(

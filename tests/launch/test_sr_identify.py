@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from experiments import sr_identify as experiment
+from experiments.gallery import identify as experiment
 from jaxfleet import photos
 from jaxsr.datasets import picture_sets
 from jaxsr.gallery.core import Gallery
@@ -92,7 +92,7 @@ def gallery(pictures, exit_code, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("gallery") / "run"
     flags = (f"--pictures={pictures}", "--method=dct", "--crop_px=32")
     where = f"--run_dir={run_dir}"
-    assert exit_code(sr_gallery, sr_gallery.sr_gallery.run, *flags, where) == 0
+    assert exit_code(sr_gallery, sr_gallery.gallery_make.run, *flags, where) == 0
     return run_dir
 
 
@@ -118,7 +118,7 @@ def test_a_gallery_is_one_file_that_knows_its_classes(gallery):
 
 @pytest.mark.slow
 def test_a_gallery_may_have_the_grid_of_another_scale(script_of, pictures, tmp_path):
-    script = script_of(sr_gallery, sr_gallery.sr_gallery.run)
+    script = script_of(sr_gallery, sr_gallery.gallery_make.run)
     flags = (f"--pictures={pictures}", f"--run_dir={tmp_path / 'run'}", "--linear_period=3")
     assert script(*flags, "--crop_px=33")[0] == 0
     assert Gallery.open(tmp_path / "run").attributor.options["period"] == 3
@@ -335,7 +335,7 @@ def test_pictures_that_no_gallery_can_be_made_of(script_of, tmp_path, splits, fl
     fill(tmp_path / "few", splits)
     run_dir = tmp_path / "run"
     args = (f"--pictures={tmp_path / 'few'}", "--method=dct", "--crop_px=32", *flags)
-    script = script_of(sr_gallery, sr_gallery.sr_gallery.run)
+    script = script_of(sr_gallery, sr_gallery.gallery_make.run)
     code, _, error = script(*args, f"--run_dir={run_dir}")
     assert (code, message in error) == (2, True)
     assert not (run_dir / "gallery.safetensors").exists()

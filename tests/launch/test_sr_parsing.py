@@ -2,14 +2,14 @@
 
 import pytest
 
-from experiments import sr_parsing
+from experiments.parsing import run as parsing_run
 from launch import flagdefs
 from launch import sr_parsing as script_module
 
 
 @pytest.fixture
 def script(script_of):
-    return script_of(script_module, sr_parsing.run)
+    return script_of(script_module, parsing_run.run)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import pytest
 
-from experiments import sr_open_set, sr_robustness
+from experiments.open_set import run as open_set_run
+from experiments.robustness import run as robustness_run
 from launch import sr_open_set as open_set_script
 from launch import sr_robustness as robustness_script
 
 RUNS = {
-    "sr_open_set": (open_set_script, sr_open_set.run),
-    "sr_robustness": (robustness_script, sr_robustness.run),
+    "sr_open_set": (open_set_script, open_set_run.run),
+    "sr_robustness": (robustness_script, robustness_run.run),
 }
 
 

@@ -30,10 +30,12 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from experiments import sr_crop_parts, sr_parsing_report, sr_parsing_tasks
-from experiments.sr_parsing_config import PICTURE, ParsingConfig
-from experiments.sr_parsing_tasks import Task
-from experiments.sr_shared_features import SharedFeatures, share, teller
+from experiments.attribution import parts as attribution_parts
+from experiments.attribution.sharing import SharedFeatures, share, teller
+from experiments.parsing import report
+from experiments.parsing import tasks as parsing_tasks
+from experiments.parsing.config import PICTURE, ParsingConfig
+from experiments.parsing.tasks import Task
 from jaxfleet import places, rundir
 from jaxfleet.progress import Progress
 from jaxsr.attribution import files as attributor_files
@@ -59,7 +61,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         InputError: for flags, pictures and directories that cannot be used; then nothing is made.
         OSError: if the disk is full; what was made before stays and is whole.
     """
-    tasks = sr_parsing_tasks.make(config)
+    tasks = parsing_tasks.make(config)
     if config.dry_run:
         return _describe(tasks)
     with rundir.held(run_dir, KIND):
@@ -76,7 +78,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         }
         predictions = pd.concat(frames, ignore_index=True)
         rundir.write_table(run_dir / f"{PREDICTIONS}.parquet", predictions)
-        path = sr_parsing_report.write(run_dir, predictions, facts)
+        path = report.write(run_dir, predictions, facts)
         rundir.finish(run_dir)
     return f"{len(tasks)} parsers in {run_dir}. Look at {path}"
 
@@ -158,7 +160,7 @@ def _of_middles(task: Task, attributor: Attributor) -> np.ndarray:
 def _of_pictures(task: Task, attributor: Attributor) -> np.ndarray:
     """The same of all squares of a picture together."""
     parts, owners = [], []
-    for batch in sr_crop_parts.batches(Pictures(task.test), attributor.crop_px):
+    for batch in attribution_parts.batches(Pictures(task.test), attributor.crop_px):
         parts.append(log_probabilities(task, attributor, batch.crops))
         owners.append(batch.places)
     ends = np.flatnonzero(np.diff(np.concatenate(owners))) + 1

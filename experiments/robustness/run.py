@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import sr_attribution_files, sr_crop_parts, sr_robustness_report
-from experiments.sr_crop_parts import MODELS, PARTS, Perturbed
-from experiments.sr_robustness_config import RobustnessConfig
-from experiments.sr_shared_features import teller
+from experiments.attribution import files as attribution_files
+from experiments.attribution import parts as attribution_parts
+from experiments.attribution.parts import MODELS, PARTS, Perturbed
+from experiments.attribution.sharing import teller
+from experiments.robustness import report
+from experiments.robustness.config import RobustnessConfig
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -87,7 +89,7 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
     pictures = _of_classes(picture_sets.open(source), given)
     tests = _tests(pictures, config.max_images)
     for one in given:
-        sr_crop_parts.refuse_small(pictures, one.attributor.crop_px)
+        attribution_parts.refuse_small(pictures, one.attributor.crop_px)
     training = [perturbations.parse(text) for text in config.train_on]
     if config.dry_run:
         fits = f"; as many are fitted on {', '.join(config.train_on)} too" if training else ""
@@ -99,10 +101,10 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         rundir.unfinish(run_dir)
         fitted = [fit(one, pictures, training, config.seed, run_dir) for one in given if training]
         rows = _test(config, run_dir, [*given, *fitted], tests, changes)
-        rundir.write_table(run_dir / sr_crop_parts.CROPS, rows)
+        rundir.write_table(run_dir / attribution_parts.CROPS, rows)
         table = measure(rows)
-        sr_crop_parts.write_results(run_dir, table)
-        page = sr_robustness_report.write(run_dir, table, _settings(config, source, tests))
+        attribution_parts.write_results(run_dir, table)
+        page = report.write(run_dir, table, _settings(config, source, tests))
         rundir.finish(run_dir)
     return f"{len(changes)} perturbations, {len(given) + len(fitted)} attributors. Look at {page}"
 
@@ -117,7 +119,7 @@ def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]
     Raises:
         InputError: if there are none, or a file is damaged.
     """
-    folder = run_dir / sr_attribution_files.MODELS
+    folder = run_dir / attribution_files.MODELS
     paths = [folder / name for name in places.names(folder) if name.endswith(".safetensors")]
     found = [_read(path, CLEAN) for path in paths]
     found = [one for one in found if not methods or one.attributor.method in methods]
@@ -150,7 +152,7 @@ def fit(
     attributor = one.attributor
     path = run_dir / MODELS / f"{attributor.method}-{one.seed}-{PERTURBED}.safetensors"
     names = [perturbation.name for perturbation in training]
-    inputs = sr_crop_parts.made_from(
+    inputs = attribution_parts.made_from(
         pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px, one.options
     )
     if path.exists() and attributor_files.facts_of(path).get(rundir.MADE_FROM) == inputs:
@@ -201,7 +203,7 @@ def predict(
     """
     changed = Perturbed(pictures, [(row, perturbation) for row in range(len(pictures))], seed=seed)
     numbers, is_filled, scores = [], [], []
-    for batch in sr_crop_parts.batches(changed, one.attributor.crop_px):
+    for batch in attribution_parts.batches(changed, one.attributor.crop_px):
         log_scores = one.attributor.log_scores(batch.crops)
         numbers.append(batch.places)
         is_filled.append(batch.is_filled)
@@ -263,7 +265,7 @@ def _file_name(change: Perturbation) -> str:
 def _source(config: RobustnessConfig) -> str:
     """The pictures that the attributors learnt from."""
     place = places.place(config.attribution)
-    manifest = rundir.read_of(place, sr_attribution_files.KIND, "--attribution")
+    manifest = rundir.read_of(place, attribution_files.KIND, "--attribution")
     return str(manifest["plan"]["source"])
 
 
@@ -322,7 +324,7 @@ def _doubled(
 
 def _temperature(attributor: Attributor, pictures: Perturbed, labels: np.ndarray) -> float:
     """Of pictures that it did not learn from."""
-    parts = list(sr_crop_parts.batches(pictures, attributor.crop_px))
+    parts = list(attribution_parts.batches(pictures, attributor.crop_px))
     log_scores = np.concatenate([attributor.log_scores(batch.crops) for batch in parts])
     return calibration.fit_temperature(
         log_scores, labels[np.concatenate([batch.places for batch in parts])]
@@ -342,7 +344,7 @@ def _test(
             one,
             change,
             run_dir / PARTS / one.name / f"{_file_name(change)}.parquet",
-            sr_crop_parts.made_from(tests, one.checksum, change.name, config.seed),
+            attribution_parts.made_from(tests, one.checksum, change.name, config.seed),
         )
         for change in changes
         for one in tested

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments import sr_parsing_tables
+from experiments.parsing import tables
+from experiments.parsing.tables import PAPER_ELSEWHERE, shown
 from experiments.report import page
 from experiments.report.page import Drawing
-from experiments.sr_parsing_tables import PAPER_ELSEWHERE, shown
 from jaxfleet import rundir
 
 TARGET_PERCENT = 95.0  # of scale and loss, with a seed held out
@@ -30,14 +30,14 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
 
     Args:
         run_dir: where to.
-        predictions: rows of `experiments.sr_parsing`, of all parsers, at least one.
+        predictions: rows of `experiments.parsing.run`, of all parsers, at least one.
         facts: what is to be known of the run, JSON-able.
     """
     folder = run_dir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    measured = sr_parsing_tables.accuracies(predictions)
-    matrices = sr_parsing_tables.confusions(predictions)
-    by_network = sr_parsing_tables.by_network(predictions)
+    measured = tables.accuracies(predictions)
+    matrices = tables.confusions(predictions)
+    by_network = tables.by_network(predictions)
     results = {
         "facts": dict(facts),
         "accuracies": _records(measured),
@@ -73,8 +73,8 @@ def tiles(predictions: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
     """What stands on top of the page.
 
     Args:
-        predictions: rows of `experiments.sr_parsing`.
-        measured: of `sr_parsing_tables.accuracies`.
+        predictions: rows of `experiments.parsing.run`.
+        measured: of `tables.accuracies`.
     """
     values = {
         "parsers": f"{len(predictions[['predicted', 'held_out', 'seed']].drop_duplicates()):,}",
@@ -84,7 +84,7 @@ def tiles(predictions: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
     for row in measured.itertuples():
         if row.held_out.startswith("seed="):
             heading = f"{shown(row.predicted)}, {html.escape(_spelled(row.held_out))} new"
-            text = sr_parsing_tables.with_scatter(row.percent, row.std_percent, row.seeds)
+            text = tables.with_scatter(row.percent, row.std_percent, row.seeds)
             values[heading] = f"{text} %"
     return values
 
@@ -136,7 +136,7 @@ def _beside_paper(measured: pd.DataFrame) -> str:
     return (
         "<p>Percent of pictures parsed rightly, of networks with a value that no parser has seen. "
         "The paper’s networks and photographs are others: 180 networks, 100 photographs, ConvNeXt."
-        f"{said}</p>{page.table(*sr_parsing_tables.beside_paper(measured))}"
+        f"{said}</p>{page.table(*tables.beside_paper(measured))}"
     )
 
 
@@ -157,20 +157,20 @@ def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
         return ""
     said = []
     for row in measured.itertuples():
-        text = sr_parsing_tables.with_scatter(row.percent, row.std_percent, row.seeds)
+        text = tables.with_scatter(row.percent, row.std_percent, row.seeds)
         line = (
             f"{shown(row.predicted)} {text} % of {row.networks} networks whose value is known and "
             f"learned (by chance {row.chance_percent:.1f} %"
         )
         if row.predicted in PAPER_ELSEWHERE:
-            paper = sr_parsing_tables.with_scatter(*PAPER_ELSEWHERE[row.predicted], seeds=3)
+            paper = tables.with_scatter(*PAPER_ELSEWHERE[row.predicted], seeds=3)
             line += f"; paper, 11 published networks: {paper} %"
         said.append(f"{line})")
     summary = f" Right: {'; '.join(said)}." if said else ""
     return (
         "<p>Parsers that learned from all networks, on networks that were trained elsewhere: "
         f"percent of test photographs parsed as each value.{summary}</p>"
-        f"{page.table(*sr_parsing_tables.elsewhere(predictions))}"
+        f"{page.table(*tables.elsewhere(predictions))}"
     )
 
 

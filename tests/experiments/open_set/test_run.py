@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import sr_open_set, sr_shared_features
-from experiments.sr_open_set_config import OpenSetConfig
+from experiments.attribution import sharing as attribution_sharing
+from experiments.open_set import run as open_set_run
+from experiments.open_set.config import OpenSetConfig
 from jaxfleet.errors import InputError
 from jaxsr.attribution import open_set
 from jaxsr.datasets import picture_sets
@@ -23,7 +24,7 @@ def config(made_up_pictures, quick_attribution):
 
 def test_each_value_is_kept_away_in_turn(made_up_pictures):
     pictures = picture_sets.open(made_up_pictures)
-    splits = sr_open_set.make_splits(pictures, ("seed=3", "architecture=each", "scale=each"))
+    splits = open_set_run.make_splits(pictures, ("seed=3", "architecture=each", "scale=each"))
     assert [split.unseen for split in splits] == [
         *("seed=3", "architecture=edsr", "architecture=rcan", "architecture=rdn"),
     ]
@@ -35,7 +36,7 @@ def test_each_value_is_kept_away_in_turn(made_up_pictures):
 def test_unknown_networks_never_teach_and_are_told_from_the_known(
     config, quick_attribution, tmp_path
 ):
-    said = sr_open_set.run(config, tmp_path / "run")
+    said = open_set_run.run(config, tmp_path / "run")
     assert "4 attributors on 4 open sets" in said
     assert [len(classes) for classes, _ in quick_attribution] == [6, 6, 6, 6]
     assert not any(name.endswith("s3") for name in quick_attribution[0][0])
@@ -45,7 +46,7 @@ def test_unknown_networks_never_teach_and_are_told_from_the_known(
     assert of_seed[~of_seed["is_known"]]["split"].unique().tolist() == ["test"]
     assert not of_seed[~of_seed["is_known"]]["is_correct"].any()
     table = pd.DataFrame(json.loads((tmp_path / "run" / "results.json").read_text()))
-    assert len(table) == 4 * len(sr_open_set.SCORES)
+    assert len(table) == 4 * len(open_set_run.SCORES)
     assert (table["accuracy"] == 1.0).all()
     far = table[(table["unseen"] == "seed=3") & (table["score"] == "mahalanobis")].iloc[0]
     assert far["auroc"] == far["oscr"] == far["tnr"] == far["refused"] == 1.0
@@ -61,21 +62,21 @@ def test_unknown_networks_never_teach_and_are_told_from_the_known(
 @pytest.mark.usefixtures("no_figures")
 def test_a_second_run_fits_only_what_is_missing(made_up_pictures, quick_attribution, tmp_path):
     config = OpenSetConfig(pictures=str(made_up_pictures), crop_px=32, unseen=("seed=3", "seed=1"))
-    sr_open_set.run(config, tmp_path / "run")
+    open_set_run.run(config, tmp_path / "run")
     first = (tmp_path / "run" / "results.json").read_text()
     quick_attribution.clear()
     (tmp_path / "run/parts/seed-3/linear-0.parquet").unlink()
-    sr_open_set.run(config, tmp_path / "run")
+    open_set_run.run(config, tmp_path / "run")
     assert len(quick_attribution) == 1
     assert (tmp_path / "run" / "results.json").read_text() == first
 
 
 def test_features_that_are_shared_give_what_pictures_give(made_up_pictures):
     pictures = picture_sets.open(made_up_pictures).only(architecture="edsr")
-    (split,) = sr_open_set.make_splits(pictures, ("seed=3",))
-    shared = sr_shared_features.share("linear", pictures, crop_px=16)
-    ours = sr_open_set.score(split, "linear", 0, 16, shared)
-    expected = sr_open_set.score(split, "linear", 0, 16)
+    (split,) = open_set_run.make_splits(pictures, ("seed=3",))
+    shared = attribution_sharing.share("linear", pictures, crop_px=16)
+    ours = open_set_run.score(split, "linear", 0, 16, shared)
+    expected = open_set_run.score(split, "linear", 0, 16)
     pd.testing.assert_frame_equal(ours, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -90,18 +91,18 @@ def test_measures_by_hand():
             "is_correct": [True, True, True, True, True, True, False, True, False, False],
             **{
                 name: [0.2, 0.6, 0.7, 0.8, 0.9, 0.8, 0.7, 0.1, 0.5, 0.65]
-                for name in sr_open_set.SCORES
+                for name in open_set_run.SCORES
             },
         }
     )
-    measured = sr_open_set.measure(rows, 0.75).iloc[0]
+    measured = open_set_run.measure(rows, 0.75).iloc[0]
     assert measured["accuracy"] == 0.75
     assert measured["auroc"] == 0.75
     assert measured["oscr"] == pytest.approx(0.5)
     assert measured["tnr"] == 1.0  # threshold 0.7
     assert measured["answered"] == 0.75  # threshold 0.6, of the validation
     assert measured["refused"] == 0.5
-    alone = sr_open_set.measure(rows[rows["split"] == "test"], 0.75).iloc[0]
+    alone = open_set_run.measure(rows[rows["split"] == "test"], 0.75).iloc[0]
     assert np.isnan(alone["refused"])
     assert alone["auroc"] == 0.75
 
@@ -111,7 +112,7 @@ def test_several_seeds_give_deviations_and_the_same_scores_here(
     made_up_pictures, quick_attribution, tmp_path
 ):
     flags = {"pictures": str(made_up_pictures), "crop_px": 32, "unseen": ("seed=3",)}
-    sr_open_set.run(OpenSetConfig(**flags, seed=(0, 1)), tmp_path / "run")
+    open_set_run.run(OpenSetConfig(**flags, seed=(0, 1)), tmp_path / "run")
     table = pd.DataFrame(json.loads((tmp_path / "run" / "results.json").read_text()))
     one, other = (table[table["seed"] == seed].drop(columns="seed") for seed in (0, 1))
     pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
@@ -120,7 +121,7 @@ def test_several_seeds_give_deviations_and_the_same_scores_here(
 
 def test_a_dry_run_says_what_would_be_done(config, tmp_path):
     flags = OpenSetConfig(pictures=config.pictures, crop_px=32, unseen=UNSEEN, dry_run=True)
-    lines = sr_open_set.run(flags, tmp_path / "run").splitlines()
+    lines = open_set_run.run(flags, tmp_path / "run").splitlines()
     assert lines[0] == "seed=3: 6 known networks, 3 unknown"
     assert lines[-1] == "4 attributors to fit"
     assert not (tmp_path / "run").exists()
@@ -139,7 +140,7 @@ def test_a_dry_run_says_what_would_be_done(config, tmp_path):
 def test_what_cannot_be_used_is_told_before_anything_is_made(config, tmp_path, flags, message):
     given = {"pictures": config.pictures, "crop_px": 32, **flags}
     with pytest.raises(InputError, match=message):
-        sr_open_set.run(OpenSetConfig(**given), tmp_path / "run")
+        open_set_run.run(OpenSetConfig(**given), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -158,20 +159,20 @@ def test_flags_that_leave_nothing_to_do_are_refused(flags, message):
 
 
 def test_the_share_that_the_threshold_leaves_is_the_wanted_one(made_up_pictures, quick_attribution):
-    (split,) = sr_open_set.make_splits(picture_sets.open(made_up_pictures), ("seed=3",))
-    rows = sr_open_set.score(split, "spectrum", 0, 32)
+    (split,) = open_set_run.make_splits(picture_sets.open(made_up_pictures), ("seed=3",))
+    rows = open_set_run.score(split, "spectrum", 0, 32)
     own = rows[rows["split"] == "validation"]
     assert len(own) == 4 * len(split.known)
-    for name in sr_open_set.SCORES:
+    for name in open_set_run.SCORES:
         threshold = open_set.threshold_at_tpr(own[name].to_numpy())
         assert (own[name] >= threshold).mean() >= 0.95
 
 
 def test_every_method_that_shares_features_is_scored_by_them(made_up_pictures):
     pictures = picture_sets.open(made_up_pictures)
-    (split,) = sr_open_set.make_splits(pictures, ("seed=3",))
-    shared = sr_shared_features.share("kernel", pictures, crop_px=32)
-    one, other = (sr_open_set.score(split, "kernel", 0, 32, own) for own in (shared, None))
+    (split,) = open_set_run.make_splits(pictures, ("seed=3",))
+    shared = attribution_sharing.share("kernel", pictures, crop_px=32)
+    one, other = (open_set_run.score(split, "kernel", 0, 32, own) for own in (shared, None))
     pd.testing.assert_frame_equal(one, other, rtol=1e-3)
     known = one[one["is_known"]]
     assert known["is_correct"].mean() > 0.9

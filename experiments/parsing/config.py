@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import field
 from typing import Any
 
-from experiments.sr_parsing_plan import HYPERPARAMETERS, HeldOut
+from experiments.parsing.plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
 from jaxsr.attribution import methods as attribution
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.sr_attribution_paper import LEFT_OUT, PAPER, TOTAL, WITHOUT
+from experiments.attribution.paper import LEFT_OUT, PAPER, TOTAL, WITHOUT
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.sr_identify_config import IdentifyConfig
+from experiments.gallery.identify_config import IdentifyConfig
 from jaxfleet import picture_files, places
 from jaxfleet.errors import InputError
 from jaxsr.fingerprints import welch

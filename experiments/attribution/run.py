@@ -2,7 +2,7 @@
 
 Attributors learn from the training photographs of a folder of pictures that networks made, are
 calibrated on its validation photographs, and are tested on every square of its test photographs.
-What is left behind, and where: `experiments.sr_attribution_files`.
+What is left behind, and where: `experiments.attribution.files`.
 
 Source: Vonderfecht and Liu, "Fingerprints of super resolution networks", 2022, section 4.
 
@@ -21,17 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import (
-    sr_attribution_features,
-    sr_attribution_files,
-    sr_attribution_report,
-    sr_attribution_tables,
-    sr_crop_parts,
-)
-from experiments.sr_attribution_config import CONVNEXT, AttributionConfig
-from experiments.sr_attribution_features import TSNE_ENDING
-from experiments.sr_attribution_tables import Predictions
-from experiments.sr_shared_features import teller
+from experiments.attribution import features, files, report, tables
+from experiments.attribution import parts as attribution_parts
+from experiments.attribution.config import CONVNEXT, AttributionConfig
+from experiments.attribution.features import TSNE_ENDING
+from experiments.attribution.sharing import teller
+from experiments.attribution.tables import Predictions
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -98,18 +93,16 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
         return _describe(task, planned)
     if config.convnext_weights and CONVNEXT in config.method:
         _refuse_missing(config.convnext_weights)
-    with rundir.held(
-        run_dir, sr_attribution_files.KIND, _plan(config, task), free=sr_attribution_files.FREE
-    ):
+    with rundir.held(run_dir, files.KIND, _plan(config, task), free=files.FREE):
         for method, seed in planned:
-            sr_attribution_files.refuse_other_options(run_dir, method, seed, config.options(method))
-        places.make_folder(run_dir / sr_attribution_files.MODELS, "--run_dir")
+            files.refuse_other_options(run_dir, method, seed, config.options(method))
+        places.make_folder(run_dir / files.MODELS, "--run_dir")
         _make(config, run_dir, task, planned)
         if config.tsne and config.features_per_class:
             _add_tsne(run_dir)
-        page = sr_attribution_report.write(run_dir)
+        page = report.write(run_dir)
         rundir.finish(run_dir)
-    return f"{sr_attribution_report.summary(run_dir)}\nLook at {page}"
+    return f"{report.summary(run_dir)}\nLook at {page}"
 
 
 def make_task(config: AttributionConfig) -> Task:
@@ -128,7 +121,7 @@ def make_task(config: AttributionConfig) -> Task:
             f"{small['file'].iloc[0]} is smaller than a crop of --crop_px={config.crop_px}; take "
             "smaller crops."
         )
-    classes = index.drop_duplicates("network")[sr_attribution_files.class_columns()]
+    classes = index.drop_duplicates("network")[files.class_columns()]
     classes = classes.reset_index(drop=True)
     if len(classes) < 2:
         raise InputError(
@@ -165,8 +158,8 @@ def evaluate(
         float32 log scores.
     """
     rows, scores = [], []
-    for batch in sr_crop_parts.batches(pictures, attributor.crop_px):
-        sharp = in_batches(sr_attribution_features.acutance, batch.crops)
+    for batch in attribution_parts.batches(pictures, attributor.crop_px):
+        sharp = in_batches(features.acutance, batch.crops)
         rows.append(pd.DataFrame({"picture": batch.places, "acutance": sharp.astype(np.float64)}))
         scores.append(attributor.log_scores(batch.crops))
         on_batch(len(batch.crops))
@@ -199,7 +192,7 @@ def _make(
     config: AttributionConfig, run_dir: Path, task: Task, planned: Sequence[tuple[str, int]]
 ) -> None:
     """Every attributor that is planned, its features and predictions."""
-    there = sr_attribution_files.read_predictions(run_dir)
+    there = files.read_predictions(run_dir)
     arrays = _kept_features(config, run_dir, task)
     todo = [
         (method, seed, is_predicted)
@@ -216,7 +209,7 @@ def _make(
         for method, seed, is_predicted in todo:
             name = f"{method}-{seed}"
             if is_predicted:
-                path = sr_attribution_files.model_path(run_dir, method, seed)
+                path = files.model_path(run_dir, method, seed)
                 attributor, temperature = attributor_files.load(path), 1.0
             else:
                 attributor, temperature, is_new = _attributor(
@@ -227,17 +220,17 @@ def _make(
                     arrays.pop(f"{name}{TSNE_ENDING}", None)
             if config.features_per_class and name not in arrays:
                 arrays[name] = _features(config, task, attributor)
-                sr_attribution_files.write_features(run_dir, arrays)
+                files.write_features(run_dir, arrays)
             if not is_predicted:
                 new = _predict(task, attributor, seed, temperature, shown)
                 there = new if there is None else _joined(there, new)
-                sr_attribution_files.write_predictions(run_dir, there)
+                files.write_predictions(run_dir, there)
             shown.update(0, finished=1)
 
 
 def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: int) -> bool:
     """Whether there are the predictions of an attributor, and the attributor."""
-    if there is None or not sr_attribution_files.model_path(run_dir, method, seed).exists():
+    if there is None or not files.model_path(run_dir, method, seed).exists():
         return False
     return bool(((there.frame["method"] == method) & (there.frame["seed"] == seed)).any())
 
@@ -246,7 +239,7 @@ def _attributor(
     config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
 ) -> tuple[Attributor, float, bool]:
     """The attributor of a file, or a new one, which is kept; its temperature; whether it is new."""
-    path = sr_attribution_files.model_path(run_dir, method, seed)
+    path = files.model_path(run_dir, method, seed)
     if path.exists():
         attributor = attributor_files.load(path)
         shown.update(len(task.splits[_TRAIN]) + task.count(_VALIDATION))
@@ -255,7 +248,7 @@ def _attributor(
     pictures, labels = task.labelled(_TRAIN)
     validation = task.labelled(_VALIDATION) if _VALIDATION in task.splits else None
     options = config.options(method)
-    folder = run_dir / sr_attribution_files.CHECKPOINTS
+    folder = run_dir / files.CHECKPOINTS
     kept: dict[str, Any] = {}
     if method == CONVNEXT:
         places.make_folder(folder, "--run_dir")
@@ -337,12 +330,12 @@ def _joined(one: Predictions, new: Predictions) -> Predictions:
 def _feature_rows(config: AttributionConfig, task: Task) -> np.ndarray:
     """The test pictures whose middles features are of."""
     index = task.splits[_TEST].index
-    return sr_attribution_features.chosen_rows(index, config.features_per_class)
+    return features.chosen_rows(index, config.features_per_class)
 
 
 def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict[str, np.ndarray]:
     """The arrays of features that are there, if they are of the pictures that the flags choose."""
-    arrays = sr_attribution_files.read_features(run_dir)
+    arrays = files.read_features(run_dir)
     if not config.features_per_class:
         return arrays
     rows = _feature_rows(config, task)
@@ -366,18 +359,18 @@ def _features(config: AttributionConfig, task: Task, attributor: Attributor) -> 
 
 def _add_tsne(run_dir: Path) -> None:
     """The t-SNE of the first seed of the best method, where scikit-learn is installed."""
-    arrays = sr_attribution_files.read_features(run_dir)
-    predictions = sr_attribution_files.read_predictions(run_dir)
-    if predictions is None or not sr_attribution_features.has_tsne():
+    arrays = files.read_features(run_dir)
+    predictions = files.read_predictions(run_dir)
+    if predictions is None or not features.has_tsne():
         return
-    best = sr_attribution_tables.best_method(predictions)
-    name = sr_attribution_features.first_seeds(arrays).get(best)
+    best = tables.best_method(predictions)
+    name = features.first_seeds(arrays).get(best)
     if name is None:
         return
     key = f"{name}{TSNE_ENDING}"
-    if key not in arrays and len(arrays[name]) >= sr_attribution_features.LEAST:
-        arrays[key] = sr_attribution_features.tsne(arrays[name])
-        sr_attribution_files.write_features(run_dir, arrays)
+    if key not in arrays and len(arrays[name]) >= features.LEAST:
+        arrays[key] = features.tsne(arrays[name])
+        files.write_features(run_dir, arrays)
 
 
 def _describe(task: Task, planned: Sequence[tuple[str, int]]) -> str:

@@ -32,8 +32,8 @@ def write(
 
     Args:
         run_dir: of the run.
-        rows: of `sr_open_set.score`.
-        table: of `sr_open_set.measure`.
+        rows: of `run.score`.
+        table: of `run.measure`.
         settings: name -> value, of the run.
     """
     folder = run_dir / "figures"
@@ -70,7 +70,7 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
     """Means over splits and seeds of one name, with the columns to show.
 
     Args:
-        table: rows of `sr_open_set.measure`.
+        table: rows of `run.measure`.
     """
     keys = ["unseen", "method", "score"]
     rows = []
@@ -93,7 +93,7 @@ def curves(rows: pd.DataFrame) -> Figure:
     """Of unknown crops the share that is answered, of known ones the share answered rightly.
 
     Args:
-        rows: of `sr_open_set.score`, test crops, of splits of one kind.
+        rows: of `run.score`, test crops, of splits of one kind.
     """
     figure, axes = figures.new()
     for number, (method, of_method) in enumerate(rows.groupby("method", sort=False)):
@@ -119,7 +119,7 @@ def scores(table: pd.DataFrame) -> Figure:
     """AUROC of every score and method, means over splits and seeds.
 
     Args:
-        table: rows of `sr_open_set.measure`, of splits of one kind.
+        table: rows of `run.measure`, of splits of one kind.
     """
     figure, axes = figures.new()
     names = list(dict.fromkeys(table["score"]))

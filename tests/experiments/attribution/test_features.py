@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.ndimage
 
-from experiments import sr_attribution_features as features
+from experiments.attribution import features
 from jaxfleet.errors import InputError
 
 

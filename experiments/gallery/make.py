@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.sr_gallery_config import GalleryConfig
-from experiments.sr_shared_features import teller
+from experiments.attribution.sharing import teller
+from experiments.gallery.config import GalleryConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress

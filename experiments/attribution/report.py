@@ -10,17 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import (
-    sr_attribution_features,
-    sr_attribution_figures,
-    sr_attribution_files,
-    sr_attribution_tables,
-)
+from experiments.attribution import features, figures, files
+from experiments.attribution import tables as attribution_tables
+from experiments.attribution.features import TSNE_ENDING
+from experiments.attribution.figures import Line
+from experiments.attribution.tables import Predictions
 from experiments.report import page
 from experiments.report.page import Drawing
-from experiments.sr_attribution_features import TSNE_ENDING
-from experiments.sr_attribution_figures import Line
-from experiments.sr_attribution_tables import Predictions
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 
@@ -41,9 +37,9 @@ def write(run_dir: Path) -> Path:
     Raises:
         InputError: if the directory is none of a run, nothing is finished, or a file is damaged.
     """
-    manifest = rundir.read_of(run_dir, sr_attribution_files.KIND)
+    manifest = rundir.read_of(run_dir, files.KIND)
     predictions = _predictions(run_dir)
-    arrays = sr_attribution_files.read_features(run_dir)
+    arrays = files.read_features(run_dir)
     folder = run_dir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     tables = make_tables(predictions, arrays)
@@ -76,12 +72,12 @@ def write(run_dir: Path) -> Path:
     }
     records = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
     results = {
-        "format": sr_attribution_files.FORMAT,
+        "format": files.FORMAT,
         "crop_px": manifest["plan"]["crop_px"],
         "classes": len(predictions.classes),
         **records,
     }
-    rundir.write_json(run_dir / sr_attribution_files.RESULTS, results)
+    rundir.write_json(run_dir / files.RESULTS, results)
     return page.write(run_dir, "Which network made a picture?", tiles(predictions), sections)
 
 
@@ -94,18 +90,18 @@ def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> T
     """
     described = predictions.described()
     return {
-        "overall": sr_attribution_tables.overall(predictions),
-        "by_factor": sr_attribution_tables.by_factor(predictions),
-        "quadrants": sr_attribution_tables.quadrants(predictions),
-        "seed_triplets": sr_attribution_tables.seed_triplets(predictions),
-        "votes": sr_attribution_tables.votes(predictions),
-        "shared_by_errors": sr_attribution_tables.shared_by_errors(predictions),
-        "calibration": sr_attribution_tables.calibration_errors(predictions),
-        "class_distances": sr_attribution_features.ratio_tables(arrays, predictions.classes),
-        "by_network": sr_attribution_tables.measure(described, ["network"]),
+        "overall": attribution_tables.overall(predictions),
+        "by_factor": attribution_tables.by_factor(predictions),
+        "quadrants": attribution_tables.quadrants(predictions),
+        "seed_triplets": attribution_tables.seed_triplets(predictions),
+        "votes": attribution_tables.votes(predictions),
+        "shared_by_errors": attribution_tables.shared_by_errors(predictions),
+        "calibration": attribution_tables.calibration_errors(predictions),
+        "class_distances": features.ratio_tables(arrays, predictions.classes),
+        "by_network": attribution_tables.measure(described, ["network"]),
         **{
-            f"by_{quality}": sr_attribution_tables.by_quality(predictions, quality)
-            for quality in sr_attribution_tables.QUALITIES
+            f"by_{quality}": attribution_tables.by_quality(predictions, quality)
+            for quality in attribution_tables.QUALITIES
         },
     }
 
@@ -116,9 +112,9 @@ def summary(run_dir: Path) -> str:
     Raises:
         InputError: if the directory is none of a run, or nothing is finished.
     """
-    measured = sr_attribution_tables.overall(_predictions(run_dir))
+    measured = attribution_tables.overall(_predictions(run_dir))
     return "\n".join(
-        f"{one['method']}: {sr_attribution_tables.percent(one['accuracy'], one['deviation'])} % of "
+        f"{one['method']}: {attribution_tables.percent(one['accuracy'], one['deviation'])} % of "
         f"{one['crops']:,} crops, by chance {100 * one['chance']:.2g} %"
         for one in measured.to_dict("records")
     )
@@ -127,8 +123,8 @@ def summary(run_dir: Path) -> str:
 def tiles(predictions: Predictions) -> dict[str, str]:
     """What stands on top of the page."""
     frame, classes = predictions.frame, predictions.classes
-    best = sr_attribution_tables.best_method(predictions)
-    measured = sr_attribution_tables.overall(predictions).set_index("method").loc[best]
+    best = attribution_tables.best_method(predictions)
+    measured = attribution_tables.overall(predictions).set_index("method").loc[best]
     return {
         "classes": f"{len(classes):,}",
         "test crops": f"{len(frame.drop_duplicates(['network', 'image_id', 'tile'])):,}",
@@ -176,14 +172,14 @@ _RATIOS = {
 
 def _overall(measured: pd.DataFrame) -> str:
     right = [
-        sr_attribution_tables.percent(*values)
+        attribution_tables.percent(*values)
         for values in zip(measured["accuracy"], measured["deviation"], strict=True)
     ]
     return page.table(_named(measured.assign(right=right), "method"), _OVERALL)
 
 
 def _wide(long: pd.DataFrame, keys: Mapping[str, str]) -> str:
-    return page.table(*sr_attribution_tables.wide(long, keys)) if len(long) else ""
+    return page.table(*attribution_tables.wide(long, keys)) if len(long) else ""
 
 
 def _named(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
@@ -200,7 +196,7 @@ def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
         "features_per_class": plan["features_per_class"],
         **{f"{split} pictures": count for split, count in plan["counts"].items()},
     }
-    for method, options in sr_attribution_files.read_options(run_dir).items():
+    for method, options in files.read_options(run_dir).items():
         settings |= {f"{method} {name}": value for name, value in options.items()}
     return settings | {name: manifest[name] for name in ("device", "git_commit", "versions")}
 
@@ -212,10 +208,10 @@ def _curves(tables: Tables) -> list[Drawing]:
     """Accuracy along the crops of a vote, acutance and PSNR."""
     drawings = []
     majority = tables["votes"]
-    majority = majority[majority["rule"] == sr_attribution_tables.MAJORITY]
+    majority = majority[majority["rule"] == attribution_tables.MAJORITY]
     if len(majority) and majority["crops_in_vote"].max() > 1:
         draw = functools.partial(
-            sr_attribution_figures.lines,
+            figures.lines,
             _lines(majority, "crops_in_vote"),
             x_label="crops of one network that vote",
         )
@@ -225,7 +221,7 @@ def _curves(tables: Tables) -> list[Drawing]:
         measured = tables[f"by_{quality}"]
         if len(measured):
             draw = functools.partial(
-                sr_attribution_figures.lines,
+                figures.lines,
                 _lines(measured, "middle"),
                 x_label=label,
                 log_x=quality == "acutance" and bool((measured["middle"] > 0).all()),
@@ -250,14 +246,14 @@ def _lines(measured: pd.DataFrame, x: str) -> dict[str, Line]:
 
 def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
     """Confusion of every method, and the distances between classes of the best one."""
-    order = sr_attribution_tables.ordered(predictions.classes)
+    order = attribution_tables.ordered(predictions.classes)
     groups = _shown(predictions.classes.iloc[order])
     drawings = []
     for method in sorted(set(predictions.frame["method"])):
         own = predictions.of((predictions.frame["method"] == method).to_numpy())
         draw = functools.partial(
-            sr_attribution_figures.matrix,
-            sr_attribution_tables.confusion(own)[np.ix_(order, order)],
+            figures.matrix,
+            attribution_tables.confusion(own)[np.ix_(order, order)],
             groups,
             label="share of the crops of a network",
             x_label="answer",
@@ -270,11 +266,11 @@ def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> lis
         drawings.append(
             Drawing(f"confusion_{method}", f"What {method} takes for what", caption, draw)
         )
-    best = sr_attribution_tables.best_method(predictions)
-    if best in sr_attribution_features.first_seeds(arrays):
-        ratios = sr_attribution_features.mean_ratios(arrays, predictions.classes, best)["paper"]
+    best = attribution_tables.best_method(predictions)
+    if best in features.first_seeds(arrays):
+        ratios = features.mean_ratios(arrays, predictions.classes, best)["paper"]
         draw = functools.partial(
-            sr_attribution_figures.matrix,
+            figures.matrix,
             np.minimum(ratios, 1.0)[np.ix_(order, order)],
             groups,
             label="R(A, B)",
@@ -291,8 +287,8 @@ def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> lis
 
 def _tsne(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
     """The plane of t-SNE, once for each fact about networks."""
-    seeds = sr_attribution_features.first_seeds(arrays)
-    best = sr_attribution_tables.best_method(predictions)
+    seeds = features.first_seeds(arrays)
+    best = attribution_tables.best_method(predictions)
     points = arrays.get(f"{seeds.get(best, '')}{TSNE_ENDING}")
     if points is None:
         return []
@@ -307,7 +303,7 @@ def _tsne(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Dr
             f"tsne_{fact}",
             f"Features of {best} by {fact}",
             "t-SNE of features of the middles of test pictures; a point is a picture.",
-            functools.partial(sr_attribution_figures.scatter, points, names),
+            functools.partial(figures.scatter, points, names),
         )
         for fact, names in groups.items()
     ]
@@ -323,7 +319,7 @@ def _without_tsne(arrays: Mapping[str, np.ndarray]) -> str:
         return ""
     reason = (
         "it was not asked for, or there are too few pictures"
-        if sr_attribution_features.has_tsne()
+        if features.has_tsne()
         else "scikit-learn is not installed"
     )
     return f"<p>There is no picture of t-SNE: {html.escape(reason)}.</p>"
@@ -335,7 +331,7 @@ def _said(said: str, shown: str) -> str:
 
 
 def _predictions(run_dir: Path) -> Predictions:
-    predictions = sr_attribution_files.read_predictions(run_dir)
+    predictions = files.read_predictions(run_dir)
     if predictions is None or not len(predictions.frame):
         raise InputError(f"{run_dir}: no attributor is tested yet; wait, or repeat its command.")
     return predictions

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import sr_attribution_tables as tables
-from experiments.sr_attribution_paper import PAPER
-from experiments.sr_attribution_tables import Predictions
+from experiments.attribution import tables
+from experiments.attribution.paper import PAPER
+from experiments.attribution.tables import Predictions
 
 FACTS = {  # network -> kind, architecture, scale, loss, training set, seed
     "edsr-x2-s1": ("network", "edsr", 2, "l1", "div2k", 1),

@@ -11,13 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import (
-    sr_attribution,
-    sr_attribution_files,
-    sr_attribution_report,
-    sr_crop_parts,
-)
-from experiments.sr_attribution_config import AttributionConfig
+from experiments.attribution import files as attribution_files
+from experiments.attribution import parts as attribution_parts
+from experiments.attribution import report as attribution_report
+from experiments.attribution import run as attribution_run
+from experiments.attribution.config import AttributionConfig
 from jaxfleet import places
 from jaxfleet.errors import InputError, InUseError
 from jaxsr.attribution import convnext as attribution_convnext
@@ -136,7 +134,7 @@ def config_of(pictures, **flags):
 @pytest.mark.usefixtures("no_figures")
 def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(pictures, tmp_path, fits):
     run_dir = tmp_path / "run"
-    said = sr_attribution.run(config_of(pictures, seed=(0, 1)), run_dir)
+    said = attribution_run.run(config_of(pictures, seed=(0, 1)), run_dir)
     assert "dct: 100.0 ± 0.0 % of 48 crops, by chance 25 %" in said
     assert "prnu: 25.0 ± 0.0 %" in said
     assert fits == ["dct-0", "dct-1", "prnu-0", "prnu-1"]
@@ -152,7 +150,7 @@ def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(picture
     assert (dct["predicted"] == dct["network"]).all()
     scores = np.stack(frame["log_scores"])
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1.0, rtol=1e-5)
-    features = sr_attribution_files.read_features(run_dir)
+    features = attribution_files.read_features(run_dir)
     assert features["dct-0"].shape == (8, 3)
     results = json.loads((run_dir / "results.json").read_text())
     by_scale = {
@@ -171,11 +169,11 @@ def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(picture
 @pytest.mark.usefixtures("no_figures")
 def test_what_is_there_is_not_made_again_and_methods_may_be_added(pictures, tmp_path, fits):
     run_dir = tmp_path / "run"
-    sr_attribution.run(config_of(pictures, method=("dct",)), run_dir)
+    attribution_run.run(config_of(pictures, method=("dct",)), run_dir)
     before = (run_dir / "predictions.parquet").read_bytes()
-    sr_attribution.run(config_of(pictures, method=("dct",)), run_dir)
+    attribution_run.run(config_of(pictures, method=("dct",)), run_dir)
     assert (run_dir / "predictions.parquet").read_bytes() == before
-    sr_attribution.run(config_of(pictures), run_dir)
+    attribution_run.run(config_of(pictures), run_dir)
     assert fits == ["dct-0", "prnu-0"]
     assert set(pd.read_parquet(run_dir / "predictions.parquet")["method"]) == {"dct", "prnu"}
 
@@ -185,8 +183,8 @@ def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
     pictures, tmp_path, fits, monkeypatch
 ):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
-    sr_attribution.run(config_of(pictures), whole)
-    predict, calls = sr_attribution._predict, []
+    attribution_run.run(config_of(pictures), whole)
+    predict, calls = attribution_run._predict, []
 
     def killed(task, attributor, *args):
         calls.append(attributor.method)
@@ -195,22 +193,22 @@ def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
         return predict(task, attributor, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sr_attribution, "_predict", killed)
+        patch.setattr(attribution_run, "_predict", killed)
         with pytest.raises(KeyboardInterrupt):
-            sr_attribution.run(config_of(pictures), run_dir)
+            attribution_run.run(config_of(pictures), run_dir)
     assert calls == ["dct", "prnu"]
     assert not (run_dir / "DONE").exists()
     fits.clear()
-    sr_attribution.run(config_of(pictures), run_dir)
+    attribution_run.run(config_of(pictures), run_dir)
     assert fits == []
-    one, other = (sr_attribution_files.read_predictions(path) for path in (whole, run_dir))
+    one, other = (attribution_files.read_predictions(path) for path in (whole, run_dir))
     pd.testing.assert_frame_equal(one.frame, other.frame)
     np.testing.assert_array_equal(one.log_scores, other.log_scores)
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_the_temperature_is_that_of_the_validation_photographs(pictures, tmp_path):
-    sr_attribution.run(config_of(pictures, method=("dct",)), tmp_path / "run")
+    attribution_run.run(config_of(pictures, method=("dct",)), tmp_path / "run")
     frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     facts = attributor_files.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
     assert set(frame["temperature"]) == {facts["temperature"]}
@@ -223,17 +221,17 @@ def test_the_temperature_is_that_of_the_validation_photographs(pictures, tmp_pat
 def test_without_validation_photographs_probabilities_stay(tmp_path):
     splits = {"dawn": "train", "dusk": "test"}
     pictures = write_pictures(tmp_path / "pictures", splits)
-    sr_attribution.run(config_of(pictures), tmp_path / "run")
+    attribution_run.run(config_of(pictures), tmp_path / "run")
     frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     assert set(frame["temperature"]) == {1.0}
 
 
 def test_filters_choose_classes(pictures):
-    task = sr_attribution.make_task(
+    task = attribution_run.make_task(
         config_of(pictures, classes=("network",), where=("scale=2", "seed=1", "seed=2"))
     )
     assert task.names == ("edsr-A-x2-l1-s1", "edsr-A-x2-l1-s2")
-    of_kind = sr_attribution.make_task(config_of(pictures, where=("kind=network",)))
+    of_kind = attribution_run.make_task(config_of(pictures, where=("kind=network",)))
     assert of_kind.names == tuple(NETWORKS)[:3]
     assert task.count("test") == 2 * 2 * 6
 
@@ -258,24 +256,24 @@ def test_what_cannot_be_told_apart_is_refused_before_anything_is_made(
     pictures, tmp_path, flags, message
 ):
     with pytest.raises(InputError, match=message):
-        sr_attribution.run(config_of(pictures, **flags), tmp_path / "run")
+        attribution_run.run(config_of(pictures, **flags), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_directory_is_of_one_set_of_pictures_and_one_side_of_crops(pictures, tmp_path):
     run_dir = tmp_path / "run"
-    sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)
+    attribution_run.run(config_of(pictures, method=("prnu",)), run_dir)
     for flags, message in [
         ({"crop_px": 17}, "crop_px was 16 is 17"),
         ({"where": ("scale=2",)}, "pictures was .* is "),
     ]:
         with pytest.raises(InputError, match=message):
-            sr_attribution.run(config_of(pictures, **flags), run_dir)
+            attribution_run.run(config_of(pictures, **flags), run_dir)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("mine")
     with pytest.raises(InputError, match="letter.txt"):
-        sr_attribution.run(config_of(pictures), tmp_path / "other")
+        attribution_run.run(config_of(pictures), tmp_path / "other")
 
 
 def test_a_run_that_another_process_holds_is_left_as_it_is(pictures, tmp_path):
@@ -285,7 +283,7 @@ def test_a_run_that_another_process_holds_is_left_as_it_is(pictures, tmp_path):
         places.locked(run_dir, ".lock", "--run_dir"),
         pytest.raises(InUseError, match="another process is writing to it"),
     ):
-        sr_attribution.run(config_of(pictures), run_dir)
+        attribution_run.run(config_of(pictures), run_dir)
     assert places.names(run_dir) == []
 
 
@@ -296,7 +294,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
     run_dir, missing = tmp_path / "run", str(tmp_path / "none.safetensors")
     convnext = {"method": ("convnext",), "epochs": 3}
     with pytest.raises(InputError, match="--convnext_weights=.*none.safetensors: there is no such"):
-        sr_attribution.run(config_of(pictures, **convnext, convnext_weights=missing), run_dir)
+        attribution_run.run(config_of(pictures, **convnext, convnext_weights=missing), run_dir)
     folders = []
 
     @functools.wraps(attribution_convnext.fit)  # which has its options
@@ -311,14 +309,14 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
     sys.modules["levels"].fit = fit
     monkeypatch.setitem(attribution.TABLE, "convnext", Method("levels:fit"))
     with pytest.raises(InputError, match="diverges"):
-        sr_attribution.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
-    sr_attribution.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
+        attribution_run.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
+    attribution_run.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
     assert len(set(folders)) == 2  # the state of the first is not met again
     assert places.names(run_dir / "checkpoints") == []
     with pytest.raises(InputError, match=r"other options \(learning_rate was 0.001 is 0.1\)"):
-        sr_attribution.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
+        attribution_run.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
     (run_dir / "models" / "convnext-0.safetensors").unlink()  # the remedy that it names
-    sr_attribution.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
+    attribution_run.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
     options = attributor_files.facts_of(run_dir / "models" / "convnext-0.safetensors")["options"]
     assert options["learning_rate"] == 0.1
     assert len(pd.read_parquet(run_dir / "predictions.parquet")) == 4 * 2 * 6
@@ -329,19 +327,19 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
 def test_a_damaged_file_that_is_removed_is_made_again(pictures, tmp_path, fits, name):
     run_dir = tmp_path / "run"
     config = config_of(pictures, tsne=False)
-    sr_attribution.run(config, run_dir)
+    attribution_run.run(config, run_dir)
     features, rows = (
-        sr_attribution_files.read_features(run_dir),
-        sr_attribution_files.read_predictions(run_dir).frame,
+        attribution_files.read_features(run_dir),
+        attribution_files.read_predictions(run_dir).frame,
     )
     (run_dir / name).write_bytes(b"damaged")
     with pytest.raises(InputError, match=f"{name}: damaged .*; remove it and repeat the command"):
-        sr_attribution.run(config, run_dir)
+        attribution_run.run(config, run_dir)
     (run_dir / name).unlink()
-    sr_attribution.run(config, run_dir)
+    attribution_run.run(config, run_dir)
     assert fits == ["dct-0", "prnu-0"]  # nothing was fitted again
-    pd.testing.assert_frame_equal(sr_attribution_files.read_predictions(run_dir).frame, rows)
-    found = sr_attribution_files.read_features(run_dir)
+    pd.testing.assert_frame_equal(attribution_files.read_predictions(run_dir).frame, rows)
+    found = attribution_files.read_features(run_dir)
     assert found.keys() == features.keys()
     for key, array in features.items():
         np.testing.assert_array_equal(found[key], array)
@@ -351,8 +349,8 @@ def test_a_damaged_file_that_is_removed_is_made_again(pictures, tmp_path, fits, 
 def test_the_number_of_features_may_change(pictures, tmp_path, fits):
     run_dir = tmp_path / "run"
     for count, rows in ((1, 4), (2, 8)):
-        sr_attribution.run(config_of(pictures, features_per_class=count), run_dir)
-        features = sr_attribution_files.read_features(run_dir)
+        attribution_run.run(config_of(pictures, features_per_class=count), run_dir)
+        features = attribution_files.read_features(run_dir)
         assert {len(array) for array in features.values()} == {rows}
     assert fits == ["dct-0", "prnu-0"]
 
@@ -361,14 +359,14 @@ def test_the_number_of_features_may_change(pictures, tmp_path, fits):
 @pytest.mark.parametrize("name", ["manifest.json", "predictions.parquet", "features.npz"])
 def test_a_damaged_file_is_named(pictures, tmp_path, name):
     run_dir = tmp_path / "run"
-    sr_attribution.run(config_of(pictures, method=("prnu",)), run_dir)
+    attribution_run.run(config_of(pictures, method=("prnu",)), run_dir)
     (run_dir / name).write_bytes(b"damaged")
     with pytest.raises(InputError, match=f"{name}: damaged"):
-        sr_attribution_report.write(run_dir)
+        attribution_report.write(run_dir)
 
 
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path, fits):
-    said = sr_attribution.run(config_of(pictures, dry_run=True), tmp_path / "run")
+    said = attribution_run.run(config_of(pictures, dry_run=True), tmp_path / "run")
     assert "4 classes; pictures: 8 train, 4 validation, 8 test" in said
     assert "2 attributors: dct-0, prnu-0" in said
     assert "48 crops of 16 pixels" in said
@@ -389,12 +387,12 @@ def test_options_of_convnext_are_those_of_its_fit():
 
 
 def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, monkeypatch):
-    task = sr_attribution.make_task(config_of(pictures))
+    task = attribution_run.make_task(config_of(pictures))
     found, labels = task.labelled("test")
     attributor = Levels("dct", task.names, CROP_PX, np.array([10, 40, 80, 120.0]), 0.2)
-    monkeypatch.setattr(sr_crop_parts, "BATCH", 7)
+    monkeypatch.setattr(attribution_parts, "BATCH", 7)
     sizes = []
-    rows, scores = sr_attribution.evaluate(attributor, found, on_batch=sizes.append)
+    rows, scores = attribution_run.evaluate(attributor, found, on_batch=sizes.append)
     assert sizes == [7] * 6 + [6]
     one_by_one = [attributor.log_scores(tiles(one, CROP_PX)) for one in found]
     np.testing.assert_allclose(scores, np.concatenate(one_by_one), rtol=1e-6)
@@ -407,8 +405,8 @@ def test_a_real_method_and_tsne_from_pictures_to_a_page(pictures, tmp_path, monk
     module = Method("jaxsr.attribution.discriminant:fit", "jaxsr.attribution.features:DCT")
     monkeypatch.setitem(attribution.TABLE, "dct", module)
     run_dir = tmp_path / "run"
-    sr_attribution.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)
-    features = sr_attribution_files.read_features(run_dir)
+    attribution_run.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)
+    features = attribution_files.read_features(run_dir)
     assert features["dct-0-tsne"].shape == (8, 2)
     assert {path.name for path in (run_dir / "figures").iterdir()} == {
         *("acutance.png", "psnr_y_db.png", "votes.png", "class_distances.png"),

@@ -21,7 +21,7 @@ def write(run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object]) ->
 
     Args:
         run_dir: of the run.
-        table: rows of `sr_robustness.measure`, at least one.
+        table: rows of `run.measure`, at least one.
         settings: name -> value, of the run.
     """
     folder = run_dir / "figures"
@@ -59,7 +59,7 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
     """A row for each perturbation, with the columns to show: accuracies of the attributors.
 
     Args:
-        table: rows of `sr_robustness.measure`.
+        table: rows of `run.measure`.
     """
     order = list(dict.fromkeys(table["perturbation"]))
     rows = pd.DataFrame({"perturbation_id": order})
@@ -104,7 +104,7 @@ def curves(table: pd.DataFrame, strengths: Mapping[str, float], unit: str) -> Fi
     """Accuracy against strength, a line for each method, dashed where it learnt from perturbed.
 
     Args:
-        table: rows of `sr_robustness.measure`.
+        table: rows of `run.measure`.
         strengths: perturbation -> x.
         unit: what x counts.
     """

@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import sr_attribution_files, sr_crop_parts, sr_robustness, sr_robustness_report
-from experiments.sr_robustness_config import RobustnessConfig
+from experiments.attribution import files as attribution_files
+from experiments.attribution import parts as attribution_parts
+from experiments.robustness import report as robustness_report
+from experiments.robustness import run as robustness_run
+from experiments.robustness.config import RobustnessConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr.attribution import files as attributor_files
@@ -29,7 +32,7 @@ def config(made_up_pictures, quick_attribution, tmp_path):
     labels = pd.Index(classes).get_indexer(train.index["network"])
     pictures = [train.picture(row) for row in range(len(train))]
     folder = tmp_path / "attribution"
-    with rundir.held(folder, sr_attribution_files.KIND, {"source": str(made_up_pictures)}):
+    with rundir.held(folder, attribution_files.KIND, {"source": str(made_up_pictures)}):
         (folder / "models").mkdir()
     for seed in (0, 1):
         fitted = attribution.fit(
@@ -47,7 +50,7 @@ def means_of(run_dir):
 
 
 def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
-    said = sr_robustness.run(config, tmp_path / "run")
+    said = robustness_run.run(config, tmp_path / "run")
     assert "7 perturbations, 2 attributors" in said
     accuracy = means_of(tmp_path / "run")["clean"]
     assert accuracy["none"] == 1.0
@@ -73,9 +76,9 @@ def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
 
 @pytest.mark.usefixtures("no_figures")
 def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_path):
-    sr_robustness.run(config, tmp_path / "run")
+    robustness_run.run(config, tmp_path / "run")
     tests = picture_sets.open(made_up_pictures).only(split="test")
-    one = sr_robustness.read_attributors(tmp_path / "attribution")[0]
+    one = robustness_run.read_attributors(tmp_path / "attribution")[0]
     for name, file in (("noise:1", "noise_1"), ("resize:2", "resize_2")):
         rows = pd.read_parquet(tmp_path / f"run/parts/spectrum-0/{file}.parquet")
         expected = []
@@ -97,7 +100,7 @@ def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_pa
 
 @pytest.mark.usefixtures("no_figures")
 def test_what_became_smaller_than_a_crop_is_told(config, tmp_path):
-    sr_robustness.run(config, tmp_path / "run")
+    robustness_run.run(config, tmp_path / "run")
     table = pd.DataFrame(json.loads((tmp_path / "run" / "results.json").read_text()))
     filled = table.groupby("perturbation")["filled"].mean()
     assert filled["resize:0.5"] == 1.0
@@ -111,7 +114,7 @@ def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     train_on = RobustnessConfig(
         attribution=config.attribution, perturb=("blur:2",), train_on=("blur:2", "noise:1")
     )
-    sr_robustness.run(train_on, tmp_path / "run")
+    robustness_run.run(train_on, tmp_path / "run")
     assert [count for _, count in quick_attribution] == [72, 72]  # each picture twice
     models = sorted(path.stem for path in (tmp_path / "run" / "models").iterdir())
     assert models == ["spectrum-0-perturbed", "spectrum-1-perturbed"]
@@ -121,7 +124,7 @@ def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     assert set(means_of(tmp_path / "run").index) == {
         (learned, name) for learned in ("clean", "perturbed") for name in ("none", "blur:2")
     }
-    sr_robustness.run(train_on, tmp_path / "run")
+    robustness_run.run(train_on, tmp_path / "run")
     assert len(quick_attribution) == 2  # those of the run directory served
 
 
@@ -130,25 +133,25 @@ def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
     config, tmp_path, monkeypatch
 ):
     run_dir = tmp_path / "run"
-    sr_robustness.run(config, run_dir)
+    robustness_run.run(config, run_dir)
     first = means_of(run_dir)
     made = []
-    predict = sr_robustness.predict
+    predict = robustness_run.predict
 
     def counted(one, pictures, perturbation, seed):
         made.append((one.name, perturbation.name))
         return predict(one, pictures, perturbation, seed)
 
-    monkeypatch.setattr(sr_robustness, "predict", counted)
-    sr_robustness.run(config, run_dir)
+    monkeypatch.setattr(robustness_run, "predict", counted)
+    robustness_run.run(config, run_dir)
     assert made == []
     (run_dir / "parts/spectrum-0/noise_1.parquet").unlink()
     (run_dir / "parts/spectrum-1/blur_1.parquet").write_bytes(b"half")
-    sr_robustness.run(config, run_dir)
+    robustness_run.run(config, run_dir)
     assert made == [("spectrum-1", "blur:1"), ("spectrum-0", "noise:1")]
     pd.testing.assert_series_equal(means_of(run_dir), first)
     made.clear()
-    sr_robustness.run(
+    robustness_run.run(
         RobustnessConfig(attribution=config.attribution, perturb=("noise:1",), seed=5), run_dir
     )
     assert [name for _, name in made] == ["none", "none", "noise:1", "noise:1"]
@@ -156,7 +159,7 @@ def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
 
 def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path):
     flags = {"attribution": config.attribution, "perturb": CHANGES, "max_images": 1}
-    said = sr_robustness.run(RobustnessConfig(**flags, dry_run=True), tmp_path / "run")
+    said = robustness_run.run(RobustnessConfig(**flags, dry_run=True), tmp_path / "run")
     assert said == "2 attributors, 7 perturbations of 9 test pictures"
     assert not (tmp_path / "run").exists()
 
@@ -172,7 +175,7 @@ def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path):
 def test_what_cannot_be_used_is_told_before_anything_is_made(config, tmp_path, flags, message):
     given = {"attribution": config.attribution, "perturb": ("blur:1",), **flags}
     with pytest.raises(InputError, match=message):
-        sr_robustness.run(RobustnessConfig(**given), tmp_path / "run")
+        robustness_run.run(RobustnessConfig(**given), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -181,7 +184,7 @@ def test_pictures_without_one_of_the_classes_are_refused(config, made_up_picture
     next((tmp_path / "fewer" / "index").iterdir()).unlink()
     flags = RobustnessConfig(attribution=config.attribution, pictures=str(tmp_path / "fewer"))
     with pytest.raises(InputError, match="has no picture of .*give the folder"):
-        sr_robustness.run(flags, tmp_path / "run")
+        robustness_run.run(flags, tmp_path / "run")
 
 
 @pytest.mark.usefixtures("no_figures", "quick_attribution")
@@ -202,7 +205,7 @@ def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
     flags = RobustnessConfig(
         attribution=config.attribution, perturb=("blur:1",), train_on=("blur:1",)
     )
-    sr_robustness.run(flags, tmp_path / "run")
+    robustness_run.run(flags, tmp_path / "run")
     assert told == [options]  # both attributors say seed 0: the second one's is there
     (path,) = (tmp_path / "run" / "models").iterdir()
     assert attributor_files.facts_of(path)["options"] == options
@@ -212,7 +215,7 @@ def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
 def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(config, tmp_path):
     for changes in (("blur:1", "noise:1"), ("blur:2",)):
         flags = RobustnessConfig(attribution=config.attribution, perturb=changes)
-        sr_robustness.run(flags, tmp_path / "run")
+        robustness_run.run(flags, tmp_path / "run")
     rows = pd.read_parquet(tmp_path / "run" / "crops.parquet")
     assert set(rows["perturbation"]) == {"none", "blur:2"}
 
@@ -227,7 +230,7 @@ def test_another_folder_is_left_alone(config, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").write_text("dear")
     with pytest.raises(InputError, match="letter.* and no run; give another"):
-        sr_robustness.run(config, tmp_path / "mine")
+        robustness_run.run(config, tmp_path / "mine")
 
 
 def test_the_table_has_means_and_deviations_over_seeds():
@@ -237,7 +240,7 @@ def test_the_table_has_means_and_deviations_over_seeds():
     ]
     columns = ["method", "seed", "learned", "perturbation"]
     columns += ["accuracy", "probability", "crops", "filled"]
-    shown, headings = sr_robustness_report.summary(pd.DataFrame(rows, columns=columns))
+    shown, headings = robustness_report.summary(pd.DataFrame(rows, columns=columns))
     assert shown["spectrum"].tolist() == ["70.0 ± 10.0"]
     assert list(headings) == ["perturbation", "spectrum (%)", "spectrum, how sure"]
 
@@ -245,7 +248,7 @@ def test_the_table_has_means_and_deviations_over_seeds():
 def test_a_picture_is_changed_alike_each_time_it_is_asked_for(made_up_pictures):
     pictures = picture_sets.open(made_up_pictures)
     noise = perturbations.parse("noise:5")
-    changed = sr_crop_parts.Perturbed(pictures, [(0, noise), (1, noise), (0, noise)], 50)
+    changed = attribution_parts.Perturbed(pictures, [(0, noise), (1, noise), (0, noise)], 50)
     np.testing.assert_array_equal(changed[0], changed[2])
     assert (changed[0] != changed[1]).any()
     assert changed[0].shape == (50, 50, 3)

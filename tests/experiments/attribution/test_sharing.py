@@ -2,7 +2,7 @@ import types
 
 import pytest
 
-from experiments.sr_shared_features import teller
+from experiments.attribution.sharing import teller
 
 
 def test_parts_that_are_done_add_up_and_none_counts_twice():

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import sr_parsing_plan
-from experiments.sr_parsing_plan import HYPERPARAMETERS, PAPER_HELD_OUT
+from experiments.parsing import plan
+from experiments.parsing.plan import HYPERPARAMETERS, PAPER_HELD_OUT
 
 # Percent, mean and standard deviation over three trainings, for each of PAPER_HELD_OUT.
 # Source: Vonderfecht and Liu 2022, table of model parsing.
@@ -34,7 +34,7 @@ def accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
     """How often the parsers are right, a row for each hyperparameter and value held out.
 
     Args:
-        predictions: rows of `experiments.sr_parsing`. Those whose value the parser does not know
+        predictions: rows of `experiments.parsing.run`. Those whose value the parser does not know
             are not counted.
 
     Returns:
@@ -112,7 +112,7 @@ def beside_paper(measured: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
             if held_out in own.index:
                 row = own.loc[held_out]
                 here[held_out] = with_scatter(row["percent"], row["std_percent"], row["seeds"])
-            column = sr_parsing_plan.column_of(held_out)
+            column = plan.column_of(held_out)
             told = paper[column] if column >= 0 else None
             there[held_out] = None if told is None else with_scatter(*told, seeds=3)
         rows += [here, there]
@@ -170,26 +170,26 @@ def shown(name: str) -> str:
 def _titles(measured: pd.DataFrame) -> dict[str, str]:
     """What is held out, in the paper's order, and its heading; the paper's own are all there."""
     held_out = set(measured["held_out"])
-    columns = {sr_parsing_plan.column_of(text) for text in held_out}
+    columns = {plan.column_of(text) for text in held_out}
     held_out |= {
         f"{name}={values[0]}"
         for column, (name, values) in enumerate(PAPER_HELD_OUT)
         if column not in columns
     }
-    return {text: _title(text) for text in sr_parsing_plan.in_order(held_out)}
+    return {text: _title(text) for text in plan.in_order(held_out)}
 
 
 def _title(held_out: str) -> str:
     """`seed 3`; the paper's value in brackets where another stands for it."""
     name, _, value = held_out.partition("=")
-    column = sr_parsing_plan.column_of(held_out)
+    column = plan.column_of(held_out)
     paper = PAPER_HELD_OUT[column][1][0] if column >= 0 else value
     return html.escape(f"{shown(name)} {value}" + ("" if paper == value else f" ({paper})"))
 
 
 def _groups(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """Hyperparameter and value held out -> rows, in the paper's order."""
-    order = sr_parsing_plan.in_order(predictions["held_out"])
+    order = plan.in_order(predictions["held_out"])
     for predicted in HYPERPARAMETERS:
         for held_out in order:
             own = predictions[

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import sr_crop_parts, sr_parsing_plan
-from experiments.sr_parsing_config import MIDDLE, ParsingConfig
-from experiments.sr_parsing_plan import HeldOut, Parser
+from experiments.attribution import parts as attribution_parts
+from experiments.parsing import plan
+from experiments.parsing.config import MIDDLE, ParsingConfig
+from experiments.parsing.plan import HeldOut, Parser
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr.datasets import picture_sets
@@ -79,21 +80,21 @@ def make(config: ParsingConfig) -> list[Task]:
     if not config.pictures:
         raise InputError("--pictures names no folder; give a run directory of launch/sr_images.py.")
     pictures = picture_sets.open(config.pictures).only(kind="network")
-    networks = sr_parsing_plan.list_networks(pictures.index)
+    networks = plan.list_networks(pictures.index)
     held_out = [HeldOut.parse(text) for text in config.hold_out]
     elsewhere = _elsewhere(config.also_on, pictures) if config.also_on else None
-    parsers = sr_parsing_plan.make(
+    parsers = plan.make(
         networks,
-        None if elsewhere is None else sr_parsing_plan.list_networks(elsewhere.index),
+        None if elsewhere is None else plan.list_networks(elsewhere.index),
         config.predict,
-        held_out or sr_parsing_plan.default_held_out(networks),
+        held_out or plan.default_held_out(networks),
         config.seed,
         all_seeds_train=config.all_seeds_train,
     )
     pictures, tests = _slim(pictures), _slim(pictures.only(split="test"))
     others = tests if elsewhere is None else _slim(elsewhere)
     for one in (pictures, others):
-        sr_crop_parts.refuse_small(one, config.crop_px)
+        attribution_parts.refuse_small(one, config.crop_px)
     return [
         _task(config, parser, pictures, others if parser.held_out is None else tests)
         for parser in parsers

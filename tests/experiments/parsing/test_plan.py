@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from experiments import sr_parsing_plan
-from experiments.sr_parsing_plan import HYPERPARAMETERS, PROPERTIES, HeldOut
+from experiments.parsing import plan as parsing_plan
+from experiments.parsing.plan import HYPERPARAMETERS, PROPERTIES, HeldOut
 from jaxfleet.errors import InputError
 
 ARCHITECTURES = ("edsr", "rdn", "rcan", "nlsn", "swinir")
@@ -30,7 +30,7 @@ def networks_of(first_set, other_sets):
         }
         for architecture, scale, loss, (training_set, seed) in points
     ]
-    return sr_parsing_plan.list_networks(pd.DataFrame(rows))
+    return parsing_plan.list_networks(pd.DataFrame(rows))
 
 
 MINI = networks_of("A", ["B"])
@@ -39,8 +39,8 @@ PAPER = networks_of("div2k", ["flickr2k", "quarter_div2k", "quarter_flickr2k"])
 
 def plan(networks, predicted=HYPERPARAMETERS, held_out=None, elsewhere=None, **options):
     if held_out is None:
-        held_out = sr_parsing_plan.default_held_out(networks)
-    return sr_parsing_plan.make(networks, elsewhere, predicted, held_out, (0,), **options)
+        held_out = parsing_plan.default_held_out(networks)
+    return parsing_plan.make(networks, elsewhere, predicted, held_out, (0,), **options)
 
 
 def test_seed_0_is_known_and_what_nobody_knows_is_not():
@@ -50,11 +50,11 @@ def test_seed_0_is_known_and_what_nobody_knows_is_not():
         {"network": "b", **facts, "scale": 4, "seed": 10},
         {"network": "c", **facts, "loss": "", "scale": 0, "seed": -1},
     ]
-    networks = sr_parsing_plan.list_networks(pd.DataFrame(rows))
+    networks = parsing_plan.list_networks(pd.DataFrame(rows))
     assert networks["seed"].tolist() == ["0", "10", ""]
     assert networks["scale"].tolist() == ["2", "4", ""]
     assert networks["loss"].tolist() == ["l1", "l1", ""]
-    assert sr_parsing_plan.shared_seeds(networks.iloc[:1]) == {"0"}
+    assert parsing_plan.shared_seeds(networks.iloc[:1]) == {"0"}
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,7 @@ def test_the_eighteen_parsers_of_the_paper_and_the_networks_they_are_tested_on(n
     assert len(parsers) == 18
     counts = {name: [len(p.tested) for p in parsers if p.predicted == name] for name in sizes}
     assert counts == sizes
-    told = [
-        (parser.predicted, sr_parsing_plan.column_of(str(parser.held_out))) for parser in parsers
-    ]
+    told = [(parser.predicted, parsing_plan.column_of(str(parser.held_out))) for parser in parsers]
     assert [column for name, column in told if name == "loss"] == [0, 1, 2, 3]
     assert [column for name, column in told if name == "architecture"] == [0, 1, 4, 5]
     assert [column for name, column in told if name == "training_set"] == [2, 3, 4, 5]
@@ -107,12 +105,12 @@ def test_a_value_held_out_leaves_no_parser_of_training_sets_if_one_set_alone_has
 
 def test_the_papers_values_are_held_out_as_far_as_they_are_there():
     few = MINI[MINI["architecture"].isin(["edsr", "rcan"]) & (MINI["loss"] == "l1")]
-    held_out = [str(one) for one in sr_parsing_plan.default_held_out(few)]
+    held_out = [str(one) for one in parsing_plan.default_held_out(few)]
     assert held_out == ["seed=3", "training_set=B", "architecture=rcan"]
 
 
 def test_parsers_of_all_networks_are_tested_elsewhere():
-    elsewhere = sr_parsing_plan.list_networks(
+    elsewhere = parsing_plan.list_networks(
         pd.DataFrame(
             [
                 {"network": "IMDN", "architecture": "imdn", "scale": 4, "loss": "l1"}

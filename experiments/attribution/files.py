@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.sr_attribution_tables import Predictions
+from experiments.attribution.tables import Predictions
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
 from jaxsr.attribution import files as attributor_files

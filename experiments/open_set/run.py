@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments import sr_crop_parts, sr_open_set_report
-from experiments.sr_crop_parts import PARTS
-from experiments.sr_open_set_config import EACH, OpenSetConfig
-from experiments.sr_shared_features import SharedFeatures, share, teller
+from experiments.attribution import parts as attribution_parts
+from experiments.attribution.parts import PARTS
+from experiments.attribution.sharing import SharedFeatures, share, teller
+from experiments.open_set import report
+from experiments.open_set.config import EACH, OpenSetConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -87,7 +88,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
         OSError: if the disk is full; what was made before stays and is whole.
     """
     pictures = picture_sets.open(config.pictures).only(kind="network")
-    sr_crop_parts.refuse_small(pictures, config.crop_px)
+    attribution_parts.refuse_small(pictures, config.crop_px)
     splits = make_splits(pictures, config.unseen)
     planned = [
         (split, method, seed)  # methods outermost: what one sees of pictures is kept
@@ -100,15 +101,15 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         rows = _work(config, run_dir, planned)
-        rundir.write_table(run_dir / sr_crop_parts.CROPS, rows)
+        rundir.write_table(run_dir / attribution_parts.CROPS, rows)
         table = measure(rows, config.tpr)
-        sr_crop_parts.write_results(run_dir, table)
+        attribution_parts.write_results(run_dir, table)
         settings = {
             "pictures": config.pictures,
             "side of a crop": f"{config.crop_px} pixels",
             "known pictures to be answered": f"{config.tpr:.0%}",
         }
-        page = sr_open_set_report.write(run_dir, rows, table, settings)
+        page = report.write(run_dir, rows, table, settings)
         rundir.finish(run_dir)
     return f"{len(planned)} attributors on {len(splits)} open sets. Look at {page}"
 
@@ -181,14 +182,14 @@ def score(
     options: dict[str, Any] = {} if shared is None else {"described": shared.of(train)}
     attributor = attribution.fit(
         method,
-        sr_crop_parts.unchanged(train),
+        attribution_parts.unchanged(train),
         _labels(train, split.known),
         split.known,
         crop_px=crop_px,
         seed=seed,
         validation=None
         if validation is None
-        else (sr_crop_parts.unchanged(validation), _labels(validation, split.known)),
+        else (attribution_parts.unchanged(validation), _labels(validation, split.known)),
         **options,
     )
     seen = _Seen.of(attributor, train, shared)
@@ -265,10 +266,10 @@ class _Seen:
         if shared is not None:
             crops, owners = shared.of(pictures)
             return _Seen(owners, attributor.log_scores_of(crops), attributor.features_of(crops))
-        unchanged = sr_crop_parts.unchanged(pictures)
+        unchanged = attribution_parts.unchanged(pictures)
         parts: Iterator[tuple[Any, ...]] = (
             (batch.places, attributor.log_scores_of(seen), attributor.features_of(seen))
-            for batch in sr_crop_parts.batches(unchanged, attributor.crop_px)
+            for batch in attribution_parts.batches(unchanged, attributor.crop_px)
             for seen in [attributor.describe(batch.crops)]
         )
         return _Seen(*map(np.concatenate, zip(*parts, strict=True)))
@@ -323,7 +324,7 @@ def _work(
         for split, method, seed in planned
     ]
     inputs = [
-        sr_crop_parts.made_from(split.pictures, split.known, method, seed, config.crop_px)
+        attribution_parts.made_from(split.pictures, split.known, method, seed, config.crop_px)
         for split, method, seed in planned
     ]
     frames = [rundir.read_rows(*pair) for pair in zip(paths, inputs, strict=True)]

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from experiments import sr_parsing, sr_parsing_tasks
-from experiments.sr_parsing_config import ParsingConfig
+from experiments.parsing import run as parsing_run
+from experiments.parsing import tasks as parsing_tasks
+from experiments.parsing.config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr.attribution import files as attributor_files
@@ -143,7 +144,7 @@ def files_of(run_dir):
 
 
 def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
-    said = sr_parsing.run(config_of(pictures, seed=(0, 1)), tmp_path)
+    said = parsing_run.run(config_of(pictures, seed=(0, 1)), tmp_path)
     # Held out: seed 3, training set B, swinir, vgg_adv, l1. Of scale 5, loss 3, architecture 4,
     # training set 3, each with two seeds.
     assert len(trained) == 30
@@ -171,7 +172,7 @@ def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
 
 @pytest.mark.usefixtures("no_figures")
 def test_predictions_have_a_row_for_each_tested_picture(pictures, trained, tmp_path):
-    sr_parsing.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
+    parsing_run.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
     frame = predictions_of(tmp_path)
     assert len(frame) == 16
     assert set(frame["image_id"]) == {"moon", "noon"}
@@ -183,7 +184,7 @@ def test_predictions_have_a_row_for_each_tested_picture(pictures, trained, tmp_p
 
 @pytest.mark.usefixtures("no_figures")
 def test_nothing_of_a_tested_network_is_learned_from_or_validated_on(pictures, trained, tmp_path):
-    tasks = sr_parsing_tasks.make(config_of(pictures))
+    tasks = parsing_tasks.make(config_of(pictures))
     for task in tasks:
         seen = pd.concat([task.train.index, task.validation.index])
         assert not set(seen["network"]) & set(task.test.index["network"])
@@ -191,16 +192,16 @@ def test_nothing_of_a_tested_network_is_learned_from_or_validated_on(pictures, t
         assert set(task.validation.index["split"]) == {"validation"}
         assert set(task.test.index["split"]) == {"test"}
         assert "bicubic-x2" not in set(seen["network"])
-    sr_parsing.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
+    parsing_run.run(config_of(pictures, predict=("scale",), hold_out=("seed=3",)), tmp_path)
     assert trained == [(("2", "4"), 32, 16)]
 
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp_path, monkeypatch):
     config = config_of(pictures, predict=("scale", "loss"))
-    sr_parsing.run(config, tmp_path / "whole")
+    parsing_run.run(config, tmp_path / "whole")
     count = len(trained)
-    parse = sr_parsing.parse
+    parse = parsing_run.parse
 
     def stop(task, attributor):
         if len(trained) == count + 3:
@@ -208,11 +209,11 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp
         return parse(task, attributor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sr_parsing, "parse", stop)
+        patch.setattr(parsing_run, "parse", stop)
         with pytest.raises(KeyboardInterrupt):
-            sr_parsing.run(config, tmp_path / "stopped")
+            parsing_run.run(config, tmp_path / "stopped")
     assert not (tmp_path / "stopped" / "DONE").exists()
-    sr_parsing.run(config, tmp_path / "stopped")
+    parsing_run.run(config, tmp_path / "stopped")
     assert len(trained) == 2 * count  # the third is read from its file
     assert files_of(tmp_path / "stopped") == files_of(tmp_path / "whole")
     for name in ("results.json", "report.html"):
@@ -224,12 +225,12 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp
 @pytest.mark.usefixtures("no_figures")
 def test_what_is_there_is_not_trained_again(pictures, trained, tmp_path):
     config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
-    sr_parsing.run(config, tmp_path)
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     assert len(trained) == 1
-    sr_parsing.run(dataclasses.replace(config, seed=(0, 1)), tmp_path)
+    parsing_run.run(dataclasses.replace(config, seed=(0, 1)), tmp_path)
     assert len(trained) == 2
-    sr_parsing.run(dataclasses.replace(config, method="dct"), tmp_path)
+    parsing_run.run(dataclasses.replace(config, method="dct"), tmp_path)
     assert len(trained) == 3
 
 
@@ -240,9 +241,9 @@ def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
     for number, scale in enumerate((2, 4, 2, 4)):
         add_network(changed, f"n{number}", {**facts, "scale": scale, "seed": 1 + number // 2})
     config = config_of(changed, predict=("scale",), hold_out=("seed=2",))
-    sr_parsing.run(config, tmp_path / "run")
+    parsing_run.run(config, tmp_path / "run")
     add_network(changed, "n1", {**facts, "scale": 3, "seed": 1})
-    sr_parsing.run(config, tmp_path / "run")
+    parsing_run.run(config, tmp_path / "run")
     assert [classes for classes, *_ in trained] == [("2", "4"), ("2", "3")]
     assert set(predictions_of(tmp_path / "run")["network"]) == {"n2"}  # nobody knows scale 4 now
 
@@ -250,7 +251,7 @@ def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
 @pytest.mark.usefixtures("no_figures")
 def test_parsers_through_networks_share_their_attributors(pictures, trained, tmp_path):
     config = config_of(pictures, parser="networks", predict=("scale", "loss", "training_set"))
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     # Five subsets, and for training sets three of them without seed 3.
     assert len(trained) == 8
     assert trained[0][0] == tuple(sorted(trained[0][0]))
@@ -263,7 +264,7 @@ def test_parsers_through_networks_share_their_attributors(pictures, trained, tmp
 def test_a_value_has_the_probability_of_all_networks_that_have_it():
     draw = np.random.default_rng(0).dirichlet(np.ones(5), 7)
     places_of = np.array([1, 0, 1, 2, 0])
-    found = sr_parsing.value_log_scores(np.log(draw), places_of, 3)
+    found = parsing_run.value_log_scores(np.log(draw), places_of, 3)
     expected = np.stack([draw[:, [1, 4]].sum(1), draw[:, [0, 2]].sum(1), draw[:, 3]], axis=1)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
@@ -274,7 +275,7 @@ def test_parsers_of_all_networks_are_applied_elsewhere(pictures, published, trai
     config = config_of(
         pictures, also_on=str(published), predict=("scale", "loss"), hold_out=("seed=3",)
     )
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     assert [count for _, count, _ in trained] == [32, 32, 48, 48]
     frame = predictions_of(tmp_path)
     others = frame[frame["held_out"] == ""]
@@ -288,7 +289,7 @@ def test_parsers_of_all_networks_are_applied_elsewhere(pictures, published, trai
 
 
 def test_a_dry_run_lists_the_parsers_and_leaves_nothing(pictures, trained, tmp_path):
-    said = sr_parsing.run(config_of(pictures, dry_run=True), tmp_path / "run")
+    said = parsing_run.run(config_of(pictures, dry_run=True), tmp_path / "run")
     assert said.startswith("15 parsers of 15 trainings\nscale without seed=3, seed 0: 2 values, 16")
     assert not trained
     assert not (tmp_path / "run").exists()
@@ -308,19 +309,19 @@ def test_a_dry_run_lists_the_parsers_and_leaves_nothing(pictures, trained, tmp_p
 )
 def test_bad_input_is_refused_before_anything_is_made(pictures, tmp_path, flags, message):
     with pytest.raises(InputError, match=message):
-        sr_parsing.run(config_of(**{"pictures": pictures, **flags}), tmp_path / "run")
+        parsing_run.run(config_of(**{"pictures": pictures, **flags}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_networks_that_were_learned_from_are_no_networks_from_elsewhere(pictures, tmp_path):
     with pytest.raises(InputError, match="has the networks of --pictures alone"):
-        sr_parsing.run(config_of(pictures, also_on=str(pictures)), tmp_path / "run")
+        parsing_run.run(config_of(pictures, also_on=str(pictures)), tmp_path / "run")
 
 
 def test_a_folder_of_something_else_is_left_alone(pictures, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(InputError, match=r"not empty \(letter.txt\) and no run; give another"):
-        sr_parsing.run(config_of(pictures), tmp_path)
+        parsing_run.run(config_of(pictures), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -328,7 +329,7 @@ def test_a_folder_of_something_else_is_left_alone(pictures, tmp_path):
 @pytest.mark.usefixtures("no_figures")
 def test_a_damaged_file_is_named_or_made_again(pictures, trained, tmp_path, name):
     config = config_of(pictures, predict=("scale",), hold_out=("seed=3",))
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     predictions = tmp_path / "predictions" / "scale-without-seed-3-s0.parquet"
     before = predictions.read_bytes()
     if name == "predictions":
@@ -337,9 +338,9 @@ def test_a_damaged_file_is_named_or_made_again(pictures, trained, tmp_path, name
         (tmp_path / name).write_bytes(b"none")
         predictions.unlink()
         with pytest.raises(InputError, match="scale-without-seed-3-s0.*remove it and fit it again"):
-            sr_parsing.run(config, tmp_path)
+            parsing_run.run(config, tmp_path)
         (tmp_path / name).unlink()
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     assert predictions.read_bytes() == before
 
 
@@ -349,7 +350,7 @@ def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(
 ):
     for hold_out in ("seed=3", "training_set=B"):
         config = config_of(pictures, predict=("scale",), hold_out=(hold_out,))
-        sr_parsing.run(config, tmp_path)
+        parsing_run.run(config, tmp_path)
     frame = pd.read_parquet(tmp_path / "predictions.parquet")
     assert set(frame["held_out"]) == {"training_set=B"}
 
@@ -367,7 +368,7 @@ def test_what_a_kernel_sees_of_validation_pictures_is_computed_once(
 
     monkeypatch.setattr(attribution, "describe_by", noted)
     config = config_of(pictures, method="kernel", predict=("scale", "loss"), hold_out=("seed=3",))
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     index = picture_sets.open(pictures).index
     used = index[(index["split"] != "test") & (index["seed"] != 3)]
     assert described == [len(used)]
@@ -376,16 +377,16 @@ def test_what_a_kernel_sees_of_validation_pictures_is_computed_once(
 @pytest.mark.usefixtures("no_figures")
 def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_path, monkeypatch):
     config = config_of(pictures, method="dct", predict=("scale", "loss"), hold_out=("seed=3",))
-    sr_parsing.run(config, tmp_path / "shared")
+    parsing_run.run(config, tmp_path / "shared")
     monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
-    sr_parsing.run(config, tmp_path / "alone")
+    parsing_run.run(config, tmp_path / "alone")
     assert files_of(tmp_path / "shared") == files_of(tmp_path / "alone")
 
 
 @pytest.mark.usefixtures("no_figures", "trained")
 def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
     config = config_of(pictures, predict=("loss",), hold_out=("seed=3",), crop_px=16)
-    sr_parsing.run(dataclasses.replace(config, tested="picture"), tmp_path)
+    parsing_run.run(dataclasses.replace(config, tested="picture"), tmp_path)
     attributor = attributor_files.load(tmp_path / "models" / "loss-without-seed-3-s0.safetensors")
     frame = predictions_of(tmp_path)
     assert len(frame) == 16
@@ -394,7 +395,7 @@ def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
         assert len(crops) == 4
         expected = np.exp(attribution.combine(attributor.log_scores(crops)))
         np.testing.assert_allclose(row.probabilities, expected, rtol=1e-5)
-    sr_parsing.run(config, tmp_path)  # the middle alone: tested again, not trained
+    parsing_run.run(config, tmp_path)  # the middle alone: tested again, not trained
     alone = np.stack(predictions_of(tmp_path)["probabilities"])
     assert not np.array_equal(alone, np.stack(frame["probabilities"]))
 
@@ -402,7 +403,7 @@ def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
 @pytest.mark.usefixtures("no_figures")
 def test_spectra_tell_the_architecture_of_networks_that_were_never_seen(pictures, tmp_path):
     config = config_of(pictures, method="dct", predict=("architecture",), hold_out=("seed=3",))
-    sr_parsing.run(config, tmp_path)
+    parsing_run.run(config, tmp_path)
     frame = predictions_of(tmp_path)
     assert len(frame) == 16
     assert (frame["answer"] == frame["value"]).all()

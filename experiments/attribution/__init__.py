@@ -1,0 +1,1 @@
+"""Attribution: which network made an image."""

@@ -1,0 +1,1 @@
+"""Make a gallery, and identify images with it."""

@@ -1,0 +1,1 @@
+"""Attribution where some networks were never seen in training."""

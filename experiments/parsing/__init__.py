@@ -1,0 +1,1 @@
+"""Model parsing: how the network that made an image was built."""

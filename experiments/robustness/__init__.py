@@ -1,0 +1,1 @@
+"""Attribution of images that were compressed, resized, blurred, or cropped."""
