@@ -20,7 +20,7 @@ from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 
 # Group and block by padded width that keep the activations of a step in a 2 MB second-level cache:
-# the best of about five each, timed on the shapes of experiments/benchmark.py on two cores.
+# the best of about five each, timed on the shapes of experiments/benchmarks/siren.py on two cores.
 _TILES = {8: (8, 1024), 16: (8, 256), 24: (4, 512), 32: (4, 256), 64: (2, 256), 128: (2, 256)}
 _ACCELERATOR_BLOCK = 1 << 12  # by reasoning: a picture of 64 x 64 pixels fills one
 # For the fused kernel: one launch trains a group, and keeps nothing of a block outside the chip.

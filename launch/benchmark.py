@@ -13,10 +13,11 @@ vmap, what TF32 and bfloat16 cost in dB, and the hours of the collection of 300,
 the PSNR of two runs of one plan, such as a GPU's and a CPU's.
 """
 
-from experiments import accelerator_benchmark, benchmark
+from experiments.benchmarks import accelerator as accelerator_benchmark
+from experiments.benchmarks import siren as siren_benchmark
 from launch import flagdefs
 
-CONFIG = benchmark.BenchmarkConfig
+CONFIG = siren_benchmark.BenchmarkConfig
 
 if __name__ == "__main__":
     flagdefs.run(CONFIG, accelerator_benchmark.run)

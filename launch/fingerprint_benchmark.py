@@ -7,10 +7,10 @@ cores. The baseline's row needs the folder `prnu` of github.com/polimi-ispl/prnu
 PYTHONPATH, and PyWavelets and tqdm; the package of that name on PyPI is another.
 """
 
-from experiments import fingerprint_benchmark
+from experiments.benchmarks import residuals as residual_benchmark
 from launch import flagdefs
 
-CONFIG = fingerprint_benchmark.FingerprintBenchmarkConfig
+CONFIG = residual_benchmark.FingerprintBenchmarkConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, fingerprint_benchmark.run, save_flags=False)
+    flagdefs.run(CONFIG, residual_benchmark.run, save_flags=False)

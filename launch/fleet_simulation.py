@@ -8,10 +8,10 @@ the training are not. Prints a table, and leaves it as `simulation.md` and `simu
 command fails if the table of the run does not hold every trial exactly once.
 """
 
-from experiments import fleet_simulation
+from experiments.benchmarks import simulation
 from launch import flagdefs
 
-CONFIG = fleet_simulation.SimulationConfig
+CONFIG = simulation.SimulationConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, fleet_simulation.run)
+    flagdefs.run(CONFIG, simulation.run)

@@ -7,7 +7,7 @@ cores; --part=fleet --architecture=edsr about two. `pip install torch` adds the 
 GPU the same command compares fleets that are unrolled, stacked and one at a time.
 """
 
-from experiments import sr_benchmark
+from experiments.benchmarks import sr as sr_benchmark
 from launch import flagdefs
 
 CONFIG = sr_benchmark.SrBenchmarkConfig

@@ -25,8 +25,8 @@ NOT_RUN = {
     "sr_installed/labelled.flags": "left by the command above",
     "sr_images_installed": "left by the command above",
     "--executor=ray": "tests/launch/test_ray.py runs it on a cluster of its own",
-    "--part=accelerator": "tests/experiments/test_accelerator_benchmark.py runs it at small sizes",
-    "launch/benchmark.py": "tests/experiments/test_benchmark.py runs it at small sizes",
+    "--part=accelerator": "tests/experiments/benchmarks/test_accelerator.py runs it at small sizes",
+    "launch/benchmark.py": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",
     "launch/sr_benchmark.py": "takes minutes at its smallest",
 }
 

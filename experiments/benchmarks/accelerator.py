@@ -19,17 +19,11 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from experiments import accelerator_engines as engines
-from experiments import (
-    accelerator_tables,
-    benchmark,
-    collection_forecast,
-    machine_limits,
-    psnr_agreement,
-)
-from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmark import BenchmarkConfig, Shape
-from experiments.machine_limits import Limits, Sizes
+from experiments.benchmarks import agreement, collection_hours, engines, siren, tables
+from experiments.benchmarks import limits as benchmarks_limits
+from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.limits import Limits, Sizes
+from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import decibels, places, rundir
 from jaxinr.buckets import Bucket
@@ -103,7 +97,7 @@ ACCELERATOR = Scale(
     tile_shapes=(Shape(512, 64, 64, 4, 32), Shape(512, 120, 120, 10, 28)),
     blocks=(1 << 14, 1 << 12, 1 << 10),
     groups=(64, 512, 256, 16),
-    collection=collection_forecast.COLLECTION,
+    collection=collection_hours.COLLECTION,
     draws=8,
     most_seconds=0.5,  # a hundred of them, and what they compile, in ten minutes
 )
@@ -120,7 +114,7 @@ CPU = Scale(
     tile_shapes=(Shape(8, 32, 32, 4, 32),),
     blocks=(256,),
     groups=(2, 4),
-    collection=collection_forecast.COLLECTION,
+    collection=collection_hours.COLLECTION,
     draws=3,
     most_seconds=0.1,
     remark="A CPU, at small sizes: this shows that the command works, and no more.",
@@ -128,7 +122,7 @@ CPU = Scale(
 
 
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
-    """Measures the parts of this module, has `benchmark.run` do the others, gives the text.
+    """Measures the parts of this module, has `siren.run` do the others, gives the text.
 
     Leaves `accelerator_benchmark.json` and `.md`, `accelerator_tiles.json`, `agreement.json`.
 
@@ -140,16 +134,16 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
         if part == "accelerator":
             texts.append(accelerator(config, run_dir))
         elif part == "accelerator_tiles":
-            texts.append(benchmark.alone(functools.partial(tiles, run_dir=run_dir), config))
+            texts.append(siren.alone(functools.partial(tiles, run_dir=run_dir), config))
         elif part == "agreement":
-            rows = psnr_agreement.of_runs(
+            rows = agreement.of_runs(
                 places.place(config.first_run), places.place(config.second_run)
             )
-            benchmark.save(run_dir / "agreement.json", rows)
-            texts.append(f"{benchmark.markdown(rows)}\n\n{psnr_agreement.verdict(rows)}")
-    others = tuple(part for part in config.part if part in benchmark.PARTS)
+            siren.save(run_dir / "agreement.json", rows)
+            texts.append(f"{siren.markdown(rows)}\n\n{agreement.verdict(rows)}")
+    others = tuple(part for part in config.part if part in siren.PARTS)
     if others:
-        texts.append(benchmark.run(dataclasses.replace(config, part=others), run_dir))
+        texts.append(siren.run(dataclasses.replace(config, part=others), run_dir))
     return "\n\n".join(texts)
 
 
@@ -159,26 +153,26 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
     Every engine has a process of its own: a kernel that kills it, or leaves the device in error,
     takes its own rows with it alone.
     """
-    scale, facts, limits = benchmark.alone(machine, config)
+    scale, facts, limits = siren.alone(machine, config)
     attempt = Attempts(time.time() + 60 * config.minutes)
     content: dict[str, Any] = {"remark": scale.remark, "device": [facts]}
 
     def keep(**found: Any) -> None:
         content.update(found)
-        benchmark.save(run_dir / "accelerator_benchmark.json", content)
-        text = accelerator_tables.describe(content)
+        siren.save(run_dir / "accelerator_benchmark.json", content)
+        text = tables.describe(content)
         places.write_atomically(run_dir / "accelerator_benchmark.md", text.encode())
 
     def alone(work: Callable[..., Result], engine: Engine) -> Result | str:
         if engine.is_fused and scale.is_cpu:
             return INTERPRETED
         part = functools.partial(work, scale, attempt, engine)
-        return attempt(lambda: benchmark.alone(part, config))
+        return attempt(lambda: siren.alone(part, config))
 
-    keep(limits=machine_limits.rows(limits))
+    keep(limits=benchmarks_limits.rows(limits))
     exactness: dict[Engine, Exactness | str] = {}
     measured: dict[tuple[Engine, Shape], Rate | str] = {}
-    forecasts: dict[Engine, collection_forecast.Forecast | str] = {}
+    forecasts: dict[Engine, collection_hours.Forecast | str] = {}
     for some in (FLOAT32, OTHERS):
         for engine in some:
             found = alone(_engine, engine)
@@ -186,30 +180,26 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
             for shape in scale.shapes:
                 measured[engine, shape] = rates if isinstance(rates, str) else rates[shape]
             keep(
-                exactness=accelerator_tables.exactness_rows(exactness),
-                shapes=accelerator_tables.shape_rows(measured, limits),
-                means=accelerator_tables.mean_rows(measured, limits),
+                exactness=tables.exactness_rows(exactness),
+                shapes=tables.shape_rows(measured, limits),
+                means=tables.mean_rows(measured, limits),
             )
-        best = accelerator_tables.fastest(measured)
+        best = tables.fastest(measured)
         if best and best not in forecasts:
             forecasts[best] = alone(_collection, best)
         keep(
-            programs=accelerator_tables.program_rows(forecasts),
-            collection=accelerator_tables.forecast_rows(forecasts),
+            programs=tables.program_rows(forecasts),
+            collection=tables.forecast_rows(forecasts),
         )
-        keep(
-            wanted=accelerator_tables.wanted(
-                content["means"], content["collection"], len(scale.shapes)
-            )
-        )
-    return accelerator_tables.describe(content)
+        keep(wanted=tables.wanted(content["means"], content["collection"], len(scale.shapes)))
+    return tables.describe(content)
 
 
 def machine(config: BenchmarkConfig) -> tuple[Scale, dict[str, str], Limits]:
     """How much this machine is given to do, what it is and its limits."""
     del config
     scale = scale_here()
-    return scale, device(), machine_limits.measure(scale.sizes)
+    return scale, device(), benchmarks_limits.measure(scale.sizes)
 
 
 def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
@@ -239,8 +229,8 @@ def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
                         "remark": "" if known else rate,
                     }
                 )
-                benchmark.save(run_dir / "accelerator_tiles.json", [device(), *rows])
-    return benchmark.markdown(rows)
+                siren.save(run_dir / "accelerator_tiles.json", [device(), *rows])
+    return siren.markdown(rows)
 
 
 def with_tile(bucket: Bucket, group: int, block: int, pixels: int) -> Bucket:
@@ -314,7 +304,7 @@ def _trials(shape: Shape, num_iters: int = 1) -> list[Trial]:
 
 
 def _pictures(shape: Shape) -> list[np.ndarray]:
-    some = [benchmark.window(shape.height, shape.width, i) for i in range(PICTURES)]
+    some = [siren.window(shape.height, shape.width, i) for i in range(PICTURES)]
     return [some[i % PICTURES] for i in range(shape.networks)]
 
 
@@ -349,17 +339,17 @@ def _exactness(scale: Scale, engine: Engine) -> Exactness:
 
 def _collection(
     scale: Scale, attempt: Attempts, engine: Engine, config: BenchmarkConfig
-) -> collection_forecast.Forecast:
+) -> collection_hours.Forecast:
     """Of as many of the plan's drawn programs as the time allows."""
     seconds = min(config.seconds, scale.most_seconds)
-    plan = collection_forecast.make_plan(scale.collection)
+    plan = collection_hours.make_plan(scale.collection)
     buckets = plan.buckets(engine)
-    host = collection_forecast.host_seconds(engine, plan)
+    host = collection_hours.host_seconds(engine, plan)
     programs = []
-    for place, draws in collection_forecast.draw(buckets, scale.draws).items():
-        work = functools.partial(collection_forecast.measure, plan, buckets[place], draws, seconds)
+    for place, draws in collection_hours.draw(buckets, scale.draws).items():
+        work = functools.partial(collection_hours.measure, plan, buckets[place], draws, seconds)
         programs.append(attempt(work))
     measured = [one for one in programs if not isinstance(one, str)]
     if not measured:
         raise RuntimeError(str(programs[0]))
-    return collection_forecast.forecast(buckets, measured, host)
+    return collection_hours.forecast(buckets, measured, host)

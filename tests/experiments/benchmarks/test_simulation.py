@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import jaxfleet
-from experiments import fleet_simulation, simulated_process
-from experiments.fleet_simulation import SimulationConfig
-from experiments.simulated_process import Share
+from experiments.benchmarks import process as benchmarks_process
+from experiments.benchmarks import simulation
+from experiments.benchmarks.process import Share
+from experiments.benchmarks.simulation import SimulationConfig
 from experiments.siren import grid as siren_grid
 from jaxfleet import store
 from jaxfleet.shards import WHOLE, Shard
@@ -25,7 +26,7 @@ def share(*costs, slots=2):
 
 
 def work_on(one, run_dir, **options):
-    return simulated_process.work_on(one, {}, run_dir, **options)
+    return benchmarks_process.work_on(one, {}, run_dir, **options)
 
 
 def hours(run_dir):
@@ -74,7 +75,7 @@ def test_shares_are_those_of_the_plan():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(siren_grid, "make_jobs", record)
-        shares = fleet_simulation.make_shares(SMALL, 12)
+        shares = simulation.make_shares(SMALL, 12)
     jobs = make_jobs(*grid[0])
     ids = np.concatenate([ids for one in shares for ids, _, _ in one.parts])
     assert sorted(ids) == list(range(240))
@@ -92,7 +93,7 @@ def test_shares_are_those_of_the_plan():
 
 
 def test_every_trial_is_there_once_whatever_dies(tmp_path):
-    outcome = fleet_simulation.simulate(SMALL, 2, tmp_path / "run")
+    outcome = simulation.simulate(SMALL, 2, tmp_path / "run")
     assert outcome.failures > 10
     assert outcome.rows == 240  # `simulate` compares them with the table
     assert outcome.lost_percent > 0
@@ -106,28 +107,28 @@ def test_every_trial_is_there_once_whatever_dies(tmp_path):
 
 
 def test_the_simulation_would_notice_a_trial_that_is_there_twice(tmp_path):
-    results = store.Store(tmp_path, {}, simulated_process.SCHEMA, network={})
+    results = store.Store(tmp_path, {}, benchmarks_process.SCHEMA, network={})
     for ids in ([0, 1], [1, 2]):
         results.add([{"trial_id": i} for i in ids])
         results.flush()
     results.close()
     with pytest.raises(RuntimeError, match="3 trials, but 4 rows of 3 trials"):
-        fleet_simulation._check(tmp_path, 3)
+        simulation._check(tmp_path, 3)
     with pytest.raises(RuntimeError, match="4 trials, but 4 rows of 3 trials"):
-        fleet_simulation._check(tmp_path, 4)
+        simulation._check(tmp_path, 4)
 
 
 def test_equal_machines_without_failures_come_near_the_ideal(tmp_path):
     calm = dataclasses.replace(
         SMALL, failure_hours=1e9, speed_spread=0.0, model_error=0.0, num_trials=600
     )
-    outcome = fleet_simulation.simulate(calm, 4, tmp_path / "run")
+    outcome = simulation.simulate(calm, 4, tmp_path / "run")
     assert (outcome.failures, outcome.lost_percent) == (0, pytest.approx(0))
     assert outcome.makespan_hours / outcome.ideal_hours < 1.3
 
 
 def test_command_leaves_its_table(tmp_path):
-    text = fleet_simulation.run(SMALL, tmp_path)
+    text = simulation.run(SMALL, tmp_path)
     assert (tmp_path / "simulation.md").read_text() == text
     record = json.loads((tmp_path / "simulation.json").read_text())
     assert record["config"]["num_workers"] == 6
@@ -139,8 +140,8 @@ def test_command_leaves_its_table(tmp_path):
 @pytest.mark.slow
 def test_fifty_workers():
     config = SimulationConfig(num_workers=50, num_trials=3000, failure_hours=4.0)
-    with fleet_simulation._store_folder() as folder:
-        outcome = fleet_simulation.simulate(config, 4, folder)
+    with simulation._store_folder() as folder:
+        outcome = simulation.simulate(config, 4, folder)
     assert outcome.failures > 20
     assert outcome.lost_percent < 10
     assert outcome.makespan_hours / outcome.ideal_hours < 2

@@ -1,7 +1,7 @@
 """Does a collection on a thousand machines end with every network once, and how long does it take?
 
 Simulates the clock and the training alone. Plan, cut and store are the real ones: every simulated
-process (`simulated_process`) opens its share of a run directory, flushes and checkpoints as a real
+process (`process`) opens its share of a run directory, flushes and checkpoints as a real
 one does, and is killed at random between any two of these; what it had not flushed is gone.
 
 Machines differ in speed, and programs cost more or less than the plan thinks. Free machines take
@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import jaxfleet
-from experiments import simulated_process
-from experiments.simulated_process import Share
+from experiments.benchmarks import process
+from experiments.benchmarks.process import Share
 from experiments.siren import grid as siren_grid
 from jaxfleet import places, store, trainer
 from jaxfleet.photos import Photo
@@ -189,7 +189,7 @@ def simulate(config: SimulationConfig, shares_per_worker: int, run_dir: Path) ->
             worker, index = free.popleft(), waiting.popleft()
             death = now + key.exponential(3600 * config.failure_hours)
             torn = key.random() < _TORN
-            end, done = simulated_process.work_on(
+            end, done = process.work_on(
                 shares[index],
                 plan,
                 run_dir,

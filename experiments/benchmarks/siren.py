@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 import jaxinr
-from experiments import plain_vmap
+from experiments.benchmarks import plain_vmap
 from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from jaxinr import siren
@@ -257,14 +257,14 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
     yield "plain vmap", lambda: shape.networks * shape.pixels * steps / plain(steps)
 
     try:
-        from experiments import torch_loop
+        from experiments.benchmarks import torch_siren
     except ImportError:
         pass
     else:
         one = jax.tree.map(lambda leaf: np.asarray(leaf[0]), plain_vmap.start(trials))
 
         def torch(steps: int) -> float:
-            return torch_loop.seconds_per_step(one, trials[0], points, targets[0], steps)
+            return torch_siren.seconds_per_step(one, trials[0], points, targets[0], steps)
 
         loops = _enough(lambda: torch(2), seconds, 2)
         yield "torch loop", lambda: shape.pixels / torch(loops)

@@ -8,7 +8,8 @@ import optax
 import pytest
 
 import jaxinr
-from experiments import benchmark, plain_vmap
+from experiments.benchmarks import plain_vmap
+from experiments.benchmarks import siren as siren_benchmark
 from jaxinr import siren
 
 
@@ -21,7 +22,7 @@ def _optax_promotes():
 
 def test_engine_and_plain_vmap_train_the_same_networks():
     """Two implementations that share the initial weights alone: jnp.sin and optax.adam there."""
-    picture = benchmark.window(20, 30, 0)
+    picture = siren_benchmark.window(20, 30, 0)
     trials = [
         jaxinr.Trial(layer_size=12, num_layers=3, learning_rate=1e-3, num_iters=40, seed=seed)
         for seed in range(3)
@@ -40,10 +41,10 @@ def test_engine_and_plain_vmap_train_the_same_networks():
 
 @pytest.mark.slow
 def test_benchmark_leaves_its_rows(monkeypatch, tmp_path):
-    monkeypatch.setattr(benchmark, "alone", lambda part, config: part(config))
-    monkeypatch.setattr(benchmark, "SHAPES", (benchmark.Shape(2, 16, 24, 2, 8),))
-    text = benchmark.run(
-        benchmark.BenchmarkConfig(part=("shapes",), seconds=0.1, rounds=1), tmp_path
+    monkeypatch.setattr(siren_benchmark, "alone", lambda part, config: part(config))
+    monkeypatch.setattr(siren_benchmark, "SHAPES", (siren_benchmark.Shape(2, 16, 24, 2, 8),))
+    text = siren_benchmark.run(
+        siren_benchmark.BenchmarkConfig(part=("shapes",), seconds=0.1, rounds=1), tmp_path
     )
 
     rows = {row["engine"]: row for row in json.loads((tmp_path / "benchmark.json").read_text())}

@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 
 import jaxsr
-from experiments.benchmark import markdown
+from experiments.benchmarks.siren import markdown
 from jaxfleet import photos, places, rundir
 from jaxsr.datasets import training_sets
 from jaxsr.training import cost as training_cost
@@ -226,7 +226,7 @@ def _trainer(
 def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], float]]:
     """The baseline, where PyTorch is installed and knows the architecture."""
     try:
-        from experiments import torch_sr
+        from experiments.benchmarks import torch_sr
     except ImportError:
         return {}
     if not case.in_torch:
@@ -246,7 +246,7 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
         "jaxsr.upscale": lambda: _seconds(lambda: jaxsr.upscale(model, image))
     }
     try:
-        from experiments import torch_sr
+        from experiments.benchmarks import torch_sr
     except ImportError:
         pass
     else:

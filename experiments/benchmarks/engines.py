@@ -19,7 +19,7 @@ import optax
 from jax import Array
 
 import jaxinr
-from experiments import plain_vmap
+from experiments.benchmarks import plain_vmap
 from jaxfleet import decibels, trainer
 from jaxfleet.pixels import from_uint8
 from jaxinr import buckets, program, siren

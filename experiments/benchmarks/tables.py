@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmark import Shape, markdown
-from experiments.collection_forecast import AUTHORS_HOURS, WANTED_HOURS, Forecast
-from experiments.machine_limits import Limits, least_seconds
+from experiments.benchmarks.collection_hours import AUTHORS_HOURS, WANTED_HOURS, Forecast
+from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.limits import Limits, least_seconds
+from experiments.benchmarks.siren import Shape, markdown
 
 WANTED_RATIO, WANTED_SHARE = 5.0, 0.35
 # How far loss and gradient may be from float64, relatively: rounding of the products, which the

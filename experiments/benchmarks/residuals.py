@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.benchmark import markdown
+from experiments.benchmarks.siren import markdown
 from jaxfleet import photos, places, rundir
 from jaxfleet.pixels import from_uint8
 from jaxfleet.trainer import usable_cores

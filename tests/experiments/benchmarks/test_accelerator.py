@@ -6,13 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import accelerator_benchmark, accelerator_engines, benchmark, machine_limits
-from experiments import accelerator_tables as tables
-from experiments.accelerator_benchmark import Attempts
-from experiments.accelerator_engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmark import BenchmarkConfig, Shape
-from experiments.collection_forecast import Forecast
-from experiments.machine_limits import Limits, Sizes
+from experiments.benchmarks import accelerator as accelerator_benchmark
+from experiments.benchmarks import engines, limits, tables
+from experiments.benchmarks import siren as siren_benchmark
+from experiments.benchmarks.accelerator import Attempts
+from experiments.benchmarks.collection_hours import Forecast
+from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.limits import Limits, Sizes
+from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import trainer
 from jaxinr import siren
@@ -64,16 +65,16 @@ TINY = accelerator_benchmark.Scale(
 )
 def test_work_of_a_pixel_step(num_layers, layer_size, flops, moved):
     assert flops_per_pixel(layer_size, num_layers) == flops
-    assert machine_limits.unfused_bytes(layer_size, num_layers) == moved
-    assert machine_limits.sines(layer_size, num_layers) == 2 * layer_size * num_layers
+    assert limits.unfused_bytes(layer_size, num_layers) == moved
+    assert limits.sines(layer_size, num_layers) == 2 * layer_size * num_layers
 
 
 def test_seconds_at_the_limits_of_a_fit_to_a_kodak_picture():
     # 10 x 28, 393,216 pixels, 50,000 iterations, by hand: 1.97e10 pixel-steps.
-    least = machine_limits.least_seconds(H200, 28, 10, products="float32", fused=False)
+    least = limits.least_seconds(H200, 28, 10, products="float32", fused=False)
     fit = {name: seconds * 393_216 * 50_000 for name, seconds in least.items()}
     assert fit == pytest.approx({"memory": 56.3, "products": 12.6, "sines": 2.98}, rel=5e-3)
-    fused = machine_limits.least_seconds(H200, 28, 10, products="bfloat16", fused=True)
+    fused = limits.least_seconds(H200, 28, 10, products="bfloat16", fused=True)
     assert max(fused, key=fused.get) == "sines"
     assert fused["memory"] * 393_216 * 50_000 == pytest.approx(0.0549, rel=5e-3)
 
@@ -83,7 +84,7 @@ def test_reference_gradient_is_the_slope_of_the_loss():
     draw = np.random.default_rng(0)
     points, target = draw.uniform(-1, 1, (7, 2)), draw.uniform(0, 1, (7, 3))
     params = jax.tree.map(lambda leaf: leaf.astype(float), siren.init(trial))
-    _, gradient = accelerator_engines.reference(params, trial, points, target)
+    _, gradient = engines.reference(params, trial, points, target)
     for depth in range(3):
         for name in ("weight", "bias"):
             for place in np.ndindex(params[depth][name].shape):
@@ -91,7 +92,7 @@ def test_reference_gradient_is_the_slope_of_the_loss():
                 for step in (1e-6, -1e-6):
                     moved = jax.tree.map(np.copy, params)
                     moved[depth][name][place] += step
-                    losses.append(accelerator_engines.reference(moved, trial, points, target)[0])
+                    losses.append(engines.reference(moved, trial, points, target)[0])
                 slope = (losses[0] - losses[1]) / 2e-6
                 assert gradient[depth][name][place] == pytest.approx(slope, abs=1e-7)
 
@@ -99,7 +100,7 @@ def test_reference_gradient_is_the_slope_of_the_loss():
 def test_engine_that_leaves_the_networks_to_another_is_not_measured():
     trials = [Trial(layer_size=200, num_layers=2)]  # the fused kernel has at most 128 units
     with pytest.raises(ValueError, match="left to xla"):
-        accelerator_engines.make_bucket(FUSED, trials, [(8, 8)])
+        engines.make_bucket(FUSED, trials, [(8, 8)])
 
 
 SHAPE = Shape(2, 10, 10, 10, 28)
@@ -177,7 +178,7 @@ def test_attempt_gives_the_first_line_of_an_error():
 
 
 def test_process_that_dies_is_survived():
-    answer = Attempts(time.time() + 60)(lambda: benchmark.alone(os._exit, 1))
+    answer = Attempts(time.time() + 60)(lambda: siren_benchmark.alone(os._exit, 1))
     assert answer.startswith("BrokenProcessPool: ")
 
 
@@ -185,7 +186,7 @@ def test_process_that_dies_is_survived():
 def run_dir(tmp_path_factory):
     """The whole part and the tiles at tiny size, in this process, with one broken engine."""
     folder = tmp_path_factory.mktemp("accelerator")
-    rate = accelerator_engines.rate
+    rate = engines.rate
 
     def rate_or_fail(engine, *args, **options):
         if engine == BROKEN:
@@ -194,10 +195,10 @@ def run_dir(tmp_path_factory):
 
     config = BenchmarkConfig(part=("accelerator", "accelerator_tiles"), rounds=1)
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
-        patch.setattr(benchmark, "alone", lambda part, config: part(config))
+        patch.setattr(siren_benchmark, "alone", lambda part, config: part(config))
         patch.setattr(accelerator_benchmark, "CPU", TINY)
         patch.setattr(accelerator_benchmark, "OTHERS", (Engine("pallas", "tf32"), BROKEN))
-        patch.setattr(accelerator_engines, "rate", rate_or_fail)
+        patch.setattr(engines, "rate", rate_or_fail)
         patch.setattr(trainer, "SEGMENT_SECONDS", 0.01)
         text = accelerator_benchmark.run(config, folder)
     (folder / "text").write_text(text)

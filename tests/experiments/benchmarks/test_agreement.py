@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import accelerator_benchmark, psnr_agreement
-from experiments.benchmark import BenchmarkConfig
+from experiments.benchmarks import accelerator as accelerator_benchmark
+from experiments.benchmarks import agreement
+from experiments.benchmarks.siren import BenchmarkConfig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError
@@ -49,7 +50,7 @@ def test_a_plan_fitted_twice_agrees(runs):
 )
 def test_runs_that_cannot_be_compared_are_refused(runs, second, message):
     with pytest.raises(InputError, match=message):
-        psnr_agreement.of_runs(runs / "first", runs / second)
+        agreement.of_runs(runs / "first", runs / second)
 
 
 def test_agreement_needs_two_runs():
@@ -60,18 +61,18 @@ def test_agreement_needs_two_runs():
 def test_noise_agrees_and_an_offset_does_not():
     draw = np.random.default_rng(0)
     first = draw.normal(30, 5, 400)
-    row = psnr_agreement.compare(first, first + draw.normal(0, 0.2, 400))
+    row = agreement.compare(first, first + draw.normal(0, 0.2, 400))
     assert row["standard_error_db"] == pytest.approx(0.01, rel=0.1)  # 0.2 over sqrt(400)
-    assert psnr_agreement.verdict([row]).startswith("PSNR of 400 networks: the same")
-    row = psnr_agreement.compare(first, first + draw.normal(0.1, 0.2, 400))
+    assert agreement.verdict([row]).startswith("PSNR of 400 networks: the same")
+    row = agreement.compare(first, first + draw.normal(0.1, 0.2, 400))
     assert row["mean_difference_db"] == pytest.approx(0.1, abs=0.03)
-    assert "NOT the same" in psnr_agreement.verdict([row])
+    assert "NOT the same" in agreement.verdict([row])
     assert row["ks_p_value"] > 0.5  # the distributions alone would not tell
 
 
 def test_distances_by_hand():
     nan = float("nan")
-    row = psnr_agreement.compare(np.array([30.0, 31, nan, 32]), np.array([30.1, 31, 30, 31.1]))
+    row = agreement.compare(np.array([30.0, 31, nan, 32]), np.array([30.1, 31, 30, 31.1]))
     assert (row["networks"], row["diverged"]) == (4, 1)
     assert row["mean_difference_db"] == pytest.approx(-0.8 / 3)
     assert row["median_distance_db"] == pytest.approx(0.1)

@@ -1,0 +1,1 @@
+"""Benchmarks of the engines, against baselines and machine limits."""
