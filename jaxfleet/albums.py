@@ -2,9 +2,10 @@
 
 A plan of many sizes would fill memory if all pictures were made at its start: 2,600 photographs at
 the 81 sizes of 16 to 96 pixels are two gigabytes. An album keeps the photographs themselves, and
-the latest pictures up to CACHE_BYTES.
+the latest pictures up to CACHE_BYTES. Threads may share one.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -33,7 +34,7 @@ class Album(Sequence[Photo]):
         """Reduce nothing yet."""
         self.originals, self._entries, self._fit = list(originals), list(entries), image_fit
         self._latest: OrderedDict[int, Photo] = OrderedDict()
-        self._bytes = 0
+        self._bytes, self._lock = 0, threading.Lock()
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -47,16 +48,21 @@ class Album(Sequence[Photo]):
         """Return a picture, reduced from its original unless it is among the latest."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        if index not in self._latest:
-            original, side = self._entries[index]
-            photo = self.originals[original]
-            pixels = photos.fitted(photo.pixels, f"'{photo.image_id}'", side, self._fit)
-            self._latest[index] = Photo(photo.image_id, pixels)
-            self._bytes += pixels.nbytes
-        while self._bytes > CACHE_BYTES and len(self._latest) > 1:
-            self._bytes -= self._latest.popitem(last=False)[1].pixels.nbytes
-        self._latest.move_to_end(index)
-        return self._latest[index]
+        with self._lock:
+            if found := self._latest.get(index):
+                self._latest.move_to_end(index)
+                return found
+        original, side = self._entries[index]
+        photo = self.originals[original]
+        pixels = photos.fitted(photo.pixels, f"'{photo.image_id}'", side, self._fit)
+        made = Photo(photo.image_id, pixels)
+        with self._lock:  # another thread may have made the same meanwhile
+            if index not in self._latest:
+                self._latest[index] = made
+                self._bytes += pixels.nbytes
+            while self._bytes > CACHE_BYTES and len(self._latest) > 1:
+                self._bytes -= self._latest.popitem(last=False)[1].pixels.nbytes
+        return made
 
     def __iter__(self) -> Iterator[Photo]:
         """Yield every picture in turn."""

@@ -314,6 +314,21 @@ def _max_groups(seconds: float) -> int:
     return int(np.clip(INTERVAL_SECONDS / (2 * seconds), 1, trainer.MAX_GROUPS_PER_SHARD))
 
 
+def pieces(bucket: AnyBucket, most: int) -> list[AnyBucket]:
+    """Cut a bucket of the CPU kernel into pieces of at most `most` jobs, samples of the whole.
+
+    The kernel takes the heaviest networks first, so of a long bucket that is stopped on its way no
+    light one would be there. Other buckets stay whole: a piece would leave their slots idle.
+    """
+    if not isinstance(bucket, CpuBucket):
+        return [bucket]
+    count = -(-len(bucket.jobs) // most)
+    return [
+        dataclasses.replace(bucket, jobs=bucket.jobs[i::count], pixels=bucket.pixels[i::count])
+        for i in range(count)
+    ]
+
+
 def make_trainer(
     bucket: AnyBucket,
     trials: Sequence[Trial],

@@ -42,6 +42,7 @@ from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import CHANNELS, SIREN, Trial
 
+NETWORKS_AS_ONE = 4096  # of a plan for the CPU kernel
 MERGED_PARTS = 16  # of a process, from which on they are made one
 
 
@@ -123,8 +124,13 @@ def make_works(
     pictures: Sequence[Photo],
     jobs: Sequence[Job],
     shard: Shard = WHOLE,
+    *,
+    most: int | None = None,
 ) -> list[tuple[buckets.AnyBucket, executors.Work]]:
-    """The buckets of a shard of the plan, and how an executor runs each."""
+    """The buckets of a shard of the plan, and how an executor runs each.
+
+    `most` is how many jobs of the CPU kernel run as one, see `buckets.pieces`; None for no limit.
+    """
     shapes = albums.shapes_of(pictures)
     found = buckets.make_buckets(
         [job.trial for job in jobs],
@@ -137,6 +143,7 @@ def make_works(
         kernel=config.kernel,
         products=config.products,
     )
+    found = [piece for bucket in found for piece in buckets.pieces(bucket, most or len(jobs))]
     works = [
         _make_work(config, pictures, jobs, bucket, f"bucket-{number:03}")
         for number, bucket in enumerate(found)
@@ -203,7 +210,9 @@ def run_jobs(
         OSError: if the disk is full.
     """
     shard = shards.choose(config.shard, config.num_shards)
-    pairs = make_works(config, pictures, jobs, shard)
+    pairs = make_works(
+        config, pictures, jobs, shard, most=None if config.dry_run else NETWORKS_AS_ONE
+    )
     if config.dry_run:
         work_of = functools.partial(_make_work, config, pictures, jobs)
         return cost.describe([bucket for bucket, _ in pairs], work_of, jobs)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxfleet
+from experiments.siren import collection_table, grid
 from experiments.siren import jobs as siren_jobs
 from experiments.siren import plan as siren_plan
 from experiments.siren.config import GridConfig
-from jaxfleet import albums
+from jaxfleet import albums, histories, store
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxinr.trial import Trial, flops_per_pixel
@@ -212,3 +214,43 @@ def test_a_hyperparameter_of_no_kind_at_hand_is_refused():
         GridConfig(network=("siren", "wire"), sigma=("1",))
     with pytest.raises(InputError, match="--network has no value"):
         GridConfig(network=())
+
+
+# ---------------------------------------------------------------------------- a collection
+
+
+@pytest.mark.parametrize("kernel", ["numba", "xla"])
+def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, monkeypatch, kernel):
+    monkeypatch.setattr(siren_jobs, "NETWORKS_AS_ONE", 8)
+    config = dataclasses.replace(
+        sample,
+        **{"num_trials": 16, "num_repeats": 8, "repeat_layer_size": 4, "repeat_num_layers": 1},
+        **{"layer_size": ("4", "6"), "num_layers": ("1",), "num_iters": ("log:20:60",)},
+        **{"image_size": ("8", "12"), "log_every": 5, "log_spacing": "log"},
+        **{"keep_weights": False, "kernel": kernel},
+    )
+    flush = store.Store.flush
+
+    def flush_and_stop(self):
+        flush(self)
+        if len(self.done) >= 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Store, "flush", flush_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            grid.run(config, tmp_path)
+    partial = collection_table.check(tmp_path)
+    assert 0 < partial.rows < 24
+    assert not partial.complete
+    grid.run(config, tmp_path)
+    assert collection_table.check(tmp_path).complete
+    frame = jaxfleet.open(tmp_path).to_pandas(grid.schema().names)
+    pictures, jobs = siren_plan.load(config)
+    assert frame["image_height"].tolist() == sides(pictures, jobs).tolist()
+    assert frame["image_id"].tolist() == [pictures[job.photo].image_id for job in jobs]
+    assert frame["num_iters"].tolist() == [job.trial.num_iters for job in jobs]
+    assert (frame["weights"].map(len) == 0).all()
+    for at, num_iters in zip(frame["iteration_history"], frame["num_iters"], strict=True):
+        np.testing.assert_array_equal(at, histories.log_points(num_iters, 5, "log"))
+    assert "the photographs have several sizes" in (tmp_path / "report.html").read_text()
