@@ -40,9 +40,12 @@ ZOO = [
 ]
 # Flags that come after the printed ones; `--name=` empties a flag that repeats.
 SCALED = {
-    "siren_grid": "--image_size=12 --layer_size= --layer_size=4 --layer_size=6 --num_layers= "
-    "--num_layers=2 --w0_initial= --w0_initial=30 --seed= --seed=0 --num_iters= --num_iters=20 "
-    "--kernel=xla",
+    "coordinate_networks": "--max_images=1 --reduce=8 --tuning_images=1 --tuning_size=16 "
+    "--network= --network=siren --network=wire --parameters= --parameters=100 --learning_rate= "
+    "--learning_rate=3e-3 --num_iters=10",
+    "siren_grid": "--image_size= --image_size=12 --layer_size= --layer_size=4 --layer_size=6 "
+    "--num_layers= --num_layers=2 --w0_initial= --w0_initial=30 --seed= --seed=0 --num_iters= "
+    "--num_iters=20 --kernel=xla",
     "siren_codec": "--num_iters=20 --refine_iters=2 --overwrite",
     "siren_predictor": "--members=1 --steps=20 --batch_pictures=4 --batch_fits=8 --width=8 "
     "--blocks=1 --regret_photos=0",
@@ -111,15 +114,15 @@ class Workshop:
             return
         self.done.add(command.text)
         for name in reads(command):
-            self.need_run(name, command)
+            self.need_run(name, command.text)
         self.need_files(command.text)
         args = [self.brought(arg) for arg in command.args]
         args += _scaled(command)
         self.call(command.script, args)
 
-    def need_run(self, name, reader=None):
+    def need_run(self, name, reader=""):
         if not (self.folder / "runs" / name).exists():
-            self.run(next(maker for maker in makers(name) if maker != reader))
+            self.run(next(maker for maker in makers(name) if maker.text != reader))
 
     def need_files(self, text):
         for wanted, maker in MADE_BY.items():
@@ -133,7 +136,7 @@ class Workshop:
     def brought(text):
         """An argument or block with files in place of what a test has not, or may not download."""
         text = text.replace("tfds:kodak,packaged", "folder:photographs")
-        text = text.replace("tfds:kodak", "folder:photographs")
+        text = re.sub("tfds:kodak|folder:kodak", "folder:photographs", text)
         return text.replace("IMDN_x4.pth", "IMDN_x4.safetensors")
 
     def call(self, script, args):
@@ -168,7 +171,8 @@ def _scaled(command):
     config, _ = config_of(command)
     args = printed.Command(f"x.py {SCALED.get(command.script, '')}", "").args
     if command.script == "siren_grid" and config.sampling == "random":
-        args += ["--num_trials=40", "--num_repeats=8" if config.num_repeats else "--num_repeats=0"]
+        args += ["--num_trials=40", f"--num_repeats={min(config.num_repeats, 8)}"]
+        args += ["--sizes_per_draw=1", "--repeat_image_size="]
     elif command.script == "siren_grid":
         args += ["--max_images=2"]
     if command.script == "siren_codec" and config.height:

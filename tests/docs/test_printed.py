@@ -9,7 +9,7 @@ from launch import flagdefs
 from tests.docs import printed
 
 COMMANDS = printed.commands()
-READERS = ("siren_export", "report")  # scripts whose --run_dir is there already
+READERS = ("siren_export", "report", "collection_table")  # scripts whose --run_dir is there already
 
 
 def ids(command):
@@ -51,13 +51,12 @@ def reads(command):
 
 
 def makers(name):
-    """Printed commands that leave a run directory of this name."""
+    """Printed commands that leave a run directory of this name, without their --dry_run."""
     return [
-        command
+        printed.Command(command.text.replace(" --dry_run", ""), command.source)
         for command in COMMANDS
         if command.reason_not_run is None
         and command.script not in READERS
-        and "--dry_run" not in command.args
         and config_of(command)[1].as_posix() == f"runs/{name}"
     ]
 
