@@ -38,6 +38,7 @@ from jaxinr.siren import Params
 SAMPLED_PIXELS = 2048  # for the Gauss-Newton matrices: three times as many rows
 BLOCK_WEIGHTS = 2048  # rounded together; their matrix takes 32 MB and about a second
 DAMPING = 1e-2  # of the mean on the diagonal, as the matrices are nearly singular
+UPDATE_PIXELS = 16384  # of training what is not rounded yet
 FACTORS = (2.0**-24, 2.0**12)  # that steps are looked for between
 
 
@@ -87,7 +88,12 @@ def train_tail(
         The best networks that were passed, the given ones included.
     """
     trials = [
-        dataclasses.replace(header.trial, num_iters=num_iters, learning_rate=learning_rate)
+        dataclasses.replace(
+            header.trial,
+            num_iters=num_iters,
+            learning_rate=learning_rate,
+            pixels_per_update=UPDATE_PIXELS,
+        )
         for header in headers
     ]
     starts = [coloured(header, network) for header, network in zip(headers, networks, strict=True)]
