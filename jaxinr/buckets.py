@@ -15,9 +15,9 @@ import numpy as np
 
 from jaxfleet import executors, plan, trainer
 from jaxfleet.shards import WHOLE, Shard
+from jaxinr import kind as kinds
 from jaxinr import pixels as minibatches
 from jaxinr.kernels import choice, tiling
-from jaxinr.networks import kind as kinds
 from jaxinr.networks import registry
 from jaxinr.program import SirenProgram, pack, pack_shuffled, padded_pixels, tile
 from jaxinr.trial import SIREN, Trial, flops_per_pixel

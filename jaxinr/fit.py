@@ -22,8 +22,8 @@ from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren
+from jaxinr import kind as kinds
 from jaxinr.kernels import choice
-from jaxinr.networks import kind as kinds
 from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 from jaxinr.trial import Trial

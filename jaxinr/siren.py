@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxinr.networks import kind as kinds
-from jaxinr.networks.kind import Params as Params
+from jaxinr import kind as kinds
+from jaxinr.kind import Params as Params
 
 COORDINATES = ("coin", "symmetric", "centers")
 BIAS_INITS = ("coin", "zero")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxinr.networks.kind import Kind
+from jaxinr.kind import Kind
 from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 from jaxinr.trial import SIREN

@@ -11,7 +11,7 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from jaxinr.networks.kind import CHANNELS as CHANNELS
+from jaxinr.kind import CHANNELS as CHANNELS
 from jaxinr.networks.registry import KINDS, hyperparameters
 
 SIREN = "siren"

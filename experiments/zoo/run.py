@@ -32,7 +32,7 @@ from jaxsr import evaluation
 from jaxsr.datasets import training_sets
 from jaxsr.datasets.training_sets import TrainingSet
 from jaxsr.files import networks as network_files
-from jaxsr.networks import torch_names
+from jaxsr.state_dicts import names as torch_names
 from jaxsr.training import feature_networks, losses
 from jaxsr.training import trainer as sr_trainer
 from jaxsr.training.program import Program

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxinr import siren
-from jaxinr.networks.kind import (
+from jaxinr.kind import (
     Hyperparameter,
     Kind,
     Params,

@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxinr.networks.kind import (
+from jaxinr.kind import (
     Hyperparameter,
     Kind,
     Params,

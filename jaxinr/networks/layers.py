@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxinr import siren
-from jaxinr.networks.kind import Params
+from jaxinr.kind import Params
 
 
 def own(activations: Array, layer_size: Array | int) -> Array:

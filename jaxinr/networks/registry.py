@@ -1,8 +1,8 @@
 """The kinds of networks, by name."""
 
 from jaxinr import siren
+from jaxinr.kind import Hyperparameter, Kind, Params, Spec, without_biases
 from jaxinr.networks import finer, gauss, relu_fourier, wire
-from jaxinr.networks.kind import Hyperparameter, Kind, Params, Spec, without_biases
 
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (siren.KIND, finer.KIND, gauss.KIND, wire.KIND, relu_fourier.KIND)

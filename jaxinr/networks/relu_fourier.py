@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxinr import siren
-from jaxinr.networks.kind import (
+from jaxinr.kind import (
     INPUTS,
     Hyperparameter,
     Kind,

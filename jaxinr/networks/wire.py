@@ -22,7 +22,7 @@ import numpy as np
 from jax import Array
 
 from jaxinr import siren
-from jaxinr.networks.kind import (
+from jaxinr.kind import (
     CHANNELS,
     INPUTS,
     Hyperparameter,

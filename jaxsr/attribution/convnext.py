@@ -34,8 +34,9 @@ from jaxsr.attribution.methods import OfPixels
 from jaxsr.datasets.crops import BATCH, CROP_PX, GRID_PX, centre, check_picture, in_batches
 from jaxsr.files import torch as weight_files
 from jaxsr.fingerprints import residuals
-from jaxsr.networks import convnext, torch_names
+from jaxsr.networks import convnext
 from jaxsr.networks.convnext import ConvNeXt
+from jaxsr.state_dicts import names as torch_names
 
 CONVNEXT = "convnext"
 INPUTS = ("rgb", "residual")

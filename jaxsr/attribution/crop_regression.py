@@ -16,9 +16,9 @@ import numpy as np
 from jax import Array
 
 from jaxsr.attribution import kernel_ridge
-from jaxsr.attribution.crop_features import Features
 from jaxsr.attribution.features import BINS, DCT
 from jaxsr.attribution.kernel_ridge import KernelRidge
+from jaxsr.fingerprints.crop_features import Features
 from jaxsr.fingerprints.phase_autocorrelation import FEATURES as GRID
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 

@@ -12,8 +12,8 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
-from jaxsr.attribution.crop_features import Features
 from jaxsr.fingerprints import periodicity, residuals, spectra
+from jaxsr.fingerprints.crop_features import Features
 
 BINS = 16
 RESIDUALS = tuple(name for name in residuals.METHODS if name != "bm3d")  # what can be compiled

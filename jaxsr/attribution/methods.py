@@ -6,7 +6,7 @@
 
 A class is a network, or any other thing that pictures may have in common. A method is an entry of
 `TABLE`: the function that fits its classifier and, where that learns from features of crops, the
-feature function (`jaxsr.attribution.crop_features`). Its module has `from_arrays(arrays, facts)`
+feature function (`jaxsr.fingerprints.crop_features`). Its module has `from_arrays(arrays, facts)`
 too, the inverse of `Attributor.to_arrays`; modules are imported when they are asked for. What a
 method sees of pictures (`describe`) may be computed once for several attributors.
 `jaxsr.attribution.files` keeps attributors.
@@ -27,9 +27,9 @@ import numpy as np
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution.crop_features import Features
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
+from jaxsr.fingerprints.crop_features import Features
 
 
 class Method(NamedTuple):

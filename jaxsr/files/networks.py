@@ -63,7 +63,7 @@ class SavedNetwork:
         """
         from flax import nnx
 
-        from jaxsr.networks import torch_names
+        from jaxsr.state_dicts import names as torch_names
 
         try:
             spec = json.dumps(dict(self.overrides), sort_keys=True)
@@ -133,7 +133,7 @@ def save(
         TypeError: if overrides or facts are not JSON-able.
         OSError: naming the file; the one that was there stays.
     """
-    from jaxsr.networks import torch_names
+    from jaxsr.state_dicts import names as torch_names
 
     arrays = torch_names.to_arrays(model)
     network = SavedNetwork(architecture, scale, overrides or {}, facts or {}, arrays)

@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxfleet.errors import InputError
 from jaxsr import zoo
-from jaxsr.files import state_dicts
+from jaxsr.state_dicts import search as state_dicts
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -59,7 +59,7 @@ def load_torch(
         FileNotFoundError: if there is no such file.
         ImportError: if it is PyTorch's and that is not installed.
     """
-    from jaxsr.networks import torch_names
+    from jaxsr.state_dicts import names as torch_names
 
     arrays = path_or_arrays
     if not isinstance(arrays, Mapping):

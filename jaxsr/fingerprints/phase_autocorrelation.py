@@ -22,7 +22,7 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.images import filtered
-from jaxsr.attribution.crop_features import Features
+from jaxsr.fingerprints.crop_features import Features
 
 PERIOD = 4  # serves scales of 2 and 4
 REACH = 3  # pixels to either side

@@ -17,8 +17,9 @@ from flax import nnx
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jaxsr.networks import depthwise, layers, torch_names
+from jaxsr.networks import depthwise, layers
 from jaxsr.networks.swinir import LayerNorm
+from jaxsr.state_dicts import names as torch_names
 
 STEM_PX = 4  # side of the first kernel, and its stride in the paper
 STEM_STRIDES = (1, 2, 4)

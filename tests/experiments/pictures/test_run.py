@@ -21,7 +21,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.splits import split_of
 from jaxsr.datasets import degrade, picture_sets
 from jaxsr.files import networks as network_files
-from jaxsr.networks import torch_names
+from jaxsr.state_dicts import names as torch_names
 
 SIZE = {"num_features": 3, "num_convs": 1}
 PHOTOS = ("dawn", "dusk", "noon")

@@ -23,7 +23,7 @@ from experiments.zoo.config import ZooConfig
 from jaxfleet.errors import InputError
 from jaxsr.datasets.training_sets import TrainingSet
 from jaxsr.files import networks as network_files
-from jaxsr.networks import torch_names
+from jaxsr.state_dicts import names as torch_names
 from jaxsr.training import cost as training_cost
 from jaxsr.training import losses
 from jaxsr.training import strategy as training_strategy

@@ -10,7 +10,7 @@ import scipy.stats
 
 import jaxinr
 from jaxinr import Trial, buckets
-from jaxinr.networks import kind as kinds
+from jaxinr import kind as kinds
 from jaxinr.networks.registry import KINDS, init, owners
 from jaxinr.trial import flops_per_pixel
 

@@ -17,7 +17,8 @@ from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier_training import Schedule
 from jaxsr.attribution.convnext import ConvNeXtAttributor
 from jaxsr.datasets.crops import GRID_PX, centre
-from jaxsr.networks import convnext, torch_names
+from jaxsr.networks import convnext
+from jaxsr.state_dicts import names as torch_names
 
 CLASSES = ("rows", "columns", "checks")
 CROP_PX = 32

@@ -7,7 +7,7 @@ import pytest
 from jaxfleet.errors import InputError
 from jaxsr.attribution import files as attributor_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.crop_features import Features
+from jaxsr.fingerprints.crop_features import Features
 
 CLASSICAL = {  # with options that are quick to compile
     "prnu": {"residual": "gaussian"},

@@ -15,7 +15,8 @@ from jaxfleet.errors import InputError
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
 from jaxsr.files.networks import SavedNetwork
-from jaxsr.networks import UNetDiscriminatorSN, VGGStyleDiscriminator, torch_names
+from jaxsr.networks import UNetDiscriminatorSN, VGGStyleDiscriminator
+from jaxsr.state_dicts import names as torch_names
 
 EDSR = {"num_features": 4, "num_blocks": 1}
 SWINIR = {"embed_dim": 4, "depths": (2,), "num_heads": (2,), "window_size": 4}

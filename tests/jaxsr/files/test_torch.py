@@ -11,9 +11,9 @@ from flax import nnx
 from safetensors import numpy as safetensors
 
 import jaxsr
-from jaxsr.files import state_dicts
 from jaxsr.files import torch as torch_files
-from jaxsr.networks import torch_names
+from jaxsr.state_dicts import names as torch_names
+from jaxsr.state_dicts import search as state_dicts
 
 SIZE = {"num_features": 4, "num_blocks": 1}
 

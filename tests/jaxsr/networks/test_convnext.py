@@ -11,8 +11,9 @@ import scipy.special
 from flax import nnx
 from jax import lax
 
-from jaxsr.networks import convnext, depthwise, layers, torch_names
+from jaxsr.networks import convnext, depthwise, layers
 from jaxsr.networks.convnext import ConvNeXt
+from jaxsr.state_dicts import names as torch_names
 
 # Of torchvision's convnext_tiny, _small and _base with 1000 classes.
 PARAMETERS = {"tiny": 28_589_128, "small": 50_223_688, "base": 88_591_464}

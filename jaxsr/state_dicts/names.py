@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxsr.files import state_dicts
+from jaxsr.state_dicts import search as state_dicts
 
 # What else a state_dict holds: follows from the architecture, or counts batches.
 _DERIVED = ("relative_position_index", "attn_mask", "num_batches_tracked")
