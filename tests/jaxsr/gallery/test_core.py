@@ -269,7 +269,9 @@ def test_pictures_that_are_refused(image, message):
 
 
 def test_features_that_are_not_finite_are_refused(monkeypatch):
-    monkeypatch.setattr(Colours, "features", lambda self, crops: np.full((len(crops), 3), np.nan))
+    monkeypatch.setattr(
+        Colours, "features_of", lambda self, crops: np.full((len(crops), 3), np.nan)
+    )
     with pytest.raises(InputError, match="nothing in it to go by"):
         by_hand().identify(flat([1, 2, 3]))
 
