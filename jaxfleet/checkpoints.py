@@ -32,7 +32,7 @@ class Checkpoints:
         self.folder = folder.absolute() if places.is_local(folder) else folder
 
     def save(self, tree: Any) -> None:
-        """Writes a tree of arrays; Orbax renames it into place when it is complete.
+        """Write a tree of arrays; Orbax renames it into place when it is complete.
 
         Raises:
             OSError: if the disk is full or the folder cannot be written; the last one stays.
@@ -71,7 +71,7 @@ class Checkpoints:
                     shutil.rmtree(other)
 
     def load(self) -> Any | None:
-        """The latest whole snapshot as numpy arrays, tuples as lists; None if there is none."""
+        """Return the latest snapshot as numpy arrays, tuples as lists; None without one."""
         if not places.is_local(self.folder):
             with tempfile.TemporaryDirectory() as folder:
                 try:

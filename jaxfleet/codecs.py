@@ -93,7 +93,7 @@ CODECS = (JPEG, JPEG_2000, WEBP, AVIF)
 
 
 def encode(image: np.ndarray, codec: Codec, setting: Mapping[str, Any]) -> bytes:
-    """The whole file of a picture.
+    """Encode an image as the bytes of a file.
 
     Args:
         image: [H, W, 3] uint8, RGB.
@@ -113,7 +113,7 @@ def encode(image: np.ndarray, codec: Codec, setting: Mapping[str, Any]) -> bytes
 
 
 def decode(data: bytes) -> np.ndarray:
-    """The picture in a file: [H, W, 3] uint8, RGB."""
+    """Decode a file to an RGB image, [H, W, 3] uint8."""
     with Image.open(io.BytesIO(data)) as opened:
         return np.asarray(opened.convert("RGB"))
 
@@ -163,7 +163,7 @@ def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
 
 
 def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The points that no other of equal or smaller size equals or beats, smallest first.
+    """Return the points that no other point of equal or smaller size beats, smallest first.
 
     Args:
         bits_per_pixel: [M] float.

@@ -82,7 +82,7 @@ class Work:
 
 
 def train(trainer: Trainer) -> Iterator[Sequence[Any]]:
-    """What finishes in each segment, until all is done."""
+    """Yield what finishes in each segment, until all is done."""
     while (finished := trainer.step()) is not None:
         yield finished
 
@@ -94,7 +94,7 @@ def run_here(
     *,
     checkpoint_minutes: float,
 ) -> None:
-    """Runs buckets one after the other in this process, skipping what the store holds already.
+    """Run buckets one after the other in this process, skipping what the store holds already.
 
     A checkpoint of other slots or jobs (another machine's) is left alone, its fits begun again.
     Rows are flushed before every checkpoint, so that a network is always in a part, in the latest
@@ -161,7 +161,7 @@ def clear_checkpoints(run_dir: Path) -> None:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[threading.Event]:
-    """Holds SIGINT and SIGTERM back until the end of the block; the event says that one came.
+    """Hold SIGINT and SIGTERM back until the end of the block; the event is set if one came.
 
     A second one of them is not held back. Outside of the main thread Python has no signals.
     """
@@ -200,7 +200,7 @@ def run_on_ray(
     gpus: float,
     retries: int = 10,
 ) -> None:
-    """Runs share(0) to share(count - 1) as tasks of a Ray cluster.
+    """Run share(0) to share(count - 1) as tasks of a Ray cluster.
 
     A task whose process or machine is lost starts again elsewhere and goes on from what is in the
     run directory, which every machine must see under the same name.
@@ -283,7 +283,7 @@ def _refuse_silence(address: str) -> None:
 
 @contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Puts back the handlers of SIGINT and SIGTERM, which Ray takes for itself."""
+    """Restore the handlers of SIGINT and SIGTERM, which Ray replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     if threading.current_thread() is threading.main_thread():
@@ -292,7 +292,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 def _interrupt_once(number: int, frame: Any) -> NoReturn:
-    """What SIGINT does to a task: Ray sends it every two seconds until the task has ended."""
+    """Interrupt a task once: Ray sends SIGINT every two seconds until the task has ended."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -304,7 +304,7 @@ def _use_cores(count: float) -> None:
 
 
 def _wait_for_lock(work: Callable[[], Any]) -> None:
-    """Gives a process that was lost, and has this share, the time to find that out and to end."""
+    """Wait until a lost process that holds this share has noticed and ended."""
     end = time.monotonic() + LOST_SECONDS
     while True:
         try:

@@ -58,7 +58,7 @@ class Program(Protocol):
         ...
 
     def prepare(self, hyper: dict[str, Array], data: Tree) -> Tree:
-        """What the loss needs of the shared `data`; once per group and segment."""
+        """Return what the loss needs of the shared `data`; called once per group and segment."""
         ...
 
     def loss_and_gradient(
@@ -76,7 +76,7 @@ class Program(Protocol):
         ...
 
     def result(self, params: Tree, hyper: dict[str, Array], batch: Tree) -> Tree:
-        """What is kept of a finished network beside its parameters."""
+        """Return what is kept of a finished network beside its parameters."""
         ...
 
 
@@ -124,7 +124,7 @@ def _column(values: Array, like: Array) -> Array:
 
 
 def _observe(state: State, loss: Array, watched: Array) -> State:
-    """Takes note of the loss of the present parameters, for the slots in `watched` [N] bool."""
+    """Record the loss of the present parameters for the slots in `watched` [N] bool."""
     better = watched & (loss < state.best_loss)
     return dataclasses.replace(
         state,
@@ -168,7 +168,7 @@ def _adam(state: State, gradient: Tree, moving: Array) -> State:
 def _train_group(
     program: Program, state: State, data: Tree, intervals: Array
 ) -> tuple[State, Array]:
-    """Runs one group for `intervals` log intervals; returns the losses at their starts [G, M]."""
+    """Run one group for `intervals` log intervals; return the losses at their starts [G, M]."""
     batch = program.prepare(state.hyper, data)
 
     def iterate(state: State, _: None) -> tuple[State, Array]:
@@ -228,7 +228,7 @@ def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tr
 
 
 def _over_groups(program: Program, some: Array, work: Any, idle: Any, state: State) -> Any:
-    """Maps work(group) over the groups of a shard; groups without a slot in `some` idle."""
+    """Map work(group) over the groups of a shard; groups without a slot in `some` idle."""
     groups = state.status.shape[0] // program.group
     split = jax.tree.map(lambda x: x.reshape((groups, program.group) + x.shape[1:]), (some, state))
     result = lax.map(lambda item: lax.cond(item[0].any(), work, idle, item[1]), split)
@@ -310,5 +310,5 @@ def _refill(state: State, mask: Array, params: Tree, hyper: dict[str, Array]) ->
 
 @functools.cache
 def fleet(program: Program, mesh: Mesh) -> Fleet:
-    """The fleet of a program on a mesh with the one axis `slots`; made once, compiled once."""
+    """Return the fleet of a program on a mesh with the one axis `slots`, compiled once."""
     return Fleet(program, mesh)

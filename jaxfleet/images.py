@@ -93,7 +93,7 @@ def luma(image: Array) -> Array:
 
 
 def to_8bit(image: Array) -> Array:
-    """The image as an 8-bit file would keep it: clipped, in steps of 1/255, still float.
+    """Round an image to what an 8-bit file keeps: clipped, in steps of 1/255, still float.
 
     Args:
         image: [..., H, W, C] float, nominally in [0, 1].
@@ -159,7 +159,7 @@ def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
 
 
 def bicubic_resize(image: Array, height: int, width: int) -> Array:
-    """The image at another size: bicubic, a = -0.5, antialiased when it shrinks.
+    """Resize an image: bicubic, a = -0.5, antialiased when it shrinks.
 
     Two matrix products with the matrices of `bicubic_matrix`, so differentiable and cheap
     under `jit` (sizes static). Values may overshoot [0, 1]; clip or `to_8bit` afterwards.

@@ -76,7 +76,7 @@ def load(
     max_images: int = 0,
     data_dir: str | None = None,
 ) -> list[Photo]:
-    """The photographs of one or more sources, in the order given and in each one's own.
+    """Load the photographs of one or more sources, in the order given.
 
     What a photograph is called does not depend on the sources beside its own.
 
@@ -147,7 +147,7 @@ def read(
 
 
 def absolute(source: str) -> str:
-    """The same sources for a process that stands in another folder."""
+    """Return the same sources with absolute paths, for a process in another folder."""
     kinds = [one.partition(":") for one in _split(source)]
     return ",".join(
         f"folder:{Path(rest).expanduser().absolute()}" if kind == "folder" else f"{kind}{sep}{rest}"
@@ -160,12 +160,12 @@ _Example = tuple[str, str, Callable[[], bytes]]
 
 
 def _split(source: str) -> list[str]:
-    """The single sources of several that stand together, in order."""
+    """Split a list of sources into single sources, in order."""
     return _COMMA.split(source)
 
 
 def _examples(source: str, data_dir: str | None) -> Iterator[_Example]:
-    """The pictures of a single source, read as they are asked for."""
+    """Yield the images of a single source, read as they are asked for."""
     kind, _, rest = source.partition(":")
     if source == "packaged":
         return _packaged()
@@ -257,7 +257,7 @@ def _tfds(spec: str, data_dir: str | None) -> Iterator[_Example]:
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> Any:
-    """The dataset's builder, after download and preparation if need be."""
+    """Return the builder of a dataset, after download and preparation if need be."""
     import tensorflow_datasets as tfds
 
     builder = _builder(name, data_dir)

@@ -27,7 +27,7 @@ SCHEMES = {"s3": "s3fs", "gs": "gcsfs"}  # and the package that speaks each
 
 
 def place(text: str) -> Path:
-    """The place that a flag names; nothing is read or made.
+    """Return the path that a flag names; nothing is read or created.
 
     Raises:
         InputError: for a URL of another scheme, or if the package for it is not installed.
@@ -55,7 +55,7 @@ def is_local(path: Path) -> bool:
 
 
 def filesystem(path: Path) -> Any:
-    """What pyarrow reads files of this place through; None for a local one."""
+    """Return the file system through which pyarrow reads this path; None for a local one."""
     if is_local(path):
         return None
     import fsspec
@@ -73,7 +73,7 @@ def names(folder: Path, *, hidden: bool = False) -> list[str]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replaces a file so that readers see the old or the new, also after a power cut.
+    """Replace a file so that readers see the old or the new one, also after a power cut.
 
     Raises:
         OSError: naming the file; the old one stays.
@@ -118,7 +118,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def move(path: Path, folder: Path) -> None:
-    """Moves a file into a folder, which is made if need be."""
+    """Move a file into a folder, which is created if need be."""
     if is_local(path):
         folder.mkdir(exist_ok=True)
         path.replace(folder / path.name)
@@ -128,7 +128,7 @@ def move(path: Path, folder: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a folder with all that is in it, as far as that is there and can be."""
+    """Remove a folder and its contents, ignoring what is missing or cannot be removed."""
     if is_local(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.exists():
@@ -137,7 +137,7 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives `path` to an OSError that names no file, as when a full disk is found on writing."""
+    """Name `path` in an OSError that names no file, such as a full disk found on writing."""
     try:
         yield
     except OSError as error:
@@ -147,7 +147,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path, flag: str) -> None:
-    """Makes a folder that can be written to, with those above it.
+    """Create a folder that can be written to, with its parents.
 
     Raises:
         InputError: naming the flag, if that cannot be.
@@ -192,14 +192,14 @@ def check_file(path: Path, flag: str) -> None:
 
 
 def _try_to_write(folder: Path) -> None:
-    """Raises OSError where no file can be made; permissions alone do not tell on every system."""
+    """Raise OSError where no file can be created; permissions do not tell on every system."""
     with tempfile.TemporaryFile(dir=folder):
         pass
 
 
 @contextlib.contextmanager
 def locked(folder: Path, name: str, flag: str) -> Iterator[None]:
-    """Keeps other processes from the same lock; without effect on an object store.
+    """Keep other processes from the same lock; no effect on an object store.
 
     Raises:
         InUseError: naming the flag, if another process has it.

@@ -68,7 +68,7 @@ def parse_axis(
     lower: Number,
     upper: Number = math.inf,
 ) -> Axis:
-    """The axis that some flag values describe.
+    """Parse the values of a flag into an axis.
 
     Args:
         name: of the flag.

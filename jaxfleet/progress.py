@@ -58,7 +58,7 @@ class Progress:
         self.on_sample: Callable[[dict[str, float]], object] = lambda _: None
 
     def __enter__(self) -> "Progress":
-        """Starts the clock, and the display on a terminal."""
+        """Start the clock, and the display on a terminal."""
         self._start = self._last = self._updated = time.monotonic()
         console = Console(file=self._stream)
         if self._stream.isatty() and not console.is_dumb_terminal:
@@ -72,7 +72,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ends the display with a last line."""
+        """End the display with a last line."""
         if self._live is not None:
             self._live.stop()
         elif self._news:
@@ -80,7 +80,7 @@ class Progress:
             self._stream.flush()
 
     def note(self, text: str) -> None:
-        """A line of its own, which stays."""
+        """Print a line that stays."""
         if self._live is not None:
             self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
@@ -124,7 +124,7 @@ class Progress:
             self._news = False
 
     def _display(self) -> Group:
-        """What stands on the terminal: two lines in 80 columns, wrapped in fewer."""
+        """Return what the terminal shows: two lines in 80 columns, wrapped in fewer."""
         share = 1.0 if self._complete else min(self._steps / self._total_steps, 1.0)
         head = Table.grid(padding=(0, 1), expand=True)
         head.add_column(ratio=1)

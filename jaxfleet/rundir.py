@@ -208,7 +208,7 @@ def _claim(
     free: Collection[str],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The manifest of a run of this kind and plan, which is written if it is not there."""
+    """Return the manifest of a run of this kind and plan; write it if it is missing."""
     path = run_dir / MANIFEST
     if path.exists():
         manifest = read(run_dir)

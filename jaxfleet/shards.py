@@ -49,7 +49,7 @@ WHOLE = Shard()
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Shard | None:
-    """The share that a batch system gives this process; None outside of one.
+    """Return the share that a batch system gives this process; None outside of one.
 
     SLURM job arrays (whose indices may start anywhere), Kubernetes indexed jobs, whose size is read
     from NUM_SHARDS, which the job file must set, and workers of a Cloud TPU pod.
@@ -75,7 +75,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Shard | None:
 
 
 def choose(index: int | None, count: int | None) -> Shard:
-    """The share that flags name; where they do not, that of the batch system, or the whole.
+    """Return the share that flags name, else that of the batch system, else the whole.
 
     Raises:
         InputError: if only one of the two is known, or they do not fit.

@@ -53,7 +53,7 @@ class Store:
         shard: Shard = WHOLE,
         free: Collection[str] = (),
     ) -> None:
-        """Opens the directory; damaged parts are set aside, see `set_aside`."""
+        """Open the directory; damaged parts are set aside, see `set_aside`."""
         self.run_dir, self.schema, self.shard = run_dir, schema, shard
         self.parts = run_dir / PARTS
         self._rows: list[Mapping[str, Any]] = []
@@ -80,13 +80,13 @@ class Store:
         self.done = self._read_done()
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Takes rows; they are on disk after the next `flush`."""
+        """Add rows; they are on disk after the next `flush`."""
         self._rows.extend(rows)
         values = (value for row in rows for value in row.values())
         self.pending_bytes += sum(getattr(value, "nbytes", 8) for value in values)
 
     def flush(self) -> None:
-        """Writes the rows taken so far as one part.
+        """Write the rows added so far as one part.
 
         Raises:
             OSError: if the disk is full; parts written before stay whole.
@@ -99,7 +99,7 @@ class Store:
         self._rows, self.pending_bytes = [], 0
 
     def merge(self, least: int = 2) -> None:
-        """Makes few parts of this shard's, where it has at least so many, each trial once.
+        """Merge the parts of this shard, if it has at least `least`, keeping each trial once.
 
         For the end of a shard's work: a table opens in time proportional to its parts. The new part
         is whole before the old ones go, so a kill in between leaves rows twice and none never; the
@@ -136,7 +136,7 @@ class Store:
                 path.unlink()
 
     def _write(self, table: pa.Table) -> str:
-        """A part of these rows; gives its name."""
+        """Write a part with these rows; return its name."""
         sink = pa.BufferOutputStream()
         rows = min(ROWS_PER_GROUP, GROUP_BYTES * len(table) // max(table.nbytes, 1))
         pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
@@ -150,7 +150,7 @@ class Store:
         self._held.close()
 
     def _check_own_parts(self) -> list[str]:
-        """Moves this shard's parts that are damaged to `corrupt/`; returns their names."""
+        """Move damaged parts of this shard to `corrupt/`; return their names."""
         bad = []
         for name in places.names(self.parts, hidden=True):
             path = self.parts / name
@@ -184,7 +184,7 @@ class Store:
         return not self._is_own(name) and f"-of-{self.shard.count:05}-" not in name
 
     def _read_done(self) -> set[int]:
-        """The trials of parts that this shard may have written, under this number of shards or any.
+        """Return the trials of parts that this shard may have written, for any number of shards.
 
         Other shards of the same cut have other trials, so their parts need not be read.
         """
@@ -197,7 +197,7 @@ class Store:
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A part, or some columns of it."""
+    """Read a part, or some of its columns."""
     return pq.ParquetFile(str(path), filesystem=places.filesystem(path)).read(columns)
 
 

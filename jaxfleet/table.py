@@ -20,7 +20,7 @@ class Table:
     """Rows of a run directory, each trial once; get one from `open`."""
 
     def __init__(self, run_dir: Path) -> None:
-        """Reads the manifest, and which trials are there."""
+        """Read the manifest, and which trials are there."""
         self.run_dir = run_dir
         self.manifest = rundir.read(run_dir)
         if self.manifest["kind"] != rundir.TABLE:
@@ -51,7 +51,7 @@ class Table:
             raise
 
     def to_pandas(self, columns: Sequence[str] | None = None, filters: Any = None) -> Any:
-        """A pandas.DataFrame, sorted by trial_id.
+        """Return a pandas.DataFrame, sorted by trial_id.
 
         Args:
             columns: which; None for all but `weights`, which take most of the room.
@@ -203,7 +203,7 @@ class Table:
 
 
 def open(run_dir: str | Path) -> Table:
-    """The table of a run directory, local or a URL.
+    """Open the table of a run directory, local or a URL.
 
     Raises:
         InputError: if it is none.
@@ -219,7 +219,7 @@ def flatten(layers: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def unflatten(flat: np.ndarray, sizes: Sequence[int]) -> tuple[dict[str, np.ndarray], ...]:
-    """The inverse of `flatten` for a network with these layer sizes, inputs first.
+    """Invert `flatten` for a network with these layer sizes, inputs first.
 
     Raises:
         ValueError: if the number of parameters is another.
@@ -231,7 +231,7 @@ def unflatten(flat: np.ndarray, sizes: Sequence[int]) -> tuple[dict[str, np.ndar
 def unflatten_layers(
     flat: np.ndarray, shapes: Sequence[tuple[int, int]]
 ) -> tuple[dict[str, np.ndarray], ...]:
-    """The inverse of `flatten` for a network whose layers have these shapes (out, in).
+    """Invert `flatten` for a network whose layers have these shapes (out, in).
 
     Raises:
         ValueError: if the number of parameters is another.

@@ -109,7 +109,7 @@ class Trainer:
         meshes: Sequence[Mesh] | None = None,
         log_spacing: str = "linear",
     ) -> None:
-        """Sends the data and makes idle slots."""
+        """Send the data to the devices and create idle slots."""
         self.program, self.hyper, self._params = program, dict(hyper), params
         self._work, self._log_spacing = np.asarray(work, float), log_spacing
         self.work_done = self.segment_seconds = 0.0  # in the last segment
@@ -264,7 +264,7 @@ class Trainer:
                 self.states[lane] = self._fleet.refill(state, part, *placed)
 
     def _retire(self, free: np.ndarray) -> None:
-        """Marks slots [N] bool as idle on the device, so that their groups cost nothing."""
+        """Mark slots [N] bool as idle on the device, so that their groups cost nothing."""
         for lane, state in enumerate(self.states):
             part = self._split(free, lane)
             status = jnp.where(part, fleet.IDLE, state.status)

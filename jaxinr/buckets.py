@@ -112,7 +112,7 @@ def line_up(
     products: str = "float32",
     log_every: int = 10,
 ) -> tuple[list[tuple[Family, int]], np.ndarray]:
-    """The line of all trials that shards cut, in the order of their programs.
+    """Order all trials by their programs, for shards to cut.
 
     Args:
         trials: what to fit.
@@ -342,7 +342,7 @@ def make_trainer(
     skip: Sequence[int] = (),
     log_spacing: str = "linear",
 ) -> executors.Trainer:
-    """A trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
+    """Return a trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
 
     Args:
         bucket: from `make_buckets`.
@@ -427,7 +427,7 @@ def _make_team(
     log_spacing: str,
     first_layers: np.ndarray | None,
 ) -> executors.Trainer:
-    """A trainer by the CPU kernel."""
+    """Return a trainer that uses the CPU kernel."""
     from jaxinr.kernels import host  # brings in Numba
 
     jobs = bucket.jobs

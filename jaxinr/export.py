@@ -30,7 +30,7 @@ Hyperparameters = Mapping[str, str | int | float]
 
 
 def as_torch(params: Params, hyperparameters: Hyperparameters) -> bytes:
-    """What `torch.save` writes of a state_dict; loads with `weights_only=True`.
+    """Return a state_dict as `torch.save` writes it; it loads with `weights_only=True`.
 
     Raises:
         ImportError: without PyTorch, which nothing else here needs.
@@ -75,7 +75,7 @@ def as_json(params: Params, hyperparameters: Hyperparameters) -> bytes:
 
 
 def require(name: str) -> None:
-    """Finds out whether a format can be written here.
+    """Check that a format can be written by this installation.
 
     Raises:
         ImportError: if it needs PyTorch, and that is not installed.

@@ -92,7 +92,7 @@ class Fits:
 
 
 def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
-    """The fit that a trainer's result stands for; `picture` is [H, W, 3] uint8 or float."""
+    """Convert a trainer's result to a fit; `picture` is [H, W, 3] uint8 or float."""
     height, width = picture.shape[:2]
     decoded = finished.result[: height * width].reshape(height, width, 3)
     target = picture if picture.dtype == np.uint8 else picture * np.float32(255)
@@ -233,7 +233,7 @@ def fit(
 def render(
     params: Params, trial: Trial, shape: tuple[int, int], *, coordinates: str = "coin"
 ) -> Any:
-    """The picture that a network stores, at any size: [H, W, 3] float32, not clipped.
+    """Render the image that a network stores, at any size: [H, W, 3] float32, not clipped.
 
     Args:
         params: layers `{"weight": [out, in], "bias": [out]}`, as the trial says.

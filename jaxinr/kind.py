@@ -133,11 +133,11 @@ class Kind:
     from_complex: Callable[[Params], Params] = _same
 
     def traced_types(self) -> list[tuple[str, type]]:
-        """The names of `traced`, with the types that a program takes them in."""
+        """Return the names of `traced`, with the types that a program takes them in."""
         return [(name, np.int32 if name == "layer_size" else np.float32) for name in self.traced]
 
     def traced_values(self, trial: Spec) -> dict[str, Any]:
-        """What `apply` reads of one trial, NumPy scalars."""
+        """Return what `apply` reads of one trial, as NumPy scalars."""
         return {name: kind(getattr(trial, name)) for name, kind in self.traced_types()}
 
     def count(self, shapes: Sequence[tuple[int, int]]) -> int:
@@ -208,12 +208,12 @@ def _layers(
 
 
 def without_biases(params: Params) -> Params:
-    """The same weights with biases of zero."""
+    """Return the same weights with biases of zero."""
     return tuple({**layer, "bias": np.zeros_like(layer["bias"])} for layer in params)
 
 
 def pad(params: Params, shapes: Sequence[tuple[int, int]]) -> Params:
-    """A network with zero rows and columns after its own, up to these shapes."""
+    """Pad a network with zero rows and columns after its own, up to these shapes."""
     return tuple(
         {name: _grown(np.asarray(layer[name], np.float32), shape[:rank]) for name, rank in _RANKS}
         for layer, shape in zip(params, shapes, strict=True)
@@ -221,7 +221,7 @@ def pad(params: Params, shapes: Sequence[tuple[int, int]]) -> Params:
 
 
 def crop(params: Params, shapes: Sequence[tuple[int, int]]) -> Params:
-    """The inverse of `pad`: the network of these shapes, as NumPy arrays."""
+    """Invert `pad`: return the network of these shapes, as NumPy arrays."""
     return tuple(
         {name: np.asarray(layer[name])[tuple(map(slice, shape[:rank]))] for name, rank in _RANKS}
         for layer, shape in zip(params, shapes, strict=True)

@@ -154,7 +154,7 @@ class SirenProgram:
     def draw(
         self, hyper: dict[str, Array], batch: dict[str, Array], iteration: Array
     ) -> dict[str, Array]:
-        """The next pixels of each network, as `prepare` has the whole pictures."""
+        """Draw the next pixels of each network, in the form of `prepare`."""
         count, (blocks, block) = self.pixels_per_update, self.drawn
         size = blocks * block
 
@@ -222,7 +222,7 @@ class SirenProgram:
     def _fused(
         self, params: Params, hyper: dict[str, Array], target: Array
     ) -> tuple[Array, Params]:
-        """The same by the fused kernel; a CPU interprets it."""
+        """Compute the same with the fused kernel, which a CPU interprets."""
         from jaxinr.kernels import fused  # brings in Pallas, which few need
 
         run = functools.partial(
@@ -238,7 +238,7 @@ class SirenProgram:
         )
 
     def result(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
-        """The pictures as a viewer gets them: [G, K * B, 3] uint8."""
+        """Return the images as a viewer shows them: [G, K * B, 3] uint8."""
         kind = KINDS[self.network]
         values = {name: hyper[name] for name in kind.traced}
 
@@ -264,5 +264,5 @@ class SirenProgram:
 
 
 def _blocks(batch: dict[str, Array]) -> dict[str, Array]:
-    """What of a batch is by blocks."""
+    """Return the entries of a batch that are split into blocks."""
     return {name: batch[name] for name in ("points", "inside", "target")}

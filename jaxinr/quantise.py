@@ -46,12 +46,12 @@ class Quantised:
 
 
 def largest_code(bits: int) -> int:
-    """The outermost code of k bits."""
+    """Return the outermost code of k bits."""
     return 2 ** (bits - 1) - 1
 
 
 def quantise(params: Any, bits: int) -> Quantised:
-    """The nearest codes of k bits to the weights of a network.
+    """Quantise the weights of a network to the nearest codes of k bits.
 
     Args:
         params: layers `{"weight": [out, in], "bias": [out]}`.

@@ -48,7 +48,7 @@ def _reduce(x: Array) -> tuple[Array, Array]:
 
 
 def sign_of(k: Array) -> Array:
-    """The sign bit of (-1)^k as uint32, of float32 whole numbers up to 2^22."""
+    """Return the sign bit of (-1)^k as uint32, for float32 whole numbers up to 2^22."""
     return lax.bitcast_convert_type(k + PARITY_SHIFT, jnp.uint32) << 31
 
 
@@ -110,14 +110,14 @@ def _affine_backward(products: str, saved: Any, cotangent: Array) -> tuple[Array
 
 
 def _outer(a: Array, b: Array, products: str) -> Array:
-    """[A, P], [B, P] -> [A, B], summed over P. XLA repacks the second factor: the smaller one."""
+    """Sum [A, P] and [B, P] over P to [A, B]. XLA repacks the second, smaller factor."""
     if a.shape[0] < b.shape[0]:
         return _contract("bp,ap->ba", b, a, products).T
     return _contract("ap,bp->ab", a, b, products)
 
 
 def _contract(equation: str, a: Array, b: Array, products: str) -> Array:
-    """A product of two float32 matrices, float32."""
+    """Multiply two float32 matrices."""
     a, b = operand(a, products), operand(b, products)
     return jnp.einsum(
         equation, a, b, precision=PRECISION[products], preferred_element_type=jnp.float32
@@ -125,7 +125,7 @@ def _contract(equation: str, a: Array, b: Array, products: str) -> Array:
 
 
 def operand(x: Array, products: str) -> Array:
-    """A float32 matrix as a product takes it; goes with `PRECISION`."""
+    """Convert a float32 matrix to the operand of a product; goes with `PRECISION`."""
     return x.astype(jnp.bfloat16) if products == "bfloat16" else x
 
 
@@ -139,7 +139,7 @@ def apply(
     points: Array,
     products: str = "float32",
 ) -> Array:
-    """The picture's colours at some points: [2, P] (row, column) -> [3, P], not clipped.
+    """Evaluate the colours at some points: [2, P] (row, column) to [3, P], not clipped.
 
     `products` is one of `PRODUCTS`.
     """
@@ -152,7 +152,7 @@ def apply(
 
 
 def init(trial: kinds.Spec, *, bias_init: str = "coin") -> Params:
-    """Initial weights of one network at its own width, as numpy arrays.
+    """Draw the initial weights of one network at its own width, as numpy arrays.
 
     Weights are U(-b, b) with b = 1/2 in the first layer and sqrt(6 / fan_in) / w0 in the others, as
     in COIN, where the bound of every layer after the first uses w0; biases likewise, or zero.
@@ -207,12 +207,12 @@ def unit(colours: Any) -> Any:
 
 
 def pad(params: Any, padded_size: int) -> Params:
-    """A network with zero rows and columns up to `padded_size` units."""
+    """Pad a network with zero rows and columns up to `padded_size` units."""
     return kinds.pad(params, kinds.dense_shapes(padded_size, len(params) - 1))
 
 
 def crop(params: Any, layer_size: int) -> Params:
-    """The inverse of `pad`: the network at its own width, as numpy arrays."""
+    """Invert `pad`: return the network at its own width, as numpy arrays."""
     return kinds.crop(params, kinds.dense_shapes(layer_size, len(params) - 1))
 
 

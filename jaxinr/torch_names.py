@@ -45,7 +45,7 @@ def to_torch(params: Params, network: str = SIREN) -> dict[str, np.ndarray]:
 
 
 def from_torch(arrays: Mapping[str, Any], network: str = SIREN) -> Params:
-    """The network of a state_dict; arrays or anything that numpy.asarray takes.
+    """Build the network of a state_dict of arrays, or of anything numpy.asarray takes.
 
     Args:
         arrays: with the names that `to_torch` gives to this kind.
@@ -79,7 +79,7 @@ def from_torch(arrays: Mapping[str, Any], network: str = SIREN) -> Params:
 
 
 def _faults(layers: Mapping[str, Mapping[str, np.ndarray]], inputs: int | str | None) -> str:
-    """What is wrong with layers that follow one another; None leaves the first inputs open."""
+    """Return what is wrong with consecutive layers; None leaves the first inputs open."""
     misshapen, broken = [], []
     for name, layer in layers.items():
         weight, bias = layer["weight"], layer["bias"]

@@ -105,7 +105,7 @@ class Trial:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trial":
-        """The trial of a table's row; what is not there, or null, is at its default.
+        """Make the trial of a table's row; what is missing or null takes its default.
 
         Raises:
             KeyError: if the row lacks a size, w0, the learning rate, iterations or the seed.
@@ -218,6 +218,6 @@ def flops_per_pixel(
 def _of_shapes(
     total: Callable[[Any], Any], layer_size: Any, num_layers: Any, network: str, static: Any
 ) -> Any:
-    """A sum over layers: hidden layers after the first are alike, whatever the kind."""
+    """Sum over layers: hidden layers after the first are alike, whatever the kind."""
     one, two = (total(KINDS[network].shapes(layer_size, count, *static)) for count in (1, 2))
     return one + (num_layers - 1) * (two - one)

@@ -63,7 +63,7 @@ _FLAGS_HEADER = "# Repeats this run:"
 
 
 def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callable[[], Config]:
-    """Registers one flag per field of a frozen dataclass; returns a builder of it.
+    """Register one flag per field of a frozen dataclass; return a function that builds it.
 
     Args:
         config_class: a dataclass whose every field has a default and `help` in its metadata.
@@ -94,7 +94,7 @@ def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callabl
 
 
 def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path]:
-    """Configuration and run directory from command-line arguments, the program's name excluded.
+    """Parse command-line arguments, without the program's name.
 
     Raises:
         InputError: for an unknown flag, a bad value, a stray argument, a flagfile that cannot be
@@ -140,7 +140,7 @@ def flags_text(config: "DataclassInstance") -> str:
 
 
 def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
-    """What `--help` prints: the script's docstring, then its flags with their defaults."""
+    """Return what `--help` prints: the script's docstring, then its flags and their defaults."""
     paragraphs = [(doc or "").strip(), "Flags, with their defaults:"]
     for spec in _specs(config_class):
         if spec.group:
@@ -171,7 +171,7 @@ def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
 def run(
     config_class: type[Config], fn: Callable[[Config, Path], object], *, save_flags: bool = True
 ) -> NoReturn:
-    """Main entry of a script: reads the flags, calls `fn(config, run_dir)`, exits.
+    """Run a script: read the flags, call `fn(config, run_dir)`, and exit.
 
     On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise, and memory
     that it frees is kept for the next program (`jaxfleet.memory`).
@@ -307,7 +307,7 @@ def _specs(config_class: type["DataclassInstance"]) -> list[_Spec]:
 
 
 def _after_last_none(values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values after the last `--name=`, which stands as None among them."""
+    """Return the values after the last `--name=`, which is None among them."""
     kept: list[Any] = []
     for value in values:
         kept = [] if value is None else [*kept, value]

@@ -44,7 +44,7 @@ CONFIG = ReportConfig
 
 
 def main(config: ReportConfig, run_dir: Path) -> str:
-    """Writes the page; returns where it is.
+    """Write the page, and say where it is.
 
     Raises:
         InputError: if the directory is none of a run, or no network is finished yet.
@@ -95,7 +95,7 @@ def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.Grid
 
 
 def _flags(path: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
-    """The configuration of the run; absl reads flagfiles from disks alone."""
+    """Return the configuration of the run; absl reads flagfiles from local disks only."""
     if places.is_local(path):
         args = [f"--flagfile={path}"]
     elif path.exists():
@@ -106,7 +106,7 @@ def _flags(path: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
-    """The photographs of the run, or none where it names none or they cannot be read any more.
+    """Load the photographs of the run; none if it names none or they cannot be read any more.
 
     Of a run with several sizes the page shows no pictures.
     """

@@ -34,7 +34,7 @@ CONFIG = IdentifyConfig
 
 
 def main(config: IdentifyConfig, run_dir: Path) -> str | int:
-    """What to print, or of a folder, which is printed, the exit code.
+    """Return what to print; for a folder, print the table and return the exit code.
 
     Raises:
         InputError: for a gallery or a picture that cannot be used.

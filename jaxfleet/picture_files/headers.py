@@ -128,7 +128,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _formats() -> tuple[str, ...]:
-    """The formats that this installation reads."""
+    """Return the formats that this installation reads."""
     has_heif()  # registers it
     Image.init()
     return tuple(format for format in _FORMATS if format in Image.OPEN)

@@ -125,7 +125,7 @@ def text_of(path: Path, key: str) -> str:
 
 
 def _upright(opened: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The decoded picture, turned as its EXIF says, and a note if that is damaged."""
+    """Return the decoded image, turned as its EXIF says, and a note if the EXIF is damaged."""
     opened.load()
     try:
         with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def _upright(opened: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def _to_8_bits(picture: Image.Image, data: bytes, header: Header, name: str) -> Image.Image:
-    """The picture in 8 bits; of one that Pillow cut to its upper bytes the lower are read too."""
+    """Convert an image to 8 bits; where Pillow keeps only the upper bytes, read the lower too."""
     values = np.asarray(picture)
     peak = (1 << header.bits) - 1
     if header.format == "PPM" or header.format == "JPEG2000":  # stretched to 16 bits by Pillow
@@ -161,7 +161,7 @@ def _same_mode(values: np.ndarray, mode: str) -> Image.Image:
 
 
 def _lower_bytes(args: Any) -> Any:
-    """The decoder's arguments that take the other byte of each 16-bit sample."""
+    """Return decoder arguments that take the other byte of each 16-bit sample."""
     if isinstance(args, tuple):
         return (_lower_bytes(args[0]), *args[1:])
     model, _, order = str(args).partition(";16")

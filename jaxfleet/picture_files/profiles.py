@@ -45,7 +45,7 @@ def to_srgb(
 
 
 def _base(picture: Image.Image, space: str) -> Image.Image | None:
-    """The picture in the colour model that the profile speaks of; None if it is of another."""
+    """Return the image in the colour model of the profile; None if it is of another."""
     is_grey = picture.mode in ("1", "L", "LA", "La")
     if space == "GRAY":
         is_grey = is_grey or _has_equal_channels(picture)

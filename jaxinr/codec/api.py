@@ -75,7 +75,7 @@ class Facts:
 
 
 def encode(image: np.ndarray, **settings: Any) -> bytes:
-    """A picture as the bytes of a file: those of `compress`, which says what it takes.
+    """Compress an image to the bytes of a file; takes the arguments of `compress`.
 
     `encode(image, bits_per_pixel=0.3)` or `encode(image, architecture=(5, 32))`.
     """
@@ -95,7 +95,7 @@ def compress(
     coordinates: str = "centers",
     progress: bool = False,
 ) -> Encoded:
-    """A picture as a file. The same arguments on the same machine give the same bytes.
+    """Compress an image. The same arguments on the same machine give the same bytes.
 
     Args:
         image: [H, W, 3], or grey as [H, W] or [H, W, 1]; uint8, below 2^23 pixels.
@@ -155,7 +155,7 @@ def compress(
 
 
 def decode(data: bytes, *, height: int | None = None, width: int | None = None) -> np.ndarray:
-    """The picture of a file, at its own size or another; the same bits each time on a machine.
+    """Decode a file at its own size or another; a machine gives the same bits each time.
 
     Args:
         data: from `encode`.
@@ -187,7 +187,7 @@ def decode(data: bytes, *, height: int | None = None, width: int | None = None) 
 
 
 def picture_of(header: Header, network: Params, shape: tuple[int, int]) -> np.ndarray:
-    """What a network draws at (height, width): uint8, [H, W, 3] or grey [H, W].
+    """Render a network at (height, width): uint8, [H, W, 3] or grey [H, W].
 
     Args:
         header: what the network is.
@@ -205,7 +205,7 @@ def picture_of(header: Header, network: Params, shape: tuple[int, int]) -> np.nd
 
 
 def inspect(data: bytes) -> Facts:
-    """What a file says of itself; nothing is rendered.
+    """Read the facts of a file; nothing is rendered.
 
     Raises:
         CodecError: as `decode`.
@@ -263,7 +263,7 @@ def _trials(
     learning_rate: float | None,
     seed: int | None,
 ) -> list[Trial]:
-    """What is fitted side by side; without an architecture, one to be put in its place."""
+    """Return the trials that are fitted side by side, for one architecture or a placeholder."""
     asked = {"num_iters": num_iters, "learning_rate": learning_rate, "seed": seed}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if isinstance(architecture, Trial):
@@ -285,7 +285,7 @@ def _plan(
     weight_bits: float,
     coordinates: str,
 ) -> tuple[list[Header], float]:
-    """What is to be coded, of one shape, and the bits that its weights may take."""
+    """Return the trials of one shape, and the bits that their weights may take."""
     if (bits_per_pixel is not None) == has_architecture:
         raise ValueError("give bits_per_pixel or architecture, one of the two.")
     height, width = picture.shape[:2]

@@ -133,13 +133,13 @@ class Header:
         return len(_head(self)) + 2 * len(self.layer_shapes) * 2 + CHECKSUM_BYTES
 
     def initial(self) -> Params:
-        """The weights that training began with, at `layer_shapes`; the same on any machine."""
+        """Return the initial weights at `layer_shapes`; any machine gives the same."""
         *hidden, last = siren.init(self.trial)
         return (*hidden, one_row(last) if self.grey else last)
 
 
 def one_row(layer: Any) -> dict[str, np.ndarray]:
-    """An output layer's mean row: its three colours in one."""
+    """Return the mean row of an output layer: its three colours in one."""
     return {
         kind: (layer[kind][:1] + layer[kind][1:2] + layer[kind][2:3]) * np.float32(1 / 3)
         for kind in KINDS
@@ -147,7 +147,7 @@ def one_row(layer: Any) -> dict[str, np.ndarray]:
 
 
 def nearest_w0(value: float) -> float:
-    """The float16 nearest to a frequency factor; inf where it is too large."""
+    """Return the float16 nearest to a frequency factor; inf where it is too large."""
     with np.errstate(over="ignore"):
         return float(np.float16(value))
 
@@ -158,13 +158,13 @@ STEPS = np.ldexp(range_code.octaves(256), -24).astype(np.float32)
 
 
 def nearest_steps(wanted: np.ndarray) -> np.ndarray:
-    """The steps that a file can hold nearest to the wanted ones, which must be positive."""
+    """Return the steps that a file can hold nearest to the wanted ones, which are positive."""
     index = np.rint(8.0 * (np.log2(np.asarray(wanted, np.float64)) + 24.0))
     return STEPS[np.clip(index, 0, len(STEPS) - 1).astype(int)]
 
 
 def predict(initial: np.ndarray, step: np.floating) -> np.ndarray:
-    """The codes nearest to an array's initial weights, int32."""
+    """Return the codes nearest to an array's initial weights, int32."""
     codes = np.rint(initial.astype(np.float64) / np.float64(step))
     if not np.abs(codes).max(initial=0.0) < MAX_CODE:
         raise ValueError("the steps are too fine for the initial weights.")
@@ -175,7 +175,7 @@ def predict(initial: np.ndarray, step: np.floating) -> np.ndarray:
 
 
 def write(header: Header, quantised: Quantised) -> bytes:
-    """The file of a network.
+    """Write a network as the bytes of a file.
 
     Args:
         header: what it is.
@@ -205,7 +205,7 @@ def write(header: Header, quantised: Quantised) -> bytes:
 
 
 def read(data: bytes) -> tuple[Header, Quantised]:
-    """The inverse of `write`.
+    """Read what `write` wrote.
 
     Takes no time or memory to speak of before it knows that the file can be one.
 
@@ -273,14 +273,14 @@ class _Reader:
         self._data, self._at, self._end = data, 0, max(len(data) - CHECKSUM_BYTES, 0)
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Return the next bytes."""
         if self._end - self._at < count:
             raise CodecError("the file is too short to be a SIREN picture.")
         self._at += count
         return self._data[self._at - count : self._at]
 
     def varint(self) -> int:
-        """The next number, of at most five bytes."""
+        """Return the next number, of at most five bytes."""
         value = 0
         for place in range(5):
             (byte,) = self.take(1)
@@ -296,7 +296,7 @@ class _Reader:
         return self.take(self._end - self._at)
 
     def check_sum(self) -> None:
-        """Compares the checksum."""
+        """Compare the checksum."""
         (expected,) = struct.unpack("<I", self._data[self._end :])
         if zlib.crc32(self._data[: self._end]) != expected:
             raise CodecError("the file is damaged or cut short: its checksum is wrong.")

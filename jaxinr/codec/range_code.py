@@ -32,7 +32,7 @@ def octaves(count: int) -> np.ndarray:
 
 
 def best_spread(numbers: np.ndarray) -> tuple[int, float]:
-    """The spread of fewest bits for some whole numbers, and how many bits those are.
+    """Return the spread that codes whole numbers in the fewest bits, and their number.
 
     Raises:
         ValueError: if a number is out of reach of every spread.
@@ -66,7 +66,7 @@ def encode(arrays: Sequence[np.ndarray]) -> tuple[list[int], bytes]:
 
 
 def decode(data: bytes, sizes: Sequence[int], spreads: Sequence[int]) -> list[np.ndarray] | None:
-    """The inverse of `encode`: flat int32 arrays, or None for bytes that it cannot have made.
+    """Invert `encode`: flat int32 arrays, or None for bytes that it cannot have made.
 
     Args:
         data: any bytes.
@@ -128,7 +128,7 @@ def _qs() -> np.ndarray:
 
 @functools.cache
 def _reach(spread: int) -> int:
-    """The outermost number of a model, sixteen spreads away or a little more."""
+    """Return the outermost number of a model, sixteen spreads away or a little more."""
     return int(6.0 * octaves(spread + 1)[spread]) + 4
 
 

@@ -197,7 +197,7 @@ class Rounder:
         return None if self.failed else Quantised(_layers(self._codes), np.array(self._steps))
 
     def round_layer(self) -> None:
-        """Rounds the next layer, and puts what became of it into `network`."""
+        """Round the next layer, and put the result into `network`."""
         if self.failed:
             return
         done = len(self._codes)
@@ -236,7 +236,7 @@ class Rounder:
         return 2.0**high
 
     def _bits(self, codes: np.ndarray, step: np.float32, place: int) -> float:
-        """That the codes of the array at `place` take in the file; inf where they cannot be."""
+        """Return the bits of the codes of the array at `place`; inf where they cannot be coded."""
         try:
             predicted = bitstream.predict(self._initial[place], step)
             return range_code.best_spread(codes - predicted)[1]
@@ -293,7 +293,7 @@ class Derivatives:
 def _derivatives(
     params: Params, w0_initial: Array, w0: Array, points: Array
 ) -> tuple[list[Array], list[Array]]:
-    """What `Derivatives` holds, of every layer."""
+    """Compute what `Derivatives` holds, for every layer."""
     inputs = [points]
     for depth, layer in enumerate(params[:-1]):
         omega = (w0_initial if depth == 0 else w0) * (1.0 / math.pi)

@@ -48,7 +48,7 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
     pkg_dir_path = Path(__file__).parent
 
     def __init__(self, *, source: str | Path | None = None, **options: Any) -> None:
-        """A builder.
+        """Make a builder.
 
         Args:
             source: run directory, or folder of published files; None for the manual directory.

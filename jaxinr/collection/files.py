@@ -73,7 +73,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def split_in(name: str) -> str | None:
-    """The split that a file's name or folder says: `val-00000.jsonl` is of validation."""
+    """Return the split in a file's name or folder: `val-00000.jsonl` is validation."""
     found = _SPLIT.findall(name.lower())
     if not found:
         return None
@@ -81,7 +81,7 @@ def split_in(name: str) -> str | None:
 
 
 def read(path: Path, skip: Callable[[int], bool] = lambda position: False) -> Iterator[Item]:
-    """The rows of a file in order; a damaged one is told, and those behind it are read.
+    """Yield the rows of a file in order; damaged rows are reported, and reading goes on.
 
     Behind damage that hides where the next row begins (in an array, a compressed file or a Parquet
     file) nothing is read.

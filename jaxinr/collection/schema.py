@@ -76,7 +76,7 @@ def are_whole(image_ids: Iterable[str]) -> bool:
 
 
 def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str, Any]:
-    """A published row, with arrays for lists.
+    """Convert a row of ours to a published row, with arrays for lists.
 
     Args:
         row: the columns `NEEDED` of our table; without weights `best_model` is empty.
@@ -105,7 +105,7 @@ def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str
 def from_published(
     record: Mapping[str, Any], *, w0: float = 30.0, learning_rate: float = 2e-4
 ) -> dict[str, Any]:
-    """What our table says of a published row, but for `trial_id`, `split` and k-bit sizes.
+    """Convert a published row to ours, without `trial_id`, `split` and k-bit sizes.
 
     What nobody noted is NaN (`ssim`, `seconds`, `psnr_quantised_db`). `best_psnr_db` and
     `best_iteration` are those of the best history entry; without any they are NaN and None. A
@@ -215,7 +215,7 @@ def arrow_schema(depth: int, *, whole_ids: bool = False) -> pa.Schema:
 
 
 def as_arrow(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Published rows as a table of `arrow_schema`."""
+    """Convert published rows to a table of `arrow_schema`."""
     columns = []
     for field in schema:
         values = [record[field.name] for record in records]
@@ -233,7 +233,7 @@ def as_arrow(records: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Tabl
 
 
 def _histories(values: Sequence[np.ndarray]) -> pa.ListArray:
-    """Lists of float64 of float32, null for NaN."""
+    """Convert float32 arrays to lists of float64, null for NaN."""
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
     flat = np.concatenate([np.zeros(0), *values])
     return pa.ListArray.from_arrays(ends, pa.array(flat, pa.float64(), mask=np.isnan(flat)))

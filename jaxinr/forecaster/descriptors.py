@@ -48,7 +48,7 @@ _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
 
 
 def describe(image: np.ndarray) -> np.ndarray:
-    """The numbers `NAMES` of a picture.
+    """Compute the descriptors `NAMES` of an image.
 
     Args:
         image: [H, W, 3] uint8, at least 2 x 2 pixels.

@@ -76,7 +76,7 @@ def forecast(
     iterations: Sequence[int] | None = None,
     forecaster: "Trained | None" = None,
 ) -> Forecast:
-    """What PSNR SIRENs will reach on a picture, without fitting them.
+    """Forecast the PSNR that SIRENs will reach on an image, without fitting them.
 
     More iterations never give a lower mean; beyond those of training it stays where it is.
 
@@ -137,7 +137,7 @@ def recommend(
     weight_bits: int = 16,
     forecaster: "Trained | None" = None,
 ) -> Recommendation:
-    """The SIREN of at most so many bits that will come closest to a picture, by forecast.
+    """Recommend the SIREN of at most so many bits with the best forecast for an image.
 
     Layers, width and w0_initial of the training range are compared, a few thousand of them.
 

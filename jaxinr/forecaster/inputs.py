@@ -55,7 +55,7 @@ def parameters(rows: np.ndarray) -> np.ndarray:
 
 
 def encode(rows: np.ndarray, iterations: np.ndarray, described: np.ndarray) -> np.ndarray:
-    """What the network sees of each fit beside the picture itself.
+    """Encode the hyperparameters of each fit as inputs of the forecaster's network.
 
     Args:
         rows: [N, len(TRIAL)].

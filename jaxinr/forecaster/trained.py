@@ -163,7 +163,7 @@ class Trained:
         return DB_PER_DEVIATION * np.maximum(far.max(-1) - training.EDGE, 0)
 
     def save(self, path: Path) -> None:
-        """Writes one safetensors file; nothing in it is ever run."""
+        """Write one safetensors file; loading it runs no code."""
         arrays = {f"member{name}": leaf for name, leaf in _leaves(self.params).items()}
         members = len(next(iter(arrays.values())))
         arrays |= {f"scaling.{name}": getattr(self.scaling, name) for name in _SCALING}
@@ -202,7 +202,7 @@ class Trained:
 
 @functools.cache
 def packaged() -> Trained:
-    """The one that is installed with the package."""
+    """Return the forecaster that is installed with the package."""
     file = importlib.resources.files("jaxinr") / "data" / PACKAGED
     with importlib.resources.as_file(file) as path:
         return Trained.load(path)

@@ -42,7 +42,7 @@ class Fits:
     best_db: np.ndarray
 
     def of(self, chosen: np.ndarray | slice) -> "Fits":
-        """These of the fits, all pictures."""
+        """Select some of the fits; keep all images."""
         own = ("picture", "rows", "iterations", "best_db")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
 
@@ -79,7 +79,7 @@ class Scaling:
 
     @classmethod
     def of(cls, fits: Fits) -> "Scaling":
-        """That of the training fits."""
+        """Compute the scaling of the training fits."""
         encoded = fits.encoded()
         axes, crossed = np.split(encoded, [inputs.AXES], axis=1)
         first = np.log2(fits.iterations.min())
@@ -99,7 +99,7 @@ class Scaling:
         return cls(*(np.asarray(array, np.float32) for array in arrays))
 
     def bounds(self, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The training range at the nearest size of pictures, but for the size the whole one.
+        """Return the training range at the nearest image size; for the size, the whole range.
 
         Args:
             axes: [N, AXES].
@@ -172,7 +172,7 @@ def create(recipe: Recipe) -> tuple[State, State]:
 def make_step(
     fits: Fits, scaling: Scaling, recipe: Recipe
 ) -> Callable[[State, State, int], tuple[State, State, Array]]:
-    """A compiled step of all members, each on batches of its own.
+    """Return a compiled step of all members, each on its own batches.
 
     Returns:
         (params, optimizer state, number of the step) -> the new ones, and the loss [members].
@@ -226,7 +226,7 @@ def make_step(
 
 @functools.cache
 def graph(shape: Shape) -> Any:
-    """What NNX knows of a network beside its parameters."""
+    """Return what NNX knows of a network beside its parameters."""
     return nnx.split(nnx.eval_shape(lambda: Forecaster(shape, rngs=nnx.Rngs(0))))[0]
 
 

@@ -75,7 +75,7 @@ def _obstacle_to_numba(platform: str, products: str, network: str) -> str:
 
 
 def _obstacle(platform: str, num_layers: int, width: int, network: str) -> str:
-    """What the fused kernel cannot do, "" if nothing."""
+    """Return what the fused kernel cannot do, "" if nothing."""
     if network != SIREN:
         return _OTHERS
     if platform not in PLATFORMS:

@@ -149,7 +149,7 @@ def _kernel(
     chunk = pl.program_id(1)
 
     def add_tile(step: Array, sums: tuple[Array, Any]) -> tuple[Array, Any]:
-        """Adds what a tile gives to the sums: the loss, and layers like `_nothing`."""
+        """Add the results of a tile to the sums: the loss, and layers like `_nothing`."""
         if not interpret and not plan.sums_on_chip:
             triton.debug_barrier()
         start = (chunk + step * chunks) * plan.pixels
@@ -213,7 +213,7 @@ def _kernel(
 
 
 def _parts(params: Any) -> list[Any]:
-    """The units of a layer in slices of at most SIDE."""
+    """Split the units of a layer into slices of at most SIDE."""
     units = params[0]["bias"].shape[0]
     return [pl.ds(start, min(units, SIDE)) for start in range(0, units, SIDE)]
 
@@ -243,7 +243,7 @@ def _forward(params: Any, omegas: list[Array], place: Any, products: str) -> lis
 def _output(
     layer: Any, waves: Waves, targets: list[Array], inside: Array, scale: Array
 ) -> tuple[Array, Any, list[Array]]:
-    """The last layer there and back: what a tile adds to the loss and to this layer's gradient.
+    """Run the last layer both ways: what a tile adds to the loss and this layer's gradient.
 
     Third come the cotangents of the sines, by parts.
     """
@@ -277,7 +277,7 @@ def _through_sine(omega: Array, waves: Waves, cotangents: list[Array]) -> list[A
 
 
 def _nothing(num_layers: int, parts: list[Any], sums_on_chip: bool) -> Any:
-    """Sums of zero by parts: the gradient, its first layer by columns and its last by rows.
+    """Return zero sums by parts: the gradient, first layer by columns and last by rows.
 
     Hidden layers, the first aside, whose sums are in device memory have None for each part.
     """
@@ -294,7 +294,7 @@ def _nothing(num_layers: int, parts: list[Any], sums_on_chip: bool) -> Any:
 
 
 def _added(slab: Any, part: Any, so_far: Array | None, term: Array) -> Array | None:
-    """A sum and one more term, in registers; or None, and the sum in a part of device memory."""
+    """Add a term to a sum in registers; or return None, with the sum in device memory."""
     if so_far is not None:
         return so_far + term
     slab[part] = slab[part] + term
@@ -302,7 +302,7 @@ def _added(slab: Any, part: Any, so_far: Array | None, term: Array) -> Array | N
 
 
 def _write(gradient: Any, layers: Any, parts: list[Any]) -> None:
-    """Puts sums like `_nothing` where they belong."""
+    """Write sums like `_nothing` to the gradient."""
     first, *hidden, last = layers
     for n, i in enumerate(parts):
         gradient[0]["bias"][i] = first["bias"][n]

@@ -47,12 +47,12 @@ class Tiling:
 
 
 def padded_width(width: int) -> int:
-    """The least of WIDTHS that holds `width` units, at most the last of them."""
+    """Return the least of WIDTHS that holds `width` units, at most the last of them."""
     return next(padded for padded in WIDTHS if width <= padded)
 
 
 def tiling(num_layers: int, width: int) -> Tiling | None:
-    """The tiling of networks of `width` units, one of WIDTHS; None if they are too deep."""
+    """Return the tiling of networks of `width` units, one of WIDTHS; None if too deep."""
     warps = 4 if width == WIDTHS[0] else 8
     threads = warps * _WARP
     for pixels, registers in TILES.items():

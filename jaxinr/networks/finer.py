@@ -28,7 +28,7 @@ from jaxinr.networks.layers import evaluate
 
 
 def init(trial: Spec) -> Params:
-    """Initial weights, as the authors' code draws them."""
+    """Draw initial weights as the authors' code does."""
     shapes, values = trial.layer_shapes, trial.hyperparameters
     later = [(math.sqrt(6.0 / n) / values["w0"], 1.0 / math.sqrt(n)) for _, n in shapes[1:]]
     return uniform_layers(trial.seed, shapes, [(0.5, values["first_bias_scale"]), *later])

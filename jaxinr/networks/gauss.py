@@ -26,7 +26,7 @@ from jaxinr.networks.layers import evaluate, own
 
 
 def init(trial: Spec) -> Params:
-    """Initial weights."""
+    """Draw initial weights."""
     shapes = trial.layer_shapes
     return uniform_layers(trial.seed, shapes, [(1.0 / math.sqrt(n),) * 2 for _, n in shapes])
 

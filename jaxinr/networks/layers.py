@@ -27,7 +27,7 @@ def evaluate(
     activation: Callable[[Array, int], Array],
     products: tuple[str, str],
 ) -> Array:
-    """The colours of a network of real layers: [I, P] inputs -> [3, P].
+    """Evaluate a network of real layers: [I, P] inputs to [3, P] colours.
 
     Args:
         params: layers.

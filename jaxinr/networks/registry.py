@@ -10,7 +10,7 @@ KINDS: dict[str, Kind] = {
 
 
 def init(trial: Spec, *, bias_init: str = "coin") -> Params:
-    """Initial weights of one network at its own width, as NumPy arrays.
+    """Draw the initial weights of one network at its own width, as NumPy arrays.
 
     Args:
         trial: gives the kind, the shapes, the hyperparameters and the seed.
@@ -21,7 +21,7 @@ def init(trial: Spec, *, bias_init: str = "coin") -> Params:
 
 
 def owners(name: str) -> list[str]:
-    """The kinds that have a hyperparameter."""
+    """Return the kinds that have a hyperparameter."""
     return [kind.name for kind in KINDS.values() if name in kind.hyperparameters]
 
 

@@ -43,7 +43,7 @@ def shapes(layer_size: int, num_layers: int) -> Shapes:
 
 
 def init(trial: Spec) -> Params:
-    """Initial weights."""
+    """Draw initial weights."""
     first, *_ = found = trial.layer_shapes
     fan_ins = [INPUTS] + [first[0]] * (len(found) - 1)
     return uniform_layers(trial.seed, found, [(1.0 / math.sqrt(n),) * 2 for n in fan_ins])
@@ -97,7 +97,7 @@ def to_complex(params: Params) -> Params:
 
 
 def from_complex(params: Params) -> Params:
-    """The inverse of `to_complex`."""
+    """Invert `to_complex`."""
     first, *hidden, last = params
     layers = [
         {name: np.stack([x.real, x.imag], 1).reshape(-1, *x.shape[1:]) for name, x in layer.items()}
