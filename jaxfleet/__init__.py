@@ -1,5 +1,12 @@
 """The engine: plan -> fleet -> store, for any small network."""
 
-from jaxfleet.errors import InputError as InputError
-from jaxfleet.table import Table as Table
-from jaxfleet.table import open as open
+from typing import TYPE_CHECKING
+
+from jaxfleet import lazy
+
+if TYPE_CHECKING:
+    from jaxfleet.errors import InputError as InputError
+    from jaxfleet.table import Table as Table
+    from jaxfleet.table import open as open
+else:
+    lazy.export(__name__)

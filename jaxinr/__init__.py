@@ -1,17 +1,24 @@
 """SIRENs: sine networks that store a photograph in their weights, fitted hundreds at a time."""
 
-from jaxinr.codec.api import CodecError as CodecError
-from jaxinr.codec.api import decode as decode
-from jaxinr.codec.api import encode as encode
-from jaxinr.fit import Fit as Fit
-from jaxinr.fit import Fits as Fits
-from jaxinr.fit import fit as fit
-from jaxinr.fit import render as render
-from jaxinr.forecaster.forecast import Forecast as Forecast
-from jaxinr.forecaster.forecast import ForecastWarning as ForecastWarning
-from jaxinr.forecaster.forecast import Recommendation as Recommendation
-from jaxinr.forecaster.forecast import forecast as forecast
-from jaxinr.forecaster.forecast import recommend as recommend
-from jaxinr.torch_names import from_torch as from_torch
-from jaxinr.torch_names import to_torch as to_torch
-from jaxinr.trial import Trial as Trial
+from typing import TYPE_CHECKING
+
+from jaxfleet import lazy
+
+if TYPE_CHECKING:
+    from jaxinr.codec.api import CodecError as CodecError
+    from jaxinr.codec.api import decode as decode
+    from jaxinr.codec.api import encode as encode
+    from jaxinr.fit import Fit as Fit
+    from jaxinr.fit import Fits as Fits
+    from jaxinr.fit import fit as fit
+    from jaxinr.fit import render as render
+    from jaxinr.forecaster.forecast import Forecast as Forecast
+    from jaxinr.forecaster.forecast import ForecastWarning as ForecastWarning
+    from jaxinr.forecaster.forecast import Recommendation as Recommendation
+    from jaxinr.forecaster.forecast import forecast as forecast
+    from jaxinr.forecaster.forecast import recommend as recommend
+    from jaxinr.torch_names import from_torch as from_torch
+    from jaxinr.torch_names import to_torch as to_torch
+    from jaxinr.trial import Trial as Trial
+else:
+    lazy.export(__name__)

@@ -44,26 +44,23 @@ How they are trained: `jaxsr.training.program`, and side by side, `jaxsr.trainin
 they do: `jaxsr.evaluation`.
 """
 
-from jaxsr.files.networks import load, save, trained
-from jaxsr.files.torch import load_torch
-from jaxsr.fingerprints.residuals import noise_residual
-from jaxsr.fingerprints.spectra import azimuthal_average, dct2, log_power_spectrum
-from jaxsr.gallery.core import Gallery
-from jaxsr.upscale import upscale
-from jaxsr.zoo import build, count_parameters, names
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Gallery",
-    "azimuthal_average",
-    "build",
-    "count_parameters",
-    "dct2",
-    "load",
-    "load_torch",
-    "log_power_spectrum",
-    "names",
-    "noise_residual",
-    "save",
-    "trained",
-    "upscale",
-]
+from jaxfleet import lazy
+
+if TYPE_CHECKING:
+    from jaxsr.files.networks import load as load
+    from jaxsr.files.networks import save as save
+    from jaxsr.files.networks import trained as trained
+    from jaxsr.files.torch import load_torch as load_torch
+    from jaxsr.fingerprints.residuals import noise_residual as noise_residual
+    from jaxsr.fingerprints.spectra import azimuthal_average as azimuthal_average
+    from jaxsr.fingerprints.spectra import dct2 as dct2
+    from jaxsr.fingerprints.spectra import log_power_spectrum as log_power_spectrum
+    from jaxsr.gallery.core import Gallery as Gallery
+    from jaxsr.upscale import upscale as upscale
+    from jaxsr.zoo import build as build
+    from jaxsr.zoo import count_parameters as count_parameters
+    from jaxsr.zoo import names as names
+else:
+    lazy.export(__name__)

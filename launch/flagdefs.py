@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 import jax
 from absl import flags
 
-from jaxfleet import memory, places, process
+from jaxfleet import compiled, memory, places, process
 from jaxfleet.errors import InputError
 from jaxfleet.trainer import usable_cores
 
@@ -174,7 +174,8 @@ def run(
     """Run a script: read the flags, call `fn(config, run_dir)`, and exit.
 
     On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise, and memory
-    that it frees is kept for the next program (`jaxfleet.memory`).
+    that it frees is kept for the next program (`jaxfleet.memory`). Programs that it compiles are
+    kept for the next process (`jaxfleet.compiled`).
 
     Args:
         config_class: the frozen dataclass that owns the flags.
@@ -192,6 +193,7 @@ def run(
         config, run_dir = parse(config_class, sys.argv[1:])
         memory.keep_freed_memory()
         _use_every_core()
+        compiled.keep_programs()
         if save_flags and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))
         with process.answering_signals(_script()):

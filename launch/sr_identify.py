@@ -17,15 +17,12 @@ conversion; JPEG and lossy WebP are answered, with a note, for they weaken them.
 that cannot be used has its reason in the column `error`, the others are answered, and the exit code
 is 2.
 
-Compiled programs are kept in ~/.cache/jaxfleet (or XDG_CACHE_HOME, or JAX_COMPILATION_CACHE_DIR),
-so that the second picture is answered sooner than the first.
+Compiled programs are kept (`jaxfleet.compiled`), so that the second picture is answered sooner than
+the first.
 """
 
-import os
 import sys
 from pathlib import Path
-
-import jax
 
 from experiments.gallery.identify_config import IdentifyConfig
 from launch import flagdefs
@@ -40,7 +37,6 @@ def main(config: IdentifyConfig, run_dir: Path) -> str | int:
         InputError: for a gallery or a picture that cannot be used.
     """
     del run_dir
-    keep_programs()
     from experiments.gallery import (
         identify as gallery_identify,  # after the flags, since this takes its time
     )
@@ -54,15 +50,6 @@ def main(config: IdentifyConfig, run_dir: Path) -> str | int:
     if bad:
         print(f"sr_identify: {bad} of {count} pictures could not be used", file=sys.stderr)
     return 2 if bad else 0
-
-
-def keep_programs() -> None:
-    """Lets JAX keep what it compiles, where it was not told to already."""
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # set at run time
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(home) / "jaxfleet"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 if __name__ == "__main__":
