@@ -80,7 +80,7 @@ def parse_set(text: str) -> tuple[str, str]:
 
 
 def load_set(name: str, source: str, scale: int) -> BenchmarkSet:
-    """The set of all photographs of a source, cut to a multiple of the scale and reduced.
+    """Load all photographs of a source, cropped to a multiple of the scale and reduced.
 
     Args:
         name: of the set.
@@ -94,7 +94,7 @@ def load_set(name: str, source: str, scale: int) -> BenchmarkSet:
 
 
 def make_set(name: str, loaded: Sequence[photos.Photo], scale: int) -> BenchmarkSet:
-    """The set of these photographs; see `load_set`.
+    """Make the set of these photographs; see `load_set`.
 
     Raises:
         InputError: if one is too small.
@@ -118,7 +118,7 @@ def measure(
     features: losses.FeatureNetwork | None = None,
     true_features: Sequence[Array] | None = None,
 ) -> list[dict[str, str | float]]:
-    """The measures of a network on each picture of a set.
+    """Measure a network on each image of a set.
 
     Args:
         network: [1, h, w, 3] float32 in [0, 1] to [1, r h, r w, 3] float32, compiled, such as
@@ -155,7 +155,7 @@ def measure(
 
 
 def features_of_truths(features: losses.FeatureNetwork, benchmark_set: BenchmarkSet) -> list[Array]:
-    """The features of the photographs of a set, for `measure`: [1, h, w, C] float32 each."""
+    """Compute features of the photographs of a set, for `measure`: [1, h, w, C] float32 each."""
     compiled = jax.jit(lambda network, image: network(image[None]))
     return [
         compiled(features, _middle(_as_float(picture.high), benchmark_set.scale))
@@ -165,7 +165,7 @@ def features_of_truths(features: losses.FeatureNetwork, benchmark_set: Benchmark
 
 @functools.partial(jax.jit, static_argnames="scale")
 def bicubic(low: Array, *, scale: int) -> Array:
-    """The pictures enlarged by MATLAB's bicubic and rounded to 8 bits: what networks must beat.
+    """Enlarge images by MATLAB's bicubic and round to 8 bits: what networks must beat.
 
     Args:
         low: [N, h, w, 3] float in [0, 1].
@@ -180,7 +180,7 @@ def bicubic(low: Array, *, scale: int) -> Array:
 
 @functools.partial(jax.jit, static_argnames="crop_px")
 def compare(output: Array, truth: Array, *, crop_px: int) -> dict[str, Array]:
-    """The measures of one picture that need no weights.
+    """Compute the measures of one image that need no weights.
 
     Args:
         output: [H, W, 3] float; clipped and rounded to 8 bits here.

@@ -141,7 +141,7 @@ def _run(graphdef: Any, state: Any, images: jax.Array) -> jax.Array:
 
 
 def _remedy(image: np.ndarray) -> str:
-    """What to do with a picture of another shape."""
+    """Return what to do with an image of another shape."""
     if image.ndim == 4:
         return "Give one picture at a time."
     if image.ndim == 3 and image.shape[-1] == 4:

@@ -26,7 +26,7 @@ def names() -> list[str]:
 
 
 def build(name: str, *, scale: int, rngs: nnx.Rngs | None = None, **overrides: Any) -> nnx.Module:
-    """A network with fresh weights, initialised as PyTorch and BasicSR do it.
+    """Build a network with fresh weights, initialised as PyTorch and BasicSR do.
 
     Called with [N, H, W, 3] float in [0, 1], any H and W, it gives [N, scale H, scale W, 3]
     float32, not clipped.

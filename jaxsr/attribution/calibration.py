@@ -11,7 +11,7 @@ BOUNDS = (0.1, 1e3)  # of the temperature; a few samples that are all right ask 
 
 
 def fit_temperature(log_scores: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature T at which softmax(scores / T) makes the labels likeliest.
+    """Fit the temperature T at which softmax(scores / T) makes the labels likeliest.
 
     Above 1 the scores were too sure, below 1 not sure enough. One number for all classes: which
     class is the likeliest stays. Samples must be others than those that the scores were learnt

@@ -81,7 +81,7 @@ class Schedule:
     least_rate: float = 4e-6
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         for name, least in (("head_epochs", 0), ("epochs", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; give {least} or more.")
@@ -98,7 +98,7 @@ class Schedule:
         return self.decay != PLATEAU or rate >= self.least_rate
 
     def cosine_rate(self, done: float) -> float:
-        """The rate of decay "cosine" when this share of a part is done, 0 to 1."""
+        """Return the rate of decay "cosine" when this share of a part is done, 0 to 1."""
         rising = done / WARM_UP
         falling = (1.0 + np.cos(np.pi * (done - WARM_UP) / (1.0 - WARM_UP))) / 2.0
         return self.learning_rate * float(rising if rising < 1.0 else falling)
@@ -125,7 +125,7 @@ class Material:
     grid_px: int = 1
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         if self.crops_per_picture < 1:
             raise InputError(f"crops_per_picture is {self.crops_per_picture}; give 1 or more.")
 
@@ -316,7 +316,7 @@ class _Part:
         return jax.device_get(jax.tree.leaves(self._moments))
 
     def write_to(self, model: nnx.Module) -> None:
-        """Gives a model what has been trained, on the default device."""
+        """Write the trained parameters to a model, on the default device."""
         nnx.update(model, jax.tree.map(jnp.asarray, jax.device_get(self._trained)))
 
 
@@ -324,7 +324,7 @@ class _Part:
 def _compiled(
     graph: nnx.GraphDef[nnx.Module], prepare: Callable[[Array], Array], mesh: Mesh, decay: str
 ) -> Callable[..., tuple[Tree, Tree, Array]]:
-    """What trains, moments, the rest, the rate, a batch -> the first two after it, and a loss."""
+    """Compile a step: parameters, moments, rest, rate and batch to parameters, moments and loss."""
 
     def loss(trained: Tree, rest: Tree, crops: Array, labels: Array, weights: Array) -> Array:
         model: Any = nnx.merge(graph, trained, rest)
@@ -372,7 +372,7 @@ def _set_weights(model: nnx.Module, leaves: Sequence[np.ndarray]) -> None:
 def _restored(
     kept: dict[str, Any], identity: int, model: nnx.Module, checkpoint: Path | None
 ) -> tuple[_Standing, list[np.ndarray]]:
-    """What a checkpoint says, its weights given to the model."""
+    """Restore a checkpoint: give its weights to the model and return the rest."""
     theirs, part, epoch, rate, least, idle, accuracy = kept["numbers"].tolist()
     shapes = [leaf.shape for leaf in _weights(model)]
     if theirs != identity or shapes != [leaf.shape for leaf in kept["weights"]]:
@@ -384,7 +384,7 @@ def _restored(
 def _identity(
     material: Material, schedule: Schedule, seed: int, weights: Sequence[np.ndarray]
 ) -> int:
-    """A number that two trainings hardly share, unless they are the same from the beginning."""
+    """Return a number that two trainings hardly share unless they begin alike."""
     crops = [material.crop_px, material.crops_per_picture, material.grid_px]
     facts = [dataclasses.asdict(schedule), seed, crops, repr(material.prepare)]
     arrays = [np.asarray(material.labels, np.int64), *weights]

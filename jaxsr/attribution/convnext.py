@@ -92,7 +92,7 @@ class Inputs:
     deviation: float = 1.0
 
     def __post_init__(self) -> None:
-        """Checks the kind."""
+        """Check the kind."""
         if self.kind not in INPUTS:
             raise InputError(f"No inputs '{self.kind}'; use one of {', '.join(INPUTS)}.")
 
@@ -183,7 +183,7 @@ def fit(
     on_epoch: Callable[[int, float, float], object] | None = None,
     checkpoint: Path | None = None,
 ) -> ConvNeXtAttributor:
-    """A network that has learnt to name who made a crop.
+    """Fit a network that names which class made a crop.
 
     What is None is as in `PAPER` where there are weights to go on from, otherwise as in
     `FROM_SCRATCH`. The weights that are most often right about the middles of the validation
@@ -285,7 +285,7 @@ def _told(**options: Any) -> dict[str, Any]:
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ConvNeXtAttributor:
-    """The inverse of `attribution.to_arrays`.
+    """Invert `attribution.to_arrays`.
 
     Raises:
         KeyError: if a fact is missing.
@@ -345,7 +345,7 @@ class _Checked(Sequence[np.ndarray]):
 
 
 def _build(classes: int, size: str, stem_stride: int, dtype: str, seed: int | None) -> ConvNeXt:
-    """A network with fresh weights, or without a seed of shapes alone."""
+    """Build a network with fresh weights; without a seed, of shapes only."""
     # Nothing is drawn here, so any key will do; nnx.Rngs would count, which takes long.
     rngs: Any = types.SimpleNamespace(params=lambda: jax.random.key(0))
     try:

@@ -44,18 +44,18 @@ class CropRegression:
         return len(self.of_transform.offsets)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """What is expected, [N, D] of `transform_and_grid` to [N, T] float32."""
+        """Predict the targets, [N, D] of `transform_and_grid` to [N, T] float32."""
         one = kernel_ridge.predict(self.of_transform, features[:, :_SPLIT])
         return (one + kernel_ridge.predict(self.of_grid, features[:, _SPLIT:])) / 2
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The inverse of `from_arrays`."""
+        """Invert `from_arrays`."""
         both = zip(_PARTS, (self.of_transform, self.of_grid), strict=True)
         return {f"{part}.{name}": own for part, one in both for name, own in one._asdict().items()}
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> CropRegression:
-    """The regression of `CropRegression.to_arrays`.
+    """Return the regression of `CropRegression.to_arrays`.
 
     Raises:
         KeyError: if an array is missing.
@@ -75,7 +75,7 @@ def fit(
     seed: int = 0,
     landmarks: int = kernel_ridge.LANDMARKS,
 ) -> CropRegression:
-    """The regression of targets on what `transform_and_grid` gives.
+    """Fit the regression of targets on the features of `transform_and_grid`.
 
     Args:
         features: [N, D] float32.
@@ -107,7 +107,7 @@ def check(crop_px: int) -> None:
 
 
 def at_shift(features: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """What `transform_and_grid` is of crops that begin elsewhere: see `Features.shifted`."""
+    """Return `transform_and_grid` of crops that begin elsewhere: see `Features.shifted`."""
     of_grid = GRID.shifted(features[:, _SPLIT:], rows, columns, **GRID.options)
     return np.concatenate([features[:, :_SPLIT], of_grid], axis=1)
 

@@ -22,7 +22,7 @@ _DCT_FLOOR = 1e-4  # a tenth of what rounding to 8 bits leaves in each coefficie
 
 @functools.partial(jax.jit, static_argnames=("residual", "bins"))
 def spectrum_features(crops: Array, *, residual: str = "wavelet", bins: int = BINS) -> Array:
-    """The power spectra of the residuals of crops, in three ways.
+    """Compute the power spectra of the residuals of crops, in three ways.
 
     For each channel: the logarithm of the power, averaged over B / 2 x B blocks of the half of the
     plane that determines the other; averaged over circles (`jaxsr.azimuthal_average`); and

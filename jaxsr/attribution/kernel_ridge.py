@@ -47,7 +47,7 @@ def fit(
     components: int = COMPONENTS,
     ridge: float = RIDGE,
 ) -> KernelRidge:
-    """The regression of targets on features.
+    """Fit the regression of targets on features.
 
     Costs some N (M^2 + D^2) + M^3 + D^3 operations, and memory for M x M and D x D float64.
 
@@ -91,7 +91,7 @@ def fit(
 
 
 def predict(regression: KernelRidge, features: np.ndarray) -> np.ndarray:
-    """What targets are expected.
+    """Predict the targets.
 
     Args:
         regression: what `fit` gave.

@@ -45,7 +45,7 @@ def fit(
     num_classes: int,
     shrinkage: float | None = None,
 ) -> Lda:
-    """The discriminant of labelled features.
+    """Fit the discriminant of labelled features.
 
     Costs N D min(N, D) operations and min(N, D)^3 / 3; memory for D x min(N, D) float64.
 
@@ -131,7 +131,7 @@ def class_means(lda: Lda) -> np.ndarray:
 
 
 def ledoit_wolf(samples: np.ndarray) -> float:
-    """The shrinkage that makes the expected square error of the covariance least.
+    """Return the shrinkage with the least expected square error of the covariance.
 
     Args:
         samples: [N, D] float, of mean 0.
@@ -187,7 +187,7 @@ def _scatter(
 def _inverse(
     gram: np.ndarray, samples: np.ndarray | None, gain: float, ridge: float
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The product of the inverse of g X'X + r I with columns [D, M]; X'X or XX' is `gram`."""
+    """Multiply the inverse of g X'X + r I by columns [D, M]; X'X or XX' is `gram`."""
     factor = scipy.linalg.cho_factor(gain * gram + ridge * np.eye(len(gram)))
     if samples is None:
         return lambda columns: scipy.linalg.cho_solve(factor, columns)
@@ -207,7 +207,7 @@ def _assemble(
     weights: np.ndarray,
     shrinkage: float,
 ) -> Lda:
-    """What follows from means [K, D] and their weights [D, K]."""
+    """Assemble the discriminant of means [K, D] and their weights [D, K]."""
     rank = min(len(class_means) - 1, class_means.shape[1])
     means = class_means.astype(np.float64)
     weights = weights.astype(np.float64)

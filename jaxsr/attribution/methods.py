@@ -342,7 +342,7 @@ def describe_by(
     crop_px: int = CROP_PX,
     progress: Progress | None = None,
 ) -> Described:
-    """What a function sees of all crops that lie side by side in each picture.
+    """Compute a feature function of all crops that lie side by side in each image.
 
     Args:
         function: as of `crops.in_batches`, to [B, D].
@@ -474,7 +474,7 @@ def combine(log_scores: np.ndarray) -> np.ndarray:
 
 
 def majority(log_scores: np.ndarray) -> np.ndarray:
-    """The class that most of several crops, or pictures, vote for, each for its likeliest.
+    """Return the class that most of several crops or images vote for, each for its likeliest.
 
     Between classes of as many votes the sum of log scores decides, as in `combine`.
 
@@ -492,7 +492,7 @@ def majority(log_scores: np.ndarray) -> np.ndarray:
 
 
 def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """An attributor as arrays and JSON-able facts, for a file that holds more than it."""
+    """Return an attributor as arrays and JSON-able facts, for a file that holds more than it."""
     arrays, facts = attributor.to_arrays()
     common = {
         "method": attributor.method,
@@ -503,7 +503,7 @@ def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, 
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Attributor:
-    """The inverse of `to_arrays`.
+    """Invert `to_arrays`.
 
     Raises:
         InputError: if the method is not known.
@@ -523,7 +523,7 @@ def _method(name: str) -> Method:
 
 
 def _imported(path: str) -> Any:
-    """The object of MODULE:NAME."""
+    """Import the object of MODULE:NAME."""
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
 

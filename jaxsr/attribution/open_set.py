@@ -20,7 +20,7 @@ from jaxsr.attribution import lda
 
 
 def probability(log_scores: np.ndarray) -> np.ndarray:
-    """The probability of the likeliest class.
+    """Return the probability of the likeliest class.
 
     Args:
         log_scores: [N, K] log-probabilities, or logits, which are normalised.
@@ -94,7 +94,7 @@ class Gaussians:
         return special.logsumexp(-0.5 * self.squared_distances(features), axis=1)
 
     def relative_mahalanobis(self, features: np.ndarray) -> np.ndarray:
-        """The same, less what a picture is far from all classes together: [N, D] to [N] float64.
+        """Correct `mahalanobis` by the distance from all classes: [N, D] to [N] float64.
 
         Pictures that are odd in a way that tells no class from another are so forgiven.
 
@@ -174,7 +174,7 @@ def shrunk_covariance(centred: np.ndarray) -> np.ndarray:
 
 
 def _whitening(covariance: np.ndarray) -> np.ndarray:
-    """The matrix that makes coordinates of this covariance those of a unit ball, on the right."""
+    """Return the matrix that whitens this covariance when multiplied on the right."""
     size = len(covariance)
     least = 1e-9 * np.trace(covariance) / size or 1.0  # so that no direction has none
     factor = linalg.cholesky(covariance + least * np.eye(size), lower=True)
@@ -204,7 +204,7 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
 def curve(
     known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is answered as the threshold falls: of the unknown, and rightly of the known.
+    """Return the shares answered as the threshold falls: of unknown, and correctly of known.
 
     Args:
         known: [N] scores, N at least 1.
@@ -249,7 +249,7 @@ def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
 
 
 def threshold_at_tpr(known: np.ndarray, tpr: float = 0.95) -> float:
-    """The highest threshold that at least a share `tpr` of the known reach.
+    """Return the highest threshold that at least a share `tpr` of the known reach.
 
     Args:
         known: [N] scores, N at least 1; of validation pictures where it is to be used.

@@ -83,7 +83,7 @@ def fit(
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> KernelAttributor:
-    """The inverse of `attribution.to_arrays`.
+    """Invert `attribution.to_arrays`.
 
     Raises:
         KeyError: if an array or a fact is missing.

@@ -195,7 +195,7 @@ def fit_ncc(
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ResidualAttributor:
-    """The inverse of `attribution.to_arrays`.
+    """Invert `attribution.to_arrays`.
 
     Raises:
         KeyError: if an array or a fact is missing.

@@ -77,7 +77,7 @@ def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
 
 
 def in_batches(function: Callable[[np.ndarray], Any], crops: np.ndarray) -> np.ndarray:
-    """The results of a compiled function for crops, however many there are.
+    """Return the results of a compiled function for any number of crops.
 
     It sees `BATCH` of them at a time, or, where there are fewer, the next power of four, so that it
     is compiled for few shapes; what is lacking is filled with the first crop.

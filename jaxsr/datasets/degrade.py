@@ -11,7 +11,7 @@ from jaxfleet import images
 
 
 def crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """The picture without what a multiple of the scale leaves over, at the bottom and the right.
+    """Crop an image at the bottom and the right to a multiple of the scale.
 
     Args:
         pixels: [H, W, C], any dtype.
@@ -25,7 +25,7 @@ def crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:
 
 
 def bicubic_reduce(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """The picture at 1 / scale of its size, equal to MATLAB's `imresize(pixels, 1 / scale)`.
+    """Reduce an image to 1 / scale of its size, as MATLAB's `imresize(pixels, 1 / scale)` does.
 
     Antialiased with the weights of `images.bicubic_matrix`. Each axis is reduced and rounded to 8
     bits on its own, halves up: first down the columns, then along the rows. Without the

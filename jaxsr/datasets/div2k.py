@@ -22,6 +22,6 @@ def do_without_tensorflow() -> None:
 def _generate_examples(
     builder: Any, lr_path: str, hr_path: str
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields 0001x2.png and the paths of 0001x2.png and 0001.png."""
+    """Yield 0001x2.png and the paths of 0001x2.png and 0001.png."""
     for low in sorted(Path(lr_path).rglob("*.png")):
         yield low.name, {"lr": str(low), "hr": str(Path(hr_path) / f"{low.name[:4]}.png")}

@@ -84,7 +84,7 @@ class Perturbation:
         return "+".join(step.name for step in self.steps) or NONE
 
     def __call__(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The picture after it.
+        """Apply the perturbation to an image.
 
         Args:
             picture: [H, W, 3] uint8.
@@ -106,7 +106,7 @@ class Perturbation:
 
 
 def parse(text: str) -> Perturbation:
-    """The perturbation that a text names, as the module's docstring says.
+    """Parse a perturbation, in the notation of the module's docstring.
 
     Raises:
         InputError: for an unknown kind, and a strength that is missing, no number or out of range.
@@ -123,7 +123,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 
 
 def filled(picture: np.ndarray, side_px: int) -> np.ndarray:
-    """The picture, mirrored at the right and at the bottom where it is smaller than a square.
+    """Mirror an image at the right and the bottom where it is smaller than a square.
 
     Args:
         picture: [H, W, C].

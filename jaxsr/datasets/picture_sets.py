@@ -74,7 +74,7 @@ class PictureSet:
         return len(self.index)
 
     def only(self, **values: Any) -> "PictureSet":
-        """The pictures whose columns have these values, such as `only(split="train", scale=2)`.
+        """Select the images whose columns have these values: `only(split="train", scale=2)`.
 
         Args:
             values: column -> a value, or several of which any will do.
@@ -96,7 +96,7 @@ class PictureSet:
         return PictureSet(self.run_dir, index.reset_index(drop=True))
 
     def file(self, row: int) -> Path:
-        """The PNG file of a row, which is as it was written.
+        """Return the PNG file of a row, as it was written.
 
         Raises:
             InputError: if it is gone or changed.
@@ -118,7 +118,7 @@ class PictureSet:
         return photos.read(self.file(row))
 
     def crops(self, crop_px: int, rows: Sequence[int] | None = None) -> np.ndarray:
-        """The middles of pictures, as `crops.centre` takes them.
+        """Crop the middles of images, as `crops.centre` does.
 
         Args:
             crop_px: c, at least 1.
@@ -167,7 +167,7 @@ class Pictures(Sequence[np.ndarray]):
 
 
 def open(run_dir: str | Path) -> PictureSet:
-    """The pictures of a folder.
+    """Open the images of a folder.
 
     Raises:
         InputError: if it holds none, or its index is damaged.
@@ -181,7 +181,7 @@ def open(run_dir: str | Path) -> PictureSet:
 
 
 def read_rows(run_dir: Path, network: str) -> list[dict[str, Any]]:
-    """The index of one class, sorted by image_id; none if it has none yet.
+    """Read the index of one class, sorted by image_id; empty if there is none yet.
 
     Raises:
         InputError: if it is damaged.
@@ -191,7 +191,7 @@ def read_rows(run_dir: Path, network: str) -> list[dict[str, Any]]:
 
 
 def write_rows(run_dir: Path, network: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Puts rows in place of the index of one class; readers see the old ones or the new.
+    """Replace the index of one class; readers see the old rows or the new.
 
     Raises:
         OSError: naming the file; the old one stays.

@@ -50,7 +50,7 @@ class TrainingSet:
     reduce_by: int = 1
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         if not 0.0 < self.fraction <= 1.0:
             raise InputError(
                 f"fraction of '{self.name}' is {self.fraction}. Use a number above 0, at most 1."
@@ -62,7 +62,7 @@ class TrainingSet:
 
     @classmethod
     def parse(cls, text: str) -> "TrainingSet":
-        """The set that a flag describes.
+        """Parse the training set that a flag describes.
 
         Args:
             text: NAME=SOURCE, then any of fraction=F, fraction_seed=N, reduce_by=N, such as
@@ -122,7 +122,7 @@ class Dataset:
 def load(
     training_set: TrainingSet, *, scale: int, crop_px: int, data_dir: str | None = None
 ) -> Dataset:
-    """The photographs of a training set, with their low resolution, on JAX's default device.
+    """Load the photographs of a training set, with their low resolution, on JAX's default device.
 
     Args:
         training_set: which.
@@ -156,7 +156,7 @@ def load(
 def choose(
     loaded: Sequence[photos.Photo], fraction: float, fraction_seed: int
 ) -> list[photos.Photo]:
-    """A random share of photographs, the same whatever their order; they keep that order.
+    """Choose a random share of photographs, independent of their order, which is kept.
 
     Args:
         loaded: the photographs; their names alone decide.
@@ -173,7 +173,7 @@ def choose(
 
 
 def pack(pictures: Sequence[np.ndarray], scale: int) -> Dataset:
-    """A dataset of high-resolution pictures; what a multiple of the scale leaves over is cut off.
+    """Pack high-resolution images into a dataset, cropped to multiples of the scale.
 
     Args:
         pictures: P of [H, W, 3] uint8, at least one; their sizes may differ.

@@ -56,7 +56,7 @@ class SavedNetwork:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def build(self) -> nnx.Module:
-        """The network with these weights, parameters float32.
+        """Build the network with these weights, parameters float32.
 
         Raises:
             InputError: if there is no such network, or the weights do not fit it (by name).
@@ -75,7 +75,7 @@ class SavedNetwork:
 
 
 def load(path: str | os.PathLike[str]) -> nnx.Module:
-    """The network of a file that `save` or the training of a zoo wrote.
+    """Load the network of a file that `save` or the training of a zoo wrote.
 
     Args:
         path: of the file, or the name of a network that comes with jaxsr (`trained`).
@@ -95,12 +95,12 @@ def trained() -> list[str]:
 
 
 def packaged() -> Path:
-    """The run directory of the zoo that comes with jaxsr."""
+    """Return the run directory of the zoo that comes with jaxsr."""
     return Path(str(importlib.resources.files("jaxsr"))) / "data" / "zoo"
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """The file of a network, or of the one of this name that comes with jaxsr."""
+    """Find the file of a network, or of the one of this name that comes with jaxsr."""
     place = places.place(os.fspath(path))
     own = packaged() / NETWORKS / f"{path}.safetensors"
     return own if not place.exists() and own.is_file() else place
@@ -116,7 +116,7 @@ def save(
     facts: Mapping[str, Any] | None = None,
     half: bool = False,
 ) -> None:
-    """Writes a network to a .safetensors file, which `load` and PyTorch can read.
+    """Write a network to a .safetensors file, which `load` and PyTorch can read.
 
     Args:
         model: what `jaxsr.build(architecture, scale=scale, **overrides)` gave.
@@ -142,7 +142,7 @@ def save(
 
 
 def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
-    """Writes `to_bytes` of a network to a file; readers see all of it or none.
+    """Write `to_bytes` of a network to a file; readers see all of it or none.
 
     Raises:
         InputError: as `to_bytes`.
@@ -152,7 +152,7 @@ def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
 
 
 def read(path: Path) -> SavedNetwork:
-    """The network in a file, checked to be whole.
+    """Read the network in a file, checked to be complete.
 
     Raises:
         InputError: one line that names the file, if it is missing, damaged, or not one of ours;
@@ -162,7 +162,7 @@ def read(path: Path) -> SavedNetwork:
 
 
 def to_bytes(network: SavedNetwork, *, half: bool = False) -> bytes:
-    """A network as the content of a .safetensors file; the same bytes for the same network.
+    """Return the content of a .safetensors file; the same bytes for the same network.
 
     Args:
         network: what to keep.

@@ -39,7 +39,7 @@ _SAFETENSORS: dict[str, Any] = {
 def load_torch(
     model: nnx.Module, path_or_arrays: str | os.PathLike[str] | Mapping[str, Any]
 ) -> nnx.Module:
-    """Gives a network the weights of its reference implementation, by their official names.
+    """Load the weights of the reference implementation into a network, by their official names.
 
     Args:
         model: from `jaxsr.build`, of the size that the weights have; changed in place. It may
@@ -71,7 +71,7 @@ def load_torch(
 def load_published(
     path: Path, architecture: str, scale: int, overrides: Mapping[str, Any] | None = None
 ) -> nnx.Module:
-    """The network that a published file holds, which does not say what it is.
+    """Load the network of a published file, which does not say what it is.
 
     Args:
         path: as of `load_torch`.
@@ -215,7 +215,7 @@ def _read_torch(path: Path) -> Any:
 
 
 def _stub(name: str) -> type:
-    """A class that stands for one of a pickle, and does nothing."""
+    """Return a class that stands for one of a pickle, and does nothing."""
 
     def keep_nothing(self: object, *args: object, **kwargs: object) -> None:
         pass

@@ -23,7 +23,7 @@ _REACH = 8  # frequencies on either side of a line that it is compared with
 
 
 def cross_difference(images: Array) -> Array:
-    """The mixed second difference: x[i, j] - x[i, j + 1] - x[i + 1, j] + x[i + 1, j + 1].
+    """Return the mixed second difference x[i, j] - x[i, j+1] - x[i+1, j] + x[i+1, j+1].
 
     Rows and columns vanish, and with them most edges; jumps in the grid of a block code or of an
     up-sampler stay. White noise of variance s^2 gives variance 4 s^2.

@@ -88,14 +88,14 @@ def grid_statistics(crops: Array, *, period: int = PERIOD, reach: int = REACH) -
 
 
 def least_px(period: int, reach: int) -> int:
-    """The side of the smallest crops: one place of the grid, and the reach around it."""
+    """Return the side of the smallest crops: one place of the grid, and the reach around it."""
     return 2 * _margin(period, reach) + period
 
 
 def at_shift(
     statistics: np.ndarray, rows: int, columns: int, *, period: int = PERIOD, reach: int = REACH
 ) -> np.ndarray:
-    """What `grid_statistics` are of crops that begin elsewhere, but for what lies at the borders.
+    """Return `grid_statistics` of crops that begin elsewhere, but for what lies at the borders.
 
     Args:
         statistics: [N, D] float, of `grid_statistics`.
@@ -138,12 +138,12 @@ def check(crop_px: int, *, period: int = PERIOD, reach: int = REACH) -> None:
 
 
 def _margin(period: int, reach: int) -> int:
-    """The reach, rounded up to whole periods."""
+    """Return the reach, rounded up to whole periods."""
     return -(-reach // period) * period
 
 
 def _half_plane(reach: int) -> list[tuple[int, int]]:
-    """Steps to neighbours of which none is another one's opposite; the first is none at all."""
+    """List steps to neighbours, none the opposite of another; the first is no step at all."""
     steps = range(-reach, reach + 1)
     return [(i, j) for i in steps for j in steps if (i, j) >= (0, 0)]
 

@@ -46,7 +46,7 @@ class Sums(NamedTuple):
 
 @jax.jit
 def sums(images: Array, residuals: Array) -> Sums:
-    """Sums over a batch.
+    """Sum over a batch.
 
     Args:
         images: [N, H, W, C] float in [0, 1], of one size and alignment.
@@ -73,7 +73,7 @@ def sums(images: Array, residuals: Array) -> Sums:
 
 
 def add(a: Sums, b: Sums) -> Sums:
-    """Sums over both batches.
+    """Add the sums of two batches.
 
     Raises:
         ValueError: if the images differ in shape.
@@ -84,12 +84,12 @@ def add(a: Sums, b: Sums) -> Sums:
 
 
 def mean(total: Sums) -> Array:
-    """The mean residual, [H, W, C] float32."""
+    """Return the mean residual, [H, W, C] float32."""
     return total.residual / total.num_images
 
 
 def maximum_likelihood(total: Sums) -> Array:
-    """The multiplicative pattern K = sum W I / (1 + sum I^2), I the exposure where it stands alone.
+    """Return the multiplicative pattern K = sum W I / (1 + sum I^2), with exposure I.
 
     Where noise is white and the same in all residuals this is the estimate of least variance. The 1
     holds K down where the images are dark, as if one black residual more had been seen.
@@ -139,7 +139,7 @@ def exposure(images: Array) -> Array:
 
 @jax.jit
 def clean(fingerprint: Array) -> Array:
-    """A fingerprint, or the residual of a single image, ready to be correlated.
+    """Clean a fingerprint, or the residual of a single image, to be correlated.
 
     Grey, then `zero_mean`, then `wiener_dft`: what all images share through demosaicking and JPEG
     goes, what is this sensor's or network's alone stays.
@@ -186,7 +186,7 @@ def grey(images: Array) -> Array:
 
 
 def zero_mean(images: Array) -> Array:
-    """Takes the mean of each row and column away, apart in the four phases of the 2 x 2 grid.
+    """Subtract the mean of each row and column in each of the four phases of the 2 x 2 grid.
 
     Demosaicking repeats every 2 pixels, read-out noise runs along rows and columns: both are common
     to cameras of one make, and would correlate.

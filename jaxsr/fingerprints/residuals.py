@@ -26,7 +26,7 @@ ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a residual, over the brigh
 
 
 def noise_residual(images: Array, method: str = "wavelet") -> Array:
-    """What a denoiser takes away from each image: its noise, and in it the fingerprint.
+    """Return what a denoiser removes from each image: its noise, and in it the fingerprint.
 
     Each method has a function of its own, `wavelet_residual` and so on, with its parameters; here
     they have their defaults. All but `bm3d` are compiled, and may be called under `jit`.
@@ -93,7 +93,7 @@ def wavelet_residual(images: Array, *, sigma: float = SIGMA, levels: int = LEVEL
 
 @functools.partial(jax.jit, static_argnames="blur_px")
 def gaussian_residual(images: Array, *, blur_px: float = 1.0) -> Array:
-    """An image less its Gaussian blur: what is finer than `blur_px`.
+    """Subtract the Gaussian blur from an image; what is finer than `blur_px` stays.
 
     The window ends at four standard deviations; borders are mirrored, each pixel at the edge twice.
 
@@ -200,7 +200,7 @@ def bm3d_residual(images: Array, *, sigma: float = SIGMA) -> Array:
 
 
 def local_wiener_noise(coefficients: Array, noise_variance: float | Array) -> Array:
-    """The part of each coefficient that is noise: x n / (v + n), n the variance of the noise.
+    """Return the noise in each coefficient: x n / (v + n), n the variance of the noise.
 
     v = max(0, e - n) is the variance of the image there, e the least mean of x^2 among windows of
     3, 5, 7 and 9 around it. Beyond the borders are zeros.
@@ -243,7 +243,7 @@ def _least_local_mean(planes: Array) -> Array:
 
 
 def _by_plane(of_plane: Callable[[Array], Array], images: Array) -> Array:
-    """Maps [H, W] float32 over the channels of images.
+    """Map a function of [H, W] float32 over the channels of images.
 
     On a CPU one after the other, since a plane fits the caches; elsewhere all at once. A residual
     that is nowhere above `ROUNDING` is the rounding of float32, and becomes 0: correlations would

@@ -25,7 +25,7 @@ TAPS = len(LOW_PASS)
 
 
 def analyse(planes: Array, levels: int) -> tuple[Array, list[Array]]:
-    """Splits planes into a coarse approximation and the details of each level.
+    """Split planes into a coarse approximation and the details of each level.
 
     Along each axis, low[i] = sum_k LOW_PASS[k] x[2i + 1 - k], high alike; a level has
     (size + 7) // 2 values from size. Borders are mirrored, each pixel at the edge twice.
@@ -85,7 +85,7 @@ def _split(x: Array, axis: int) -> tuple[Array, Array]:
 
 
 def _join(low: Array, high: Array, size: int, axis: int) -> Array:
-    """The `size` values of one axis whose halves these are."""
+    """Join two halves to the `size` values of one axis."""
     axis += high.ndim
     count = (size + 1) // 2
     # x[2j + p] = sum over m = 0..3 and both halves of filter[2m + 1 - p] half[j + m].

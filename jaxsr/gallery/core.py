@@ -131,7 +131,7 @@ class Gallery:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> "Gallery":
-        """The gallery of a file, or of the run directory of launch/sr_gallery.py.
+        """Open the gallery of a file, or of the run directory of launch/sr_gallery.py.
 
         Args:
             path: of either; None for the gallery that comes with jaxsr.
@@ -145,7 +145,7 @@ class Gallery:
             return cls.from_arrays(arrays, card)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file that `open` reads; readers see all of it or none.
+        """Write a file that `open` reads; readers see all of it or none.
 
         Raises:
             OSError: naming the file; the one that was there stays.
@@ -269,7 +269,7 @@ class Gallery:
     def add(
         self, name: str, images: Iterable[np.ndarray], *, kind: str = "network", **facts: Any
     ) -> "Gallery":
-        """The gallery with one network more; nothing is trained, and this one stays as it is.
+        """Return the gallery with one more network; nothing is trained, and this one is unchanged.
 
         It is told from the others by the same features that tell those apart, so that a gallery of
         few classes sees little of it.
@@ -327,7 +327,7 @@ class Gallery:
 
 
 def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[Any, float]]:
-    """The most probable value of each of `HYPERPARAMETERS`, as `Identification` has them.
+    """Return the most probable value of each of `HYPERPARAMETERS`; see `Identification`.
 
     Args:
         cards: K.

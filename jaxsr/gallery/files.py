@@ -18,7 +18,7 @@ CARDS = Kind(
 
 
 def find(path: str | os.PathLike[str] | None) -> Path:
-    """The file of a gallery.
+    """Find the file of a gallery.
 
     Args:
         path: the file, or the run directory that it lies in; None for the one that comes with

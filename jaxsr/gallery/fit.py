@@ -35,7 +35,7 @@ def make(
     facts: Mapping[str, Any] | None = None,
     parser: Parser | None = None,
 ) -> Gallery:
-    """A gallery of the classes of an attributor.
+    """Make a gallery of the classes of an attributor.
 
     Args:
         attributor: already fitted; only its features are used.

@@ -36,7 +36,7 @@ class Parser:
     regression: CropRegression
 
     def parse(self, crops: np.ndarray) -> dict[str, tuple[Any, float]]:
-        """The most probable value of each hyperparameter, and its probability.
+        """Return the most probable value of each hyperparameter, and its probability.
 
         Args:
             crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
@@ -44,7 +44,7 @@ class Parser:
         return self.parse_described(in_batches(crop_regression.FEATURES.of, crops))
 
     def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
-        """The same of [T, D] features of `crop_regression.FEATURES`."""
+        """Parse [T, D] features of `crop_regression.FEATURES`."""
         expected = self.regression.predict(features).mean(axis=0)
         found = {}
         for name, columns in _columns(self.values).items():
@@ -77,7 +77,7 @@ def fit(
     seed: int = 0,
     landmarks: int = kernel_ridge.LANDMARKS,
 ) -> Parser | None:
-    """A parser that has learnt from pictures of several networks.
+    """Fit a parser to images of several networks.
 
     Args:
         facts: of each network, hyperparameter -> value. Those that some network does not state,
@@ -124,7 +124,7 @@ def _of_strangers(
     asked: tuple[Described, np.ndarray],
     options: Mapping[str, int],
 ) -> np.ndarray:
-    """What is expected of pictures by regressions that have learnt from other networks.
+    """Predict images by regressions that were fitted to other networks.
 
     Args:
         of_network: [networks, V] float, the targets.

@@ -16,7 +16,7 @@ MOST_TILES = 16  # of a picture that are looked at
 
 
 def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
-    """The same picture, if a gallery can look at it.
+    """Return the same image if a gallery can use it.
 
     Raises:
         InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour.
@@ -41,7 +41,7 @@ def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
 
 
 def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """What an attributor finds in tiles of pictures: N arrays [T, D] float32, T as of `tiles`.
+    """Compute the features of tiles of images: N arrays [T, D] float32, T as of `tiles`.
 
     Raises:
         InputError: if features are not finite.

@@ -191,7 +191,7 @@ class ConvNeXt(nnx.Module):
 
 
 def draw_weights(model: ConvNeXt, seed: int) -> None:
-    """Gives a network weights to learn from scratch with, in place.
+    """Draw initial weights for training from scratch, in place.
 
     The authors' own, of deviation 0.02 and with branches that begin at a millionth, are for 300
     epochs of ImageNet. Here kernels have a variance of one over the inputs of an output and
@@ -216,7 +216,7 @@ def draw_weights(model: ConvNeXt, seed: int) -> None:
 
 
 def load_weights(model: ConvNeXt, arrays: Mapping[str, Any], *, head: bool) -> None:
-    """Gives a network published weights, or those of one of ours, in place.
+    """Load published weights, or those of one of our networks, in place.
 
     Args:
         model: of the size that the weights have.

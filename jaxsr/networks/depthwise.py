@@ -72,7 +72,7 @@ def _by_xla(images: Array, kernel: Array) -> Array:
 
 
 def _by_shifts(images: Array, kernel: Array) -> Array:
-    """The same as a sum of k k products, in float32."""
+    """Compute the same as a sum of k k products, in float32."""
     _, height, width, features = images.shape
     side = kernel.shape[0]
     padded = _padded(images, side).astype(jnp.float32)
@@ -130,7 +130,7 @@ def _kernel_gradient(images: Array, gradient: Array, side: int) -> Array:
 
 
 def _band_rows(height: int, row_bytes: int) -> int:
-    """The most rows, a divisor of the height, that are no larger than `BAND_BYTES`, or one."""
+    """Return the most rows, a divisor of the height, within `BAND_BYTES`; at least one."""
     fitting = [
         rows
         for rows in range(1, height + 1)

@@ -39,7 +39,7 @@ def uniform_init(fan_in: int) -> Initializer:
 
 
 def normal_init(deviation: float) -> Initializer:
-    """Normal with a standard deviation, about zero."""
+    """Return an initialiser: normal with this standard deviation, mean zero."""
     return _drawn_flat(lambda key, shape: deviation * jax.random.normal(key, shape))
 
 
@@ -64,7 +64,7 @@ def conv(
     dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
 ) -> nnx.Conv:
-    """A convolution of [N, H, W, in] to [N, H / stride, W / stride, out], zeros around.
+    """Return a convolution of [N, H, W, in] to [N, H / stride, W / stride, out], zeros around.
 
     Args:
         in_features: channels that come in.
@@ -112,7 +112,7 @@ def linear(
     dtype: DTypeLike = jnp.float32,
     rngs: nnx.Rngs,
 ) -> nnx.Linear:
-    """A dense layer [..., in] to [..., out]; initial values as in `conv`."""
+    """Return a dense layer [..., in] to [..., out]; initial values as in `conv`."""
     return nnx.Linear(
         in_features,
         out_features,
@@ -168,7 +168,7 @@ def subtract_mean(images: Array, img_range: float) -> Array:
 
 
 def add_mean(x: Array, img_range: float) -> Array:
-    """The inverse of `subtract_mean`, float32."""
+    """Invert `subtract_mean`, in float32."""
     return x.astype(jnp.float32) / img_range + _mean_colour()
 
 
@@ -214,7 +214,7 @@ def pixel_shuffle(x: Array, scale: int) -> Array:
 
 
 def pixel_unshuffle(x: Array, scale: int) -> Array:
-    """The inverse of `pixel_shuffle`: [N, rH, rW, C] to [N, H, W, C r r]."""
+    """Invert `pixel_shuffle`: [N, rH, rW, C] to [N, H, W, C r r]."""
     n, height, width, features = x.shape
     x = x.reshape(n, height // scale, scale, width // scale, scale, features)
     return x.transpose(0, 1, 3, 5, 2, 4).reshape(n, height // scale, width // scale, -1)

@@ -176,7 +176,7 @@ def num_buckets(num_pixels: int, chunk_size: int) -> int:
 
 
 def sparse_attention(matches: Array, values: Array, rotation: Array, chunk_size: int) -> Array:
-    """What each pixel of one image gathers from its hash bucket.
+    """Gather for each pixel of one image from its hash bucket.
 
     Args:
         matches: [L, C / reduction], by which pixels are compared.

@@ -116,7 +116,7 @@ class RRDBNet(nnx.Module):
 def _small_conv(
     in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> nnx.Conv:
-    """Starts a tenth as large as Kaiming's normal initialisation has it, without bias."""
+    """Return a convolution that starts a tenth as large as Kaiming's normal, with zero bias."""
     return layers.conv(
         in_features,
         out_features,

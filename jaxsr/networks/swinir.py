@@ -275,7 +275,7 @@ def _to_windows(x: Array, size: int) -> Array:
 
 
 def _from_windows(windows: Array, size: int, height: int, width: int) -> Array:
-    """The inverse of `_to_windows`."""
+    """Invert `_to_windows`."""
     n, _, _, features = windows.shape
     x = windows.reshape(n, height // size, width // size, size, size, features)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, height, width, features)

@@ -22,7 +22,7 @@ _TO_FLAX = {4: (2, 3, 1, 0), 2: (1, 0)}  # axes of a kernel
 
 
 def load_arrays(model: nnx.Module, arrays: Mapping[str, Any]) -> None:
-    """Sets every weight and running statistic of a network, in place; all of them or none.
+    """Set every weight and running statistic of a network, in place; all of them or none.
 
     Args:
         model: a network or discriminator of `jaxsr.networks`; may be of shapes only, from
@@ -81,7 +81,7 @@ def to_arrays(model: nnx.Module) -> dict[str, np.ndarray]:
 
 
 def _named_variables(module: nnx.Module, prefix: str = "") -> Iterator[tuple[str, Any, bool]]:
-    """Yields official name, variable, and whether it is a kernel, which PyTorch lays out apart."""
+    """Yield official name, variable, and whether it is a kernel, which PyTorch lays out apart."""
     official = {"kernel": "weight", "scale": "weight", **getattr(module, "OFFICIAL_NAMES", {})}
     for attribute, child in vars(module).items():
         name = official.get(attribute, attribute)
@@ -93,7 +93,7 @@ def _named_variables(module: nnx.Module, prefix: str = "") -> Iterator[tuple[str
 
 
 def _items(child: Any, name: Any) -> Iterator[tuple[str, nnx.Module]]:
-    """Yields official name and module: the child itself, or what a sequence holds.
+    """Yield official name and module: the child itself, or what a sequence holds.
 
     `name` is that of the child, or of a list index -> name.
     """

@@ -155,7 +155,7 @@ def _by_prefix(
 
 
 def _taken(entries: Mapping[str, _Entry], prefix: str, official: Mapping[str, str]) -> Found:
-    """What lies under a prefix, in the mappings that hold wanted names."""
+    """Return what lies under a prefix, in the mappings that hold wanted names."""
     under = {
         name.removeprefix(prefix): entry
         for name, entry in entries.items()

@@ -43,7 +43,7 @@ class SuperResolved(tfds.core.GeneratorBasedBuilder):
     pkg_dir_path = Path(__file__).parent
 
     def __init__(self, *, source: str | Path | None = None, **options: Any) -> None:
-        """A builder.
+        """Make a builder.
 
         Args:
             source: folder of launch/sr_images.py; None for the manual directory.

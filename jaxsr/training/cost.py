@@ -33,7 +33,7 @@ def weight_bytes(program: Program) -> int:
 
 
 def activation_bytes(program: Program) -> int:
-    """What the gradient of the l1 loss of one batch keeps of the way forward, at most."""
+    """Return the most bytes that the gradient of the l1 loss of one batch keeps."""
     low, _ = _batch(program)
 
     def kept(state: State, low: jax.Array) -> object:

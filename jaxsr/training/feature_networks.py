@@ -155,7 +155,7 @@ def load_vgg19(path_or_arrays: Weights | None) -> VGG19:
 
 
 def load_resnet(path_or_arrays: Weights | None) -> ResNet:
-    """A ResNet with weights of torchvision's ResNet18, or of `open-nsfw.onnx`.
+    """Load a ResNet with weights of torchvision's ResNet18, or of `open-nsfw.onnx`.
 
     Args:
         path_or_arrays: file or {name: array}; the module says which names.
@@ -307,7 +307,7 @@ def _keras_conv(arrays: Mapping[str, Any], name: str) -> Convolution:
 
 
 def _folded(arrays: Mapping[str, Any], conv: str, norm: str) -> Convolution:
-    """A convolution and the normalisation behind it, with running statistics, as one."""
+    """Fold a convolution and the normalisation behind it, with running statistics, into one."""
     gain, bias, mean, var = (
         _find(arrays, f"{norm}.{part}").astype(np.float64)
         for part in ("weight", "bias", "running_mean", "running_var")
@@ -347,7 +347,7 @@ def _conv(kernel: np.ndarray, bias: np.ndarray) -> Convolution:
 
 
 def _for_rgb(conv: Convolution) -> Convolution:
-    """The first convolution of a network that was trained on blue, green, red."""
+    """Reorder the first convolution of a network that was trained on blue, green, red."""
     return conv._replace(kernel=conv.kernel[:, :, ::-1])
 
 
@@ -357,7 +357,7 @@ def _colours(colours: Sequence[Sequence[float]]) -> Colours:
 
 
 def _checked(network: Any) -> Any:
-    """The network, if its arrays fit one another."""
+    """Return the network if its arrays fit one another."""
     try:
         jax.eval_shape(network, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
     except (TypeError, ValueError) as error:

@@ -48,7 +48,7 @@ LOSSES: Mapping[str, Callable[[feature_networks.Weights | None], FeatureNetwork]
 def load_features(
     loss: str, path_or_arrays: feature_networks.Weights | None
 ) -> FeatureNetwork | None:
-    """The feature network of a loss, None where it compares pixels.
+    """Load the feature network of a loss; None where it compares pixels.
 
     Args:
         loss: one of `LOSSES`.
@@ -143,7 +143,7 @@ def perceptual_adversarial(
 
 
 def discriminator(target_logits: Array, output_logits: Array) -> Array:
-    """What the discriminator minimises: -log D(target) - log(1 - D(output)).
+    """Return the loss of the discriminator: -log D(target) - log(1 - D(output)).
 
     Args:
         target_logits: [N, 1] float, on photographs.

@@ -69,7 +69,7 @@ class Recipe:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         if self.loss not in losses.LOSSES:
             raise InputError(f"Unknown loss '{self.loss}'. Use one of: {_listed(losses.LOSSES)}.")
         if self.schedule not in SCHEDULES:
@@ -155,7 +155,7 @@ class Program:
         recipe: Recipe,
         features: losses.FeatureNetwork | None = None,
     ) -> None:
-        """Builds a network, for its kind and what is frozen in it."""
+        """Build a network, for its kind and what is frozen in it."""
         if recipe.crop_px % scale:
             raise InputError(f"crop_px is {recipe.crop_px}. Use a multiple of the scale, {scale}.")
         self.architecture, self.scale, self.recipe = architecture, scale, recipe
@@ -178,7 +178,7 @@ class Program:
         self.optimiser = _adam(recipe)
 
     def init(self, seed: int, start: Tree | None = None) -> State:
-        """A network before its first update.
+        """Return the state of a network before its first update.
 
         Args:
             seed: of its weights and batches.
@@ -209,7 +209,7 @@ class Program:
         return jax.eval_shape(lambda start: self.init(0, start), self._shapes)
 
     def model(self, params: Tree) -> nnx.Module:
-        """The network with these parameters, such as `State.average`."""
+        """Return the network with these parameters, such as `State.average`."""
         return nnx.merge(self.graph, params, self.constants.frozen)
 
     def apply(
@@ -311,7 +311,7 @@ class Program:
 
 
 def batch_key(seed: Array, iteration: Array) -> Array:
-    """The key of the batch of an update: the same for all networks of a seed."""
+    """Return the key of the batch of an update: the same for all networks of a seed."""
     return jax.random.fold_in(jax.random.key(seed), 2 * iteration)
 
 

@@ -47,7 +47,7 @@ class Strategy:
 def choose(
     strategy: str, group: int, devices: Sequence[jax.Device], *, networks: int, batch_size: int
 ) -> Strategy:
-    """What flags ask for.
+    """Choose the strategy that flags ask for.
 
     Args:
         strategy: one of `STRATEGIES`.

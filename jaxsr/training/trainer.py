@@ -126,7 +126,7 @@ class Trainer:
         work: float = 1.0,
         wanted_seconds: float = SEGMENT_SECONDS,
     ) -> None:
-        """Makes lanes; nothing is compiled or sent yet."""
+        """Make lanes; nothing is compiled or sent yet."""
         self.program, self.strategy = program, strategy
         self.log_every, self.validate_every = log_every, validate_every
         self.work_done = self.segment_seconds = 0.0  # in the last segment
@@ -206,14 +206,14 @@ class Trainer:
         return True
 
     def _grouped(self, jobs: Sequence[int]) -> list[_Group]:
-        """Groups of as equal a size as can be, so that few sizes are compiled."""
+        """Group jobs as equally as possible, so that few sizes are compiled."""
         lanes = len(self._lanes)
         rounds = -(-len(jobs) // (self.strategy.group * lanes))
         size = -(-len(jobs) // (rounds * lanes)) if jobs else 1
         return [_Group(list(jobs[i : i + size])) for i in range(0, len(jobs), size)]
 
     def _segment(self, lane: _Lane) -> list[Trained]:
-        """Updates a lane's group until time is up or it has ended; in a thread of its own."""
+        """Update a lane's group until time is up or it has ended; in a thread of its own."""
         group = lane.group
         assert group is not None
         start, first = time.perf_counter(), group.iteration
@@ -268,7 +268,7 @@ class Trainer:
         jax.block_until_ready(jax.tree.leaves(lane.states)[-1])
 
     def _note(self, lane: _Lane, group: _Group) -> bool:
-        """Keeps the losses; says whether any network is still finite."""
+        """Keep the losses; return whether any network is still finite."""
         states = self._unpacked(lane)
         finite = np.array([bool(state.is_finite) for state in states])
         losses = np.array([float(state.loss) for state in states])
