@@ -227,10 +227,7 @@ def _known(value: Any, known: set[Any]) -> str:
 
 def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
     """Lines of the folder's index by file; makes the folder, or refuses one of something else."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output={folder}: {error.strerror}; give another folder.") from None
+    places.make_folder(folder, "--output")
     index = folder / INDEX
     if not [path for path in folder.iterdir() if not path.name.startswith(".")]:
         places.write_atomically(index, _csv({}))  # from here on the folder is known as ours

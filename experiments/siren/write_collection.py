@@ -140,10 +140,7 @@ def _hidden(path: Path) -> Path:
 
 def claim(folder: Path, plan_hash: str) -> None:
     """Makes the folder and says in it whose it is, or refuses one of something else."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output={folder}: {error.strerror}; give another folder.") from None
+    places.make_folder(folder, "--output")
     if not places.names(folder):
         places.write_atomically(folder / SUMMARY, _summary(plan_hash, {}))
     try:

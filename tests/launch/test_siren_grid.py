@@ -108,7 +108,7 @@ def test_bad_input_gets_one_line_and_a_code(script, tmp_path, args, code, messag
 
 @pytest.mark.usefixtures("pictures")
 def test_full_disk_ends_the_run_and_room_completes_it(script, tmp_path, monkeypatch):
-    command = ["--photos=folder:good", *SMALL, "--run_dir=run"]
+    command = ["--photos=folder:good", *SMALL, "--kernel=xla", "--run_dir=run"]
     parts = tmp_path / "run" / "parts"
     sync, left = os.fsync, iter(range(4))  # a file and its folder: manifest, part 0
 
