@@ -21,7 +21,7 @@ CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
 
 
 def _default_of(name: str) -> str:
-    """What a flag of the network is without being given, for its help."""
+    """Return the default of a flag of the network, for its help."""
     ours, paper = map(operator.attrgetter(name), (FROM_SCRATCH, PAPER))
     return f"Without this flag {ours:g}, and with --convnext_weights {paper:g}, as in the paper."
 
@@ -215,7 +215,7 @@ class AttributionConfig:
         return wanted
 
     def options(self, method: str) -> dict[str, Any]:
-        """What `jaxsr.attribution.methods.fit` is told besides, for a method; JSON can hold it."""
+        """Return the JSON-able options of a method for `jaxsr.attribution.methods.fit`."""
         if method == LINEAR and self.linear_period != PERIOD:
             return {"period": self.linear_period}
         if method != CONVNEXT:
@@ -230,7 +230,7 @@ class AttributionConfig:
 
 
 def _value(text: str, column: str, value: str) -> Any:
-    """A value of a column of the index, of the column's type."""
+    """Convert a text to the type of a column of the index."""
     kind = str(picture_sets.schema().field(column).type)
     try:
         if kind == "int64":

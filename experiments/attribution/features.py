@@ -81,7 +81,7 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def first_seeds(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Method -> name of its attributor with the smallest seed, of those that have features."""
+    """Map each method to its attributor of the smallest seed among those with features."""
     names = [match.groups() for name in arrays if (match := _NAME.fullmatch(name))]
     first: dict[str, int] = {}
     for method, seed in names:

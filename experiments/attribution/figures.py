@@ -34,7 +34,7 @@ class Line(NamedTuple):
 def matrix(
     values: np.ndarray, groups: Sequence[str], *, label: str, x_label: str, y_label: str
 ) -> Figure:
-    """A picture of a square matrix whose rows and columns are classes, neighbours grouped.
+    """Draw a square matrix whose rows and columns are classes, neighbours grouped.
 
     Args:
         values: [K, K] float in [0, 1]; NaN stays blank.

@@ -93,7 +93,7 @@ def class_columns() -> list[str]:
 
 
 def write_predictions(run_dir: Path, predictions: Predictions) -> None:
-    """Puts predictions in place of those that are there.
+    """Replace the predictions of the run directory.
 
     Raises:
         OSError: naming the file; the old one stays.
@@ -129,7 +129,7 @@ def read_predictions(run_dir: Path) -> Predictions | None:
 
 
 def write_features(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Puts arrays in place of those that are there.
+    """Replace the features of the run directory.
 
     Raises:
         OSError: naming the file; the old one stays.

@@ -61,7 +61,7 @@ class Perturbed(Sequence[np.ndarray]):
 
 
 def unchanged(pictures: PictureSet) -> Perturbed:
-    """The pictures as they are."""
+    """Return the images unchanged."""
     nothing = perturbations.parse(perturbations.NONE)
     return Perturbed(pictures, [(row, nothing) for row in range(len(pictures))])
 
@@ -119,6 +119,6 @@ def made_from(pictures: PictureSet, *others: Any) -> str:
 
 
 def write_results(run_dir: Path, rows: pd.DataFrame) -> None:
-    """Writes the rows of a table as a list of records; what is not known is null."""
+    """Write the rows of a table as a list of records; unknown values are null."""
     records = json.loads(rows.to_json(orient="records", double_precision=6))
     rundir.write_json(run_dir / RESULTS, records)

@@ -29,7 +29,7 @@ _QUALITY_LABELS = {
 
 
 def write(run_dir: Path) -> Path:
-    """Writes `report.html`, `figures/*.png` and `results.json`; returns the page's path.
+    """Write `report.html`, `figures/*.png` and `results.json`; return the path of the page.
 
     Args:
         run_dir: of launch/sr_attribution.py, complete or not.
@@ -107,7 +107,7 @@ def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> T
 
 
 def summary(run_dir: Path) -> str:
-    """A line for each method: how often it is right.
+    """Summarise each method in a line: how often it is right.
 
     Raises:
         InputError: if the directory is none of a run, or nothing is finished.
@@ -121,7 +121,7 @@ def summary(run_dir: Path) -> str:
 
 
 def tiles(predictions: Predictions) -> dict[str, str]:
-    """What stands on top of the page."""
+    """Return the figures at the top of the page."""
     frame, classes = predictions.frame, predictions.classes
     best = attribution_tables.best_method(predictions)
     measured = attribution_tables.overall(predictions).set_index("method").loc[best]
@@ -188,7 +188,7 @@ def _named(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
-    """What the run was given, and where it took place."""
+    """Return the settings of the run, and where it took place."""
     plan = manifest["plan"]
     settings: dict[str, object] = {
         "pictures": plan["source"],
@@ -236,7 +236,7 @@ def _curves(tables: Tables) -> list[Drawing]:
 
 
 def _lines(measured: pd.DataFrame, x: str) -> dict[str, Line]:
-    """Method -> its curve."""
+    """Map each method to its curve."""
     curves = {}
     for method, own in measured.sort_values(x).groupby("method"):
         percent = 100.0 * own[["accuracy", "error"]].to_numpy(float)
@@ -286,7 +286,7 @@ def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> lis
 
 
 def _tsne(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
-    """The plane of t-SNE, once for each fact about networks."""
+    """Draw the plane of t-SNE, once for each fact about networks."""
     seeds = features.first_seeds(arrays)
     best = attribution_tables.best_method(predictions)
     points = arrays.get(f"{seeds.get(best, '')}{TSNE_ENDING}")
@@ -326,7 +326,7 @@ def _without_tsne(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _said(said: str, shown: str) -> str:
-    """What stands above a table, if there is one."""
+    """Return a table with its caption, or nothing without a table."""
     return said + shown if shown else ""
 
 

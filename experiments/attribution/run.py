@@ -106,7 +106,7 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
 
 
 def make_task(config: AttributionConfig) -> Task:
-    """The pictures that flags name, by split.
+    """Collect the images that flags name, by split.
 
     Raises:
         InputError: if there are none, fewer than two classes, a class without pictures to learn
@@ -146,7 +146,7 @@ def evaluate(
     *,
     on_batch: Callable[[int], object] = lambda _: None,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """What an attributor says of every crop of pictures.
+    """Predict every crop of some images.
 
     Args:
         attributor: of K classes.
@@ -171,7 +171,7 @@ def evaluate(
 
 
 def _plan(config: AttributionConfig, task: Task) -> dict[str, Any]:
-    """What every result depends on, and what is to be known of it."""
+    """Return the facts on which every result depends, and facts for information."""
     checksums = pd.concat(own.index for own in task.splits.values())["file_checksum"]
     return {
         "crop_px": config.crop_px,
@@ -238,7 +238,7 @@ def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: i
 def _attributor(
     config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
 ) -> tuple[Attributor, float, bool]:
-    """The attributor of a file, or a new one, which is kept; its temperature; whether it is new."""
+    """Load an attributor, or fit and keep one; return its temperature and whether it is new."""
     path = files.model_path(run_dir, method, seed)
     if path.exists():
         attributor = attributor_files.load(path)
@@ -294,7 +294,7 @@ def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -
 def _predict(
     task: Task, attributor: Attributor, seed: int, temperature: float, shown: Progress
 ) -> Predictions:
-    """What an attributor says of every test crop."""
+    """Predict every test crop."""
     pictures, _ = task.labelled(_TEST)
     rows, log_scores = evaluate(attributor, pictures, on_batch=shown.update)
     known = task.splits[_TEST].index.iloc[rows["picture"]].reset_index(drop=True)
@@ -328,13 +328,13 @@ def _joined(one: Predictions, new: Predictions) -> Predictions:
 
 
 def _feature_rows(config: AttributionConfig, task: Task) -> np.ndarray:
-    """The test pictures whose middles features are of."""
+    """Choose the test images whose central crops give features."""
     index = task.splits[_TEST].index
     return features.chosen_rows(index, config.features_per_class)
 
 
 def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict[str, np.ndarray]:
-    """The arrays of features that are there, if they are of the pictures that the flags choose."""
+    """Read the kept features, if they are of the images that the flags choose."""
     arrays = files.read_features(run_dir)
     if not config.features_per_class:
         return arrays
@@ -358,7 +358,7 @@ def _features(config: AttributionConfig, task: Task, attributor: Attributor) -> 
 
 
 def _add_tsne(run_dir: Path) -> None:
-    """The t-SNE of the first seed of the best method, where scikit-learn is installed."""
+    """Add the t-SNE of the first seed of the best method, if scikit-learn is installed."""
     arrays = files.read_features(run_dir)
     predictions = files.read_predictions(run_dir)
     if predictions is None or not features.has_tsne():
@@ -374,7 +374,7 @@ def _add_tsne(run_dir: Path) -> None:
 
 
 def _describe(task: Task, planned: Sequence[tuple[str, int]]) -> str:
-    """What would be done."""
+    """Describe what would be done."""
     counts = (f"{len(own):,} {split}" for split, own in task.splits.items())
     return "\n".join(
         [

@@ -35,7 +35,7 @@ def share(
     crop_px: int,
     progress: Callable[[float], object] | None = None,
 ) -> SharedFeatures | None:
-    """What a method sees of pictures; None of one that learns from pixels.
+    """Compute the features of a method for images; None if it learns from pixels.
 
     Raises:
         InputError: as `jaxsr.attribution.methods.describe`.
@@ -47,7 +47,7 @@ def share(
 
 
 def teller(display: Progress, count: int) -> Callable[[float], None]:
-    """Passes the part that is done, 0 to 1, of so many pictures, on to the display.
+    """Return a callback that passes the part done, 0 to 1, of so many images to the display.
 
     A part that is less than one before, as where a training is taken up, counts for nothing.
     """

@@ -51,7 +51,7 @@ class Predictions:
     classes: pd.DataFrame
 
     def of(self, rows: np.ndarray) -> "Predictions":
-        """Some of the rows: [N] bool."""
+        """Select rows by a mask, [N] bool."""
         return Predictions(self.frame[rows], self.log_scores[rows], self.classes)
 
     def truth(self) -> np.ndarray:
@@ -59,7 +59,7 @@ class Predictions:
         return pd.Index(self.classes["network"]).get_indexer(self.frame["network"])
 
     def described(self) -> pd.DataFrame:
-        """The frame with what is known of the networks; their seed is `network_seed`."""
+        """Return the frame joined with facts on the networks; their seed is `network_seed`."""
         facts = self.classes.rename(columns={"seed": "network_seed"})
         return self.frame.merge(facts, on="network", how="left", validate="many_to_one")
 
@@ -122,7 +122,7 @@ def overall(predictions: Predictions) -> pd.DataFrame:
 
 
 def best_method(predictions: Predictions) -> str:
-    """The method that is right most often; of equals the first by name."""
+    """Return the method that is right most often; of equals, the first by name."""
     measured = measure(predictions.frame, [])
     return str(measured["method"].iloc[measured["accuracy"].argmax()])
 
@@ -223,7 +223,7 @@ def votes(predictions: Predictions, sizes: Sequence[int] = VOTES) -> pd.DataFram
 
 
 def calibration_errors(predictions: Predictions) -> pd.DataFrame:
-    """Expected calibration error of every method, before and after; means over seeds.
+    """Compute the expected calibration error of each method before and after; means over seeds.
 
     Returns:
         `method`, `temperature`, `ece_before`, `ece_after`, `accuracy`, `probability` (the mean of
@@ -252,7 +252,7 @@ def calibration_errors(predictions: Predictions) -> pd.DataFrame:
 
 
 def shared_by_errors(predictions: Predictions) -> pd.DataFrame:
-    """What wrong answers have in common with the truth.
+    """Measure what wrong answers have in common with the truth.
 
     Returns:
         `method`, `fact` (a factor), `share` of wrong answers with the same value of it as the
@@ -316,7 +316,7 @@ def ordered(classes: pd.DataFrame) -> np.ndarray:
 
 
 def wide(long: pd.DataFrame, keys: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, tuple]]:
-    """A row for each group and a column for each method, as percent, for `page.table`.
+    """Make a row for each group and a column for each method, in percent, for `page.table`.
 
     Args:
         long: rows of `measure`, with these keys.

@@ -234,7 +234,7 @@ def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
 
 
 def with_tile(bucket: Bucket, group: int, block: int, pixels: int) -> Bucket:
-    """A bucket whose program takes so many networks and pixels at a time, or all there are."""
+    """Return a bucket whose program takes so many networks and pixels at a time, or all."""
     share = -(-len(bucket.jobs) // engines.devices())
     group = min(group, share)
     program = dataclasses.replace(
@@ -254,7 +254,7 @@ class Attempts:
     end: float
 
     def __call__(self, work: Callable[[], Result]) -> Result | str:
-        """What the work gives; else why it gave nothing, in one line."""
+        """Return the result of the work, or one line that says why it failed."""
         if time.time() > self.end:
             return TIME_UP
         try:
@@ -269,7 +269,7 @@ def scale_here() -> Scale:
 
 
 def device() -> dict[str, str]:
-    """What was measured: device, driver where it is NVIDIA's, versions and commit."""
+    """Return facts on the machine: device, NVIDIA driver if any, versions and commit."""
     found = rundir.environment()
     runtime = jax.local_devices()[0].client.platform_version
     return {

@@ -132,7 +132,7 @@ class Forecast:
 
 
 def make_plan(config: GridConfig) -> Plan:
-    """The collection's networks on the packaged photographs; what they show costs no time."""
+    """Plan the collection's networks on the packaged photographs; their content costs no time."""
     packaged, jobs = siren_plan.load(config)
     return Plan([job.trial for job in jobs], [packaged[job.photo].pixels for job in jobs])
 
@@ -159,7 +159,7 @@ def measure(plan: Plan, bucket: Bucket, draws: int, seconds: float) -> Program:
 
 
 def host_seconds(engine: Engine, plan: Plan) -> float:
-    """What one fit costs beside its iterations: initial weights, transfers, 8-bit PSNR and SSIM."""
+    """Measure a fit's time beside its iterations: initial weights, transfers, 8-bit PSNR, SSIM."""
     last = dataclasses.replace(plan.trials[-1], num_iters=1)
     trials = [dataclasses.replace(last, seed=seed) for seed in range(HOST_NETWORKS)]
     pictures = [plan.pictures[-1]] * HOST_NETWORKS

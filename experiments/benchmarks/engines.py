@@ -62,7 +62,7 @@ class Engine:
         return {"kernel": self.kernel, "products": self.products}
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
-        """Sets the products of the baseline, which leaves them to JAX's default."""
+        """Set the precision of the baseline's products, which it leaves to JAX's default."""
         return jax.default_matmul_precision(siren.PRECISION[self.products].name.lower())
 
 
@@ -165,7 +165,7 @@ def devices() -> int:
 def make_bucket(
     engine: Engine, trials: Sequence[Trial], sizes: Sequence[tuple[int, ...]]
 ) -> buckets.Bucket:
-    """The one bucket of trials of one architecture on pictures of one size.
+    """Make the bucket of trials of one architecture on images of one size.
 
     Raises:
         ValueError: if the engine leaves them to another kernel.

@@ -60,7 +60,7 @@ class Limits:
 
 
 def measure(sizes: Sizes) -> Limits:
-    """The limits of JAX's first device."""
+    """Measure the limits of JAX's first device."""
     numbers = jnp.zeros(sizes.copied, jnp.float32)
     copied = jax.jit(lambda x: x + jnp.float32(1))
     points = jnp.linspace(-SINE_RANGE, SINE_RANGE, sizes.sines, dtype=jnp.float32)
@@ -74,7 +74,7 @@ def measure(sizes: Sizes) -> Limits:
 
 
 def best_seconds(function: Callable[..., Any], *arguments: Any, times: int = 6) -> float:
-    """The quickest of some calls, after one that compiles."""
+    """Return the time of the quickest of some calls, after one that compiles."""
     jax.block_until_ready(function(*arguments))
 
     def once() -> float:
@@ -118,7 +118,7 @@ def sines(layer_size: int, num_layers: int) -> int:
 def least_seconds(
     limits: Limits, layer_size: int, num_layers: int, *, products: str, fused: bool
 ) -> dict[str, float]:
-    """The least time of a pixel-step by each of the limits; the longest of them binds.
+    """Return the least time of a pixel-step by each limit; the longest of them binds.
 
     Args:
         limits: of the machine.
@@ -136,7 +136,7 @@ def least_seconds(
 
 
 def rows(limits: Limits) -> list[dict[str, float]]:
-    """The limits as the one row of a table, in billions per second."""
+    """Return the limits as the one row of a table, in billions per second."""
     per_s = {
         "copy_gb_per_s": limits.bytes_per_s,
         **{f"{kind}_gflop_per_s": rate for kind, rate in limits.flop_per_s.items()},

@@ -26,7 +26,7 @@ def apply(params: Params, w0_initial: float, w0: float, points: Array) -> Array:
 
 
 def start(trials: list[Trial]) -> Params:
-    """Initial networks of trials that differ in their seeds only; leaves [N, ...]."""
+    """Draw networks of trials that differ in their seeds only; leaves [N, ...]."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(siren.init, trials))
 
 
@@ -34,7 +34,7 @@ def start(trials: list[Trial]) -> Params:
 def train(
     carry: tuple[Params, Any], points: Array, targets: Array, *, trial: Trial, steps: int
 ) -> tuple[tuple[Params, Any], Array]:
-    """`steps` Adam updates of N networks; gives (params, optimizer state) and losses [steps, N].
+    """Make `steps` Adam updates of N networks; return (params, opt_state), losses [steps, N].
 
     Args:
         carry: parameters, leaves [N, ...], and `optax.adam(...).init` of them.

@@ -65,7 +65,7 @@ def work_on(
     checkpoint_minutes: float = 10.0,
     torn: bool = False,
 ) -> tuple[float, float]:
-    """A process from start to its end or death, whichever is first; seconds of simulated time.
+    """Simulate a process from its start to its end or death; in seconds of simulated time.
 
     Args:
         share: what it works on; changed as a disk would be.

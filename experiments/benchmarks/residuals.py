@@ -66,7 +66,7 @@ def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
 
 
 def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, Any]]:
-    """A row for each engine; the ratio is of images per second."""
+    """Make a row for each engine; the ratio is of images per second."""
     engines = {JAXSR: _jaxsr(config, task)}
     if _prnu_python() is not None:
         engines[BASELINE] = functools.partial(_every_core, task, config.seconds)
@@ -88,7 +88,7 @@ def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, An
 
 
 def _jaxsr(config: FingerprintBenchmarkConfig, task: str) -> Callable[[], float]:
-    """What measures images per second, on all devices together."""
+    """Return a function that measures images per second, on all devices together."""
     devices = jax.local_devices()
     mesh = jax.make_mesh(
         (len(devices),), ("images",), (jax.sharding.AxisType.Auto,), devices=devices
@@ -138,7 +138,7 @@ def _one_core(task: str, seconds: float, core: int, together: Any) -> float:
 
 
 def _prnu_python() -> Any:
-    """The module, None where it is not installed; other packages go by that name too."""
+    """Import the module; None if it is not installed. Other packages have that name too."""
     try:
         import prnu as module
     except ImportError:

@@ -129,7 +129,7 @@ class Outcome:
 
 
 def make_shares(config: SimulationConfig, count: int) -> list[Share]:
-    """The real plan of a random sample, cut into shares as `buckets.make_buckets` does."""
+    """Make the real plan of a random sample, cut into shares as `buckets.make_buckets` does."""
     repeats = config.num_trials // 3
     grid = siren_grid.GridConfig(
         sampling="random",
@@ -231,7 +231,7 @@ def simulate(config: SimulationConfig, shares_per_worker: int, run_dir: Path) ->
 
 
 def run(config: SimulationConfig, run_dir: Path) -> str:
-    """Simulates every number of shares; leaves `simulation.json` and `simulation.md`.
+    """Simulate every number of shares; write `simulation.json` and `simulation.md`.
 
     Returns:
         The table.
@@ -252,7 +252,7 @@ def run(config: SimulationConfig, run_dir: Path) -> str:
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:
-    """A line for each simulation."""
+    """Write a line of Markdown for each simulation."""
     lines = [
         "| shares | hours | over ideal | failures | lost work | idle | longest share over mean "
         "| flushes | parts at the end | rows, each trial once | open, s |",

@@ -142,7 +142,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
 
 
 def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
-    """The six shapes, each engine in turn."""
+    """Measure the six shapes, each engine in turn."""
     rows = []
     for shape in SHAPES:
         engines = dict(_engines(shape, config.seconds))
@@ -294,7 +294,7 @@ def _timed(work: Callable[[], Any]) -> float:
 
 
 def window(height: int, width: int, seed: int) -> np.ndarray:
-    """A window of a packaged photograph, [H, W, 3] uint8, mirrored where that is too small."""
+    """Cut a window of a packaged photograph, [H, W, 3] uint8, mirrored if that is too small."""
     packaged = photos.load("packaged")
     pixels = packaged[seed % len(packaged)].pixels
     rows, columns = max(0, height - pixels.shape[0]), max(0, width - pixels.shape[1])
@@ -302,7 +302,7 @@ def window(height: int, width: int, seed: int) -> np.ndarray:
 
 
 def alone(part: Callable[[BenchmarkConfig], Answer], config: BenchmarkConfig) -> Answer:
-    """Runs a part in a process of its own, so that memory and caches are its own."""
+    """Run a part in its own process, with its own memory and caches."""
     cores = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, context, _use_cores, (cores,)) as process:

@@ -167,7 +167,7 @@ def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
 def _compare(
     config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[], float]]
 ) -> list[dict[str, Any]]:
-    """A row for each engine; a ratio is to the engine of that name, above 1 is faster."""
+    """Make a row for each engine; a ratio above 1 means faster than the engine it names."""
     flops = training_cost.flops_per_update(_program(case))
     rates = dict.fromkeys(engines, 0.0)
     for _ in range(config.rounds):
@@ -198,7 +198,7 @@ def _trainer(
     devices: Sequence[jax.Device],
     seconds: float,
 ) -> Callable[[], float]:
-    """What measures updates per second, of all the networks together."""
+    """Return a function that measures updates per second, of all networks together."""
 
     @functools.cache
     def make() -> sr_trainer.Trainer:
@@ -224,7 +224,7 @@ def _trainer(
 
 
 def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], float]]:
-    """The baseline, where PyTorch is installed and knows the architecture."""
+    """Return the baseline, if PyTorch is installed and knows the architecture."""
     try:
         from experiments.benchmarks import torch_sr
     except ImportError:

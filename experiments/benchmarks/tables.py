@@ -117,7 +117,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def fastest(measured: Measured) -> Engine | None:
-    """The engine of ours with the highest geometric mean rate, of those that train every shape."""
+    """Return our engine of the highest geometric mean rate among those that train every shape."""
     speeds: dict[Engine, float] = {}
     for engine in dict.fromkeys(engine for engine, _ in measured if not engine.is_plain):
         rates = [rate for (one, _), rate in measured.items() if one == engine]

@@ -18,7 +18,7 @@ WARM = 2  # steps before the clock starts
 
 
 def build(architecture: str, scale: int, **sizes: Any) -> nn.Module:
-    """A network [N, 3, H, W] to [N, 3, r H, r W], with fresh weights.
+    """Build a network from [N, 3, H, W] to [N, 3, r H, r W], with fresh weights.
 
     Args:
         architecture: edsr, rdn or rcan.

@@ -145,7 +145,7 @@ def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[Job]:
 
 
 def reduced(photo: Photo, factor: int) -> Photo:
-    """The photograph with both sides divided by a whole number.
+    """Reduce both sides of a photograph by a whole factor.
 
     Raises:
         InputError: if nothing would be left.
@@ -203,7 +203,7 @@ def write_report(config: CoinConfig, run_dir: Path) -> Path:
 
 
 def _photographs(config: CoinConfig) -> tuple[Sequence[Photo], list[Photo]]:
-    """The photographs at their full size, and as networks are fitted to them."""
+    """Load the photographs at full size, and as networks are fitted to them."""
     whole = sources.load(config.photos, max_images=config.max_images)
     return whole, [reduced(photo, config.reduce) for photo in whole]
 

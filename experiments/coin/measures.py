@@ -82,12 +82,12 @@ class Kind:
 
 
 def float16(params: Params) -> Params:
-    """The network with its weights rounded to float16, as float32."""
+    """Round the weights of a network to float16; return them as float32."""
     return jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), params)
 
 
 def kinds(params: Params) -> list[Kind]:
-    """A network in float32, float16 and codes of 4 to 16 bits: every precision measured.
+    """Return a network in float32, float16 and codes of 4 to 16 bits: every precision measured.
 
     Args:
         params: finite; layers `{"weight": [out, in], "bias": [out]}`.
@@ -207,7 +207,7 @@ def _squared_errors(
 
 
 def network_rates(quantised: pd.DataFrame) -> pd.DataFrame:
-    """The points of `FLOAT16`, `FIXED` and `IDEAL` as rows of `codec_rates`.
+    """Return the points of `FLOAT16`, `FIXED` and `IDEAL` as rows of `codec_rates`.
 
     Of one photograph's networks, of all sizes and numbers of bits, `FIXED` and `IDEAL` keep those
     that none of equal or smaller rate equals or beats, see `figures.best_curve`.
@@ -228,7 +228,7 @@ def network_rates(quantised: pd.DataFrame) -> pd.DataFrame:
 
 
 def codec_rates(photographs: Sequence[Photo]) -> pd.DataFrame:
-    """What the codecs of this Pillow make of photographs, see `codecs.rate_distortion`.
+    """Measure the codecs of this Pillow on photographs, see `codecs.rate_distortion`.
 
     Returns:
         One row for each point: image_id, image_height, image_width, method, bits_per_pixel,
@@ -247,7 +247,7 @@ def codec_rates(photographs: Sequence[Photo]) -> pd.DataFrame:
 
 
 def mean_curves(rates: pd.DataFrame) -> dict[str, figures.Curve]:
-    """Method -> mean over the photographs, of rows of `codec_rates`.
+    """Map each method to the mean over the photographs of rows of `codec_rates`.
 
     Every photograph's points are joined by straight lines in dB over the logarithm of the rate,
     and dB are averaged over the photographs at equal rates, where all of them have a line.

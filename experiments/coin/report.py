@@ -47,7 +47,7 @@ def write(
     *,
     published: bool,
 ) -> Path:
-    """Writes `report.html` and `figures/*.png` of a run; returns the page's path.
+    """Write `report.html` and `figures/*.png` of a run; return the path of the page.
 
     Args:
         run_dir: of the run.
@@ -94,7 +94,7 @@ def rate_distortion(
     *,
     published: bool,
 ) -> Drawing:
-    """The figure of PSNR against bits per pixel; arguments as of `write`."""
+    """Draw PSNR against bits per pixel; arguments as of `write`."""
     half = means[means["weights"] == "float16"]
     sizes = (half["bits_per_pixel"].to_numpy(), half["psnr_db"].to_numpy())
     best = {name: curves[name] for name in (measures.FIXED, measures.IDEAL)}
@@ -130,7 +130,7 @@ def rate_distortion(
 
 
 def quantisation(means: pd.DataFrame) -> Drawing:
-    """The figure of PSNR against bits per weight, of `measures.size_means`."""
+    """Draw PSNR against bits per weight, of `measures.size_means`."""
     names = list(dict.fromkeys(means["size"]))
     db = means.set_index(["size", "weights", "weight_bits"])["psnr_db"]
     bits = measures.BITS
@@ -155,7 +155,7 @@ def _side(rates: pd.DataFrame) -> str:
 
 
 def _rows(means: pd.DataFrame, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """The page's table: a row for each size."""
+    """Make the table of the page: a row for each size."""
     rows = []
     for size, own in means.groupby("size", sort=False):
         db = own.set_index(["weights", "weight_bits"])["psnr_db"]
@@ -187,7 +187,7 @@ def _at(curve: tuple[np.ndarray, np.ndarray] | None, rate: float) -> float:
 def _sizes(
     folder: Path, table: Table, fitted: pd.DataFrame, pictures: Mapping[str, np.ndarray]
 ) -> str:
-    """The photograph of middling PSNR as networks of rising size see it in float16."""
+    """Show the photograph of median PSNR as networks of rising size store it in float16."""
     by_photo = fitted.groupby("image_id")["best_psnr_db"].median().sort_values()
     image_id = str(by_photo.index[len(by_photo) // 2])
     labelled = {}

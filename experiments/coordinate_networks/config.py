@@ -110,7 +110,7 @@ class NetworksConfig:
         return sorted(self.parameters)[len(self.parameters) // 2]
 
     def trial(self, network: str, parameters: int, **settings: Any) -> Trial:
-        """The network of a kind that comes closest to a number of parameters."""
+        """Return the network of a kind that comes closest to a number of parameters."""
         fourier = network == "relu_fourier"
 
         def of(units: int) -> Trial:

@@ -50,7 +50,7 @@ scale of each kind were chosen at the middle size on photographs apart.</p>"""
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for each kind and size: means over the photographs.
+    """Make a row for each kind and size: means over the photographs.
 
     Args:
         frame: the table of the compared networks; those of one size differ in `parameters` by a
@@ -87,7 +87,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings(config: NetworksConfig, chosen: Mapping[str, Trial]) -> pd.DataFrame:
-    """A row for each kind: what was chosen, and whether its grid ends there."""
+    """Make a row for each kind: what was chosen, and whether its grid ends there."""
     rows = []
     for network, trial in chosen.items():
         scales = SCALES[network]
@@ -136,7 +136,7 @@ def write(
     tuning: Sequence[Photo],
     compared: Sequence[Photo],
 ) -> tuple[Path, str]:
-    """Writes `report.html`, `figures/parameters.png` and `table.csv`.
+    """Write `report.html`, `figures/parameters.png` and `table.csv`.
 
     Args:
         run_dir: of the comparison.

@@ -53,7 +53,7 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
 
 
 def choose(run_dir: Path, networks: Sequence[str]) -> dict[str, Trial]:
-    """The candidate of each kind with the best mean PSNR over the photographs of a run.
+    """Choose the candidate of each kind with the best mean PSNR over the photographs of a run.
 
     A candidate that diverged anywhere is not chosen.
 

@@ -35,7 +35,7 @@ _LOG2_BITS = [descriptors.NAMES.index(f"jpeg_{q}_log2_bits") for q in descriptor
 
 
 def predict(table: FitTable, train: np.ndarray) -> dict[str, np.ndarray]:
-    """The best PSNR of each fit, in dB, as simple rules have it.
+    """Predict the best PSNR of each fit, in dB, by simple rules.
 
     Args:
         table: N fits.
@@ -60,7 +60,7 @@ def predict(table: FitTable, train: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def notes(predicted: Collection[str]) -> list[str]:
-    """What a page should say of rules that are missing, given the names of those predicted."""
+    """Return notes on rules that are missing, given the names of those predicted."""
     without = f"Without {TREES}: scikit-learn is not installed."
     return [] if TREES in predicted else [without]
 

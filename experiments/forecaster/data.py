@@ -94,7 +94,7 @@ class FitTable:
         return (pixels == pixels.mode()[0]).to_numpy()
 
     def save(self, folder: Path) -> None:
-        """Writes the two tables."""
+        """Write the two tables."""
         columns = [name for name in self.frame if name in COLUMNS]
         fits = pa.Table.from_pandas(self.frame[columns], preserve_index=False)
         noted_db = self.best_db.round(2)  # the last of them is a column in full
@@ -168,7 +168,7 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
 
 
 def _reduce(run_dir: Path) -> pd.DataFrame:
-    """The fits of a run directory that came to an end, with a few points of their histories."""
+    """Read the complete fits of a run directory, with a few points of their histories."""
     table = jaxfleet.open(run_dir)
     collection.require_sirens(table)
     frames = []
@@ -186,7 +186,7 @@ def _reduce(run_dir: Path) -> pd.DataFrame:
 
 
 def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[TIMES] iterations, evenly apart in their logarithm, and the highest PSNR until each."""
+    """Return [TIMES] log-spaced iterations, and the highest PSNR until each."""
     last = max(int(iterations[-1]), 1)
     wanted = np.geomspace(min(FIRST_ITERATION, last), last, TIMES)
     at = np.searchsorted(iterations, np.rint(wanted).astype(int))
@@ -217,7 +217,7 @@ def _read(path: Path) -> pd.DataFrame:
 def _look(
     keys: Sequence[tuple[str, int, int]], source: str, image_fit: str
 ) -> dict[tuple[str, int, int], np.ndarray]:
-    """The pixels that were fitted: squares of each side, and whole photographs."""
+    """Load the pixels that were fitted: squares of each side, and whole photographs."""
     found = {}
     squares = {height for _, height, width in keys if height == width}
     whole = {0} if any(height != width for _, height, width in keys) else set()

@@ -57,7 +57,7 @@ class BestSettings(NamedTuple):
 
 
 def seed_spread(frame: pd.DataFrame) -> tuple[pd.DataFrame, Drawing]:
-    """Standard deviation over the seeds, by width.
+    """Compute the standard deviation over the seeds, by width.
 
     Args:
         frame: fits, those of one width with the same depths as the others.
@@ -125,7 +125,7 @@ def _draw_spread(groups: pd.DataFrame, spread: pd.DataFrame) -> Figure:
 def jpeg_line(
     psnr_db: np.ndarray, picture: np.ndarray, described: np.ndarray
 ) -> tuple[JpegLine, Drawing]:
-    """The line from the PSNR of JPEG to that of SIRENs of one architecture.
+    """Fit the line from the PSNR of JPEG to that of SIRENs of one architecture.
 
     The bits of the JPEG file are those at which the two agree best over the pictures' means.
 
@@ -192,7 +192,7 @@ def _draw_jpeg(
 def gain_per_doubling(
     parameters: np.ndarray, num_layers: np.ndarray, picture: np.ndarray, psnr_db: np.ndarray
 ) -> tuple[pd.DataFrame, Drawing]:
-    """The dB that doubling the parameters gains, by depth and overall.
+    """Compute the gain in dB of doubling the parameters, by depth and overall.
 
     One least-squares line over log2(parameters) for all fits, with an offset for each picture;
     then, with these offsets taken off, one line for each depth.

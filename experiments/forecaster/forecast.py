@@ -83,7 +83,7 @@ class ForecastConfig:
 
 
 def run(config: ForecastConfig, run_dir: Path) -> str:
-    """What to print. There is no run directory.
+    """Return what to print. There is no run directory.
 
     Raises:
         InputError: for a picture, a forecaster or a question that cannot be used.

@@ -58,7 +58,7 @@ def spearman(predicted_db: np.ndarray, truth_db: np.ndarray) -> float:
 
 
 def half_width(share: float | np.ndarray) -> np.ndarray:
-    """Standard deviations to either side that hold this share of a Gaussian: 1.645 of 0.9."""
+    """Return the standard deviations to either side that hold a share of a Gaussian."""
     return special.ndtri((1 + np.asarray(share)) / 2)
 
 
@@ -70,7 +70,7 @@ def coverage(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray, shar
 def noise_floor_db(
     first_db: np.ndarray, second_db: np.ndarray, weights: np.ndarray | None = None, *, seed: int = 0
 ) -> Estimate:
-    """Standard deviation of fits that differ in their seed alone, the least RMSE of any forecast.
+    """Return the standard deviation of fits that differ only in their seed: the least RMSE.
 
     It is the root of half the mean squared difference of pairs. The interval is from pairs drawn
     again with replacement.
@@ -113,7 +113,7 @@ def twins(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def noise_of(fits: FitTable, chosen: np.ndarray) -> Estimate | None:
-    """The noise floor of fits [N] bool, from the twins among them; None without any.
+    """Return the noise floor of fits [N] bool, from the twins among them; None without any.
 
     A collection repeats one architecture more often than others. So pairs of `most_fitted` settings
     and of all others count as much as such fits do among those chosen; a kind without twins is left

@@ -42,7 +42,7 @@ def write(
     settings: Mapping[str, object],
     notes: Sequence[str],
 ) -> Path:
-    """Writes `report.html` and `figures/*.png`; returns the page's path.
+    """Write `report.html` and `figures/*.png`; return the path of the page.
 
     Args:
         run_dir: where.
@@ -69,7 +69,7 @@ def write(
 def tiles(
     evaluation: pd.DataFrame, floor: Estimate | None = None, milliseconds: float | None = None
 ) -> dict[str, str]:
-    """What stands on top of the page, all on photographs never trained on.
+    """Return the figures at the top of the page, all on photographs never trained on.
 
     Args:
         evaluation: rows of `metrics.table`, the forecaster's among them.
@@ -97,7 +97,7 @@ def tiles(
 
 
 def against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray) -> Drawing:
-    """The figure of all forecasts [N] of a split against what fits came to [N]."""
+    """Draw all forecasts [N] of a split against the PSNR of the fits [N]."""
     rmse_db = metrics.rmse_db(mean_db, truth_db)
     return Drawing(
         "against_truth",
@@ -141,7 +141,7 @@ def _draw_against_truth(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.nd
 
 
 def calibration(mean_db: np.ndarray, std_db: np.ndarray, truth_db: np.ndarray) -> Drawing:
-    """The figure of how many fits [N] are inside intervals of all sizes."""
+    """Draw how many fits [N] are inside intervals of all sizes."""
     wanted = np.linspace(0.05, 0.95, 19)
     found = [metrics.coverage(mean_db, std_db, truth_db, share) for share in wanted]
     half, nearly_all = (
@@ -173,7 +173,7 @@ def learning_curves(
     std_db: np.ndarray,
     names: Sequence[str],
 ) -> Drawing:
-    """The figure of a few fits, at most six, from their first iterations to the end.
+    """Draw a few fits, at most six, from their first iterations to the end.
 
     Args:
         iterations: [F, T], ascending.

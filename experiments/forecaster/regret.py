@@ -24,7 +24,7 @@ SEEDS = 3
 def candidates(
     height: int, width: int, bits_per_pixel: float, forecaster: Trained, num_iters: int
 ) -> list[Trial]:
-    """The grid: the widest network of each depth that fits, with each w0_initial."""
+    """List the grid: the widest network of each depth that fits, with each w0_initial."""
     fitting = sizes_within(forecaster, height, width, bits_per_pixel=bits_per_pixel)
     widest = {trial.num_layers: trial for trial in fitting}  # the last of a depth
     return [

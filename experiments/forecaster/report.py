@@ -31,7 +31,7 @@ def write(
     regret: pd.DataFrame | None,
     settings: dict[str, object],
 ) -> Path:
-    """The page of a forecaster.
+    """Write the page of a forecaster.
 
     Args:
         run_dir: where.
@@ -67,7 +67,7 @@ def write(
 
 
 def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
-    """What the paper found, on this table; name -> figure, of what the table can show."""
+    """Draw the findings of the paper on this table, as far as it can show them; name -> figure."""
     frame = table.frame
     common = metrics.most_fitted(frame)
     drawings = {}
@@ -116,7 +116,7 @@ def _notes(table: FitTable, milliseconds: float) -> list[str]:
 
 
 def _curves(table: FitTable, forecaster: Trained) -> Drawing:
-    """A few unseen fits from the worst to the best."""
+    """Draw a few unseen fits, from the worst to the best."""
     rows = np.flatnonzero(table.split("test") & table.usual)
     rows = rows[np.argsort(table.truth_db[rows])]
     rows = rows[(np.linspace(0.1, 0.9, CURVES) * (len(rows) - 1)).astype(int)]

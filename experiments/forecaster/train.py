@@ -96,7 +96,7 @@ class PredictorConfig:
     )
 
     def recipe(self) -> Recipe:
-        """What training takes."""
+        """Return the settings of the training."""
         return Recipe(
             members=self.members,
             steps=self.steps,
@@ -147,7 +147,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
 
 
 def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: float) -> Trained:
-    """The ensemble, trained from where it was; its spread fits the validation photographs.
+    """Train the ensemble from where it was; fit its spread to the validation photographs.
 
     Raises:
         InputError: if the directory holds the beginning of another training.
@@ -201,7 +201,7 @@ def make_card(
     evaluation: pd.DataFrame,
     regret: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    """What a forecaster was trained on and how well it does, for the file of its weights."""
+    """Return what a forecaster was trained on and how good it is, for its file."""
     train = table.split("train")
     low, high = forecaster.low, forecaster.high
     return {

@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def identify_file(config: IdentifyConfig) -> str:
-    """What a gallery says of --image; writes --picture if it is asked for.
+    """Identify --image; write --picture if it is given.
 
     Raises:
         InputError: for a picture or gallery that cannot be used; then nothing is written.
@@ -54,7 +54,7 @@ def identify_file(config: IdentifyConfig) -> str:
 
 
 def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
-    """What a gallery says of the pictures of --images.
+    """Identify the images of --images.
 
     Returns:
         A table in CSV with `COLUMNS`, which is written to --out if that is given; how many
@@ -77,7 +77,7 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
 
 
 def enrol(config: IdentifyConfig) -> str:
-    """Adds the network of --add to the gallery, and writes that to --save.
+    """Add the network of --add to the gallery, and write that to --save.
 
     Raises:
         InputError: for a gallery, folder or picture that cannot be used; then nothing is written.
@@ -149,7 +149,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
 
 
 def find_pictures(flag: str, text: str) -> list[Path]:
-    """The pictures directly in a folder, sorted by name; what it has beside them is told.
+    """List the images directly in a folder, sorted by name, and say what else it holds.
 
     Raises:
         InputError: naming the flag, if there is no such folder or none in it.
@@ -162,7 +162,7 @@ def find_pictures(flag: str, text: str) -> list[Path]:
 
 
 def checked_target(flag: str, text: str) -> Path | None:
-    """The file that a flag names; None if it is empty.
+    """Return the file that a flag names; None if it is empty.
 
     Raises:
         InputError: if its folder is not there.
@@ -175,7 +175,7 @@ def checked_target(flag: str, text: str) -> Path | None:
 
 
 def open_gallery(config: IdentifyConfig) -> Gallery:
-    """The gallery of --gallery.
+    """Open the gallery of --gallery.
 
     Raises:
         InputError: if it is missing, damaged, or of another version.
@@ -184,7 +184,7 @@ def open_gallery(config: IdentifyConfig) -> Gallery:
 
 
 def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
-    """The answer in lines of text, `top` networks of it."""
+    """Return the answer in lines of text, with `top` networks."""
     share = found.super_resolved_probability
     if found.is_super_resolved is None:
         made = "not to be told: the gallery has nothing that is not"

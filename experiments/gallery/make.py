@@ -76,7 +76,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
 
 
 def make_cards(index: pd.DataFrame) -> list[ClassCard]:
-    """A card for each class of an index, sorted by name.
+    """Make a card for each class of an index, sorted by name.
 
     Args:
         index: rows with `jaxsr.datasets.picture_sets.COLUMNS`.
@@ -157,7 +157,7 @@ def _fit(
     splits: Mapping[str, tuple[Pictures, np.ndarray]],
     shown: Progress,
 ) -> tuple[Attributor, list[np.ndarray] | None]:
-    """The attributor, and its features of training pictures where these were shared."""
+    """Fit the attributor; return its features of training images too, if they were shared."""
     learnt, labels = splits["train"]
     tell = teller(shown, len(learnt))
     described = attribution.describe(
@@ -187,7 +187,7 @@ def _fit_parser(
     splits: Mapping[str, tuple[Pictures, np.ndarray]],
     shown: Progress,
 ) -> Parser | None:
-    """A parser that learns from the networks alone; None where there is nothing to tell."""
+    """Fit a parser to the networks only; None if there is nothing to tell apart."""
     networks = [k for k, card in enumerate(cards) if card.kind == "network"]
     facts = [{name: cards[k].facts.get(name) for name in HYPERPARAMETERS} for k in networks]
     place = np.full(len(cards), -1)

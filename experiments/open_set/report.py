@@ -28,7 +28,7 @@ _GRID = np.linspace(0.0, 1.0, 201)
 def write(
     run_dir: Path, rows: pd.DataFrame, table: pd.DataFrame, settings: Mapping[str, object]
 ) -> Path:
-    """Writes `report.html` and `figures/*.png`; returns the page's path.
+    """Write `report.html` and `figures/*.png`; return the path of the page.
 
     Args:
         run_dir: of the run.
@@ -52,12 +52,12 @@ def write(
 
 
 def kind_of(unseen: str) -> str:
-    """The column of COLUMN=VALUE."""
+    """Return the column of COLUMN=VALUE."""
     return unseen.partition("=")[0]
 
 
 def tiles(by_kind: pd.DataFrame) -> dict[str, str]:
-    """What stands on top of the page: the best mean AUROC of each kind of split."""
+    """Return the figures at the top of the page: the best mean AUROC of each kind of split."""
     shown = {}
     means = by_kind.groupby(["unseen", "method", "score"])["auroc"].mean()
     for unseen, own in means.groupby(level="unseen", sort=False):

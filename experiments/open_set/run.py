@@ -115,7 +115,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
 
 
 def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
-    """The splits that flags name, each once.
+    """Make the splits that flags name, each once.
 
     Args:
         pictures: of networks.
@@ -318,7 +318,7 @@ def _share(is_so: np.ndarray, threshold: float) -> float:
 def _work(
     config: OpenSetConfig, run_dir: Path, planned: Sequence[tuple[Split, str, int]]
 ) -> pd.DataFrame:
-    """The rows of every attributor; those that are there are read."""
+    """Return the rows of every attributor; rows that exist are read."""
     paths = [
         run_dir / PARTS / split.folder / f"{method}-{seed}.parquet"
         for split, method, seed in planned
@@ -352,7 +352,7 @@ def _work(
 
 
 def _describe(splits: Sequence[Split], attributors: int) -> str:
-    """What would be done."""
+    """Describe what would be done."""
     lines = [
         f"{split.unseen}: {len(split.known)} known networks, {len(split.unknown)} unknown"
         for split in splits

@@ -29,7 +29,7 @@ class HeldOut:
 
     @classmethod
     def parse(cls, text: str) -> "HeldOut":
-        """What a flag holds out.
+        """Parse what a flag holds out.
 
         Args:
             text: NAME=VALUE, such as seed=3.
@@ -100,7 +100,7 @@ class Parser:
 
 
 def list_networks(index: pd.DataFrame) -> pd.DataFrame:
-    """What is known of each network.
+    """List the facts on each network.
 
     Args:
         index: of pictures, as of `jaxsr.datasets.picture_sets.PictureSet`.
@@ -118,7 +118,7 @@ def list_networks(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def default_held_out(networks: pd.DataFrame) -> list[HeldOut]:
-    """The paper's, as far as there are networks with these values, and others too."""
+    """Return the values held out in the paper, if networks with these and with others exist."""
     found = []
     for name, stand_ins in PAPER_HELD_OUT:
         there = set(networks[name])
@@ -137,7 +137,7 @@ def make(
     *,
     all_seeds_train: bool = False,
 ) -> list[Parser]:
-    """The parsers, those that cannot be left out.
+    """Plan the parsers, without those that cannot be trained or tested.
 
     What cannot be: to predict the hyperparameter whose value is held out, or the training set where
     that leaves no network to test. Of training sets only networks count whose seed every training
@@ -183,7 +183,7 @@ def make(
 
 
 def shared_seeds(networks: pd.DataFrame) -> set[str]:
-    """The seeds that networks of every training set have.
+    """Return the seeds that networks of every training set have.
 
     Args:
         networks: of `list_networks`, each with a known training set.

@@ -26,7 +26,7 @@ Matrices = Mapping[str, tuple[tuple[str, ...], np.ndarray]]
 
 
 def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) -> Path:
-    """Writes `report.html`, `figures/*.png` and `results.json`; returns the page's path.
+    """Write `report.html`, `figures/*.png` and `results.json`; return the path of the page.
 
     Args:
         run_dir: where to.
@@ -70,7 +70,7 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
 
 
 def tiles(predictions: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
-    """What stands on top of the page.
+    """Return the figures at the top of the page.
 
     Args:
         predictions: rows of `experiments.parsing.run`.
@@ -90,7 +90,7 @@ def tiles(predictions: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
 
 
 def confusion_figure(matrices: Matrices) -> Figure:
-    """What each value is taken for, a panel for each value held out.
+    """Draw what each value is parsed as, a panel for each value held out.
 
     Args:
         matrices: title -> K values and [K, K] shares, true values down, answers across.
@@ -152,7 +152,7 @@ def _drawing(predicted: str, panels: Matrices) -> Drawing:
 
 
 def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
-    """The table of networks that no parser learned from, or nothing."""
+    """Return the table of networks that no parser learned from, or nothing."""
     if predictions.empty:
         return ""
     said = []
@@ -175,7 +175,7 @@ def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
 
 
 def _hardest(by_network: pd.DataFrame, count: int = 20) -> str:
-    """The networks that are parsed worst."""
+    """List the networks that are parsed worst."""
     rows = by_network.sort_values(["percent", "network"]).head(count)
     rows = rows[rows["percent"] < 100.0].rename(columns={"network": "network_id"})
     rows = rows.assign(

@@ -102,7 +102,7 @@ def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: 
 
 
 def log_probabilities(task: Task, attributor: Attributor, crops: np.ndarray) -> np.ndarray:
-    """What a parser says of crops.
+    """Compute the log-probabilities of a parser for crops.
 
     Args:
         task: the parser.
@@ -158,7 +158,7 @@ def _of_middles(task: Task, attributor: Attributor) -> np.ndarray:
 
 
 def _of_pictures(task: Task, attributor: Attributor) -> np.ndarray:
-    """The same of all squares of a picture together."""
+    """Combine all squares of an image."""
     parts, owners = [], []
     for batch in attribution_parts.batches(Pictures(task.test), attributor.crop_px):
         parts.append(log_probabilities(task, attributor, batch.crops))
@@ -194,7 +194,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
 
 
 def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
-    """The pictures that any of the parsers learns from or is validated on, each once."""
+    """Collect the images that any parser learns from or is validated on, each once."""
     used = [task.train for task in tasks]
     if attribution.sees_validation(config.method):
         used += [task.validation for task in tasks if task.validation is not None]
@@ -261,7 +261,7 @@ def _is_trained(run_dir: Path, task: Task) -> bool:
 
 
 def _describe(tasks: Sequence[Task]) -> str:
-    """What would be trained and tested."""
+    """Describe what would be trained and tested."""
     lines = [f"{len(tasks)} parsers of {len({task.model for task in tasks})} trainings"]
     for task in tasks:
         parser = task.parser

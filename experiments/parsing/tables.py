@@ -65,7 +65,7 @@ def accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def confusion(predictions: pd.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
-    """What pictures of each value are parsed as.
+    """Count what images of each value are parsed as.
 
     Args:
         predictions: of one hyperparameter and value held out, of all seeds.
@@ -91,7 +91,7 @@ def confusions(predictions: pd.DataFrame) -> dict[str, dict[str, tuple[tuple[str
 
 
 def beside_paper(measured: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
-    """The paper's table and ours, line by line, with the columns to show.
+    """Put the paper's table beside ours, line by line, with the columns to show.
 
     Args:
         measured: of `accuracies`, of parsers with a value held out.
@@ -126,7 +126,7 @@ def beside_paper(measured: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
 
 
 def elsewhere(predictions: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
-    """What networks that no parser learned from are parsed as, with the columns to show.
+    """Tabulate the parses of networks that no parser learned from, with the columns to show.
 
     Args:
         predictions: of parsers of all networks, at least one row.
@@ -163,12 +163,12 @@ def with_scatter(percent: float, std_percent: float, seeds: int) -> str:
 
 
 def shown(name: str) -> str:
-    """The name of a hyperparameter in words."""
+    """Return the name of a hyperparameter in words."""
     return name.replace("_", " ")
 
 
 def _titles(measured: pd.DataFrame) -> dict[str, str]:
-    """What is held out, in the paper's order, and its heading; the paper's own are all there."""
+    """Map what is held out to its heading, in the paper's order; the paper's are all there."""
     held_out = set(measured["held_out"])
     columns = {plan.column_of(text) for text in held_out}
     held_out |= {

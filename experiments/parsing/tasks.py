@@ -72,7 +72,7 @@ class Task:
 
 
 def make(config: ParsingConfig) -> list[Task]:
-    """The parsers of the plan with their pictures, whose files are not read yet.
+    """Make the parsers of the plan with their images, whose files are not read yet.
 
     Raises:
         InputError: if a flag cannot be used with these pictures, or one of these is too small.
@@ -115,12 +115,12 @@ def _elsewhere(run_dir: str, pictures: PictureSet) -> PictureSet:
 
 
 def _slim(pictures: PictureSet) -> PictureSet:
-    """The same pictures with fewer columns, since many tasks hold a part of them."""
+    """Return the same images with fewer columns, since many tasks hold a part of them."""
     return PictureSet(pictures.run_dir, pictures.index[list(_USED)])
 
 
 def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet) -> Task:
-    """A parser with its pictures."""
+    """Make a parser with its images."""
     own = pictures.only(network=tuple(parser.trained))
     train = own.only(split="train")
     validates = (own.index["split"] == "validation").any()

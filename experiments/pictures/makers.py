@@ -66,7 +66,7 @@ def list_classes(
     bicubic: bool,
     originals: bool,
 ) -> list[PictureClass]:
-    """The classes that flags name; networks of one kind, which share programs, are neighbours.
+    """List the classes that flags name; networks of one kind, which share programs, together.
 
     Args:
         zoos: run directories of launch/sr_zoo.py, complete or not, or `PACKAGED`.
@@ -108,12 +108,12 @@ def list_classes(
 
 
 def zoo_place(text: str) -> Path:
-    """The run directory that a flag names, or that of the zoo that comes with jaxsr."""
+    """Return the run directory that a flag names, or that of the zoo that comes with jaxsr."""
     return network_files.packaged() if text == PACKAGED else places.place(text)
 
 
 def of_zoo(run_dir: Path) -> list[PictureClass]:
-    """The networks of a run that are done and whose files are there.
+    """List the networks of a run that are complete and whose files exist.
 
     Raises:
         InputError: if the directory is none of a zoo, or has no network yet.
@@ -139,7 +139,7 @@ def of_zoo(run_dir: Path) -> list[PictureClass]:
 
 
 def parse_network(text: str) -> PictureClass:
-    """The network of a file that a flag names.
+    """Parse the network file that a flag names.
 
     Args:
         text: [NAME=]FILE of a network of ours, which says what it is, or of a published one with
@@ -205,7 +205,7 @@ def _of_file(
 
 
 def _published(text: str, name: str, path: Path, options: dict[str, str]) -> PictureClass:
-    """A network whose file does not say what it is; all of the options are used up."""
+    """Describe a network whose file does not say what it is; uses up all options."""
     facts = _facts("network", text, options)
     if not facts["architecture"] or facts["scale"] < 1:
         raise InputError(
@@ -240,7 +240,7 @@ def _parse(flag: str, text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _facts(flag: str, text: str, options: dict[str, str]) -> dict[str, Any]:
-    """What options say of a network; those are taken out of `options`."""
+    """Take the facts on a network out of `options`."""
     facts = dict(UNKNOWN)
     for key in (*_TEXTS, *_WHOLES):
         if key in options:
@@ -258,7 +258,7 @@ def _checked(name: str) -> str:
 
 
 def _json(text: str) -> Any:
-    """A hyperparameter, with tuples for lists; a text may stand without quotes."""
+    """Parse a hyperparameter, with tuples for lists; a text needs no quotes."""
     try:
         value = json.loads(text)
     except ValueError:

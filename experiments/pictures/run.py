@@ -76,7 +76,7 @@ class Job:
 
 
 def run(config: ImagesConfig, run_dir: Path) -> str:
-    """Makes the pictures that are not there yet, and the index.
+    """Make the missing images, and the index.
 
     A picture is made again if the network's file, the photograph or the picture's own file is not
     what it was. Pictures that the flags no longer name stay.
@@ -116,7 +116,7 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
 
 
 def enlarge(one: PictureClass, model: nnx.Module | None, low: np.ndarray) -> np.ndarray:
-    """What a class makes of pictures.
+    """Enlarge images with a class.
 
     Args:
         one: the class.
@@ -144,7 +144,7 @@ def enlarge(one: PictureClass, model: nnx.Module | None, low: np.ndarray) -> np.
 def _jobs(
     run_dir: Path, classes: Sequence[PictureClass], windows: Mapping[str, Sequence[Window]]
 ) -> list[Job]:
-    """What is to be done; every network that it needs is read, to know that it can be.
+    """List what is to be done; read every network that it needs, to check that it can be.
 
     Raises:
         InputError: if a network's file or an index is damaged.
@@ -210,7 +210,7 @@ def _make(run_dir: Path, jobs: Sequence[Job]) -> None:
 
 
 def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolExecutor) -> None:
-    """The missing pictures of a class; the index has each batch as soon as it is written."""
+    """Make the missing images of a class; each batch is in the index once it is written."""
     one, missing = job.one, job.missing
     folder = run_dir / picture_sets.IMAGES / one.name
     for place in (folder, run_dir / picture_sets.INDEX):
@@ -233,7 +233,7 @@ def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolE
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Removes what a process that was killed left half."""
+    """Remove what a killed process left half-written."""
     for name in places.names(folder, hidden=True):
         if name.startswith(".") and name.endswith(".tmp"):
             (folder / name).unlink()
@@ -264,7 +264,7 @@ def _measure(pictures: Sequence[np.ndarray], windows: Sequence[Window], scale: i
 def _write(
     run_dir: Path, one: PictureClass, window: Window, picture: np.ndarray, psnr_y_db: float
 ) -> dict[str, Any]:
-    """Writes a picture; gives its row."""
+    """Write an image; return its row."""
     data = pixels.png(picture)
     file = picture_sets.file_of(one.name, window.image_id)
     places.write_atomically(run_dir / file, data)
@@ -284,7 +284,7 @@ def _write(
 
 
 def _describe(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
-    """What there would be, and what it costs."""
+    """Describe what would be made, and its cost."""
     kinds = Counter(job.one.kind for job in jobs)
     total = sum(len(job.windows) for job in jobs)
     missing = sum(len(job.missing) for job in jobs)

@@ -138,7 +138,7 @@ def run(config: UpscaleConfig) -> Iterator[str]:
 
 
 def progress_bar() -> Progress:
-    """A bar on a terminal, nothing elsewhere; what is printed passes above it."""
+    """Show a bar on a terminal, nothing elsewhere; printed lines pass above it."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -152,7 +152,7 @@ def progress_bar() -> Progress:
 
 
 def find_pictures(text: str) -> list[Path]:
-    """The picture that is named, or those directly in a folder, sorted by name.
+    """List the image that is named, or those directly in a folder, sorted by name.
 
     Raises:
         InputError: if there are none.
@@ -167,7 +167,7 @@ def find_pictures(text: str) -> list[Path]:
 
 
 def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
-    """What enlarges, and how many times.
+    """Load what enlarges, and its scale.
 
     Raises:
         InputError: if the network is missing, damaged, not known, or of another scale.
@@ -200,7 +200,7 @@ def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:
 
 
 def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> list[Path]:
-    """A file for each picture; makes the folder that --output names.
+    """Name a file for each image; create the folder that --output names.
 
     Raises:
         InputError: if the place cannot be written to, if two would be one file, or if one is

@@ -140,7 +140,7 @@ class Windows:
     def _as_it_is(
         self, one: PictureClass, made: photos.Photo, photo: photos.Photo | None, checksum: str
     ) -> Window:
-        """The crop of a picture that no network enlarges, and what it is compared with."""
+        """Return the crop of an image that no network enlarges, and what it is compared with."""
         _check_size(made, self._crop_px, one.name)
         height, width = made.pixels.shape[:2]
         if (self._crop_px or min(height, width)) < _least_px(one.scale):

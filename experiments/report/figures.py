@@ -264,14 +264,14 @@ def rates(progress: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, dict[str
 
 
 def new(rows: int = 1) -> tuple[Figure, Axes]:
-    """An empty figure and its first axes, of `rows` panels that share x."""
+    """Return an empty figure and its first axes, of `rows` panels that share x."""
     figure = Figure(figsize=(5.4, 4.1), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)
     return figure, panels[0, 0]
 
 
 def _style(ink: str, faint: str, paper: str) -> dict[Any, Any]:
-    """Settings of matplotlib for this ink, faint ink and paper."""
+    """Return the settings of matplotlib for this ink, faint ink and paper."""
     return {
         "axes.axisbelow": True,
         "axes.edgecolor": ink,
@@ -301,7 +301,7 @@ def _colour(i: int, count: int, ordered: bool) -> Any:
 
 
 def log_x(axes: Axes, values: np.ndarray) -> None:
-    """Makes x logarithmic, a little wider than `values`, with ticks written out: 0.2, 0.5, 1."""
+    """Make x logarithmic, a little wider than `values`, with ticks written out: 0.2, 0.5, 1."""
     low, high = float(values.min()), float(values.max())
     margin = 1.5 if high < 2 * low else (high / low) ** 0.04
     axes.set_xscale("log")

@@ -66,7 +66,7 @@ def write(
 
 
 def small(photo: np.ndarray) -> Image.Image:
-    """The picture, at most `MAX_SIDE_PX` on its longer side."""
+    """Shrink an image to at most `MAX_SIDE_PX` on its longer side."""
     image = Image.fromarray(photo)
     image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
     return image
@@ -84,7 +84,7 @@ def strip(images: Mapping[str, Image.Image], gap_px: int = 8) -> bytes:
 
 
 def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) -> str:
-    """A picture with its caption; enlarged without smoothing where it is small."""
+    """Return an image with its caption; small images are enlarged without smoothing."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=85, lossless=lossless)
     kind = ' class="tiny"' if max(image.size) < MAX_SIDE_PX // 3 else ""
@@ -137,7 +137,7 @@ DIVERGED_COLUMNS = {
 
 
 def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
-    """An HTML table of columns: heading -> (column of `rows`, format); names lead."""
+    """Return an HTML table of columns: heading -> (column of `rows`, format); names lead."""
     if not len(rows):
         return ""
     head = "".join(f"<th>{heading}</th>" for heading in columns)
@@ -154,14 +154,14 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
 
 
 def _value(value: object, form: str) -> str:
-    """A cell: – for unknown, and what `decibels` calls exact for inf."""
+    """Format a cell: – for unknown, and what `decibels` calls exact for inf."""
     if isinstance(value, float) and not math.isfinite(value):
         return f"<td>{'exact' if value > 0 else '–'}</td>"
     return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
 
 
 def definitions(settings: Mapping[str, object]) -> str:
-    """A list of names and values."""
+    """Return an HTML list of names and values."""
     rows = (
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_shown(value))}</dd></div>"
         for name, value in settings.items()
@@ -183,7 +183,7 @@ def _shown(value: object) -> str:
 
 
 def si(value: float) -> str:
-    """A number with the prefix of its thousands, such as 8.7 M."""
+    """Format a number with an SI prefix, such as 8.7 M."""
     return EngFormatter(places=1, sep="\N{NO-BREAK SPACE}")(value)
 
 
@@ -197,7 +197,7 @@ def duration(seconds: float) -> str:
 
 
 def slug(name: str) -> str:
-    """The name with nothing that a file name or a style sheet minds."""
+    """Return the name without characters that file names or style sheets cannot have."""
     return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:60].lower()
 
 

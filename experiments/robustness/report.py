@@ -17,7 +17,7 @@ _DASHES = {"clean": "-", "perturbed": "--"}
 
 
 def write(run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object]) -> Path:
-    """Writes `report.html` and `figures/*.png`; returns the page's path.
+    """Write `report.html` and `figures/*.png`; return the path of the page.
 
     Args:
         run_dir: of the run.
@@ -38,7 +38,7 @@ def write(run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object]) ->
 
 
 def tiles(table: pd.DataFrame) -> dict[str, str]:
-    """What stands on top of the page."""
+    """Return the figures at the top of the page."""
     means = table.groupby(["perturbation", "method", "learned"])["accuracy"].mean()
     clean = means[perturbations.NONE]
     rest = means.drop(perturbations.NONE, level="perturbation")
@@ -56,7 +56,7 @@ def tiles(table: pd.DataFrame) -> dict[str, str]:
 
 
 def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
-    """A row for each perturbation, with the columns to show: accuracies of the attributors.
+    """Make a row for each perturbation, with the columns to show: accuracies of attributors.
 
     Args:
         table: rows of `run.measure`.
@@ -84,7 +84,7 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
 
 
 def drawings(table: pd.DataFrame) -> list[Drawing]:
-    """A figure for each kind of perturbation that has two strengths or more."""
+    """Draw a figure for each kind of perturbation that has two strengths or more."""
     made = []
     parsed = {name: perturbations.parse(name) for name in table["perturbation"].unique()}
     for kind, known in perturbations.KINDS.items():

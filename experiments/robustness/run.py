@@ -74,7 +74,7 @@ class Tested:
 
 
 def run(config: RobustnessConfig, run_dir: Path) -> str:
-    """Tests what is not tested yet; fits, where `train_on` asks for it, what is not fitted yet.
+    """Test what is not tested yet; with `train_on`, fit what is not fitted yet.
 
     Returns:
         What there is and where; of a dry run, what would be done.
@@ -110,7 +110,7 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
 
 
 def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]:
-    """The attributors of a run of launch/sr_attribution.py, sorted by name.
+    """Read the attributors of a run of launch/sr_attribution.py, sorted by name.
 
     Args:
         run_dir: of that run.
@@ -134,7 +134,7 @@ def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]
 def fit(
     one: Tested, pictures: PictureSet, training: Sequence[Perturbation], seed: int, run_dir: Path
 ) -> Tested:
-    """The attributor of the same method, seed and classes that learnt from perturbed pictures too.
+    """Fit an attributor of the same method, seed and classes to perturbed images too.
 
     Each picture is there twice, as it is and after one of the perturbations. It is kept in the run
     directory, and read from there if it was fitted on the same.
@@ -187,7 +187,7 @@ def fit(
 def predict(
     one: Tested, pictures: PictureSet, perturbation: Perturbation, seed: int
 ) -> pd.DataFrame:
-    """What an attributor says of every crop of pictures after a perturbation.
+    """Predict every crop of images after a perturbation.
 
     Args:
         one: the attributor.
@@ -263,14 +263,14 @@ def _file_name(change: Perturbation) -> str:
 
 
 def _source(config: RobustnessConfig) -> str:
-    """The pictures that the attributors learnt from."""
+    """Open the images that the attributors learnt from."""
     place = places.place(config.attribution)
     manifest = rundir.read_of(place, attribution_files.KIND, "--attribution")
     return str(manifest["plan"]["source"])
 
 
 def _of_classes(pictures: PictureSet, given: Sequence[Tested]) -> PictureSet:
-    """The pictures of the classes that the attributors know, which are the same for all.
+    """Select the images of the classes that the attributors know, which all have in common.
 
     Raises:
         InputError: if attributors differ in their classes, or there is no picture of one.
@@ -338,7 +338,7 @@ def _test(
     tests: PictureSet,
     changes: Sequence[Perturbation],
 ) -> pd.DataFrame:
-    """The rows of every attributor and perturbation; those that are there are read."""
+    """Return the rows of every attributor and perturbation; rows that exist are read."""
     todo = [
         (
             one,
@@ -364,7 +364,7 @@ def _test(
 
 
 def _settings(config: RobustnessConfig, source: str, tests: PictureSet) -> dict[str, object]:
-    """What the report says of the run."""
+    """Return what the report says of the run."""
     return {
         "attributors": config.attribution,
         "pictures": source,

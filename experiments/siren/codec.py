@@ -115,7 +115,7 @@ class CodecConfig:
 
 
 def run(config: CodecConfig, run_dir: Path) -> str:
-    """Does what --mode says; returns what to print. There is no run directory.
+    """Do what --mode says; return what to print. There is no run directory.
 
     Raises:
         InputError: if a file is missing, damaged or there already, or a flag does not suit it.
@@ -192,7 +192,7 @@ def describe(facts: codec.Facts) -> str:
 
 
 def read_picture(path: str) -> tuple[np.ndarray, list[str]]:
-    """A picture file as [H, W, 3] or grey [H, W] uint8, and what is to be said of it.
+    """Read an image file as [H, W, 3] or grey [H, W] uint8, and notes on it.
 
     EXIF orientation is applied and an ICC profile converted to sRGB. Transparency that hides
     nothing is left out.
@@ -212,12 +212,12 @@ def read_picture(path: str) -> tuple[np.ndarray, list[str]]:
 
 
 def _jpeg(picture: np.ndarray, bits_per_pixel: float) -> list[str]:
-    """What JPEG makes of a colour picture in as many bytes."""
+    """Return the line on JPEG at the same size, for a colour image."""
     return [] if picture.ndim == 2 else [codecs.at_size(picture, codecs.JPEG, bits_per_pixel)]
 
 
 def _tell(work: Callable[[], Result]) -> Result:
-    """What `work` returns; what it refuses becomes a line for the user."""
+    """Return the result of `work`; turn its ValueError into a line for the user."""
     try:
         return work()
     except ValueError as error:

@@ -336,7 +336,7 @@ def _samples(path: Path) -> Iterator[dict[str, float]]:
 
 
 def _sittings(log: Sequence[dict[str, float]]) -> Iterator[list[dict[str, float]]]:
-    """Samples of each process, whose clocks and counts begin at 0."""
+    """Split the samples by process, whose clocks and counts begin at 0."""
     start = 0
     for i in range(1, len(log) + 1):
         if i == len(log) or log[i]["seconds"] < log[i - 1]["seconds"]:

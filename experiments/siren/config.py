@@ -370,7 +370,7 @@ class GridConfig:
             raise InputError("--num_repeats needs --sampling=random.")
 
     def repeat_axes(self) -> list[plan.Axis]:
-        """The axes of the networks of one architecture."""
+        """Return the axes of the networks of one architecture."""
         shape = ("layer_size", "num_layers")
         return [
             plan.Axis(axis.name, values=(getattr(self, f"repeat_{axis.name}"),))
@@ -380,7 +380,7 @@ class GridConfig:
         ]
 
     def axes(self) -> list[plan.Axis]:
-        """The axes of all kinds of networks together, the size of the picture aside."""
+        """Return the axes of all kinds of networks together, without the image size."""
         return [
             _axis(name, getattr(self, name), bounds)
             for name, bounds in AXES.items()
@@ -388,15 +388,15 @@ class GridConfig:
         ]
 
     def kinds(self) -> list[str]:
-        """The kinds of networks, each once."""
+        """Return the kinds of networks, each once."""
         return list(dict.fromkeys(self.network))
 
     def sizes(self) -> plan.Axis:
-        """The sizes of pictures."""
+        """Return the sizes of images."""
         return _axis("image_size", self.image_size, _SIZES)
 
     def repeat_sizes(self) -> plan.Axis:
-        """The sizes of the pictures of the networks of one architecture."""
+        """Return the image sizes of the networks of one architecture."""
         return self._repeated(self.sizes(), _SIZES)
 
     @property
@@ -407,7 +407,7 @@ class GridConfig:
         return int(sizes.values[0]) if one else None
 
     def _repeated(self, axis: plan.Axis, bounds: tuple[bool, float, float]) -> plan.Axis:
-        """The axis as --repeat_NAME says, if it does."""
+        """Return the axis of --repeat_NAME, or else the same axis."""
         name = f"repeat_{axis.name}"
         if not getattr(self, name, ()):
             return axis

@@ -100,7 +100,7 @@ def _seconds_per_pixel(program: SirenProgram) -> float:
 
 
 def _shape(bucket: AnyBucket, shards: int) -> str:
-    """The first columns of the table."""
+    """Return the first columns of the table."""
     if isinstance(bucket, CpuBucket):
         shape = f"{SIREN:12}  {'any':>6}  {'own':>12}  {'own':>7}"
         return f"{shape}  {len(bucket.jobs):8}  {shards:9}"
@@ -134,7 +134,7 @@ def seconds_on(count: int, spans: Sequence["Span"]) -> float:
 def describe(
     buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], jobs: Sequence[Any]
 ) -> str:
-    """The dry run's text.
+    """Return the text of a dry run.
 
     Args:
         buckets: of this shard.

@@ -116,7 +116,7 @@ def file_name(row: Mapping[str, Any], ending: str) -> str:
 
 
 def select(frame: Any, config: ExportConfig) -> Any:
-    """The rows of a pandas.DataFrame that the flags ask for, by trial_id.
+    """Select the rows of a pandas.DataFrame that the flags ask for, by trial_id.
 
     Raises:
         InputError: naming what is not in the table, or if nothing is left, or too much.
@@ -149,7 +149,7 @@ def select(frame: Any, config: ExportConfig) -> Any:
 
 
 def run(config: ExportConfig, run_dir: Path) -> str:
-    """Writes the files and the index; a run that is not finished gives what it has.
+    """Write the files and the index; an unfinished run gives what it has.
 
     Returns:
         What was written, and where.
@@ -240,7 +240,7 @@ def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _lines(index: Path) -> list[dict[str, str]] | None:
-    """What an index says; None if it is none."""
+    """Read the lines of an index; None if it is none."""
     if not index.is_file():
         return None
     with index.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -260,7 +260,7 @@ def _csv(lines: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def _with_weights(table: Table, chosen: Any) -> Iterator[Mapping[str, Any]]:
-    """The chosen rows with their weights, which are read some at a time."""
+    """Yield the chosen rows with their weights, which are read some at a time."""
     for start in range(0, len(chosen), _CHUNK):
         ids = chosen["trial_id"].iloc[start : start + _CHUNK].tolist()
         rows = _read(table, [*_COLUMNS, SHAPES, "weights"], [("trial_id", "in", ids)])
@@ -268,7 +268,7 @@ def _with_weights(table: Table, chosen: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _read(table: Table, columns: Sequence[str], filters: Any = None) -> Any:
-    """These columns; of a run of before there were kinds of networks, as they would be now."""
+    """Read these columns; of runs older than the kinds of networks, as they would be now."""
     frame = table.to_pandas([name for name in columns if name in table.columns], filters)
     frame = frame.reindex(columns=list(columns))
     return frame.assign(network=frame["network"].fillna(SIREN))

@@ -112,13 +112,13 @@ def _run_on_ray(
 
 
 def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
-    """A task of a cluster."""
+    """Run a task of a cluster."""
     config = dataclasses.replace(config, shard=index, num_shards=count)
     return run_jobs(config, places.place(run_dir), *_make_plan(config), finish=None)
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
-    """The page of a run, complete or not; without pictures if they have several sizes."""
+    """Write the page of a run, complete or not; without images if they have several sizes."""
     logs = [
         list(_samples((run_dir / name).read_text().splitlines()))
         for name in places.names(run_dir)
@@ -153,7 +153,7 @@ def write_page(
     progress: Sequence[Mapping[str, float]] = (),
     no_pictures: str = report.NOT_AT_HAND,
 ) -> Path:
-    """The page of a table of SIRENs, see `report.write_report`.
+    """Write the page of a table of SIRENs, see `report.write_report`.
 
     Args:
         run_dir: whose table it is.

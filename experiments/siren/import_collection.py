@@ -68,7 +68,7 @@ class ImportConfig:
 
 
 def run(config: ImportConfig, run_dir: Path) -> str:
-    """Imports what is not there yet.
+    """Import what is not there yet.
 
     Returns:
         What was imported, and where.
@@ -118,7 +118,7 @@ def is_import(manifest: Mapping[str, Any]) -> bool:
 
 
 def write_report(run_dir: Path, pictures: Sequence[Photo]) -> Path:
-    """The page of an imported run, complete or not.
+    """Write the page of an imported run, complete or not.
 
     Args:
         run_dir: of the import.
@@ -141,7 +141,7 @@ def write_report(run_dir: Path, pictures: Sequence[Photo]) -> Path:
 def _import(
     config: ImportConfig, path: Path, name: str, number: int, results: store.Store
 ) -> list[str]:
-    """Adds the rows of a file; gives what is wrong with the others."""
+    """Add the rows of a file; return what is wrong with the others."""
     damaged = []
     split = collection_files.split_in(name)
     first = number * ROWS_OF_A_FILE
@@ -164,7 +164,7 @@ def _import(
 def make_row(
     config: ImportConfig, record: Mapping[str, Any], trial_id: int, split: str | None
 ) -> dict[str, Any]:
-    """A row of our table of a published one.
+    """Convert a published row to a row of our table.
 
     Raises:
         ValueError: saying what is wrong with it.

@@ -127,7 +127,7 @@ def make_works(
     *,
     most: int | None = None,
 ) -> list[tuple[buckets.AnyBucket, executors.Work]]:
-    """The buckets of a shard of the plan, and how an executor runs each.
+    """Make the buckets of a shard of the plan, and how an executor runs each.
 
     `most` is how many jobs of the CPU kernel run as one, see `buckets.pieces`; None for no limit.
     """
@@ -278,7 +278,7 @@ def _run(
 
 @contextlib.contextmanager
 def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Takes the samples of a throughput figure, to which it adds the time of day, UNIX seconds.
+    """Yield a function that logs throughput samples, with the time of day in UNIX seconds.
 
     An object store, which cannot append, has no log.
     """
@@ -310,7 +310,7 @@ def _quantised(
 
 
 def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
-    """What defines the results: flags and pixels."""
+    """Return what defines the results: flags and pixels."""
     neutral = ["photos", "checkpoint_minutes", "dry_run", "shard", "num_shards", "executor"]
     # What a run of before there was a choice did, so that it goes on.
     choices: dict[str, Any] = {

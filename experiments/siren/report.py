@@ -62,7 +62,7 @@ def write_report(
     progress: Sequence[Mapping[str, float]],
     no_pictures: str = NOT_AT_HAND,
 ) -> pathlib.Path:
-    """Writes `report.html` and `figures/*.png` of a run; sections without content are left out.
+    """Write `report.html` and `figures/*.png` of a run; leave out sections without content.
 
     Args:
         run_dir: folder of the run; made if absent.
@@ -114,7 +114,7 @@ def headline(
     settings: Mapping[str, object],
     progress: Sequence[Mapping[str, float]],
 ) -> dict[str, str]:
-    """The figures that head the page: name -> value with its unit."""
+    """Return the figures at the top of the page: name -> value with its unit."""
     # A resumed run may know only its last stretch from either source, hence the larger of the two.
     wall_s = max(_number(settings, "wall_seconds"), figures.rates(progress)[0].max(initial=0.0))
     pixel_steps = max(_number(settings, "pixel_steps"), float(_pixel_steps(table).sum()))
@@ -254,7 +254,7 @@ def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
 
 
 def _axes(table: pd.DataFrame) -> list[str]:
-    """The axes that a run has; those of before there were kinds of networks have fewer."""
+    """Return the axes that a run has; older runs have fewer."""
     return [name for name in AXES if name in table]
 
 
@@ -273,7 +273,7 @@ def _thinned(progress: Sequence[Mapping[str, float]]) -> list[Mapping[str, float
 
 
 def _best(fitted: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The row of highest PSNR for each value of a column."""
+    """Return the row of highest PSNR for each value of a column."""
     return fitted.loc[fitted.groupby(by)["best_psnr_db"].idxmax()]
 
 
@@ -364,7 +364,7 @@ def _facts(row: pd.Series, *, bits: bool = True) -> str:
 
 
 def _exact(fitted: pd.DataFrame) -> str:
-    """A line on the fits that the figures leave out, if there are any."""
+    """Return a line on the fits that the figures leave out, if there are any."""
     count = int(np.isposinf(fitted["best_psnr_db"]).sum())
     if not count:
         return ""

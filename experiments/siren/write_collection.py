@@ -30,7 +30,7 @@ _ENDINGS = {"json": ".jsonl.gz", "parquet": ".parquet"}
 def export(
     table: Table, chosen: Any, folder: Path, *, rows_per_file: int = ROWS_PER_FILE
 ) -> dict[str, int]:
-    """Writes networks of a run as a folder of the collection; memory holds a few hundred of them.
+    """Write networks of a run as a folder of the collection; memory holds a few hundred.
 
     Args:
         table: of the run.
@@ -139,7 +139,7 @@ def _hidden(path: Path) -> Path:
 
 
 def claim(folder: Path, plan_hash: str) -> None:
-    """Makes the folder and says in it whose it is, or refuses one of something else."""
+    """Create and mark the folder, or refuse one that belongs to something else."""
     places.make_folder(folder, "--output")
     if not places.names(folder):
         places.write_atomically(folder / SUMMARY, _summary(plan_hash, {}))
@@ -174,7 +174,7 @@ pixels (the side of a square picture, the height of any other), `layer_size` uni
 
 
 def card(kind: str, schema: pa.Schema, counts: Mapping[str, int], plan_hash: str) -> str:
-    """A README.md: what `datasets` must know, then what a reader must.
+    """Return a README.md: what `datasets` must know, then what a reader must.
 
     That library reads one kind of file in a folder, so the folder `json` has a card of its own.
     """

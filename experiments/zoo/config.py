@@ -38,7 +38,7 @@ class Architecture:
 
     @classmethod
     def parse(cls, text: str) -> "Architecture":
-        """The architecture that a flag describes.
+        """Parse the architecture that a flag describes.
 
         Args:
             text: [NAME=]BASE, then hyperparameters KEY=VALUE with values as JSON has them, such as
@@ -73,7 +73,7 @@ class Architecture:
 
 
 def hyperparameters(base: str) -> list[str]:
-    """What may differ between networks of one of `zoo.names()`: neither scale nor dtype."""
+    """List the hyperparameters of one of `zoo.names()`, without scale and dtype."""
     arguments = inspect.getfullargspec(NETWORKS[base][0].__init__).kwonlyargs
     return [name for name in arguments if name not in ("scale", "dtype", "rngs")]
 

@@ -11,7 +11,7 @@ from jaxsr.training import cost as training_cost
 
 
 def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
-    """The plan as a table, and sums."""
+    """Return the plan as a table, and sums."""
     devices = jax.local_devices()
     rate = training_cost.flops_per_second(devices)
     lines = [

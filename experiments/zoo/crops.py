@@ -96,7 +96,7 @@ def make(run_dir: Path, measured: pd.DataFrame) -> Iterator[Crops]:
 
 
 def busiest(pixels: np.ndarray, side: int, step: int) -> tuple[int, int, float]:
-    """The square of highest gradient energy.
+    """Find the square of highest gradient energy.
 
     Args:
         pixels: [H, W, 3] uint8.
@@ -170,7 +170,7 @@ def _load(source: str) -> list[photos.Photo]:
 
 
 def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[Picture, ...]:
-    """The pictures of a set, none if it is another now, with some that are too small."""
+    """Return the images of a set; none if the source no longer makes one."""
     try:
         return evaluation.make_set(name, found, scale).pictures
     except InputError:
@@ -180,7 +180,7 @@ def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[Picture
 def _windows(
     measured: pd.DataFrame, loaded: Mapping[str, list[photos.Photo]], scale: int
 ) -> list[Window]:
-    """The busiest window of each photograph that is what was measured; busiest first."""
+    """Cut the busiest window of each photograph that was measured; busiest first."""
     checksums = measured.drop_duplicates(["set", "image_id"]).set_index(["set", "image_id"])
     pictures = [
         (name, picture)

@@ -119,7 +119,7 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
 
 
 def read(run_dir: Path) -> pd.DataFrame:
-    """The rows that a run directory keeps, none if it was never evaluated.
+    """Read the rows that a run directory keeps; none if it was never evaluated.
 
     Raises:
         InputError: if the file is damaged.
@@ -193,7 +193,7 @@ def list_networks(run_dir: Path) -> list[Entry]:
 
 
 def network_of(entry: Entry) -> evaluation.Network:
-    """What `jaxsr.evaluation.measure` calls; networks of one kind share their programs.
+    """Return what `jaxsr.evaluation.measure` calls; networks of one kind share programs.
 
     Raises:
         InputError: if the file is damaged.
@@ -209,7 +209,7 @@ def network_path(run_dir: Path, name: str) -> Path:
 
 
 def checksum_of(pixels: np.ndarray) -> str:
-    """What `picture_checksum` says of a picture: of the truth, cut to a multiple of the scale."""
+    """Return the `picture_checksum` of the truth, cropped to a multiple of the scale."""
     return _checksum(f"{pixels.shape}".encode() + pixels.tobytes())
 
 
@@ -232,7 +232,7 @@ def _kept(
     entries: Sequence[Entry],
     benchmark_sets: Mapping[int, Sequence[BenchmarkSet]],
 ) -> pd.DataFrame:
-    """The rows of networks and pictures that are still what was measured."""
+    """Select the rows of networks and images that are still what was measured."""
     checksums = {entry.name: entry.checksum for entry in entries}
     rows = rows[rows["network_checksum"] == rows["network"].map(checksums)]
     for scale, some in benchmark_sets.items():
@@ -246,7 +246,7 @@ def _kept(
 def _missing(
     rows: pd.DataFrame, entry: Entry, benchmark_sets: Sequence[BenchmarkSet], vgg_checksum: str
 ) -> Iterator[BenchmarkSet]:
-    """The sets with those of their pictures that a network has no row for."""
+    """Select from the sets the images for which a network has no row."""
     own = rows[rows["network"] == entry.name]
     if vgg_checksum:
         own = own[own["vgg_checksum"] == vgg_checksum]

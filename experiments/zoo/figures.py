@@ -131,7 +131,7 @@ def spectrum_picture(difference_db: np.ndarray) -> np.ndarray:
 
 
 def _panels(panels: Mapping[str, Any], *, share_x: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel below another for each title."""
+    """Draw a figure with one panel per title, below each other."""
     figure = Figure(figsize=(5.4, 1.2 + 2.9 * len(panels)), layout="constrained")
     all_axes = list(figure.subplots(len(panels), 1, sharex=share_x, squeeze=False)[:, 0])
     for axes, title in zip(all_axes, panels, strict=True):

