@@ -141,7 +141,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
             )
             siren.save(run_dir / "agreement.json", rows)
             texts.append(f"{siren.markdown(rows)}\n\n{agreement.verdict(rows)}")
-    others = tuple(part for part in config.part if part in siren.PARTS)
+    others = tuple(part for part in config.part if part in siren.OWN_PARTS)
     if others:
         texts.append(siren.run(dataclasses.replace(config, part=others), run_dir))
     return "\n\n".join(texts)

@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 import jaxinr
-from experiments.benchmarks import plain_vmap
+from experiments.benchmarks import peers, plain_vmap
 from jaxfleet import photos, places, rundir
 from jaxfleet.errors import InputError
 from jaxinr import siren
@@ -32,7 +32,8 @@ from jaxinr.trial import Trial, flops_per_pixel
 
 ENGINES = ("jaxinr.fit", "jaxinr.fit, xla", "plain vmap", "torch loop")
 PARTS = ("shapes", "scaling", "mixed")
-OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # accelerator_benchmark has them
+OWN_PARTS = (*PARTS, "peers")
+OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
 Answer = TypeVar("Answer")
 
 
@@ -84,10 +85,11 @@ class BenchmarkConfig:
         metadata={
             "help": "shapes: the six shapes against the baselines; scaling: cost per fit and "
             "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart. Only where "
-            "asked for: accelerator: every engine on this device against its own limits, and the "
-            "hours of the collection; accelerator_tiles: the best block and group; agreement: "
-            "the PSNR of one run's networks against another's.",
-            "choices": (*PARTS, *OTHER_PARTS),
+            "asked for: peers: fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and "
+            "COIN, beside their published times; accelerator: every engine on this device against "
+            "its own limits, and the hours of the collection; accelerator_tiles: the best block "
+            "and group; agreement: the PSNR of one run's networks against another's.",
+            "choices": (*OWN_PARTS, *OTHER_PARTS),
         },
     )
     seconds: float = field(
@@ -129,7 +131,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     texts: list[str] = []
     extra: dict[str, Any] = {}
     for part in dict.fromkeys(config.part):
-        rows = alone({"shapes": shapes, "scaling": scaling, "mixed": mixed}[part], config)
+        rows = alone(_MEASURES[part], config)
         texts.append(markdown(rows))
         if part == "shapes":
             texts.append(_summary(rows))
@@ -214,6 +216,15 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
         {"widths": name, "seconds": value, "against_sum": value / total}
         for name, value in seconds_of.items()
     ]
+
+
+def fits_of_peers(config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """Fits an hour by the recipes of others, beside their published times."""
+    del config
+    return peers.measure()
+
+
+_MEASURES = {"shapes": shapes, "scaling": scaling, "mixed": mixed, "peers": fits_of_peers}
 
 
 def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], float]]]:
