@@ -1,5 +1,6 @@
 """How far a long job is: a live display on a terminal, plain lines in a batch log."""
 
+import importlib.util
 import math
 import sys
 import time
@@ -26,8 +27,9 @@ class Progress:
     end.
 
     Attributes:
-        on_sample: called at each update with what a throughput figure needs: seconds, fits,
-            pixel_steps, mean_psnr_db.
+        on_sample: called at each update with a dictionary of seconds, fits, pixel_steps,
+            mean_psnr_db (of those that have finished) and training_psnr_db (of the others); NaN
+            for what is not known.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Progress:
         """Start the clock, and the display on a terminal."""
         self._start = self._last = self._updated = time.monotonic()
         console = Console(file=self._stream)
-        if self._stream.isatty() and not console.is_dumb_terminal:
+        in_notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+        terminal = self._stream.isatty() and not console.is_dumb_terminal
+        if terminal or (in_notebook and self._stream is sys.stderr):
             self._live = Live(get_renderable=self._display, console=console)
             self._live.start()
         return self
@@ -115,6 +119,7 @@ class Progress:
             "fits": float(self._before + self._fits),
             "pixel_steps": self._steps,
             "mean_psnr_db": self._mean.db,
+            "training_psnr_db": math.nan if self._training_db is None else self._training_db,
         }
         self.on_sample(sample)
         ended = self._before + self._fits >= self._total_fits  # the last line says so
@@ -143,13 +148,12 @@ class Progress:
         """Fits, rates and quality at the last update."""
         fits = f"{self._before + self._fits}/{self._total_fits} {self.unit}"
         if not self._fits and not self._steps:
-            return fits if self._complete else f"{fits}, compiling ..."
+            return fits if self._complete else f"{fits}, starting ..."
         seconds = max(self._updated - self._start, 1e-9)
-        parts = [
-            fits,
-            _rate(self._fits / seconds, self.unit),
-            f"{self._steps / seconds:.3g} {self._work}/s",
-        ]
+        rate = _rate(self._fits / seconds, self.unit)
+        if not self._fits:  # long ones: a rate of 0 would say nothing
+            rate = f"{min(self._steps / self._total_steps, 1.0):.0%} of the work"
+        parts = [fits, rate, f"{self._steps / seconds:.3g} {self._work}/s"]
         if self._mean.finite or self._mean.exact:
             parts.append(f"mean PSNR {self._mean}")
         elif self._training_db is not None:

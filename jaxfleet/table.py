@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 
 from jaxfleet import places, rundir
 from jaxfleet.errors import InputError
+from jaxfleet.showing import Tabular
 from jaxfleet.store import PARTS, is_whole
 
 SHAPES = "layer_shapes"  # column of out and in of every layer in turn, where a run has it
 
 
-class Table:
+class Table(Tabular):
     """Rows of a run directory, each trial once; get one from `open`."""
 
     def __init__(self, run_dir: Path) -> None:
@@ -33,6 +34,16 @@ class Table:
     def __len__(self) -> int:
         """Rows."""
         return len(self._index[0])
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"Table({self.run_dir}: {len(self)} rows, {len(self.columns)} columns)"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: numbers and names, without histories and weights."""
+        flat = [f.name for f in self._schema if not pa.types.is_list(f.type)] if self._files else []
+        html: str = self.to_pandas(flat)._repr_html_() if flat else repr(self)
+        return html
 
     @property
     def trial_ids(self) -> np.ndarray:

@@ -20,5 +20,6 @@ if TYPE_CHECKING:
     from jaxinr.torch_names import from_torch as from_torch
     from jaxinr.torch_names import to_torch as to_torch
     from jaxinr.trial import Trial as Trial
+    from jaxinr.trial import grid as grid
 else:
     lazy.export(__name__)

@@ -9,8 +9,9 @@ weights one step after the PSNR, and only in the second half of training).
 import contextlib
 import dataclasses
 import functools
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from jaxfleet import decibels, executors, trainer
 from jaxfleet import images as measures
 from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
+from jaxfleet.showing import Tabular
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren
 from jaxinr import kind as kinds
@@ -33,7 +35,7 @@ _READ_IT = "Read it: [jaxfleet.photos.read(path)]."
 MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Fit:
     """One fitted network. Field names are the columns of a run's table.
 
@@ -61,20 +63,48 @@ class Fit:
     psnr_history: np.ndarray
     seconds: float
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        best = decibels.text(self.best_psnr_db)
+        return f"Fit({self.status}, best PSNR {best} at iteration {self.best_iteration})"
 
-@dataclasses.dataclass(frozen=True)
-class Fits:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fits(Tabular):
     """N fitted networks, in the order of the trials.
 
     Attributes:
         fits: the single results.
         iterations: [T] int32, every iteration at which a PSNR was noted.
         psnr_db: [N, T] float32, dB; NaN where a network was not measured.
+        trials: their hyperparameters.
     """
 
     fits: tuple[Fit, ...]
     iterations: np.ndarray
     psnr_db: np.ndarray
+    trials: tuple[Trial, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        diverged = self.status.count("diverged")
+        known = [fit.best_psnr_db for fit in self.fits if fit.status != "diverged"]
+        lost = f", {diverged} diverged" if diverged else ""
+        return f"Fits({len(self.fits)} networks{lost}, mean best PSNR {decibels.mean(known)})"
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame, a row for each network: hyperparameters and measures.
+
+        Columns are called as in a run's table; weights and histories are left out.
+        """
+        import pandas as pd
+
+        left_out = ("params", "iteration_history", "psnr_history")
+        names = [f.name for f in dataclasses.fields(Fit) if f.name not in left_out]
+        measures = pd.DataFrame([{name: getattr(fit, name) for name in names} for fit in self.fits])
+        if not self.trials:
+            return measures
+        return pd.concat([pd.DataFrame(map(dataclasses.asdict, self.trials)), measures], axis=1)
 
     @property
     def best_psnr_db(self) -> np.ndarray:
@@ -131,7 +161,7 @@ def fit(
     log_every: int = 10,
     initial_params: Sequence[Any] | None = None,
     target_psnr_db: float | Sequence[float] | None = None,
-    progress: bool = False,
+    progress: bool | Callable[[dict[str, float]], object] = False,
     kernel: str = "auto",
     products: str = "float32",
 ) -> Fits:
@@ -151,7 +181,10 @@ def fit(
         initial_params: for each trial, layers `{"weight": [out, in], "bias": [out]}` to start from
             in place of the seed.
         target_psnr_db: a network that reaches it stops; one number, or one for each trial.
-        progress: show a progress display on standard error.
+        progress: True shows a progress display on standard error. A function is called in its
+            place after each segment of the training, with `seconds`, `fits` (finished),
+            `pixel_steps`, `mean_psnr_db` (of finished networks) and `training_psnr_db` (of those
+            in training), such as `lambda s: csv.writer(file).writerow(s.values())`.
         kernel: "xla", anywhere; "numba", for CPUs; "pallas", for GPUs; or "auto", the fastest.
             Networks other than SIRENs train by XLA.
         products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
@@ -206,7 +239,11 @@ def fit(
             )
         target_loss = np.broadcast_to(10.0 ** (-target_db / 10), len(trials))
     total = sum(bucket.pixel_steps for bucket in plan)
-    display: Any = Progress(len(trials), total) if progress else contextlib.nullcontext()
+    display: Any = contextlib.nullcontext()
+    if progress:
+        display = Progress(len(trials), total, stream=io.StringIO() if callable(progress) else None)
+    if callable(progress):
+        display.on_sample = progress
     results: dict[int, Fit] = {}
     with display:
         for bucket in plan:
@@ -227,19 +264,26 @@ def fit(
                 if progress:
                     quality = [results[job].psnr_db for job in jobs]
                     display.update(team.work_done, psnr_db=quality, training_mse=team.losses())
-    return _stack([results[job] for job in range(len(trials))])
+    return _stack([results[job] for job in range(len(trials))], trials)
 
 
 def render(
-    params: Params, trial: Trial, shape: tuple[int, int], *, coordinates: str = "coin"
+    params: Params,
+    trial: Trial,
+    shape: tuple[int, int],
+    *,
+    coordinates: str = "coin",
+    clip: bool = False,
 ) -> Any:
-    """Render the image that a network stores, at any size: [H, W, 3] float32, not clipped.
+    """Render the image that a network stores, at any size: [H, W, 3] float32.
 
     Args:
         params: layers `{"weight": [out, in], "bias": [out]}`, as the trial says.
         trial: gives the kind, the shapes and the hyperparameters.
         shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
         coordinates: as in `fit`.
+        clip: whether values are cut off at 0 and 1, as viewers such as matplotlib want them; else
+            they may lie a little outside.
 
     Raises:
         ValueError: if shapes or names are not as above.
@@ -262,7 +306,8 @@ def render(
         _render_block(layers, values, part, height, width, coordinates, trial.network)
         for part in index.reshape(-1, block)
     ]
-    return np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
+    picture = np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
+    return np.clip(picture, 0.0, 1.0) if clip else picture
 
 
 @functools.partial(jax.jit, static_argnames=("coordinates", "network"))
@@ -279,12 +324,12 @@ def _render_block(
     return KINDS[network].apply(params, values, points, "float32")
 
 
-def _stack(fits: Sequence[Fit]) -> Fits:
+def _stack(fits: Sequence[Fit], trials: Sequence[Trial]) -> Fits:
     iterations = np.unique(np.concatenate([one.iteration_history for one in fits]))
     table = np.full((len(fits), len(iterations)), np.nan, np.float32)
     for row, one in zip(table, fits, strict=True):
         row[np.searchsorted(iterations, one.iteration_history)] = one.psnr_history
-    return Fits(tuple(fits), iterations, table)
+    return Fits(tuple(fits), iterations, table, tuple(trials))
 
 
 def _check_kinds(images: Any, trials: Any) -> None:

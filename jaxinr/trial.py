@@ -6,6 +6,7 @@ have.
 """
 
 import dataclasses
+import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -203,6 +204,25 @@ def count_parameters(
         static: see `Trial.static`.
     """
     return _of_shapes(KINDS[network].count, layer_size, num_layers, network, static)
+
+
+def grid(**axes: Any) -> list[Trial]:
+    """Return the trials of every combination, the last keyword fastest.
+
+        jaxinr.grid(layer_size=[8, 16], num_layers=3, seed=range(4))  # 8 trials
+
+    Args:
+        axes: hyperparameters of `Trial`, each one value or several in a list, tuple, range or
+            array; those left out have their defaults.
+
+    Raises:
+        TypeError, ValueError: as `Trial`.
+    """
+    values = [
+        [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
+        for value in axes.values()
+    ]
+    return [Trial(**dict(zip(axes, one, strict=True))) for one in itertools.product(*values)]
 
 
 def flops_per_pixel(

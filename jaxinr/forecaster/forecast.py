@@ -9,11 +9,12 @@ Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs (TMLR 2024).
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxfleet.pixels import to_uint8
+from jaxfleet.showing import Tabular
 from jaxinr.forecaster import descriptors, inputs
 from jaxinr.trial import Trial, require_sirens
 
@@ -32,8 +33,8 @@ class ForecastWarning(UserWarning):
     """A forecast is asked outside of what the forecaster was trained on."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Forecast:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Forecast(Tabular):
     """Best PSNR on raw output in dB, as `Fits.best_psnr_db`: a normal distribution for each trial.
 
     Attributes:
@@ -41,15 +42,40 @@ class Forecast:
         std_db: as `mean_db`; of the networks that seeds would make, and of what the forecaster
             does not know.
         outside: what lies outside the training range, one line each; empty where nothing does.
+        trials: N hyperparameters.
+        iterations: T numbers of updates; empty where each trial has its own.
     """
 
     mean_db: np.ndarray
     std_db: np.ndarray
     outside: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    iterations: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        low, high = np.min(self.mean_db), np.max(self.mean_db)
+        spread = f"{low:.1f} dB" if low == high else f"{low:.1f} to {high:.1f} dB"
+        beyond = ", partly outside the training range" if self.outside else ""
+        return f"Forecast({len(self.mean_db)} networks: {spread}{beyond})"
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame of hyperparameters, `mean_db` and `std_db`.
+
+        Of learning curves it has a row for each number of updates, which `num_iters` says.
+        """
+        import pandas as pd
+
+        times = max(len(self.iterations), 1)
+        rows = [dataclasses.asdict(trial) for trial in self.trials for _ in range(times)]
+        frame = pd.DataFrame(rows).drop(columns="seed", errors="ignore")
+        if self.iterations:
+            frame["num_iters"] = list(self.iterations) * len(self.trials)
+        return frame.assign(mean_db=np.ravel(self.mean_db), std_db=np.ravel(self.std_db))
 
 
-@dataclasses.dataclass(frozen=True)
-class Recommendation:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Recommendation(Tabular):
     """A SIREN for a picture and a size.
 
     Attributes:
@@ -67,6 +93,19 @@ class Recommendation:
     bits_per_pixel: float
     considered: Sequence[Trial]
     forecasts: Forecast
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        size = f"{self.trial.num_layers} layers of {self.trial.layer_size} units"
+        return (
+            f"Recommendation({size}, w0_initial {self.trial.w0_initial:g}: {self.mean_db:.1f} ± "
+            f"{self.std_db:.1f} dB at {self.bits_per_pixel:.3g} bits per pixel, best of "
+            f"{len(self.considered)})"
+        )
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame of the networks that were compared, best first."""
+        return self.forecasts.to_pandas()
 
 
 def forecast(
@@ -125,7 +164,9 @@ def forecast(
             ForecastWarning,
             stacklevel=2,
         )
-    return Forecast(mean_db, std_db, outside)
+    return Forecast(
+        mean_db, std_db, outside, tuple(trials), () if iterations is None else tuple(iterations)
+    )
 
 
 def recommend(
@@ -193,8 +234,8 @@ def recommend(
         float(found.mean_db[order[0]]),
         float(found.std_db[order[0]]),
         best.bits_per_pixel(height, width, bits=weight_bits),
-        [trials[i] for i in order],
-        Forecast(found.mean_db[order], found.std_db[order], found.outside),
+        (ordered := tuple(trials[i] for i in order)),
+        Forecast(found.mean_db[order], found.std_db[order], found.outside, ordered),
     )
 
 

@@ -136,12 +136,15 @@ class Trained:
         rungs = np.r_[np.geomspace(1, low, 3)[:-1], np.geomspace(low, high, RUNGS)]
         everywhere = np.tile(rows, (len(rungs), 1)), np.repeat(rungs, len(rows))
         answers = self.ask(looks, described, *everywhere)[0].reshape(len(rungs), len(rows))
+        # Below the range it is extrapolated, and must not lift what is known.
+        answers[:2] = np.minimum(answers[:2], answers[2])
         rising = np.maximum.accumulate(answers, axis=0)
         place = np.interp(np.log(iterations), np.log(rungs), np.arange(len(rungs)))
         below = np.minimum(place.astype(int), len(rungs) - 2)
         share = (place - below).astype(np.float32)
         network = np.arange(len(rows))
-        mean = (1 - share) * rising[below, network] + share * rising[below + 1, network]
+        first, second = rising[below, network], rising[below + 1, network]
+        mean = np.minimum(first + share * (second - first), second)  # no rounding makes it fall
         return mean, self.ask(looks, described, rows, iterations)[1]
 
     def predict(self, fits: training.Fits, at: int = -1) -> tuple[np.ndarray, np.ndarray]:

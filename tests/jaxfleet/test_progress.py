@@ -33,8 +33,23 @@ def test_numbers_by_hand(now):
         "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR 25.00 dB, 1:10 left, 0:10 passed",
         "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB, 0:20 passed",
     ]
-    assert samples[1] == {"seconds": 10.0, "fits": 5.0, "pixel_steps": 500.0, "mean_psnr_db": 25.0}
+    expected = {"seconds": 10.0, "fits": 5.0, "pixel_steps": 500.0, "mean_psnr_db": 25.0}
+    assert {name: samples[1][name] for name in expected} == expected
+    assert math.isnan(samples[1]["training_psnr_db"])
     assert math.isnan(samples[0]["mean_psnr_db"])
+
+
+def test_few_long_fits_show_their_share_of_the_work(now):
+    log, samples = io.StringIO(), []
+    with Progress(1, 4000.0, stream=log) as display:
+        assert display._counts() == "0/1 fits, starting ..."
+        display.on_sample = samples.append
+        now[0] += 10
+        display.update(1000.0, training_mse=[0.01])
+    assert log.getvalue().splitlines() == [
+        "0/1 fits, 25% of the work, 100 pixel-steps/s, in training 20.00 dB, 0:30 left, 0:10 passed"
+    ]
+    assert samples[0]["training_psnr_db"] == pytest.approx(20.0)
 
 
 def test_exact_networks_are_counted_and_hide_no_mean(now):

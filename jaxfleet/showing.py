@@ -1,0 +1,16 @@
+"""How results show themselves in a notebook: one line, and a table where there is one."""
+
+from typing import Any
+
+
+class Tabular:
+    """A result with `to_pandas`, which a notebook shows as its table."""
+
+    def to_pandas(self) -> Any:
+        """Return the result as a pandas.DataFrame."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        html: str = self.to_pandas()._repr_html_()
+        return html
