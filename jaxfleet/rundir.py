@@ -114,6 +114,11 @@ def read_of(run_dir: Path, kind: str, flag: str = _FLAG) -> dict[str, Any]:
     return manifest
 
 
+def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return on what, and by which version, a run was begun: for the settings of a report."""
+    return {name: manifest[name] for name in ("device", "git_commit", "versions")}
+
+
 def finish(run_dir: Path) -> None:
     """Mark a run as complete."""
     places.write_atomically(run_dir / DONE, b"")

@@ -57,12 +57,12 @@ def write(run_dir: Path) -> Path:
             _VOTES_SAID, _wide(tables["votes"], {"rule": "rule", "crops_in_vote": "crops"})
         ),
         "What wrong answers share with the truth": _said(
-            _ERRORS_SAID, page.table(_named(tables["shared_by_errors"], "method"), _ERRORS)
+            _ERRORS_SAID, page.table(tables["shared_by_errors"], _ERRORS)
         ),
         "How sure attributors are": _CALIBRATION_SAID
-        + page.table(_named(tables["calibration"], "method"), _CALIBRATION),
+        + page.table(tables["calibration"], _CALIBRATION),
         "Distances between classes": _said(
-            _RATIOS_SAID, page.table(_named(tables["class_distances"], "method", "pairs"), _RATIOS)
+            _RATIOS_SAID, page.table(tables["class_distances"], _RATIOS, leading=2)
         ),
         "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings)
         + _without_tsne(arrays),
@@ -140,7 +140,7 @@ def tiles(predictions: Predictions) -> dict[str, str]:
 
 
 _OVERALL = {
-    "method": ("method_id", "{}"),
+    "method": ("method", "{}"),
     "right (%)": ("right", "{}"),
     "standard error (%)": ("error", "{:.1%}"),
     "seeds": ("seeds", "{}"),
@@ -148,13 +148,13 @@ _OVERALL = {
     "by chance": ("chance", "{:.2%}"),
 }
 _ERRORS = {
-    "method": ("method_id", "{}"),
+    "method": ("method", "{}"),
     "same": ("fact", "{}"),
     "wrong answers": ("share", "{:.1%}"),
     "by chance": ("chance", "{:.1%}"),
 }
 _CALIBRATION = {
-    "method": ("method_id", "{}"),
+    "method": ("method", "{}"),
     "temperature": ("temperature", "{:.3g}"),
     "error before": ("ece_before", "{:.1%}"),
     "error after": ("ece_after", "{:.1%}"),
@@ -162,8 +162,8 @@ _CALIBRATION = {
     "right": ("accuracy", "{:.1%}"),
 }
 _RATIOS = {
-    "method": ("method_id", "{}"),
-    "pairs of classes": ("pairs_id", "{}"),
+    "method": ("method", "{}"),
+    "pairs of classes": ("pairs", "{}"),
     "pairs": ("count", "{:,}"),
     "R of the paper": ("paper", "{:.3f}"),
     "R of its code": ("code", "{:.3f}"),
@@ -175,16 +175,13 @@ def _overall(measured: pd.DataFrame) -> str:
         attribution_tables.percent(*values)
         for values in zip(measured["accuracy"], measured["deviation"], strict=True)
     ]
-    return page.table(_named(measured.assign(right=right), "method"), _OVERALL)
+    return page.table(measured.assign(right=right), _OVERALL)
 
 
 def _wide(long: pd.DataFrame, keys: Mapping[str, str]) -> str:
-    return page.table(*attribution_tables.wide(long, keys)) if len(long) else ""
-
-
-def _named(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """With columns that lead a table on the page."""
-    return frame.rename(columns={name: f"{name}_id" for name in columns})
+    if not len(long):
+        return ""
+    return page.table(*attribution_tables.wide(long, keys), leading=len(keys))
 
 
 def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
@@ -198,7 +195,7 @@ def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
     }
     for method, options in files.read_options(run_dir).items():
         settings |= {f"{method} {name}": value for name, value in options.items()}
-    return settings | {name: manifest[name] for name in ("device", "git_commit", "versions")}
+    return settings | rundir.provenance(manifest)
 
 
 # ------------------------------------------------------------------------------------ the figures

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.attribution.paper import LEFT_OUT, PAPER, TOTAL, WITHOUT
+from experiments.report import page
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
 
@@ -339,21 +340,17 @@ def wide(long: pd.DataFrame, keys: Mapping[str, str]) -> tuple[pd.DataFrame, dic
             row["paper_prnu"] = percent(published.prnu / 100)
         rows.append(row)
     frame = pd.DataFrame(rows)
-    names = {key: f"{key}_id" for key in keys}
-    columns = {heading: (names[key], "{}") for key, heading in keys.items()}
+    columns = {heading: (key, "{}") for key, heading in keys.items()}
     columns |= {f"{method} (%)": (method, "{}") for method in sorted(set(long["method"]))}
     if "paper" in frame:
         columns |= {"paper’s ConvNeXt (%)": ("paper", "{}")}
         columns |= {"paper’s PRNU (%)": ("paper_prnu", "{}")}
-    return frame.rename(columns=names), columns
+    return frame, columns
 
 
 def percent(share: float, deviation: float = np.nan) -> str | None:
     """`95.4 ± 0.7`, or `95.4` where no deviation is known; None of no share."""
-    if not np.isfinite(share):
-        return None
-    text = f"{100 * share:.1f}"
-    return f"{text} ± {100 * deviation:.1f}" if np.isfinite(deviation) else text
+    return page.with_deviation(100 * share, 100 * deviation)
 
 
 def _grouped(frame: pd.DataFrame, table: str, group: pd.Series) -> pd.DataFrame:

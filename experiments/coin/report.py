@@ -15,7 +15,7 @@ from experiments.coin.figures import Panel
 from experiments.report import page
 from experiments.report.page import Drawing
 from experiments.siren import report as siren_report
-from jaxfleet import decibels, places
+from jaxfleet import decibels, places, rundir
 from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
@@ -66,8 +66,11 @@ def write(
     fitted = frame[frame["trial_id"].isin(quantised["trial_id"])]
     means = measures.size_means(quantised)
     curves = measures.mean_curves(rates)
-    facts = {name: table.manifest[name] for name in ("device", "git_commit", "versions")}
-    settings = {**settings, **facts, "wall_seconds": table.manifest.get("wall_seconds", 0.0)}
+    settings = {
+        **settings,
+        **rundir.provenance(table.manifest),
+        "wall_seconds": table.manifest.get("wall_seconds", 0.0),
+    }
     drawings = (
         rate_distortion(means, rates, curves, whole, published=published),
         quantisation(means),
@@ -77,7 +80,7 @@ def write(
         "Means over the photographs": _SAID + page.table(_rows(means, curves), COLUMNS),
         "One photograph, small to large networks": _sizes(folder, table, fitted, pictures),
         "Diverged fits": page.table(
-            frame[~frame["trial_id"].isin(fitted["trial_id"])], page.DIVERGED_COLUMNS
+            frame[~frame["trial_id"].isin(fitted["trial_id"])], page.DIVERGED_COLUMNS, leading=2
         ),
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,

@@ -1,6 +1,7 @@
 """The page of open sets: how well each score tells unknown networks, by what is unseen of them."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,11 +41,11 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     by_kind = table.assign(unseen=table["unseen"].map(kind_of))
     sections = {
-        "What is unseen": page.table(*summary(by_kind)),
+        "What is unseen": page.table(*summary(by_kind), leading=2),
         "Figures": '<div class="measurements">'
         + "".join(page.plot(folder, drawing) for drawing in _drawings(rows, by_kind))
         + "</div>",
-        "Every open set": page.table(*summary(table)),
+        "Every open set": page.table(*summary(table), leading=2),
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
     }
@@ -75,13 +76,13 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
     keys = ["unseen", "method", "score"]
     rows = []
     for values, own in table.groupby(keys, sort=False):
-        row = dict(zip(("unseen_id", "method_id", "score"), map(_said, values), strict=True))
+        row = dict(zip(keys, map(_said, values), strict=True))
         per_seed = 100 * own.groupby("seed")[list(_MEASURES.values())].mean()
         row |= {name: _with_deviation(per_seed[name]) for name in _MEASURES.values()}
         rows.append(row)
     columns = {
-        "unseen": ("unseen_id", "{}"),
-        "method": ("method_id", "{}"),
+        "unseen": ("unseen", "{}"),
+        "method": ("method", "{}"),
         "score": ("score", "{}"),
     }
     return pd.DataFrame(rows), columns | {
@@ -160,10 +161,8 @@ def _drawings(rows: pd.DataFrame, by_kind: pd.DataFrame) -> list[Drawing]:
 
 def _with_deviation(values: pd.Series) -> str:
     """Mean over seeds, with their standard deviation if there are several; – if not known."""
-    if values.isna().all():
-        return "–"
-    deviation = f" ± {values.std(ddof=0):.1f}" if len(values) > 1 else ""
-    return f"{values.mean():.1f}{deviation}"
+    deviation = values.std(ddof=0) if len(values) > 1 else math.nan
+    return page.with_deviation(values.mean(), deviation) or "–"
 
 
 def _said(name: str) -> str:

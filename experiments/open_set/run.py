@@ -98,7 +98,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
     ]
     if config.dry_run:
         return _describe(splits, len(planned))
-    with rundir.held(run_dir, KIND):
+    with rundir.held(run_dir, KIND) as manifest:
         rundir.unfinish(run_dir)
         rows = _work(config, run_dir, planned)
         rundir.write_table(run_dir / attribution_parts.CROPS, rows)
@@ -108,6 +108,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
             "pictures": config.pictures,
             "side of a crop": f"{config.crop_px} pixels",
             "known pictures to be answered": f"{config.tpr:.0%}",
+            **rundir.provenance(manifest),
         }
         page = report.write(run_dir, rows, table, settings)
         rundir.finish(run_dir)

@@ -136,7 +136,7 @@ def _beside_paper(measured: pd.DataFrame) -> str:
     return (
         "<p>Percent of pictures parsed rightly, of networks with a value that no parser has seen. "
         "The paper’s networks and photographs are others: 180 networks, 100 photographs, ConvNeXt."
-        f"{said}</p>{page.table(*tables.beside_paper(measured))}"
+        f"{said}</p>{page.table(*tables.beside_paper(measured), leading=2)}"
     )
 
 
@@ -177,12 +177,12 @@ def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
 def _hardest(by_network: pd.DataFrame, count: int = 20) -> str:
     """List the networks that are parsed worst."""
     rows = by_network.sort_values(["percent", "network"]).head(count)
-    rows = rows[rows["percent"] < 100.0].rename(columns={"network": "network_id"})
+    rows = rows[rows["percent"] < 100.0]
     rows = rows.assign(
         predicted=rows["predicted"].map(shown), held_out=rows["held_out"].map(_spelled)
     )
     columns = {
-        "network": ("network_id", "{}"),
+        "network": ("network", "{}"),
         "predicted": ("predicted", "{}"),
         "without": ("held_out", "{}"),
         "is": ("value", "{}"),

@@ -64,7 +64,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
     tasks = parsing_tasks.make(config)
     if config.dry_run:
         return _describe(tasks)
-    with rundir.held(run_dir, KIND):
+    with rundir.held(run_dir, KIND) as manifest:
         for name in (MODELS, PREDICTIONS):
             places.make_folder(run_dir / name, "--run_dir")
         rundir.unfinish(run_dir)
@@ -78,6 +78,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         }
         predictions = pd.concat(frames, ignore_index=True)
         rundir.write_table(run_dir / f"{PREDICTIONS}.parquet", predictions)
+        facts |= rundir.provenance(manifest)
         path = report.write(run_dir, predictions, facts)
         rundir.finish(run_dir)
     return f"{len(tasks)} parsers in {run_dir}. Look at {path}"

@@ -7,6 +7,7 @@ Letters: K values of a hyperparameter.
 """
 
 import html
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from experiments.parsing import plan
 from experiments.parsing.plan import HYPERPARAMETERS, PAPER_HELD_OUT
+from experiments.report import page
 
 # Percent, mean and standard deviation over three trainings, for each of PAPER_HELD_OUT.
 # Source: Vonderfecht and Liu 2022, table of model parsing.
@@ -103,8 +105,8 @@ def beside_paper(measured: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
         if own.empty:
             continue
         paper = PAPER_PERCENT[predicted]
-        here: dict[str, Any] = {"predicted_id": shown(predicted), "where_id": "here"}
-        there: dict[str, Any] = {"predicted_id": "", "where_id": "paper"}
+        here: dict[str, Any] = {"predicted": shown(predicted), "where": "here"}
+        there: dict[str, Any] = {"predicted": "", "where": "paper"}
         here["chance"] = own["chance_percent"].mean()
         there["chance"] = PAPER_CHANCE[predicted]
         for held_out in titles:
@@ -117,8 +119,8 @@ def beside_paper(measured: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
             there[held_out] = None if told is None else with_scatter(*told, seeds=3)
         rows += [here, there]
     columns: Columns = {
-        "predicted": ("predicted_id", "{}"),
-        "": ("where_id", "{}"),
+        "predicted": ("predicted", "{}"),
+        "": ("where", "{}"),
         "by chance": ("chance", "{:.1f}"),
     }
     columns |= {f"without {title}": (held_out, "{}") for held_out, title in titles.items()}
@@ -134,17 +136,17 @@ def elsewhere(predictions: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
     Returns:
         A row for each network, percent of its pictures, means over seeds.
     """
-    rows = pd.DataFrame({"network_id": sorted(predictions["network"].unique())})
-    columns: Columns = {"network": ("network_id", "{}")}
+    rows = pd.DataFrame({"network": sorted(predictions["network"].unique())})
+    columns: Columns = {"network": ("network", "{}")}
     for (predicted, _), own in _groups(predictions):
         by_network = own.groupby("network")
         name = f"{predicted} known"
-        rows[name] = rows["network_id"].map(by_network["value"].first()).replace("", None)
+        rows[name] = rows["network"].map(by_network["value"].first()).replace("", None)
         columns[shown(predicted)] = (name, "{}")
         for value in own["values"].iloc[0]:
             share = 100.0 * (own["answer"] == value).groupby(own["network"]).mean()
             name = f"{predicted} {value}"
-            rows[name] = rows["network_id"].map(share)
+            rows[name] = rows["network"].map(share)
             columns[html.escape(f"{shown(predicted)} {value} (%)")] = (name, "{:.0f}")
     return rows, columns
 
@@ -159,7 +161,7 @@ def by_network(predictions: pd.DataFrame) -> pd.DataFrame:
 
 def with_scatter(percent: float, std_percent: float, seeds: int) -> str:
     """`98.6 ± 0.2`; without the scatter where there is one seed."""
-    return f"{percent:.1f} ± {std_percent:.1f}" if seeds > 1 else f"{percent:.1f}"
+    return str(page.with_deviation(percent, std_percent if seeds > 1 else math.nan))
 
 
 def shown(name: str) -> str:

@@ -136,8 +136,17 @@ DIVERGED_COLUMNS = {
 }
 
 
-def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
-    """Return an HTML table of columns: heading -> (column of `rows`, format); names lead."""
+Columns = dict[str, tuple[str, str]]  # heading -> column of the rows, format
+
+
+def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, leading: int = 1) -> str:
+    """Return an HTML table.
+
+    Args:
+        rows: at most `MAX_ROWS` are shown.
+        columns: heading -> column of `rows`, and its format.
+        leading: how many of the columns are names, which stand to the left: 0, 1 or 2.
+    """
     if not len(rows):
         return ""
     head = "".join(f"<th>{heading}</th>" for heading in columns)
@@ -145,10 +154,9 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> str:
         f"<tr>{''.join(_value(row[name], form) for name, form in columns.values())}</tr>"
         for _, row in rows.head(MAX_ROWS).iterrows()
     )
-    names = sum(name.endswith("_id") for name, _ in columns.values())
     more = f"<p>The first {MAX_ROWS} of {len(rows):,}.</p>" if len(rows) > MAX_ROWS else ""
     return (
-        f'<div class="scroll"><table class="names-{names}"><thead><tr>{head}</tr></thead>'
+        f'<div class="scroll"><table class="names-{leading}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>{more}"
     )
 
@@ -158,6 +166,14 @@ def _value(value: object, form: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"<td>{'exact' if value > 0 else '–'}</td>"
     return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
+
+
+def with_deviation(mean: float, deviation: float = math.nan, digits: int = 1) -> str | None:
+    """Return `95.4 ± 0.7`, or `95.4` where no deviation is known; None of no mean."""
+    if not math.isfinite(mean):
+        return None
+    text = f"{mean:.{digits}f}"
+    return f"{text} ± {deviation:.{digits}f}" if math.isfinite(deviation) else text
 
 
 def definitions(settings: Mapping[str, object]) -> str:

@@ -1,6 +1,7 @@
 """The page of robustness: accuracy against the strength of each perturbation, and every number."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,22 +63,21 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
         table: rows of `run.measure`.
     """
     order = list(dict.fromkeys(table["perturbation"]))
-    rows = pd.DataFrame({"perturbation_id": order})
-    columns = {"perturbation": ("perturbation_id", "{}")}
+    rows = pd.DataFrame({"perturbation": order})
+    columns = {"perturbation": ("perturbation", "{}")}
     for (method, learned), own in table.groupby(["method", "learned"]):
         accuracy = own.groupby("perturbation")["accuracy"]
-        text = (100 * accuracy.mean()).map("{:.1f}".format)
-        if own["seed"].nunique() > 1:
-            text += (100 * accuracy.std(ddof=0)).map(" ± {:.1f}".format)
+        several = own["seed"].nunique() > 1
+        deviation = accuracy.std(ddof=0) if several else accuracy.mean() * math.nan
+        both = 100 * pd.DataFrame({"mean": accuracy.mean(), "deviation": deviation})
+        text = both.apply(lambda one: page.with_deviation(one["mean"], one["deviation"]), axis=1)
         sure = own.groupby("perturbation")["probability"].mean()
         name = _said(method, learned)
-        rows[name], rows[f"{name} sure"] = (
-            rows["perturbation_id"].map(one) for one in (text, sure)
-        )
+        rows[name], rows[f"{name} sure"] = (rows["perturbation"].map(one) for one in (text, sure))
         columns[f"{name} (%)"] = (name, "{}")
         columns[f"{name}, how sure"] = (f"{name} sure", "{:.1%}")
     filled = table.groupby("perturbation")["filled"].mean()
-    rows["filled"] = rows["perturbation_id"].map(filled)
+    rows["filled"] = rows["perturbation"].map(filled)
     if filled.any():
         columns["mirrored"] = ("filled", "{:.0%}")
     return rows, columns

@@ -97,14 +97,16 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
             f"{len(given)} attributors, {len(changes)} perturbations of {len(tests)} test pictures"
             f"{fits}"
         )
-    with rundir.held(run_dir, KIND):
+    with rundir.held(run_dir, KIND) as manifest:
         rundir.unfinish(run_dir)
         fitted = [fit(one, pictures, training, config.seed, run_dir) for one in given if training]
         rows = _test(config, run_dir, [*given, *fitted], tests, changes)
         rundir.write_table(run_dir / attribution_parts.CROPS, rows)
         table = measure(rows)
         attribution_parts.write_results(run_dir, table)
-        page = report.write(run_dir, table, _settings(config, source, tests))
+        page = report.write(
+            run_dir, table, _settings(config, source, tests) | rundir.provenance(manifest)
+        )
         rundir.finish(run_dir)
     return f"{len(changes)} perturbations, {len(given) + len(fitted)} attributors. Look at {page}"
 

@@ -26,7 +26,7 @@ from experiments.siren.jobs import make_works as make_works
 from experiments.siren.jobs import run_jobs as run_jobs
 from experiments.siren.jobs import schema as schema
 from experiments.siren.plan import make_jobs as make_jobs
-from jaxfleet import albums, executors, places, store
+from jaxfleet import albums, executors, places, rundir, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -134,9 +134,7 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         coordinates=config.coordinates,
         settings={
             **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
-            "device": manifest["device"],
-            "git_commit": manifest["git_commit"],
-            "versions": manifest["versions"],
+            **rundir.provenance(manifest),
             "wall_seconds": sum(map(_seconds, logs)),
         },
         progress=logs[0] if len(logs) == 1 else [],

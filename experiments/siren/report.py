@@ -100,7 +100,7 @@ def write_report(
         ),
         "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS | kinds),
         "Diverged fits": page.table(
-            table[table["status"] == "diverged"], page.DIVERGED_COLUMNS | kinds
+            table[table["status"] == "diverged"], page.DIVERGED_COLUMNS | kinds, leading=2
         ),
         "Settings": page.definitions(settings),
         "The table behind this page": page.READING,

@@ -25,7 +25,7 @@ MAX_PICTURES = 3  # of each scale
 
 _PLANE = ("sharpness_db", "psnr_y_db")
 _DIVERGED = {
-    "network": ("network_id", "{}"),
+    "network": ("network", "{}"),
     "loss": ("loss", "{}"),
     "iterations": ("num_iters", "{:,}"),
     "seed": ("seed", "{}"),
@@ -58,7 +58,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
     crops = list(zoo_crops.make(run_dir, measured))
     sections = {
         "This run is not complete": _incomplete(run_dir, frame, measured, planned),
-        "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means))
+        "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means), leading=2)
         if len(means)
         else "",
         "Pictures": _said(
@@ -113,7 +113,7 @@ def _diverged(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[frame["status"] == "diverged"]
     histories = rows["validation_psnr_y_db"]
     best = [pd.Series(history, dtype=float).max() for history in histories]
-    return rows.assign(best_psnr_y_db=best).rename(columns={"network": "network_id"})
+    return rows.assign(best_psnr_y_db=best)
 
 
 def _incomplete(
@@ -143,7 +143,7 @@ def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
         name, sign, value = line.strip().removeprefix("--").partition("=")
         if line.startswith("--") and sign:
             settings[name] = f"{settings[name]}, {value}" if name in settings else value
-    return settings | {name: manifest[name] for name in ("device", "git_commit", "versions")}
+    return settings | rundir.provenance(manifest)
 
 
 # ----------------------------------------------------------------------------------- the pictures

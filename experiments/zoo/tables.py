@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.report import page
 from experiments.zoo.evaluate import BICUBIC, FACTS
 from jaxfleet import decibels
 
@@ -42,15 +43,15 @@ def summary(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
         rows.append(row)
     frame = pd.DataFrame(rows).sort_values(["scale", "first_db"], ascending=[True, False])
     columns = {
-        "architecture": ("architecture_id", "{}"),
-        "loss": ("loss_id", "{}"),
+        "architecture": ("architecture", "{}"),
+        "loss": ("loss", "{}"),
         "trained on": ("training_set", "{}"),
         "scale": ("scale", "×{}"),
         "seeds": ("seeds", "{:.0f}"),
     }
     for heading, name, measure, _ in _measured(means):
         columns[heading] = (f"{name} {measure}", "{}")
-    return frame.rename(columns={"architecture": "architecture_id", "loss": "loss_id"}), columns
+    return frame, columns
 
 
 def ranking(
@@ -65,7 +66,7 @@ def ranking(
     facts = done[["network", "parameters", "seconds"]]
     rows = means[_IDENTITY].drop_duplicates().merge(facts, on="network", how="left")
     columns = {
-        "network": ("network_id", "{}"),
+        "network": ("network", "{}"),
         "weights": ("parameters", "{:,.0f}"),
         "trained (s)": ("seconds", "{:,.0f}"),
     }
@@ -76,7 +77,7 @@ def ranking(
         columns[heading] = (f"{name} {measure}", f"{{:{sign}.{digits}f}}")
     first = f"{_sets(means)[0]} psnr_y_db"
     rows = rows.sort_values(["scale", first], ascending=[True, False])
-    return rows.rename(columns={"network": "network_id"}), columns
+    return rows, columns
 
 
 def validation(done: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +111,4 @@ def _with_scatter(values: pd.Series, digits: int) -> str | None:
     if values.isna().all():
         return None
     values = values[np.isfinite(values.astype(float))]
-    if values.empty:
-        return "exact"
-    text = f"{values.mean():.{digits}f}"
-    return f"{text} ± {values.std():.{digits}f}" if len(values) > 1 else text
+    return "exact" if values.empty else page.with_deviation(values.mean(), values.std(), digits)

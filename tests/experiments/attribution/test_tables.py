@@ -205,7 +205,7 @@ def test_a_wide_table_has_the_papers_numbers_beside_ours():
     assert list(columns) == [
         *("of", "networks", "dct (%)", "prnu (%)", "paper’s ConvNeXt (%)", "paper’s PRNU (%)")
     ]
-    row = one(frame, table_id="loss", group_id="l1")
+    row = one(frame, table="loss", group="l1")
     assert (row["dct"], row["paper"], row["paper_prnu"]) == ("50.0 ± 50.0", "89.2 ± 1.5", "35.6")
 
 

@@ -91,7 +91,7 @@ def test_the_names_of_others_are_escaped():
 def test_networks_from_elsewhere_have_a_share_of_pictures_for_each_value():
     found = FIRST.assign(held_out="", value="")
     frame, columns = parsing_tables.elsewhere(found)
-    assert frame["network_id"].tolist() == ["a", "b"]
+    assert frame["network"].tolist() == ["a", "b"]
     assert frame["loss known"].isna().all()
     assert frame["loss l1"].tolist() == [50.0, 0.0]
     assert frame["loss vgg_adv"].tolist() == [50.0, 100.0]
