@@ -10,7 +10,6 @@ Letters: H height, W width of the truth, h and w of the low resolution, r scale.
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Sequence
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet import images, photos
+from jaxfleet import images, named, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
 from jaxsr.datasets import degrade
@@ -30,8 +29,6 @@ FEATURES_PX = 128  # side of what features are of; those of whole photographs ta
 SHARP_FROM = 0.25  # cycles per pixel, half of what pixels can hold
 
 Network = Callable[[Array], Array]
-
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +67,8 @@ def parse_set(text: str) -> tuple[str, str]:
     Raises:
         InputError: if it is written in another way.
     """
-    name, sign, source = text.partition("=")
-    if not (sign and source and _NAME.fullmatch(name)):
+    name, source, _ = named.parse(text, keys=())
+    if not (name and source):
         raise InputError(
             f"'{text}' names no benchmark set; write NAME=SOURCE, such as Set5=folder:PATH, with a "
             "name of letters, digits and . _ + -"

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from flax import nnx
 import jaxfleet
 import jaxsr
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import places
+from jaxfleet import named, places
 from jaxfleet.errors import InputError
 from jaxsr import zoo
 from jaxsr.datasets import picture_sets
@@ -22,8 +21,6 @@ from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
 
 PACKAGED = "packaged"  # the zoo that comes with jaxsr
-_OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*", re.ASCII)
 _TEXTS, _WHOLES = ("architecture", "loss", "training_set"), ("scale", "seed", "num_iters")
 
 
@@ -213,7 +210,7 @@ def _published(text: str, name: str, path: Path, options: dict[str, str]) -> Pic
             "takes no options."
         )
     try:
-        overrides = {key: _json(value) for key, value in options.items()}
+        overrides = {key: named.value(value) for key, value in options.items()}
         parameters = zoo.count_parameters(facts["architecture"], scale=facts["scale"], **overrides)
     except (TypeError, ValueError) as error:
         raise InputError(f"--network={text}: {error}".replace("`", "")) from None
@@ -224,19 +221,12 @@ def _published(text: str, name: str, path: Path, options: dict[str, str]) -> Pic
     return _of_file(name, facts, path, load)
 
 
-def _parse(flag: str, text: str) -> tuple[str, str, dict[str, str]]:
+def _parse(flag: str, text: str) -> named.Named:
     """Name (empty if there is none), path, and options of [NAME=]PATH [KEY=VALUE ...]."""
-    options: dict[str, str] = {}
-    rest = text.strip()
-    while match := _OPTION.fullmatch(rest):
-        rest, key, value = match.groups()
-        options = {key: value, **options}
-    name, sign, path = rest.partition("=")
-    if not (sign and _NAME.fullmatch(name)):
-        name, path = "", rest
-    if not path:
+    found = named.parse(text)
+    if not found.source:
         raise InputError(f"--{flag}={text} names no file or folder.")
-    return name, path, options
+    return found
 
 
 def _facts(flag: str, text: str, options: dict[str, str]) -> dict[str, Any]:
@@ -245,25 +235,17 @@ def _facts(flag: str, text: str, options: dict[str, str]) -> dict[str, Any]:
     for key in (*_TEXTS, *_WHOLES):
         if key in options:
             value = options.pop(key)
-            if key in _WHOLES and not value.isdecimal():
-                raise InputError(f"--{flag}={text}: {value} is no number for {key}.")
-            facts[key] = int(value) if key in _WHOLES else value
+            try:
+                facts[key] = named.whole(value, key) if key in _WHOLES else value
+            except InputError as error:
+                raise InputError(f"--{flag}={text}: {error}") from None
     return facts
 
 
 def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
+    if not named.is_name(name):
         raise InputError(f"'{name}' is no name; write NAME=... of letters, digits and . _ + -")
     return name
-
-
-def _json(text: str) -> Any:
-    """Parse a hyperparameter, with tuples for lists; a text needs no quotes."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _read(path: Path) -> nnx.Module:

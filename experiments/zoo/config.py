@@ -3,13 +3,12 @@
 import dataclasses
 import inspect
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
 from experiments.zoo import evaluate
-from jaxfleet import photos
+from jaxfleet import named, photos
 from jaxfleet.errors import InputError
 from jaxsr import zoo
 from jaxsr.networks import NETWORKS
@@ -19,7 +18,6 @@ from jaxsr.training import strategy as training_strategy
 from jaxsr.training.program import Recipe
 
 PRETRAININGS = ("none", "l1")
-_NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,19 +46,21 @@ class Architecture:
             InputError: if it is written in another way, not in the zoo, or has no such
                 hyperparameter.
         """
-        head, *options = text.split() or [""]
-        name, sign, base = head.partition("=")
-        base = base if sign else name
+        name, source, options = named.parse(text)
+        base, *stray = source.split() or [""]
+        if not name:
+            name, sign, base = base.rpartition("=")
+            name = name if sign else base
         if base not in zoo.names():
             raise InputError(f"No network is called '{base}'; there are {', '.join(zoo.names())}.")
-        if not _NAME.fullmatch(name) or name == evaluate.BICUBIC:
+        if not named.is_name(name) or "-" in name or name == evaluate.BICUBIC:
             raise InputError(f"'{name}' is no name: use letters, digits and . _ +, not bicubic.")
         overrides, known = {}, hyperparameters(base)
-        for option in options:
-            key, sign, value = option.partition("=")
+        for key, value in {**dict.fromkeys(stray, ""), **options}.items():
             try:
                 overrides[key] = json.loads(value)
             except ValueError:
+                option = f"{key}={value}" if value else key
                 raise InputError(
                     f"'{option}' of '{text}': write KEY=VALUE, such as num_blocks=4 or "
                     "depths=[2,2], without spaces inside."

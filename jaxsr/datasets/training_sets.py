@@ -9,7 +9,6 @@ Letters: P photographs, N crops in a batch, r scale, c side of a low-resolution 
 import dataclasses
 import functools
 import hashlib
-import re
 from collections.abc import Sequence
 
 import jax
@@ -17,13 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet import photos
+from jaxfleet import named, photos
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
 from jaxsr.datasets import degrade, div2k
 
-_OPTION = re.compile(r"(.*\S)\s+(fraction|fraction_seed|reduce_by)=(\S+)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z0-9][\w.+]*", re.ASCII)
+_OPTIONS: dict[str, type[float] | type[int]] = {
+    "fraction": float,
+    "fraction_seed": int,
+    "reduce_by": int,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +73,14 @@ class TrainingSet:
         Raises:
             InputError: if it is written in another way.
         """
+        name, source, given = named.parse(text, _OPTIONS)
         options: dict[str, float | int] = {}
-        source = text.strip()
-        try:
-            while match := _OPTION.fullmatch(source):
-                source, key, value = match.groups()
-                options[key] = float(value) if key == "fraction" else int(value)
-        except ValueError:
-            raise InputError(f"'{text}': {value} is no number for {key}.") from None
-        name, sign, source = source.partition("=")
-        if not (sign and source and _NAME.fullmatch(name)):
+        for key, value in given.items():
+            try:
+                options[key] = _OPTIONS[key](value)
+            except ValueError:
+                raise InputError(f"'{text}': {value} is no number for {key}.") from None
+        if not (name and source) or "-" in name:
             raise InputError(
                 f"'{text}' names no training set; write NAME=SOURCE, such as A=folder:PATH, with "
                 "a name of letters, digits and . _ +"
