@@ -1,0 +1,1 @@
+"""How does the codec compare with JPEG, WebP, AVIF and published neural codecs?"""

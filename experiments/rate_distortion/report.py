@@ -1,0 +1,168 @@
+"""The page of the comparison: means by size, BD-rates, and a figure with published points.
+
+The mean PSNR is a mean of decibels over photographs. The BD-rate (Bjontegaard, VCEG-M33, 2001) is
+the mean difference of log sizes at equal PSNR, over the PSNRs that both codecs reach; the curves
+between measured points are monotone cubics (PCHIP) rather than the polynomials of the source.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.interpolate import PchipInterpolator
+
+from experiments.coin import measures
+from experiments.rate_distortion.config import RateDistortionConfig
+from experiments.report import figures, page
+from experiments.report.page import Drawing
+from jaxfleet import rundir
+from jaxfleet.photos import Photo
+
+OURS = "SIREN codec"
+Curve = tuple[np.ndarray, np.ndarray]
+
+# Means over the 24 Kodak photographs, bits per pixel and dB, as the authors published them.
+# Source: the baselines of C3's own code, baselines/kodak.py, and COIN's results.json.
+PUBLISHED: dict[str, Curve] = {
+    "COIN (2021)": (measures.PUBLISHED[:, 0], measures.PUBLISHED[:, 1]),
+    "COIN++ (2022)": (np.array([0.27, 0.54]), np.array([26.14, 27.80])),
+    "RECOMBINER (2024)": (np.array([0.316]), np.array([30.44])),
+    "C3 (2024)": (np.array([0.276]), np.array([31.34])),
+}
+COLUMNS = {
+    "codec": ("codec", "{}"),
+    "bits per pixel": ("bits_per_pixel", "{:.3f}"),
+    "PSNR (dB)": ("psnr_db", "{:.2f}"),
+    "before rounding (dB)": ("float_psnr_db", "{:.2f}"),
+    "seconds a file": ("seconds", "{:.0f}"),
+    "JPEG of this size (dB)": ("jpeg_db", "{:.2f}"),
+}
+BD_COLUMNS = {
+    "against": ("codec", "{}"),
+    "size of our files at equal PSNR (%)": ("bd_rate", "{:+.1f}"),
+}
+
+
+def bd_rate(curve: Curve, reference: Curve) -> float:
+    """Return how much larger a codec's files are than another's at equal PSNR.
+
+    Args:
+        curve: bits per pixel and dB, both increasing.
+        reference: the same of the other codec.
+
+    Returns:
+        The difference as a share: 0.1 is 10 % larger. NaN where no PSNR is common.
+    """
+    low = max(curve[1].min(), reference[1].min())
+    high = min(curve[1].max(), reference[1].max())
+    if not low < high or min(len(curve[0]), len(reference[0])) < 2:
+        return float("nan")
+    means = []
+    for sizes, psnr_db in (curve, reference):
+        integral = PchipInterpolator(psnr_db, np.log(sizes)).antiderivative()
+        means.append((integral(high) - integral(low)) / (high - low))
+    return float(np.expm1(means[0] - means[1]))
+
+
+def mean_curves(rows: pd.DataFrame) -> dict[str, Curve]:
+    """Return codec -> mean bits per pixel and mean dB; ours by wanted size, others interpolated."""
+    curves: dict[str, Curve] = {}
+    for name, own in rows.groupby("codec", sort=False):
+        if name == OURS:
+            means = own.groupby("wanted_bpp")[["bits_per_pixel", "psnr_db"]].mean()
+            curves[OURS] = means["bits_per_pixel"].to_numpy(), means["psnr_db"].to_numpy()
+        else:
+            each = [
+                (one["bits_per_pixel"].to_numpy(), one["psnr_db"].to_numpy())
+                for _, one in own.groupby("image_id")
+            ]
+            curves[str(name)] = figures.mean_curve(each, (0.02, 2.0))
+    return curves
+
+
+def table(rows: pd.DataFrame, curves: dict[str, Curve]) -> pd.DataFrame:
+    """Return the means of our files, a row for each wanted size, beside JPEG of equal size."""
+    own = rows[rows["codec"] == OURS]
+    means = own.groupby("wanted_bpp")[
+        ["bits_per_pixel", "psnr_db", "float_psnr_db", "seconds"]
+    ].mean()
+    sizes, jpeg_db = curves.get("JPEG", (np.empty(0), np.empty(0)))
+    at = means["bits_per_pixel"].to_numpy()
+    known = np.full(len(at), np.nan)
+    if len(sizes):
+        inside = (at >= sizes[0]) & (at <= sizes[-1])
+        known[inside] = np.interp(np.log(at[inside]), np.log(sizes), jpeg_db)
+    return means.assign(codec=OURS, jpeg_db=known).reset_index(drop=True)
+
+
+def draw(curves: dict[str, Curve], published: dict[str, Curve]) -> Figure:
+    """Draw mean PSNR against size: measured codecs as lines, published ones as points."""
+    figure, axes = figures.new()
+    for i, (name, (sizes, psnr_db)) in enumerate(curves.items()):
+        marker = figures.MARKERS[0] if name == OURS else ""
+        colour = figures.PALETTE[i % len(figures.PALETTE)]
+        axes.plot(sizes, psnr_db, color=colour, marker=marker, ms=6, lw=1.8, label=name)
+    for i, (name, (sizes, psnr_db)) in enumerate(published.items()):
+        marker = figures.MARKERS[(i + 1) % len(figures.MARKERS)]
+        axes.plot(sizes, psnr_db, ":", color="grey", marker=marker, ms=6, lw=1, label=name)
+    figures.log_x(axes, np.concatenate([sizes for sizes, _ in curves.values()]))
+    axes.set_xlabel("bits per pixel of the whole file")
+    axes.set_ylabel("mean PSNR (dB)")
+    figures.legend(figure, axes)
+    return figure
+
+
+def write(
+    run_dir: Path, config: RateDistortionConfig, photographs: Sequence[Photo], rows: pd.DataFrame
+) -> tuple[Path, str]:
+    """Write `report.html`, `figures/rate_distortion.png` and `table.csv`.
+
+    Returns:
+        Path of the page, and the table as text.
+    """
+    folder = run_dir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    curves = mean_curves(rows)
+    means = table(rows, curves)
+    means.to_csv(run_dir / "table.csv", index=False)
+    rates = {name: bd_rate(curves[OURS], curve) for name, curve in curves.items() if name != OURS}
+    is_kodak = measures.is_published_set(photographs)
+    published = PUBLISHED if is_kodak else {}
+    if is_kodak:
+        rates |= {
+            name: bd_rate(curves[OURS], curve)
+            for name, curve in published.items()
+            if len(curve[0]) > 1
+        }
+    drawing = Drawing(
+        "rate_distortion",
+        "PSNR against size",
+        f"Means over {len(photographs)} photographs. Dotted: as published.",
+        lambda: draw(curves, published),
+    )
+    bd_rows = pd.DataFrame({"codec": rates.keys(), "bd_rate": [100 * r for r in rates.values()]})
+    sections = {
+        "Means": page.table(means, COLUMNS),
+        "Measurements": page.plot(folder, drawing),
+        "BD-rate of the SIREN codec": page.table(bd_rows, BD_COLUMNS),
+        "Settings": page.definitions(
+            {name: getattr(config, name) for name in config.__dataclass_fields__}
+            | {"git_commit": rundir.read(run_dir).get("git_commit", "")}
+        ),
+    }
+    tiles = {"files": f"{int((rows['codec'] == OURS).sum())}", "photographs": f"{len(photographs)}"}
+    path = page.write(run_dir, "Rate and distortion of the SIREN codec", tiles, sections)
+    return path, _text(means, rates)
+
+
+def _text(means: pd.DataFrame, rates: dict[str, float]) -> str:
+    lines = [f"{'bits per pixel':>14}{'PSNR (dB)':>11}{'JPEG (dB)':>11}{'seconds':>9}"]
+    for _, row in means.iterrows():
+        lines.append(
+            f"{row['bits_per_pixel']:14.3f}{row['psnr_db']:11.2f}{row['jpeg_db']:11.2f}"
+            f"{row['seconds']:9.0f}"
+        )
+    lines += [f"BD-rate against {name}: {100 * rate:+.1f} %" for name, rate in rates.items()]
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""Encode photographs at several sizes, and measure what each file costs and keeps.
+
+Every file's row is kept as soon as it is made, so that a run that was killed goes on with the next
+file when the same command is given again.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.coin.kodak import reduced
+from experiments.rate_distortion import report
+from experiments.rate_distortion.config import RateDistortionConfig
+from jaxfleet import codecs, rundir
+from jaxfleet import photos as sources
+from jaxfleet.photos import Photo
+from jaxfleet.progress import Progress
+from jaxinr.codec import api as codec
+
+KIND = "rate_distortion"
+OTHERS = (codecs.JPEG, codecs.WEBP, codecs.AVIF)
+
+
+def run(config: RateDistortionConfig, run_dir: Path) -> str:
+    """Encode what is not encoded yet, then write the page.
+
+    Returns:
+        The table of means, and where the page is; of a dry run, the number of files.
+
+    Raises:
+        InputError: for photographs and directories that cannot be used.
+        OSError: if the disk is full.
+    """
+    photographs = sources.load(config.photos, image_size=0, max_images=config.max_images)
+    photographs = [reduced(photo, config.reduce) for photo in photographs]
+    files = len(photographs) * len(config.bits_per_pixel)
+    if config.dry_run:
+        pixels = sum(photo.pixels[..., 0].size for photo in photographs)
+        return f"{files} files of {len(photographs)} photographs, {pixels / 1e6:.1f} megapixels"
+    with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
+        rows = pd.concat([*encode(config, run_dir, photographs), *measure(run_dir, photographs)])
+        rundir.write_table(run_dir / "files.parquet", rows)
+        page, text = report.write(run_dir, config, photographs, rows)
+        rundir.finish(run_dir)
+    return f"{text}\nLook at {page}"
+
+
+def encode(
+    config: RateDistortionConfig, run_dir: Path, photographs: Sequence[Photo]
+) -> list[pd.DataFrame]:
+    """Return a row for each photograph and size: the file's true size, PSNR and time."""
+    wanted = [(photo, size) for photo in photographs for size in config.bits_per_pixel]
+    found = []
+    with Progress(len(wanted), len(wanted), unit="files", work="files") as display:
+        for photo, size in wanted:
+            inputs = rundir.digest(
+                rundir.checksum(photo.pixels.tobytes()),
+                [size, config.num_iters, config.refine_iters],
+                [codec.STAGES, codec.REFINE_RATE, codec.WEIGHT_BITS, codec.W0_INITIALS],
+            )
+            path = run_dir / "parts" / f"{inputs}.parquet"
+            rows = rundir.read_rows(path, inputs)
+            if rows is None:
+                rows = rundir.write_rows(path, _coded(config, photo, size), inputs)
+            display.update(1.0, psnr_db=rows["psnr_db"].tolist())
+            found.append(rows.drop(columns=rundir.MADE_FROM))
+    return found
+
+
+def _coded(config: RateDistortionConfig, photo: Photo, size: float) -> pd.DataFrame:
+    start = time.perf_counter()
+    coded = codec.compress(
+        photo.pixels,
+        bits_per_pixel=size,
+        num_iters=config.num_iters,
+        refine_iters=config.refine_iters,
+    )
+    row = {
+        "image_id": photo.image_id,
+        "codec": report.OURS,
+        "wanted_bpp": size,
+        "bits_per_pixel": 8.0 * len(coded.data) / photo.pixels[..., 0].size,
+        "psnr_db": coded.psnr_db,
+        "float_psnr_db": coded.float_psnr_db,
+        "seconds": time.perf_counter() - start,
+    }
+    return pd.DataFrame([row])
+
+
+def measure(run_dir: Path, photographs: Sequence[Photo]) -> list[pd.DataFrame]:
+    """Return the rows of the other codecs' files that no other file of theirs beats."""
+    found = []
+    for photo in photographs:
+        available = [other.name for other in OTHERS if other.available]
+        inputs = rundir.digest(rundir.checksum(photo.pixels.tobytes()), available)
+        path = run_dir / "parts" / f"{inputs}.parquet"
+        rows = rundir.read_rows(path, inputs)
+        if rows is None:
+            several = []
+            for other in OTHERS:
+                if other.available:
+                    sizes, psnr_db = codecs.rate_distortion(photo.pixels, other)
+                    columns = {"bits_per_pixel": sizes, "psnr_db": psnr_db}
+                    several.append(
+                        pd.DataFrame({**columns, "image_id": photo.image_id, "codec": other.name})
+                    )
+            rows = rundir.write_rows(path, pd.concat(several), inputs)
+        found.append(rows.drop(columns=rundir.MADE_FROM))
+    return found
