@@ -22,6 +22,7 @@ from jaxfleet import codecs
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = "osD^vP"
+_DASHES = ("-", "--", "-.", ":")  # of lines that would be told apart by colour alone
 MAX_LEVELS = 10  # boxes beside each other; more values than that are binned
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -118,7 +119,8 @@ def histories(
         middle = np.nanmedian(values, axis=0)
         axes.plot(grid, middle, color=mpl.rcParams["text.color"], lw=1.8, label="median")
     for i, (name, fit) in enumerate(examples.items()):
-        axes.plot(iterations[fit], psnr_db[fit], color=PALETTE[i], lw=1.2, label=name)
+        look: dict[str, Any] = {"color": PALETTE[i], "lw": 1.2, "ls": _DASHES[i % len(_DASHES)]}
+        axes.plot(iterations[fit], psnr_db[fit], label=name, **look)
     if last > 20 * first:
         log_x(axes, np.asarray([first, last]))
     axes.set_xlabel("iteration")
@@ -165,6 +167,45 @@ def boxes(levels: np.ndarray, values: np.ndarray, *, x_label: str, y_label: str)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     legend(figure, axes)
+    return figure
+
+
+def heat_map(
+    values: np.ndarray,
+    rows: Sequence[object],
+    columns: Sequence[object],
+    *,
+    x_label: str,
+    y_label: str,
+) -> Figure:
+    """Numbers at each pair of two settings, written into cells whose colours show them, too.
+
+    Args:
+        values: [R, C] float, finite.
+        rows: R values of the setting on the y axis, the first one at the bottom.
+        columns: C values of the setting on the x axis.
+        x_label: what the columns are, with their unit.
+        y_label: what the rows are, with their unit.
+    """
+    figure, axes = new()
+    low, high = float(values.min()), float(values.max())
+    axes.imshow(values, cmap="viridis", origin="lower", aspect="auto")
+    small = max(values.shape) > 8
+    for (row, column), value in np.ndenumerate(values):
+        bright = value - low > 0.6 * (high - low)
+        axes.text(
+            *(column, row),
+            f"{value:.1f}",
+            ha="center",
+            va="center",
+            color="black" if bright else "white",
+            fontsize=6.5 if small else 9,
+        )
+    axes.set_xticks(range(len(columns)), [str(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [str(value) for value in rows])
+    axes.grid(visible=False)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     return figure
 
 

@@ -273,8 +273,9 @@ figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 .scroll { overflow: auto; max-height: 32rem; padding: 0 }
 table { border-collapse: collapse; width: 100%; font-size: .875rem;
   font-variant-numeric: tabular-nums }
-th, td { padding: .4rem .7rem; text-align: right; white-space: nowrap }
-th { position: sticky; top: 0; background: var(--card); color: var(--quiet); font-weight: 500 }
+th, td { padding: .4rem .55rem; text-align: right; white-space: nowrap }
+th { position: sticky; top: 0; background: var(--card); color: var(--quiet); font-weight: 500;
+  white-space: normal; vertical-align: bottom }
 td { border-top: 1px solid var(--line) }
 .names-2 :is(th, td):nth-child(-n+2), .names-1 :is(th, td):first-child { text-align: left }
 dl:not(.tiles) { columns: 20rem; column-gap: 2.5rem; font-size: .875rem }

@@ -22,6 +22,7 @@ MAX_PHOTOS = 6
 MAX_SIZES = 5
 ERROR_GAIN = 4
 MAX_HISTORIES = 2000
+MAX_CELLS = 12  # rows or columns of a heat map
 RECORDS = 40  # of progress in the throughput figure
 
 # Settings whose effect is shown where they vary; with the photograph they make a design, of which
@@ -98,7 +99,7 @@ def write_report(
         + "".join(
             page.plot(folder, drawing) for drawing in _drawings(fitted, sampled, photos, progress)
         ),
-        "Best network of each photograph": page.table(best.iloc[::-1], page.BEST_COLUMNS | kinds),
+        "Networks that no smaller one matches": _pareto_table(fitted, sampled, kinds),
         "Diverged fits": page.table(
             table[table["status"] == "diverged"], page.DIVERGED_COLUMNS | kinds, leading=2
         ),
@@ -153,6 +154,8 @@ def _drawings(
     for axis in _axes(fitted):
         if fitted[axis].nunique() > 1:
             yield _effect(fitted, axis, AXES[axis])
+    if drawing := _depth_by_width(fitted):
+        yield drawing
     design = fitted.groupby(["image_id", *_axes(fitted)], dropna=False)
     repeats = design["best_psnr_db"].agg(["std", "count"]).reset_index().query("count > 1")
     if len(repeats):
@@ -253,6 +256,50 @@ def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
     )
 
 
+def _depth_by_width(fitted: pd.DataFrame) -> Drawing | None:
+    """Mean PSNR of each depth and width, of a grid that has as many fits of each."""
+    cells = fitted.groupby(["num_layers", "layer_size"])["best_psnr_db"].agg(["mean", "count"])
+    means = cells["mean"].unstack()
+    few = 1 < len(means) <= MAX_CELLS and 1 < len(means.columns) <= MAX_CELLS
+    if not few or means.isna().any(axis=None) or cells["count"].nunique() > 1:
+        return None
+    return Drawing(
+        "depth_by_width",
+        "Depth and width together",
+        f"Mean PSNR (dB) of the {cells['count'].iloc[0]:,} fits of each depth and width, over all "
+        "photographs and other settings. Along a diagonal sizes are similar.",
+        lambda: figures.heat_map(
+            means.to_numpy(),
+            list(means.index),
+            list(means.columns),
+            x_label=AXES["layer_size"],
+            y_label=AXES["num_layers"],
+        ),
+    )
+
+
+def _pareto(fits: pd.DataFrame) -> pd.DataFrame:
+    """Return the fits of a photograph that none of at most their size equals or beats, by size."""
+    rows = fits.sort_values(["hp_bpp", "best_psnr_db"], ascending=[True, False])
+    before = rows["best_psnr_db"].cummax().shift()
+    return rows[before.isna() | (rows["best_psnr_db"] > before)]
+
+
+def _pareto_table(
+    fitted: pd.DataFrame, sampled: Sequence[str], kinds: Mapping[str, tuple[str, str]]
+) -> str:
+    """Return the Pareto set of each sampled photograph, with what the rows are."""
+    sets = [_pareto(fitted[fitted["image_id"] == name]) for name in sampled]
+    if not sets:
+        return ""
+    said = (
+        "<p>Of each photograph above, every network that is better than all of at most its size. "
+        "The largest is the best where more weights always help; how much each step buys is what "
+        "the rows show.</p>"
+    )
+    return said + page.table(pd.concat(sets), page.BEST_COLUMNS | dict(kinds))
+
+
 def _axes(table: pd.DataFrame) -> list[str]:
     """Return the axes that a run has; older runs have fewer."""
     return [name for name in AXES if name in table]
@@ -332,7 +379,7 @@ def _sizes(
     if not len(shown) or sizes.nunique().max() < 2:
         return ""
     name = sizes.nunique().idxmax()
-    ladder = _spread(_best(fitted[fitted["image_id"] == name], "hp_bpp"), MAX_SIZES)
+    ladder = _spread(_pareto(fitted[fitted["image_id"] == name]), MAX_SIZES)
     labelled = {
         f"<strong>{row['hp_bpp']:.3g} bpp</strong>{_facts(row, bits=False)}": page.small(
             to_uint8(render(row))

@@ -139,6 +139,7 @@ def test_files_left_behind(run):
         "effect_layer_size.png",
         "effect_num_layers.png",
         "effect_num_iters.png",
+        "depth_by_width.png",
         "throughput.png",
         *(name for name in names if name.startswith(("pictures_", "sizes_"))),
     }
@@ -179,6 +180,32 @@ def test_numbers_are_those_of_the_table(run, table):
     assert lost in page.text.split("Diverged fits")[1]
 
 
+def test_the_table_is_the_pareto_set_of_a_loop():
+    rng = np.random.default_rng(3)
+    fits = pd.DataFrame({"hp_bpp": rng.integers(1, 9, 40), "best_psnr_db": rng.integers(9, 30, 40)})
+    kept = {
+        (one.hp_bpp, one.best_psnr_db)
+        for one in fits.itertuples()
+        if not any(
+            other.hp_bpp <= one.hp_bpp
+            and other.best_psnr_db >= one.best_psnr_db
+            and (other.hp_bpp, other.best_psnr_db) != (one.hp_bpp, one.best_psnr_db)
+            for other in fits.itertuples()
+        )
+    }
+    found = siren_report._pareto(fits)
+    assert set(zip(found["hp_bpp"], found["best_psnr_db"], strict=True)) == kept
+    assert len(found) == len(kept)
+    assert found["hp_bpp"].is_monotonic_increasing
+
+
+def test_depth_and_width_together_are_means_of_a_whole_grid(table):
+    fitted = table[table["status"] == "done"]
+    assert "Mean PSNR (dB) of the 12 fits" in siren_report._depth_by_width(fitted).caption
+    assert siren_report._depth_by_width(fitted.iloc[1:]) is None  # cells that do not compare
+    assert siren_report._depth_by_width(fitted[fitted["num_layers"] == 2]) is None
+
+
 def test_one_fit_makes_a_page_without_the_rest(tmp_path, table, write):
     row = table.iloc[[3]]
     record = {"seconds": 3.0, "fits": 1.0, "pixel_steps": 5e4, "mean_psnr_db": 25.0}
@@ -186,7 +213,7 @@ def test_one_fit_makes_a_page_without_the_rest(tmp_path, table, write):
     assert page.headings == [
         "Photographs and their best networks",
         "Measurements",
-        "Best network of each photograph",
+        "Networks that no smaller one matches",
         "Settings",
         "The table behind this page",
     ]
