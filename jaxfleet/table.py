@@ -134,7 +134,7 @@ class Table(Tabular):
         if alone or "weights" not in row or (SHAPES not in row and SHAPES in self.columns):
             row = self._row(int(row if alone else row["trial_id"]))
         flat = np.asarray(row["weights"], np.float32)
-        if row.get(SHAPES) is not None:
+        if isinstance(row.get(SHAPES), Sequence | np.ndarray):  # null otherwise
             return unflatten_layers(flat, np.reshape(row[SHAPES], (-1, 2)).tolist())
         network = self.manifest["network"]
         sizes = [network["inputs"], *[int(row["layer_size"])] * int(row["num_layers"])]

@@ -178,3 +178,43 @@ def test_parts_that_are_merged_meanwhile_are_found(run_dir):
     assert len(fresh) == 5
     assert asked.to_pandas(["psnr_db"])["psnr_db"].tolist() == [21.0, 22.0, 23.0, 24.0, 25.0]
     np.testing.assert_array_equal(table.flatten(filled.weights(4)), row(4)["weights"])
+
+
+# ---------------------------------------------------------------------------- columns of later
+
+LATER = SCHEMA.append(pa.field("network", pa.string()))
+LATER = LATER.append(pa.field(table.SHAPES, pa.list_(pa.int32())))
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_run_that_a_later_version_goes_on_with_reads_new_columns_as_null(run_dir, is_merged):
+    later = store.Store(run_dir, {}, LATER, network={"inputs": 2, "outputs": 3})
+    assert later.done == {1, 2, 3, 4, 5}
+    # A layer of 4 units, two rows for each, as complex weights are stored: not by the old rule.
+    shapes = [(4, 2), (8, 4), (3, 8)]
+    weights = np.arange(4 * 3 + 8 * 5 + 3 * 9, dtype=np.float32)
+    new = {**row(6), "network": "wire", table.SHAPES: np.ravel(shapes), "weights": weights}
+    later.add([new])
+    later.flush()
+    if is_merged:
+        later.merge()
+    later.close()
+    found = jaxfleet.open(run_dir)
+    assert found.columns == LATER.names
+    kinds = found.to_pandas(["trial_id", "network"])
+    assert kinds["network"].isna().tolist() == [True] * 5 + [False]
+    assert kinds["network"].iloc[5] == "wire"
+    assert [layer["weight"].shape for layer in found.weights(6)] == shapes
+    np.testing.assert_array_equal(table.flatten(found.weights(6)), weights)
+    np.testing.assert_array_equal(table.flatten(found.weights(5)), row(5)["weights"])
+    # Of a row that names no shapes, they are read from the table.
+    frame = found.to_pandas(["trial_id", "layer_size", "num_layers", "weights"])
+    (last,) = [one for _, one in frame.iterrows() if one["trial_id"] == 6]
+    assert [layer["weight"].shape for layer in found.weights(last)] == shapes
+    for _, one in found.to_pandas(found.columns).iterrows():  # null, however pandas writes it
+        assert len(found.weights(one)) == 3
+
+
+def test_shapes_that_do_not_fit_the_weights_are_refused():
+    with pytest.raises(ValueError, match=r"\(out, in\) \[\(4, 2\)\] need 12 weights; got \(11,\)"):
+        table.unflatten_layers(np.zeros(11, np.float32), [(4, 2)])

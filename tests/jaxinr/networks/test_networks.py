@@ -213,7 +213,8 @@ def test_kinds_and_widths_train_side_by_side_as_each_would_alone():
         for one in TRIALS.values()
         for width in (one.layer_size, one.layer_size + 2)
     ]
-    plan = buckets.make_buckets(trials, [size] * len(trials), shards=2, platform="cpu")
+    sizes = [size] * len(trials)
+    plan = buckets.make_buckets(trials, sizes, shards=2, platform="cpu", kernel="xla")
     assert sorted(bucket.program.network for bucket in plan) == sorted(KINDS)  # one for each kind
     fits = jaxinr.fit([image] * len(trials), trials, coordinates="symmetric", log_every=1)
     grid = np.meshgrid(np.linspace(-1, 1, 6), np.linspace(-1, 1, 8), indexing="ij")
