@@ -172,7 +172,7 @@ def _scaled(command):
     args = printed.Command(f"x.py {SCALED.get(command.script, '')}", "").args
     if command.script == "siren_grid" and config.sampling == "random":
         args += ["--num_trials=40", f"--num_repeats={min(config.num_repeats, 8)}"]
-        args += ["--sizes_per_draw=1", "--repeat_image_size="]
+        args += ["--sizes_per_draw=1", "--repeat_image_size=", "--max_bits_per_pixel=0"]
     elif command.script == "siren_grid":
         args += ["--max_images=2"]
     if command.script == "siren_codec" and config.height:
