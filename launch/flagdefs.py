@@ -182,8 +182,10 @@ def run(
         fn: does the work. A str that it returns is the script's answer and goes to standard
             output; an int is the exit code (1: finished, but incomplete).
         save_flags: whether the run directory keeps `flags.txt`; False for a script that only reads
-            the directory or has none. A configuration with `dry_run` set keeps nothing either.
+            the directory or has none, and so cannot resume. A configuration with `dry_run` set
+            keeps nothing either.
     """
+    again = "repeat the command to go on" if save_flags else "repeat the command to begin again"
     process.print_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -208,11 +210,11 @@ def run(
         _fail(2, str(error))
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        _fail(3, f"{reason}. Put that right, then repeat the command to go on.")
+        _fail(3, f"{reason}. Put that right, then {again}.")
     except KeyboardInterrupt:
-        _fail(128 + signal.SIGINT, "interrupted; repeat the command to go on.")
+        _fail(128 + signal.SIGINT, f"interrupted; {again}.")
     except _Terminated:
-        _fail(128 + signal.SIGTERM, "terminated; repeat the command to go on.")
+        _fail(128 + signal.SIGTERM, f"terminated; {again}.")
     sys.exit(result if type(result) is int else 0)
 
 

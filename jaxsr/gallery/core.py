@@ -23,6 +23,7 @@ import scipy.special
 
 from jaxfleet import places
 from jaxfleet.errors import InputError
+from jaxfleet.showing import Tabular
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Attributor
 from jaxsr.attribution.open_set import Gaussians
@@ -66,8 +67,8 @@ class ClassCard:
         return self.kind == "network" or (self.kind == "elsewhere" and told)
 
 
-@dataclass(frozen=True)
-class Identification:
+@dataclass(frozen=True, repr=False)
+class Identification(Tabular):
     """What a gallery says of a picture.
 
     Attributes:
@@ -99,8 +100,21 @@ class Identification:
     num_tiles: int
     grid: tuple[int, int] = (0, 0)
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        name, probability = self.ranking[0]
+        known = "known" if self.is_known else "unknown, nearest to"
+        joined = f"{known}: {name}" if self.is_known else f"{known} {name}"
+        return f"Identification({joined} at {probability:.1%}, of {len(self.ranking)} classes)"
 
-@dataclass(frozen=True, eq=False)
+    def to_pandas(self) -> Any:
+        """Return the ranking as a pandas.DataFrame of `name` and `probability`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.ranking, columns=["name", "probability"])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Gallery:
     """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery.fit`.
 
@@ -128,6 +142,10 @@ class Gallery:
     facts: Mapping[str, Any] = field(default_factory=dict)
     least_probability: float = 0.0
     parser: Parser | None = None
+
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"Gallery({len(self.cards)} classes, crops of {self.attributor.crop_px} pixels)"
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> "Gallery":

@@ -237,6 +237,12 @@ def test_run_that_keeps_nothing(main, tmp_path, args, kwargs):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("the link broke")])
+def test_what_is_said_of_resuming_is_true(main, error):
+    assert "repeat the command to go on." in main(raises(error))[1]
+    assert "repeat the command to begin again." in main(raises(error), save_flags=False)[1]
+
+
 def test_flags_are_kept_once_the_run_has_left_something(main, tmp_path):
     flags_file = tmp_path / "runs/grid/flags.txt"
     main(raises(InputError("no such source")), "--source=phtos")

@@ -426,3 +426,16 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
     for place in (tmp_path / "none.safetensors", tmp_path / "none", tmp_path):
         with pytest.raises(InputError, match="there is no gallery"):
             Gallery.open(place)
+
+
+def test_an_identification_is_one_line_and_a_table():
+    ranking = (("edsr-x2", 0.9), ("rcan-x2", 0.1))
+    found = gallery.Identification(ranking, {}, True, 1.0, True, 1.0, 1)
+    assert repr(found) == "Identification(known: edsr-x2 at 90.0%, of 2 classes)"
+    stranger = gallery.Identification(ranking, {}, False, -1.0, True, 1.0, 1)
+    assert repr(stranger) == "Identification(unknown, nearest to edsr-x2 at 90.0%, of 2 classes)"
+    assert found.to_pandas().to_dict("list") == {
+        "name": ["edsr-x2", "rcan-x2"],
+        "probability": [0.9, 0.1],
+    }
+    assert "<table" in found._repr_html_()
