@@ -197,8 +197,9 @@ class ZooConfig:
         default=("packaged=packaged",),
         metadata={
             "group": "Measurement",
-            "help": "NAME=SOURCE: photographs that no network trains on, such as "
-            "Set5=folder:PATH. The first of the sets is looked at while networks train.",
+            "help": "NAME=SOURCE: photographs to measure on, such as Set5=folder:PATH; the report "
+            "names sets that networks were trained on. The first of the sets is looked at while "
+            "networks train.",
         },
     )
     log_every: int = field(default=50, metadata={"help": "Updates between losses.", "lower": 1})

@@ -19,7 +19,8 @@ from experiments.zoo import evaluate, figures, tables
 from experiments.zoo.crops import Crops
 from experiments.zoo.evaluate import BICUBIC
 from experiments.zoo.figures import Kind, Point
-from jaxfleet import decibels, places, rundir
+from jaxfleet import decibels, photos, places, rundir
+from jaxsr.datasets.training_sets import TrainingSet
 
 MAX_PICTURES = 3  # of each scale
 
@@ -58,6 +59,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
     crops = list(zoo_crops.make(run_dir, measured))
     sections = {
         "This run is not complete": _incomplete(run_dir, frame, measured, planned),
+        "Measured on what was trained on": _overlap(table.manifest["plan"], measured),
         "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means), leading=2)
         if len(means)
         else "",
@@ -114,6 +116,21 @@ def _diverged(frame: pd.DataFrame) -> pd.DataFrame:
     histories = rows["validation_psnr_y_db"]
     best = [pd.Series(history, dtype=float).max() for history in histories]
     return rows.assign(best_psnr_y_db=best)
+
+
+def _overlap(plan: Mapping[str, Any], measured: pd.DataFrame) -> str:
+    """Name the benchmark sets whose photographs networks of this run were trained on."""
+    trained = {
+        photos.absolute(TrainingSet.parse(text).source) for text in plan.get("training_set", ())
+    }
+    sets = measured.loc[measured["source"].isin(trained), "set"].unique()
+    if not len(sets):
+        return ""
+    names = html.escape(", ".join(map(str, sets)))
+    return (
+        f"<p>Networks were trained on photographs of {names}, so their numbers there are higher "
+        "than on new photographs, and do not compare with those of papers.</p>"
+    )
 
 
 def _incomplete(

@@ -92,6 +92,16 @@ def page_path(finished):
     return zoo_report.write(shutil.copytree(finished / "run", finished / "reported"))
 
 
+def test_benchmarks_that_were_trained_on_are_named(finished):
+    source = f"folder:{finished / 'photos'}"
+    measured = zoo_evaluate.read(finished / "run")
+    assert (measured["source"] == source).all()
+    said = zoo_report._overlap({"training_set": [f"mine={source} fraction=0.5"]}, measured)
+    assert "trained on photographs of Two," in said
+    assert zoo_report._overlap({"training_set": ["mine=packaged"]}, measured) == ""
+    assert zoo_report._overlap({}, measured) == ""
+
+
 def test_page_of_a_complete_run(page_path):
     text, run_dir = page_path.read_text(), page_path.parent
     assert page_path.name == "report.html"
