@@ -19,7 +19,6 @@ from experiments.report import page
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
 
-KEYS = ("method", "seed", "network", "image_id", "tile")  # of a row
 FACTORS = ("scale", "loss", "training_set", "architecture")
 VOTES = (1, 2, 5, 10)
 QUALITIES = ("acutance", "psnr_y_db")

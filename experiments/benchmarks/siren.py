@@ -30,7 +30,6 @@ from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
-ENGINES = ("jaxinr.fit", "jaxinr.fit, xla", "plain vmap", "torch loop")
 PARTS = ("shapes", "scaling", "mixed")
 OWN_PARTS = (*PARTS, "peers")
 OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # of `accelerator`

@@ -47,23 +47,6 @@ def cross_difference(images: Array) -> Array:
     return across[..., :-1, :, :] - across[..., 1:, :, :]
 
 
-def phase_means(images: Array, period: int) -> Array:
-    """Mean of the pixels at each place of the r x r grid.
-
-    Args:
-        images: [..., H, W, C] float, at least r x r.
-        period: r, at least 1.
-
-    Returns:
-        [..., r, r, C] float32: at [i, j] that of all rows i + r n and columns j + r m.
-
-    Raises:
-        TypeError: if the images are not float.
-        ValueError: if they have fewer than three axes or are smaller than a period.
-    """
-    return jnp.mean(_phases(images, period), axis=(-5, -3))
-
-
 def phase_variances(images: Array, period: int) -> Array:
     """Variance of the pixels at each place of the r x r grid, over the mean of these variances.
 

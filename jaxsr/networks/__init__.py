@@ -19,7 +19,6 @@ from jaxsr.networks.rlfn import RLFN as RLFN
 from jaxsr.networks.rrdbnet import RRDBNet as RRDBNet
 from jaxsr.networks.srvgg import SRVGGNetCompact as SRVGGNetCompact
 from jaxsr.networks.swinir import SwinIR as SwinIR
-from jaxsr.networks.unet_discriminator import UNetDiscriminatorSN as UNetDiscriminatorSN
 from jaxsr.networks.vgg_discriminator import VGGStyleDiscriminator as VGGStyleDiscriminator
 
 # Name -> constructor, defaults.

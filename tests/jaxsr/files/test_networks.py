@@ -15,7 +15,7 @@ from jaxfleet.errors import InputError
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
 from jaxsr.files.networks import SavedNetwork
-from jaxsr.networks import UNetDiscriminatorSN, VGGStyleDiscriminator
+from jaxsr.networks import VGGStyleDiscriminator
 from jaxsr.state_dicts import names as torch_names
 
 EDSR = {"num_features": 4, "num_blocks": 1}
@@ -40,7 +40,6 @@ CONSTRUCTORS = {
         for name in SMALL
     },
     "vgg discriminator": lambda: VGGStyleDiscriminator(num_features=4, rngs=nnx.Rngs(0)),
-    "u-net discriminator": lambda: UNetDiscriminatorSN(num_features=4, rngs=nnx.Rngs(0)),
 }
 
 

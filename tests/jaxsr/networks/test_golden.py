@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 import jaxsr
-from jaxsr.networks import UNetDiscriminatorSN, VGGStyleDiscriminator
+from jaxsr.networks import VGGStyleDiscriminator
 
 BOUND = 1e-4
 
@@ -55,7 +55,6 @@ PUBLISHED = {
 }
 DISCRIMINATORS = {
     "vgg_discriminator_128": VGGStyleDiscriminator,
-    "unet_discriminator_sn": UNetDiscriminatorSN,
 }
 
 
@@ -124,7 +123,7 @@ def test_a_discriminator_is_that_of_the_reference(golden, quick_jit, file):
     model.train()
     output = nnx.jit(lambda model, images: model(images))(model, images)
     check(output, channels_last(arrays["train_output"]), f"{file} in training")
-    # Running statistics, or singular vectors, have moved by one pass.
+    # Running statistics have moved by one pass.
     after = discriminator(params | starting_with("train_after/", arrays))
     for (path, ours), (_, theirs) in zip(
         nnx.to_flat_state(nnx.state(model)), nnx.to_flat_state(nnx.state(after)), strict=True
