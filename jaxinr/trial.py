@@ -23,7 +23,9 @@ _COMMON = ("network", "learning_rate", *_WHOLE)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # a plan has 300,000
 class Trial:
-    """Hyperparameters of one network and its full-batch Adam training. Defaults are COIN's.
+    """Hyperparameters of one network and its full-batch Adam training.
+
+    Defaults are COIN's but for `num_iters`, of which COIN made 50,000.
 
     A hyperparameter that is None becomes the default of the kind, see `jaxinr.networks`, or stays
     None where the kind does not have it.

@@ -29,7 +29,7 @@ class ForecastConfig:
         default=0,
         metadata={
             "help": "Side of the square picture that would be fitted, in pixels, as for "
-            "launch/siren_grid.py; 0 for the picture as it is.",
+            "launch/siren_grid.py, whose default is 120; 0 for the picture as it is.",
             "lower": 0,
         },
     )
@@ -61,12 +61,18 @@ class ForecastConfig:
     )
     learning_rate: tuple[float, ...] = field(
         default=(LEARNING_RATE,),
-        metadata={"group": "Training and output", "help": "Of Adam.", "lower": 1e-12},
+        metadata={
+            "group": "Training and output",
+            "help": "Of Adam. The default is that of most networks that the forecaster was trained "
+            "on; that of launch/siren_grid.py is 2e-4, COIN's.",
+            "lower": 1e-12,
+        },
     )
     num_iters: tuple[int, ...] = field(
         default=(),
         metadata={
-            "help": "Adam updates; not given: the most that the forecaster was trained on.",
+            "help": "Adam updates; not given: the most that the forecaster was trained on. "
+            "launch/siren_grid.py makes 2,000 unless told.",
             "lower": 1,
         },
     )

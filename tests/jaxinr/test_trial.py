@@ -84,3 +84,10 @@ def test_a_row_is_the_trial_it_came_from():
     with pytest.raises(KeyError, match="num_iters"):
         Trial.from_row({"layer_size": 8, "num_layers": 2, "w0_initial": 30, "w0": 30,
                         "learning_rate": 1e-3, "seed": 0})  # fmt: skip
+
+
+def test_defaults_are_what_the_docstring_and_the_grid_say():
+    trial = Trial()
+    assert (trial.num_layers, trial.layer_size, trial.w0_initial, trial.w0) == (10, 28, 30.0, 30.0)
+    assert (trial.learning_rate, trial.num_iters) == (2e-4, 2000)
+    assert "`num_iters`, of which COIN made 50,000" in Trial.__doc__
