@@ -1,12 +1,17 @@
 """A strict session: two CPU devices, no silent promotion of dtype or rank."""
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# What took time to compile is kept while the session lasts, for its later tests and the scripts
+# that they start. Each worker has a folder of its own: JAX does not write to it atomically.
+PROGRAMS = tempfile.TemporaryDirectory(prefix="programs-of-tests-", ignore_cleanup_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
 
 import hypothesis  # noqa: E402
-import jax  # noqa: E402  (reads JAX_PLATFORMS when imported)
+import jax  # noqa: E402  (reads these variables when imported)
 import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 2)  # so that shard_map has something to shard over

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from experiments.benchmarks import agreement, collection_hours, engines, siren, tables
+from experiments.benchmarks import agreement, collection_hours, engines, siren, start, tables
 from experiments.benchmarks import limits as benchmarks_limits
 from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.limits import Limits, Sizes
@@ -124,14 +124,19 @@ CPU = Scale(
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
     """Measures the parts of this module, has `siren.run` do the others, gives the text.
 
-    Leaves `accelerator_benchmark.json` and `.md`, `accelerator_tiles.json`, `agreement.json`.
+    Leaves `accelerator_benchmark.json` and `.md`, `accelerator_tiles.json`, `agreement.json`,
+    `start.json`.
 
     Raises:
         InputError: for runs that cannot be compared.
     """
     texts = []
     for part in dict.fromkeys(config.part):
-        if part == "accelerator":
+        if part == "start":
+            waits = start.measure()
+            siren.save(run_dir / "start.json", waits)
+            texts.append(siren.markdown(waits))
+        elif part == "accelerator":
             texts.append(accelerator(config, run_dir))
         elif part == "accelerator_tiles":
             texts.append(siren.alone(functools.partial(tiles, run_dir=run_dir), config))

@@ -32,7 +32,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 
 PARTS = ("shapes", "scaling", "mixed")
 OWN_PARTS = (*PARTS, "peers")
-OTHER_PARTS = ("accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
+OTHER_PARTS = ("start", "accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
 Answer = TypeVar("Answer")
 
 
@@ -84,7 +84,8 @@ class BenchmarkConfig:
         metadata={
             "help": "shapes: the six shapes against the baselines; scaling: cost per fit and "
             "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart. Only where "
-            "asked for: peers: fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and "
+            "asked for: start: imports, the quickstart and its first network, in fresh processes; "
+            "peers: fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and "
             "COIN, beside their published times; accelerator: every engine on this device against "
             "its own limits, and the hours of the collection; accelerator_tiles: the best block "
             "and group; agreement: the PSNR of one run's networks against another's.",

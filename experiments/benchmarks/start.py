@@ -1,0 +1,90 @@
+"""How long does a newcomer wait? Imports, the quickstart, its first finished network.
+
+Each is measured in a fresh process, the quickstart with empty caches of compiled programs (JAX's
+and Numba's) and then with the caches that it left.
+"""
+
+import importlib.resources
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("jaxfleet", "jaxinr", "jaxsr")
+ROUNDS = 3  # of an import; the least counts, since the first one reads the disk
+POLL_SECONDS = 0.05
+
+
+def measure() -> list[dict[str, Any]]:
+    """Return rows {what, cache, seconds}; an import has no cache."""
+    flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
+    rows: list[dict[str, Any]] = [
+        {
+            "what": f"import {package}",
+            "cache": None,
+            "seconds": min(import_seconds(package) for _ in range(ROUNDS)),
+        }
+        for package in PACKAGES
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        caches = {"XDG_CACHE_HOME": folder, "NUMBA_CACHE_DIR": f"{folder}/numba"}
+        for cache in ("cold", "warm"):
+            first, whole = grid_seconds([f"--flagfile={flagfile}"], caches)
+            rows.append({"what": "quickstart, first network", "cache": cache, "seconds": first})
+            rows.append({"what": "quickstart", "cache": cache, "seconds": whole})
+    return rows
+
+
+def import_seconds(package: str) -> float:
+    """Return the seconds that a fresh process spends on an import, its own start not counted."""
+    script = (
+        "import time; start = time.perf_counter(); "
+        f"import {package}; print(time.perf_counter() - start)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return float(done.stdout)
+
+
+def grid_seconds(flags: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:
+    """Run `launch/siren_grid.py` and return the seconds to its first finished network and its end.
+
+    Args:
+        flags: of the script, without --run_dir.
+        environment: variables that are set, such as where caches lie. JAX_COMPILATION_CACHE_DIR is
+            not passed on.
+
+    Raises:
+        subprocess.CalledProcessError: if the script fails.
+    """
+    kept = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    with tempfile.TemporaryDirectory() as folder:
+        run_dir = Path(folder) / "run"
+        command = [sys.executable, "-m", "launch.siren_grid", *flags, f"--run_dir={run_dir}"]
+        first, start = None, time.perf_counter()
+        with subprocess.Popen(
+            command,
+            env={**kept, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            while process.poll() is None:
+                if first is None and _has_finished_one(run_dir / "progress.jsonl"):
+                    first = time.perf_counter() - start
+                time.sleep(POLL_SECONDS)
+        whole = time.perf_counter() - start
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+        return whole if first is None else first, whole
+
+
+def _has_finished_one(path: Path) -> bool:
+    """Return whether the log of a run says that a network is done; its last line may be half."""
+    if not path.exists():
+        return False
+    *lines, _ = path.read_text().split("\n")
+    return any(json.loads(line)["fits"] >= 1 for line in lines)

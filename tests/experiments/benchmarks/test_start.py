@@ -1,0 +1,36 @@
+"""The time until the first network, of a grid that takes seconds."""
+
+import subprocess
+
+import pytest
+
+from experiments.benchmarks import start
+
+FLAGS = """
+    --layer_size=4 --num_layers=1 --num_iters=20 --image_size=12 --max_images=1
+""".split()
+
+
+def test_imports_are_quick():
+    assert 0 < start.import_seconds("jaxinr") < 0.7
+    assert 0 < start.import_seconds("jaxsr") < 1.0
+
+
+def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):
+    first, whole = start.grid_seconds(FLAGS, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert 0 < first <= whole
+    assert list((tmp_path / "jaxfleet").rglob("*-cache"))  # for the warm one
+
+
+def test_a_grid_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        start.grid_seconds(["--layer_size=none"], {"XDG_CACHE_HOME": str(tmp_path)})
+
+
+def test_half_a_line_of_a_log_is_waited_for(tmp_path):
+    log = tmp_path / "progress.jsonl"
+    assert not start._has_finished_one(log)
+    log.write_text('{"fits": 0.0}\n{"fits": 1')
+    assert not start._has_finished_one(log)
+    log.write_text('{"fits": 0.0}\n{"fits": 1.0}\n')
+    assert start._has_finished_one(log)
