@@ -11,7 +11,8 @@ them with their hyperparameters. Weights have the names of COIN's code, whose `S
 To draw a picture elsewhere, with H its height, rows and columns counted from 0, and coordinates of
 `coin`: h = (2 row / (H - 1) - 1, 2 column / (H - 1) - 1); then h = sin(w0_initial (W h + b)) in
 net.0; h = sin(w0 (W h + b)) in net.1 and so on; and the colour is W h + b in last_layer, red, green
-and blue from 0 to 1, to be clipped. A run that is not finished gives the networks that it has.
+and blue from 0 to 1, to be clipped. That is a SIREN; the modules of `jaxinr.networks` say the same
+of the other kinds. A run that is not finished gives the networks that it has.
 
     python launch/siren_export.py --run_dir=runs/quickstart --format=coin_collection
 
