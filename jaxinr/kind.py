@@ -95,6 +95,7 @@ class TorchNames:
 
 
 def _same(params: Params) -> Params:
+    """Return real weights as they are."""
     return params
 
 

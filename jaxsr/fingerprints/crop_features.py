@@ -16,7 +16,14 @@ import numpy as np
 from jax import Array
 
 
+def _no_grid(**options: Any) -> int:
+    """Return the period of features that see no grid: 1."""
+    del options
+    return 1
+
+
 def _unmoved(features: np.ndarray, rows: int, columns: int, **options: Any) -> np.ndarray:
+    """Return the features of crops that begin elsewhere: the same, if they see no grid."""
     del rows, columns, options
     return features
 
@@ -38,7 +45,7 @@ class Features:
     function: Callable[..., Array]
     check: Callable[..., None]
     options: Mapping[str, Any] = field(default_factory=dict)
-    period: Callable[..., int] = lambda **_: 1
+    period: Callable[..., int] = _no_grid
     shifted: Callable[..., np.ndarray] = _unmoved
 
     def of(self, crops: np.ndarray | Array, options: Mapping[str, Any] | None = None) -> Array:
