@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 GRID = (
     "--max_images=2 --image_size=12 --layer_size=4 --layer_size=6 --num_layers=1 --num_layers=2 "
     "--w0_initial=10 --w0_initial=30 --seed=0 --seed=1 --learning_rate=1e-3 --num_iters=24 "
-    "--num_iters=3000 --log_every=5 --checkpoint_minutes=0"
+    "--num_iters=3000 --log_every=5 --checkpoint_minutes=0 --kernel=xla"
 ).split()
 FITS = 64
 # Settings of a batch system that these tests may themselves run under.
