@@ -65,7 +65,7 @@ def test_what_was_not_trained_on_is_said(photo):
         (("--image={photo}", "--bits_per_pixel=1", "--output=x.txt"), "ends in .csv"),
         (("--image={photo}", "--image_size=48", "--bits_per_pixel=0.001"), "the smallest takes"),
         (("--image={photo}", "--image_size=400", "--bits_per_pixel=1"), "smaller than image_size"),
-        (("--image={empty}", "--bits_per_pixel=1"), "empty.png' is not a picture"),
+        (("--image={empty}", "--bits_per_pixel=1"), "empty.png' is empty"),
         (("--image={text}", "--bits_per_pixel=1"), "text.png' is not a picture"),
         (("--image={point}", "--bits_per_pixel=1"), "1 x 1 pixels"),
         (("--image={absent}", "--bits_per_pixel=1"), "absent.png"),
