@@ -82,7 +82,8 @@ def test_progress_goes_to_a_function_and_pictures_are_clipped(tmp_path, capsys):
     with (tmp_path / "progress.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         fits = jaxinr.fit(images, TRIALS, progress=lambda sample: writer.writerow(sample.values()))
-    rows = list(csv.reader((tmp_path / "progress.csv").open()))
+    with (tmp_path / "progress.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
     assert len(rows[0]) == 5
     assert float(rows[-1][1]) == 2
     assert capsys.readouterr().err == ""

@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 
 import jaxfleet
+from experiments.benchmarks import simulation
+from experiments.siren import export, import_collection
 from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
 from launch import collection_import, flagdefs, fleet_simulation, siren_export
+
+RUNS = {
+    collection_import: import_collection.run,
+    fleet_simulation: simulation.run,
+    siren_export: export.run,
+}
 
 
 @pytest.fixture
@@ -21,7 +29,7 @@ def run(monkeypatch, tmp_path, capsys):
         name = script.__name__.rpartition(".")[2]
         monkeypatch.setattr(sys, "argv", [f"launch/{name}.py", *args])
         with pytest.raises(SystemExit) as stop:
-            flagdefs.run(script.CONFIG, getattr(script, name).run, save_flags=save_flags)
+            flagdefs.run(script.CONFIG, RUNS[script], save_flags=save_flags)
         return stop.value.code, *capsys.readouterr()
 
     return call

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from experiments.gallery import identify as experiment
-from jaxfleet import photos
+from jaxfleet import compiled, photos
 from jaxsr.datasets import picture_sets
 from jaxsr.gallery.core import Gallery
 from launch import flagdefs, sr_gallery, sr_identify
@@ -83,7 +83,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _programs_are_not_kept(monkeypatch):
-    monkeypatch.setattr(sr_identify, "keep_programs", lambda: None)
+    monkeypatch.setattr(compiled, "keep_programs", lambda: None)
 
 
 @pytest.fixture(scope="module")

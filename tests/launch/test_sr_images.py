@@ -53,7 +53,10 @@ def test_a_dry_run_leaves_nothing(script, tmp_path):
         (("--photos=folder:photos",), "No class is given"),
         ((*FLAGS, "--max_images=1"), "would have one picture, dawn"),
         ((*FLAGS, "--crop_px=25"), "--crop_px=25: networks of scale 2 need a multiple"),
-        ((*FLAGS, "--run_dir=photos"), "not empty (dawn.png) and no folder of pictures"),
+        (
+            (*FLAGS, "--run_dir=photos"),
+            "--run_dir=photos: not empty (dawn.png) and no run; give another folder",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_makes_no_picture(script, tmp_path, args, message):

@@ -79,7 +79,7 @@ BAD = [
     (["--training_set=B=folder:nowhere"], "no folder 'nowhere'"),
     (["--training_set=B=folder:good reduce_by=3"], "'a' of 'B' has 16 x 13 pixels, fewer than a"),
     (["--crop_px=48"], "'a' of 'A' has 48 x 40 pixels, fewer than a crop of 48"),
-    (["--seed=-1"], "--seed=-1: expected an integer of at least 0"),
+    (["--seed=-1"], "--seed=-1: expected an integer from 0 to 2147483647"),
     (["--num_iters=0"], "--num_iters=0: expected an integer of at least 1"),
     (["--batch_size=0"], "--batch_size=0: expected an integer of at least 1"),
     (["--learning_rate=0"], "--learning_rate=0: expected a number of at least 1e-12"),

@@ -359,7 +359,7 @@ def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
     with pytest.raises(InputError, match="another plan .crop_px was 0 is 48.; give another"):
         make(home, crop_px=48)
     (home / "run" / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json: damaged; put it back"):
+    with pytest.raises(InputError, match=r"manifest\.json: damaged, or not of a run; put it back"):
         make(home)
     (home / "photos" / "new").mkdir()
     with (

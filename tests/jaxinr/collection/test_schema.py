@@ -127,7 +127,7 @@ def harmed(change):
         (lambda r: r["config"].update(image_size=0), "image_size is 0"),
         (lambda r: r["psnr_history"].pop(), "differ in length"),
         (lambda r: r["best_model"].pop("last_layer.linear.bias"), "missing"),
-        (lambda r: r["best_model"]["net.0.linear.bias"].pop(), "is not of 3 layers"),
+        (lambda r: r["best_model"]["net.0.linear.bias"].pop(), r"net.0.linear.weight \[4, 2\] for"),
         (lambda r: r["best_model"]["net.0.linear.weight"][0].pop(), "inhomogeneous"),
         (lambda r: r["best_model"]["net.0.linear.bias"].__setitem__(0, None), "not finite"),
         (lambda r: r.update(best_model=None), "no best_model"),
