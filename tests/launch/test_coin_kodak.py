@@ -100,15 +100,16 @@ def test_repeated_and_damaged_runs_end_with_the_same_tables(script, run_dir, cap
     assert 'size was ["2x6", "3x10"] is ["2x6", "3x10", "4x4"]' in capsys.readouterr().err
 
 
-def test_codec_that_pillow_lacks_is_left_out(script, run_dir, monkeypatch, capsys):
+def test_codec_that_pillow_lacks_is_left_out(script, run_dir, tmp_path, monkeypatch, capsys):
+    copy = shutil.copytree(run_dir, tmp_path / "coin")  # other tests read the tables with AVIF
     monkeypatch.setattr(codecs.features, "check", lambda name: name != "avif")
-    assert script(SMOKE, f"--run_dir={run_dir}") == 0
+    assert script(SMOKE, f"--run_dir={copy}") == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "AVIF" in line] == [
         "AVIF is left out: this Pillow was built without it"
     ]
-    assert set(tables(run_dir)[1]["method"]) >= {"JPEG", "WebP"}
-    assert "AVIF" not in set(tables(run_dir)[1]["method"])
+    assert set(tables(copy)[1]["method"]) >= {"JPEG", "WebP"}
+    assert "AVIF" not in set(tables(copy)[1]["method"])
 
 
 def test_dry_run_tells_the_cost_and_leaves_nothing(script, tmp_path, capsys):
