@@ -11,6 +11,7 @@ import numpy as np
 from experiments.gallery.identify_config import IdentifyConfig
 from jaxfleet import picture_files, places
 from jaxfleet.errors import InputError
+from jaxsr.datasets import picture_sets
 from jaxsr.fingerprints import welch
 from jaxsr.gallery.core import HYPERPARAMETERS, Gallery, Identification
 
@@ -91,7 +92,11 @@ def enrol(config: IdentifyConfig) -> str:
         one = makers.parse_labelled(config.add)
     except InputError as error:
         raise InputError(str(error).replace("--labelled", "--add")) from None
-    facts = {name: value for name, value in one.facts.items() if value and name != "overrides"}
+    facts = {
+        name: value
+        for name, value in one.facts.items()
+        if picture_sets.is_known(name, value) and name != "overrides"
+    }
     paths = find_pictures("add", one.source)
     larger = gallery.add(one.name, [read_picture(path)[0] for path in paths], **facts)
     larger.save(target)

@@ -58,7 +58,7 @@ def row(folder, name, number, split):
     Image.fromarray(picture_of(name, number)).save(file)
     return {
         **dict.fromkeys(picture_sets.COLUMNS, ""),
-        **{"scale": 0, "seed": 0, "num_iters": 0, "parameters": 0, "psnr_y_db": 30.0},
+        **{"scale": 0, "seed": -1, "num_iters": 0, "parameters": 0, "psnr_y_db": 30.0},
         **{"network": name, "kind": kind, "image_id": image_id, "split": split},
         **{"height": SIDE, "width": SIDE, **facts},
         "file": picture_sets.file_of(name, image_id),
