@@ -32,11 +32,11 @@ def parse(text: str, keys: Collection[str] | None = None) -> Named:
     """Split a flag's value into name, source and options.
 
     Args:
-        text: of the flag.
+        text: of the flag; spaces around it count, so that a caller who allows them strips it.
         keys: of the options; None for any. What follows with another key belongs to the source.
     """
     options: dict[str, str] = {}
-    rest = text.strip()
+    rest = text
     while (match := _OPTION.fullmatch(rest)) and (keys is None or match[2] in keys):
         rest, key, value = match.groups()
         options = {key: value, **options}

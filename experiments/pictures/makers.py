@@ -223,7 +223,7 @@ def _published(text: str, name: str, path: Path, options: dict[str, str]) -> Pic
 
 def _parse(flag: str, text: str) -> named.Named:
     """Name (empty if there is none), path, and options of [NAME=]PATH [KEY=VALUE ...]."""
-    found = named.parse(text)
+    found = named.parse(text.strip())
     if not found.source:
         raise InputError(f"--{flag}={text} names no file or folder.")
     return found

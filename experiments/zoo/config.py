@@ -46,7 +46,7 @@ class Architecture:
             InputError: if it is written in another way, not in the zoo, or has no such
                 hyperparameter.
         """
-        name, source, options = named.parse(text)
+        name, source, options = named.parse(text.strip())
         base, *stray = source.split() or [""]
         if not name:
             name, sign, base = base.rpartition("=")

@@ -73,7 +73,7 @@ class TrainingSet:
         Raises:
             InputError: if it is written in another way.
         """
-        name, source, given = named.parse(text, _OPTIONS)
+        name, source, given = named.parse(text.strip(), _OPTIONS)
         options: dict[str, float | int] = {}
         for key, value in given.items():
             try:

@@ -25,6 +25,8 @@ VALUES = st.from_regex(r"[A-Za-z0-9.,\[\]]{1,8}", fullmatch=True)
             ("A", "folder:my of=b", {"fraction": "0.5"}),
         ),
         ("a=b=c k=v l=w k=u", None, ("a", "b=c", {"k": "u", "l": "w"})),
+        ("Set5=folder:a ", (), ("Set5", "folder:a ", {})),
+        (" Set5=folder:a", (), ("", " Set5=folder:a", {})),
         ("", None, ("", "", {})),
     ],
 )
