@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxfleet.errors import InputError
+from jaxinr.collection.schema import COLUMNS
 
 JSON = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 PARQUET = ".parquet"
@@ -178,10 +179,9 @@ def _parquet(path: Path, skip: Callable[[int], bool]) -> Iterator[Item]:
     position = 0
     try:
         with pq.ParquetFile(path) as file:
-            # A table without weights has no such column; a row of JSON that lacks it is damaged.
-            bare: dict[str, Any] = (
-                {} if "best_model" in file.schema_arrow.names else {"best_model": {}}
-            )
+            # A table without weights lacks this column alone; a row of JSON that does is damaged.
+            lacking = set(COLUMNS) - set(file.schema_arrow.names)
+            bare: dict[str, Any] = {"best_model": {}} if lacking == {"best_model"} else {}
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
                 if all(skip(position + row) for row in range(count)):

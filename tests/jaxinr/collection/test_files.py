@@ -9,6 +9,7 @@ import pytest
 
 from jaxfleet.errors import InputError
 from jaxinr.collection import files as collection_files
+from jaxinr.collection.schema import COLUMNS
 
 ROWS = [{"a": i, "text": "é" * i} for i in range(5)]
 LINES = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in ROWS).encode()
@@ -49,6 +50,15 @@ def test_parquet_and_single_objects(tmp_path):
     assert rows(write(tmp_path / "b.json", json.dumps(ROWS[3], indent=2).encode())) == [ROWS[3]]
     assert rows(write(tmp_path / "c.json", json.dumps(ROWS[3]).encode())) == [ROWS[3]]
     assert rows(write(tmp_path / "d.json", b"")) == []
+
+
+def test_parquet_table_without_weights_has_empty_ones(tmp_path):
+    published = {name: [1] for name in COLUMNS if name != "best_model"}
+    pq.write_table(pa.Table.from_pylist([published]), tmp_path / "a.parquet")
+    assert rows(tmp_path / "a.parquet") == [{**published, "best_model": {}}]
+    del published["config"]  # lacks more than weights: damaged, as it is
+    pq.write_table(pa.Table.from_pylist([published]), tmp_path / "b.parquet")
+    assert rows(tmp_path / "b.parquet") == [published]
 
 
 @pytest.mark.parametrize("content", [LINES, ARRAY])
