@@ -178,16 +178,17 @@ def test_directories_without_a_run_are_refused(tmp_path):
 
 
 def test_scatter_is_the_standard_deviation_over_seeds():
-    facts = {"scale": 4, "loss": "l1", "training_set": "A", "set": "S", "pictures": 2}
+    facts = {"scale": 4, "loss": "l1", "training_set": "A", "set": "S", "pictures": 2, "exact": 0}
     values = {"ssim_y": 0.5, "gain_db": 1.0, "sharpness_db": np.nan, "vgg_distance": np.nan}
     rows = pd.DataFrame(
         [("a", 1, 30.0), ("a", 2, 32.0), ("b", 1, 33.0)],
         columns=["architecture", "seed", "psnr_y_db"],
     ).assign(**facts, **values, network=["a1", "a2", "b1"])
     frame, columns = zoo_tables.summary(rows)
-    assert frame["architecture_id"].tolist() == ["b", "a"]  # best first
+    assert frame["architecture"].tolist() == ["b", "a"]  # best first
     assert frame[columns["S: PSNR-Y (dB)"][0]].tolist() == ["33.00", "31.00 ± 1.41"]
     assert "S: sharpness (dB)" not in columns
+    assert "S: exact" not in columns
 
 
 # -------------------------------------------------------------------------- windows and spectra
