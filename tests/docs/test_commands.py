@@ -194,7 +194,7 @@ def workshop(tmp_path_factory):
 
 
 def _marks(text):
-    return [] if any(part in text for part in QUICK) else [pytest.mark.slow]
+    return [] if any(part in text for part in QUICK) else [pytest.mark.printed]
 
 
 @pytest.mark.filterwarnings("default")
@@ -216,7 +216,7 @@ def test_command_runs(workshop, command):
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=[] if page.name == "photographs.md" else [pytest.mark.slow])
+        pytest.param(page, marks=[] if page.name == "photographs.md" else [pytest.mark.printed])
         for page in printed.PAGES
         if printed.python_blocks(page)
     ],

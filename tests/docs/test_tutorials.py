@@ -23,7 +23,7 @@ def masked(output):
     return re.sub(r"-?\d+(?:\.\d+)?", "#", output).split()
 
 
-@pytest.mark.slow
+@pytest.mark.printed
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("path", printed.TUTORIALS, ids=lambda path: path.stem)
 def test_tutorial_prints_what_it_says(tutorials, path, tmp_path):
