@@ -48,7 +48,7 @@ def test_benchmark_leaves_its_rows(monkeypatch, tmp_path):
     )
 
     rows = {row["engine"]: row for row in json.loads((tmp_path / "benchmark.json").read_text())}
-    engines = {"jaxinr.fit", "plain vmap"}
+    engines = {"jaxinr.fit", "jaxinr.fit, xla", "plain vmap"}
     if importlib.util.find_spec("torch"):
         engines.add("torch loop")
     assert set(rows) == engines
@@ -57,6 +57,7 @@ def test_benchmark_leaves_its_rows(monkeypatch, tmp_path):
         "engine",
         "pixel_steps_per_s",
         "gflop_per_s",
+        "ratio_to_xla",
         "ratio_to_plain_vmap",
         "ratio_to_torch",
         "share_of_matmul",
@@ -67,4 +68,6 @@ def test_benchmark_leaves_its_rows(monkeypatch, tmp_path):
     assert own["gflop_per_s"] == pytest.approx(own["pixel_steps_per_s"] * 592 / 1e9)
     ratio = own["pixel_steps_per_s"] / rows["plain vmap"]["pixel_steps_per_s"]
     assert own["ratio_to_plain_vmap"] == pytest.approx(ratio)
+    ratio = own["pixel_steps_per_s"] / rows["jaxinr.fit, xla"]["pixel_steps_per_s"]
+    assert own["ratio_to_xla"] == pytest.approx(ratio)
     assert "geometric mean" in text
