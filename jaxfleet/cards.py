@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 
 Arrays = dict[str, np.ndarray]
@@ -97,7 +97,7 @@ class Kind:
             TypeError: if the card is not JSON-able.
             OSError: naming the file; the one that was there stays.
         """
-        places.write_atomically(path, self.pack(card, arrays))
+        storage.write_atomically(path, self.pack(card, arrays))
 
     def read(self, path: Path) -> tuple[dict[str, Any], Arrays]:
         """Return card and arrays of a file.

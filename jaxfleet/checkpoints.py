@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxfleet import places
+from jaxfleet import storage
 
 MARGIN_BYTES = 1 << 20  # for Orbax's own files
 ARCHIVE = "snapshot.tar"
@@ -29,7 +29,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         """`folder` need not exist."""
-        self.folder = folder.absolute() if places.is_local(folder) else folder
+        self.folder = folder.absolute() if storage.is_local(folder) else folder
 
     def save(self, tree: Any) -> None:
         """Write a tree of arrays; Orbax renames it into place when it is complete.
@@ -37,13 +37,13 @@ class Checkpoints:
         Raises:
             OSError: if the disk is full or the folder cannot be written; the last one stays.
         """
-        if not places.is_local(self.folder):
+        if not storage.is_local(self.folder):
             with tempfile.TemporaryDirectory() as folder:
                 Checkpoints(Path(folder)).save(tree)
                 archive = io.BytesIO()
                 with tarfile.open(fileobj=archive, mode="w") as tar:
                     tar.add(folder, arcname=".")
-            places.write_atomically(self.folder / ARCHIVE, archive.getvalue())
+            storage.write_atomically(self.folder / ARCHIVE, archive.getvalue())
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = self._numbers()
@@ -72,7 +72,7 @@ class Checkpoints:
 
     def load(self) -> Any | None:
         """Return the latest snapshot as numpy arrays, tuples as lists; None without one."""
-        if not places.is_local(self.folder):
+        if not storage.is_local(self.folder):
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     data = io.BytesIO((self.folder / ARCHIVE).read_bytes())
@@ -99,7 +99,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Forgets all snapshots."""
-        if places.is_local(self.folder):
+        if storage.is_local(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
         elif (self.folder / ARCHIVE).exists():
             (self.folder / ARCHIVE).unlink()

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Protocol
 import jax
 import numpy as np
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress
@@ -150,13 +150,13 @@ def clear_checkpoints(run_dir: Path) -> None:
 
     A shard that a process still works on, given the same work by mistake, keeps its own.
     """
-    for name in places.names(run_dir):
+    for name in storage.names(run_dir):
         if match := re.fullmatch(r"checkpoints(-\d{5}-of-\d{5})?", name):
             with (
                 contextlib.suppress(InUseError),
-                places.locked(run_dir, f".lock{match[1] or ''}", "--run_dir"),
+                storage.locked(run_dir, f".lock{match[1] or ''}", "--run_dir"),
             ):
-                places.remove_folder(run_dir / name)
+                storage.remove_folder(run_dir / name)
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 
 MANIFEST, DONE = "manifest.json", "DONE"
@@ -67,9 +67,9 @@ def held(
             plan, or a damaged manifest.
         InUseError: if another process holds it.
     """
-    places.make_folder(run_dir, _FLAG)
+    storage.make_folder(run_dir, _FLAG)
     _refuse_foreign(run_dir)  # before a lock is left in it
-    with places.locked(run_dir, f".lock{suffix}", _FLAG):
+    with storage.locked(run_dir, f".lock{suffix}", _FLAG):
         yield _claim(run_dir, kind, json.loads(json.dumps(dict(plan or {}))), free, extra or {})
 
 
@@ -121,7 +121,7 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def finish(run_dir: Path) -> None:
     """Mark a run as complete."""
-    places.write_atomically(run_dir / DONE, b"")
+    storage.write_atomically(run_dir / DONE, b"")
 
 
 def unfinish(run_dir: Path) -> None:
@@ -163,7 +163,7 @@ def write_rows(path: Path, rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
     Raises:
         OSError: naming the file; the old one stays.
     """
-    places.make_folder(path.parent, _FLAG)
+    storage.make_folder(path.parent, _FLAG)
     rows = rows.assign(**{MADE_FROM: inputs})
     write_table(path, rows)
     return rows
@@ -175,7 +175,7 @@ def write_table(path: Path, rows: pd.DataFrame) -> None:
     Raises:
         OSError: naming the file; the old one stays.
     """
-    places.write_atomically(path, rows.to_parquet(index=False, compression="zstd"))
+    storage.write_atomically(path, rows.to_parquet(index=False, compression="zstd"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -184,7 +184,7 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         OSError: naming the file; the old one stays.
     """
-    places.write_atomically(path, json.dumps(content, indent=1).encode())
+    storage.write_atomically(path, json.dumps(content, indent=1).encode())
 
 
 # ------------------------------------------------------------------------------------- the claim
@@ -239,7 +239,7 @@ def _hash(plan: Mapping[str, Any]) -> str:
 
 def _refuse_foreign(run_dir: Path) -> None:
     """Refuses a directory that holds something, but no run."""
-    others = [name for name in places.names(run_dir) if name != "flags.txt"]
+    others = [name for name in storage.names(run_dir) if name != "flags.txt"]
     if others and MANIFEST not in others:
         raise InputError(
             f"{_FLAG}={run_dir}: not empty ({others[0]}) and no run; give another folder."

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.shards import WHOLE, Shard
 
@@ -73,7 +73,7 @@ class Store:
             self._held = stack.pop_all()
 
     def _open(self) -> None:
-        if places.is_local(self.parts):
+        if storage.is_local(self.parts):
             self.parts.mkdir(exist_ok=True)
         self._refuse_damage_of_others()
         self.set_aside = self._check_own_parts()
@@ -108,7 +108,7 @@ class Store:
         Raises:
             OSError: if the disk is full; the old parts stay.
         """
-        matches = map(_PART.fullmatch, places.names(self.parts))
+        matches = map(_PART.fullmatch, storage.names(self.parts))
         own = [match[0] for match in matches if match and (match[1] or "") == self.shard.suffix]
         if len(own) < least:
             return
@@ -142,7 +142,7 @@ class Store:
         pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
         data = sink.getvalue().to_pybytes()
         name = f"part{self.shard.suffix}-{rundir.checksum(data)}.parquet"
-        places.write_atomically(self.parts / name, data)
+        storage.write_atomically(self.parts / name, data)
         return name
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class Store:
     def _check_own_parts(self) -> list[str]:
         """Move damaged parts of this shard to `corrupt/`; return their names."""
         bad = []
-        for name in places.names(self.parts, hidden=True):
+        for name in storage.names(self.parts, hidden=True):
             path = self.parts / name
             if name.startswith("."):
                 match = _PART.match(name[1:])
@@ -160,12 +160,12 @@ class Store:
                     path.unlink()  # of a process that was killed
             elif self._is_own(name) and not is_whole(path):
                 bad.append(name)
-                places.move(path, self.run_dir / CORRUPT)
+                storage.move(path, self.run_dir / CORRUPT)
         return sorted(bad)
 
     def _refuse_damage_of_others(self) -> None:
         """Refuses damaged parts of another cut, before anything is fitted next to them."""
-        for name in places.names(self.parts):
+        for name in storage.names(self.parts):
             path = self.parts / name
             match = _PART.fullmatch(name)
             if match and self._is_of_another_cut(name) and not is_whole(path) and path.exists():
@@ -189,7 +189,7 @@ class Store:
         Other shards of the same cut have other trials, so their parts need not be read.
         """
         done: set[int] = set()
-        for name in places.names(self.parts):
+        for name in storage.names(self.parts):
             if self._is_own(name) or self._is_of_another_cut(name):
                 with contextlib.suppress(FileNotFoundError):  # merged meanwhile by another process
                     done.update(read_part(self.parts / name, ["trial_id"])["trial_id"].to_pylist())
@@ -198,7 +198,7 @@ class Store:
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a part, or some of its columns."""
-    return pq.ParquetFile(str(path), filesystem=places.filesystem(path)).read(columns)
+    return pq.ParquetFile(str(path), filesystem=storage.filesystem(path)).read(columns)
 
 
 def is_whole(path: Path) -> bool:

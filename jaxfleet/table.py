@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.showing import Tabular
 from jaxfleet.store import PARTS, is_whole
@@ -81,7 +81,7 @@ class Table(Tabular):
                 [str(path) for path in self._files],
                 columns=names,
                 filters=filters,
-                filesystem=places.filesystem(self.run_dir),
+                filesystem=storage.filesystem(self.run_dir),
                 schema=self._schema,
             )
         except (pa.ArrowInvalid, OSError):
@@ -167,7 +167,7 @@ class Table(Tabular):
 
     def _file(self, number: int) -> pq.ParquetFile:
         path = self._files[number]
-        return pq.ParquetFile(str(path), filesystem=places.filesystem(path))
+        return pq.ParquetFile(str(path), filesystem=storage.filesystem(path))
 
     def _row(self, trial_id: int) -> Mapping[str, Any]:
         ids, files, rows = self._index
@@ -192,7 +192,7 @@ class Table(Tabular):
 
     def _listed(self) -> list[Path]:
         folder = self.run_dir / PARTS
-        return [folder / name for name in places.names(folder) if name.endswith(".parquet")]
+        return [folder / name for name in storage.names(folder) if name.endswith(".parquet")]
 
     def _were_merged(self) -> bool:
         """Whether a writer has put new parts in place of old ones; takes the new ones from now."""
@@ -219,7 +219,7 @@ def open(run_dir: str | Path) -> Table:
     Raises:
         InputError: if it is none.
     """
-    return Table(places.place(run_dir) if isinstance(run_dir, str) else run_dir)
+    return Table(storage.location(run_dir) if isinstance(run_dir, str) else run_dir)
 
 
 def flatten(layers: Sequence[Mapping[str, Any]]) -> np.ndarray:

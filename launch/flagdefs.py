@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 import jax
 from absl import flags
 
-from jaxfleet import compiled, memory, places, process
+from jaxfleet import compiled, memory, process, storage
 from jaxfleet.errors import InputError
 from jaxfleet.trainer import usable_cores
 
@@ -120,7 +120,7 @@ def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path
             f"{stray[0]!r} is not a flag: write --name=value, also on each line of a flagfile."
         )
     try:
-        return build(), places.place(str(flag_values["run_dir"].value))
+        return build(), storage.location(str(flag_values["run_dir"].value))
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -337,9 +337,9 @@ def _save_flags(run_dir: Path, text: str) -> None:
     A folder with anything else in it may be someone else's, and a file that is there stays, except
     our own in a run that never got as far as leaving more: its flags were most likely mended since.
     """
-    places.make_folder(run_dir, "--run_dir")
+    storage.make_folder(run_dir, "--run_dir")
     path = run_dir / "flags.txt"
-    alone = all(name == path.name for name in places.names(run_dir, hidden=True))
+    alone = all(name == path.name for name in storage.names(run_dir, hidden=True))
     if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
         return
     command = f"python launch/{_script()}.py {shlex.quote(f'--flagfile={path}')}"

@@ -22,7 +22,7 @@ from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
 from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
-from jaxfleet import photos, places, rundir
+from jaxfleet import photos, rundir, storage
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -96,7 +96,7 @@ def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.Grid
 
 def _flags(path: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
     """Return the configuration of the run; absl reads flagfiles from local disks only."""
-    if places.is_local(path):
+    if storage.is_local(path):
         args = [f"--flagfile={path}"]
     elif path.exists():
         args = [line for line in path.read_text().splitlines() if line.startswith("--")]

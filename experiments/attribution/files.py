@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.attribution.tables import Predictions
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxsr.attribution import files as attributor_files
 from jaxsr.datasets import picture_sets
@@ -50,7 +50,7 @@ def read_options(run_dir: Path) -> dict[str, Mapping[str, Any]]:
     """
     folder = run_dir / MODELS
     found = {}
-    for name in places.names(folder):
+    for name in storage.names(folder):
         if name.endswith(".safetensors"):
             method = name.rpartition("-")[0]
             if method not in found:
@@ -105,7 +105,7 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
     )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
-    places.write_atomically(run_dir / PREDICTIONS, sink.getvalue().to_pybytes())
+    storage.write_atomically(run_dir / PREDICTIONS, sink.getvalue().to_pybytes())
 
 
 def read_predictions(run_dir: Path) -> Predictions | None:
@@ -137,7 +137,7 @@ def write_features(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> None:
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)
-    places.write_atomically(run_dir / FEATURES, buffer.getvalue())
+    storage.write_atomically(run_dir / FEATURES, buffer.getvalue())
 
 
 def read_features(run_dir: Path) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ from experiments.attribution.config import CONVNEXT, AttributionConfig
 from experiments.attribution.features import TSNE_ENDING
 from experiments.attribution.sharing import teller
 from experiments.attribution.tables import Predictions
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
@@ -96,7 +96,7 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
     with rundir.held(run_dir, files.KIND, _plan(config, task), free=files.FREE):
         for method, seed in planned:
             files.refuse_other_options(run_dir, method, seed, config.options(method))
-        places.make_folder(run_dir / files.MODELS, "--run_dir")
+        storage.make_folder(run_dir / files.MODELS, "--run_dir")
         _make(config, run_dir, task, planned)
         if config.tsne and config.features_per_class:
             _add_tsne(run_dir)
@@ -184,7 +184,7 @@ def _plan(config: AttributionConfig, task: Task) -> dict[str, Any]:
 
 
 def _refuse_missing(weights: str) -> None:
-    if not places.place(weights).is_file():
+    if not storage.location(weights).is_file():
         raise InputError(f"--convnext_weights={weights}: there is no such file.")
 
 
@@ -251,7 +251,7 @@ def _attributor(
     folder = run_dir / files.CHECKPOINTS
     kept: dict[str, Any] = {}
     if method == CONVNEXT:
-        places.make_folder(folder, "--run_dir")
+        storage.make_folder(folder, "--run_dir")
         # By its options, so that a corrected command does not meet the state of the one before.
         checkpoint = folder / f"{path.stem}-{rundir.digest(options)}"
         kept = {"checkpoint": checkpoint, "on_epoch": functools.partial(_say, shown, path.stem)}
@@ -281,9 +281,9 @@ def _attributor(
         "validation_crops": task.count(_VALIDATION),
     }
     attributor_files.save(attributor, path, facts)
-    for name in places.names(folder):
+    for name in storage.names(folder):
         if name.startswith(f"{path.stem}-"):
-            places.remove_folder(folder / name)
+            storage.remove_folder(folder / name)
     return attributor, temperature, True
 
 

@@ -25,7 +25,7 @@ from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness
 from experiments.benchmarks.limits import Limits, Sizes
 from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
-from jaxfleet import decibels, places, rundir
+from jaxfleet import decibels, rundir, storage
 from jaxinr.buckets import Bucket
 from jaxinr.program import padded_pixels
 from jaxinr.trial import Trial
@@ -142,7 +142,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
             texts.append(siren.alone(functools.partial(tiles, run_dir=run_dir), config))
         elif part == "agreement":
             rows = agreement.of_runs(
-                places.place(config.first_run), places.place(config.second_run)
+                storage.location(config.first_run), storage.location(config.second_run)
             )
             siren.save(run_dir / "agreement.json", rows)
             texts.append(f"{siren.markdown(rows)}\n\n{agreement.verdict(rows)}")
@@ -166,7 +166,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
         content.update(found)
         siren.save(run_dir / "accelerator_benchmark.json", content)
         text = tables.describe(content)
-        places.write_atomically(run_dir / "accelerator_benchmark.md", text.encode())
+        storage.write_atomically(run_dir / "accelerator_benchmark.md", text.encode())
 
     def alone(work: Callable[..., Result], engine: Engine) -> Result | str:
         if engine.is_fused and scale.is_cpu:

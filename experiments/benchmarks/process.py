@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxfleet import executors, places, store
+from jaxfleet import executors, storage, store
 from jaxfleet.shards import Shard
 from jaxinr import buckets
 
@@ -169,7 +169,7 @@ def _train(
 
 
 def _parts_of(run_dir: Path, shard: Shard) -> list[str]:
-    names = places.names(run_dir / store.PARTS)
+    names = storage.names(run_dir / store.PARTS)
     return [name for name in names if name.startswith(f"part{shard.suffix}-")]
 
 

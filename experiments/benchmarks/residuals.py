@@ -22,7 +22,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks.siren import markdown
-from jaxfleet import photos, places, rundir
+from jaxfleet import photos, rundir, storage
 from jaxfleet.pixels import from_uint8
 from jaxfleet.trainer import usable_cores
 from jaxsr.fingerprints import prnu, residuals
@@ -59,9 +59,9 @@ def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
     """Measures, leaves `fingerprint_benchmark.json`, and gives the table as text."""
     rows = [row for task in dict.fromkeys(config.task) for row in _compare(config, task)]
     content = {**rundir.environment(), "rows": rows}
-    places.make_folder(run_dir, "--run_dir")
+    storage.make_folder(run_dir, "--run_dir")
     path = run_dir / "fingerprint_benchmark.json"
-    places.write_atomically(path, json.dumps(content, indent=1).encode())
+    storage.write_atomically(path, json.dumps(content, indent=1).encode())
     return markdown(rows)
 
 

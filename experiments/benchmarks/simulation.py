@@ -26,7 +26,7 @@ import jaxfleet
 from experiments.benchmarks import process
 from experiments.benchmarks.process import Share
 from experiments.siren import grid as siren_grid
-from jaxfleet import places, store, trainer
+from jaxfleet import storage, store, trainer
 from jaxfleet.photos import Photo
 from jaxfleet.shards import Shard
 from jaxinr import buckets
@@ -245,9 +245,9 @@ def run(config: SimulationConfig, run_dir: Path) -> str:
         "outcomes": [dataclasses.asdict(outcome) for outcome in outcomes],
     }
     text = as_markdown(outcomes)
-    places.make_folder(run_dir, "--run_dir")
-    places.write_atomically(run_dir / "simulation.json", json.dumps(record, indent=1).encode())
-    places.write_atomically(run_dir / "simulation.md", text.encode())
+    storage.make_folder(run_dir, "--run_dir")
+    storage.write_atomically(run_dir / "simulation.json", json.dumps(record, indent=1).encode())
+    storage.write_atomically(run_dir / "simulation.md", text.encode())
     return text
 
 
@@ -280,7 +280,7 @@ def _check(run_dir: Path, trials: int) -> tuple[int, int, float]:
     table = jaxfleet.open(run_dir)
     found = len(table)
     seconds = time.monotonic() - began
-    paths = [run_dir / store.PARTS / name for name in places.names(run_dir / store.PARTS)]
+    paths = [run_dir / store.PARTS / name for name in storage.names(run_dir / store.PARTS)]
     rows = sum(store.read_part(path, ["trial_id"]).num_rows for path in paths)
     if found != trials or rows != trials or not np.array_equal(table.trial_ids, np.arange(trials)):
         raise RuntimeError(f"{trials} trials, but {rows} rows of {found} trials in the store.")

@@ -25,7 +25,7 @@ import optax
 
 import jaxinr
 from experiments.benchmarks import peers, plain_vmap
-from jaxfleet import photos, places, rundir
+from jaxfleet import photos, rundir, storage
 from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
@@ -350,4 +350,4 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
 
 def save(path: Path, content: Any) -> None:
     """Content as a JSON file."""
-    places.write_atomically(path, json.dumps(content, indent=1).encode())
+    storage.write_atomically(path, json.dumps(content, indent=1).encode())

@@ -22,7 +22,7 @@ from flax import nnx
 
 import jaxsr
 from experiments.benchmarks.siren import markdown
-from jaxfleet import photos, places, rundir
+from jaxfleet import photos, rundir, storage
 from jaxsr.datasets import training_sets
 from jaxsr.training import cost as training_cost
 from jaxsr.training import strategy as training_strategy
@@ -121,8 +121,8 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
     parts = {"step": _step, "fleet": _fleet, "upscale": _upscale}
     rows = {part: parts[part](config) for part in dict.fromkeys(config.part)}
     content = {**rundir.environment(), **rows}
-    places.make_folder(run_dir, "--run_dir")
-    places.write_atomically(run_dir / "sr_benchmark.json", json.dumps(content, indent=1).encode())
+    storage.make_folder(run_dir, "--run_dir")
+    storage.write_atomically(run_dir / "sr_benchmark.json", json.dumps(content, indent=1).encode())
     return "\n\n".join(markdown(part_rows) for part_rows in rows.values())
 
 

@@ -22,7 +22,7 @@ from experiments.report import columns
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import Job
-from jaxfleet import codecs, places
+from jaxfleet import codecs, storage
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -239,8 +239,8 @@ def measure(
     here = [measures.network_rates(quantised), measures.codec_rates(pictures)]
     apart = [measures.codec_rates(whole)] if _needs_whole(config, whole) else []
     networks, points = columns.parquet(quantised, "coin_networks"), pd.concat([*here, *apart])
-    places.write_atomically(run_dir / "quantisation.parquet", networks)
-    places.write_atomically(
+    storage.write_atomically(run_dir / "quantisation.parquet", networks)
+    storage.write_atomically(
         run_dir / "rate_distortion.parquet", columns.parquet(points, "coin_rates")
     )
     return report.write(

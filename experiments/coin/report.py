@@ -15,7 +15,7 @@ from experiments.coin.figures import Panel
 from experiments.report import page
 from experiments.report.page import Drawing
 from experiments.siren import report as siren_report
-from jaxfleet import decibels, places, rundir
+from jaxfleet import decibels, rundir, storage
 from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
@@ -208,7 +208,7 @@ def _sizes(
     labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(
         pictures[image_id]
     )
-    places.write_atomically(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
+    storage.write_atomically(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
     cells = "".join(
         page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
     )

@@ -18,7 +18,7 @@ from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import Job
 from jaxfleet import photos as sources
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxinr.trial import Trial
@@ -48,7 +48,7 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
     page, table = report.write(
         run_dir, config, chosen, jaxfleet.open(run_dir / COMPARED), tuning, compared
     )
-    places.write_atomically(run_dir / "DONE", b"")
+    storage.write_atomically(run_dir / "DONE", b"")
     return f"{table}\nLook at {page}"
 
 

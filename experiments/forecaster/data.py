@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import jaxfleet
-from jaxfleet import photos, places
+from jaxfleet import photos, storage
 from jaxfleet.errors import InputError
 from jaxinr.collection import schema as collection
 from jaxinr.collection.schema import lot
@@ -115,7 +115,7 @@ class FitTable:
                 use_dictionary=not split,
                 use_byte_stream_split=list(split),
             )
-            places.write_atomically(folder / name, buffer.getvalue())
+            storage.write_atomically(folder / name, buffer.getvalue())
 
 
 def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") -> FitTable:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import jaxinr
-from jaxfleet import codecs, photos, places
+from jaxfleet import codecs, photos, storage
 from jaxfleet.errors import InputError
 from jaxinr.forecaster.forecast import LEARNING_RATE, W0, ForecastWarning
 from jaxinr.forecaster.trained import Trained, packaged
@@ -107,7 +107,7 @@ def run(config: ForecastConfig, run_dir: Path) -> str:
     if config.output and not config.output.endswith(".csv"):
         raise InputError(f"--output={config.output}: give a name that ends in .csv.")
     if config.output:
-        places.check_file(Path(config.output), "--output")
+        storage.check_file(Path(config.output), "--output")
     forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
     image = photos.read(
         Path(config.image), image_size=config.image_size, image_fit=config.image_fit
@@ -141,7 +141,7 @@ def run(config: ForecastConfig, run_dir: Path) -> str:
     if config.output:
         buffer = io.StringIO()
         table.to_csv(buffer, index=False)
-        places.write_atomically(Path(config.output), buffer.getvalue().encode())
+        storage.write_atomically(Path(config.output), buffer.getvalue().encode())
         lines.append(f"wrote {config.output}")
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ import pandas as pd
 from experiments.forecaster import baselines, data, metrics, report
 from experiments.forecaster import regret as forecaster_regret
 from experiments.forecaster.data import FitTable
-from jaxfleet import executors, places, rundir
+from jaxfleet import executors, rundir, storage
 from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
@@ -235,7 +235,7 @@ def _regret(config: PredictorConfig, table: FitTable, forecaster: Trained) -> pd
 
 def _folder(name: str) -> Path:
     if name != "packaged":
-        return places.place(name)
+        return storage.location(name)
     with importlib.resources.as_file(importlib.resources.files("jaxinr") / "data") as folder:
         return folder
 

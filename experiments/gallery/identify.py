@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.gallery.identify_config import IdentifyConfig
-from jaxfleet import picture_files, places
+from jaxfleet import picture_files, storage
 from jaxfleet.errors import InputError
 from jaxsr.datasets import picture_sets
 from jaxsr.fingerprints import welch
@@ -49,7 +49,7 @@ def identify_file(config: IdentifyConfig) -> str:
     if target is not None:
         from experiments.report import figures
 
-        places.write_atomically(target, figures.to_png(lambda: draw(gallery, found, pixels)))
+        storage.write_atomically(target, figures.to_png(lambda: draw(gallery, found, pixels)))
         lines.append(f"wrote {target}")
     return "\n".join(lines)
 
@@ -73,7 +73,7 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
     writer.writeheader()
     writer.writerows(rows)
     if target is not None:
-        places.write_atomically(target, buffer.getvalue().encode())
+        storage.write_atomically(target, buffer.getvalue().encode())
     return buffer.getvalue(), len(rows), sum("error" in row for row in rows)
 
 
@@ -175,7 +175,7 @@ def checked_target(flag: str, text: str) -> Path | None:
     if not text:
         return None
     path = Path(text).expanduser()
-    places.check_file(path, f"--{flag}")
+    storage.check_file(path, f"--{flag}")
     return path
 
 

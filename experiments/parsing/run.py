@@ -36,7 +36,7 @@ from experiments.parsing import report
 from experiments.parsing import tasks as parsing_tasks
 from experiments.parsing.config import PICTURE, ParsingConfig
 from experiments.parsing.tasks import Task
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
 from jaxsr.attribution import files as attributor_files
 from jaxsr.attribution import methods as attribution
@@ -66,7 +66,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         return _describe(tasks)
     with rundir.held(run_dir, KIND) as manifest:
         for name in (MODELS, PREDICTIONS):
-            places.make_folder(run_dir / name, "--run_dir")
+            storage.make_folder(run_dir / name, "--run_dir")
         rundir.unfinish(run_dir)
         frames = _work(config, run_dir, tasks)
         facts = {

@@ -12,7 +12,7 @@ from flax import nnx
 import jaxfleet
 import jaxsr
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import named, places
+from jaxfleet import named, storage
 from jaxfleet.errors import InputError
 from jaxsr import zoo
 from jaxsr.datasets import picture_sets
@@ -76,7 +76,7 @@ def list_classes(
         InputError: if a flag, a directory or a file cannot be used, if two classes have one name,
             or if there are none.
     """
-    found = [one for text in zoos for one in of_zoo(zoo_place(text))]
+    found = [one for text in zoos for one in of_zoo(zoo_folder(text))]
     found += [parse_network(text) for text in networks]
     found.sort(key=lambda one: (one.facts["architecture"], one.scale, one.facts["overrides"]))
     beside = [parse_labelled(text) for text in labelled]
@@ -104,9 +104,9 @@ def list_classes(
     return classes
 
 
-def zoo_place(text: str) -> Path:
+def zoo_folder(text: str) -> Path:
     """Return the run directory that a flag names, or that of the zoo that comes with jaxsr."""
-    return network_files.packaged() if text == PACKAGED else places.place(text)
+    return network_files.packaged() if text == PACKAGED else storage.location(text)
 
 
 def of_zoo(run_dir: Path) -> list[PictureClass]:
@@ -149,7 +149,7 @@ def parse_network(text: str) -> PictureClass:
             weights fit is known when they are loaded.
     """
     name, file, options = _parse("network", text)
-    path = places.place(file)
+    path = storage.location(file)
     if options:
         return _published(text, name or path.stem, path, options)
     saved = network_files.read(path)

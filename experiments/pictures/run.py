@@ -25,9 +25,9 @@ from flax import nnx
 
 import jaxsr
 from experiments.pictures.config import ImagesConfig
-from experiments.pictures.makers import PictureClass, list_classes, zoo_place
+from experiments.pictures.makers import PictureClass, list_classes, zoo_folder
 from experiments.pictures.windows import Window, Windows
-from jaxfleet import images, photos, pixels, places, rundir
+from jaxfleet import images, photos, pixels, rundir, storage
 from jaxfleet.progress import Progress, clock
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
@@ -104,7 +104,7 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     with rundir.held(run_dir, KIND, {"crop_px": config.crop_px}):
         jobs = _jobs(run_dir, classes, windows)
         _make(run_dir, jobs)
-        is_whole = all(rundir.is_finished(zoo_place(text)) for text in config.zoo)
+        is_whole = all(rundir.is_finished(zoo_folder(text)) for text in config.zoo)
         if is_whole:
             rundir.finish(run_dir)
     rest = "" if is_whole else " A zoo is not finished; repeat the command for its other networks."
@@ -214,7 +214,7 @@ def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolE
     one, missing = job.one, job.missing
     folder = run_dir / picture_sets.IMAGES / one.name
     for place in (folder, run_dir / picture_sets.INDEX):
-        places.make_folder(place, "--run_dir")
+        storage.make_folder(place, "--run_dir")
         _remove_unfinished(place)
     # Rows of pictures that are about to change go first, so that a row is never of another picture.
     picture_sets.write_rows(run_dir, one.name, job.rows.values())
@@ -234,7 +234,7 @@ def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolE
 
 def _remove_unfinished(folder: Path) -> None:
     """Remove what a killed process left half-written."""
-    for name in places.names(folder, hidden=True):
+    for name in storage.names(folder, hidden=True):
         if name.startswith(".") and name.endswith(".tmp"):
             (folder / name).unlink()
 
@@ -267,7 +267,7 @@ def _write(
     """Write an image; return its row."""
     data = pixels.png(picture)
     file = picture_sets.file_of(one.name, window.image_id)
-    places.write_atomically(run_dir / file, data)
+    storage.write_atomically(run_dir / file, data)
     return {
         "network": one.name,
         "image_id": window.image_id,

@@ -16,7 +16,7 @@ import jaxsr
 from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8, png
-from jaxfleet.places import check_file, make_folder, write_atomically
+from jaxfleet.storage import check_file, make_folder, write_atomically
 from jaxsr.datasets import degrade
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files

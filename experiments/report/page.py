@@ -21,7 +21,7 @@ from matplotlib.ticker import EngFormatter
 from PIL import Image
 
 from experiments.report import figures
-from jaxfleet import places
+from jaxfleet import storage
 
 MAX_ROWS = 200  # of a table on the page
 MAX_SIDE_PX = 512
@@ -61,7 +61,7 @@ def write(
             if body
         ),
     )
-    places.write_atomically(path, text.encode())
+    storage.write_atomically(path, text.encode())
     return path
 
 
@@ -97,7 +97,7 @@ def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) 
 def plot(folder: pathlib.Path, drawing: Drawing) -> str:
     """Draws a figure, leaves its PNG in the folder, and returns it for the page."""
     light, dark = (figures.to_png(drawing.draw, theme) for theme in ("light", "dark"))
-    places.write_atomically(folder / f"{drawing.name}.png", light)
+    storage.write_atomically(folder / f"{drawing.name}.png", light)
     return (
         f'<figure class="plot"><h3>{drawing.heading}</h3><picture>'
         f'<source media="screen and (prefers-color-scheme: dark)" '

@@ -31,7 +31,7 @@ from experiments.attribution.parts import MODELS, PARTS, Perturbed
 from experiments.attribution.sharing import teller
 from experiments.robustness import report
 from experiments.robustness.config import RobustnessConfig
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
@@ -84,7 +84,7 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         OSError: if the disk is full; what was made before stays and is whole.
     """
     changes = _changes(config)
-    given = read_attributors(places.place(config.attribution), config.method)
+    given = read_attributors(storage.location(config.attribution), config.method)
     source = config.pictures or _source(config)
     pictures = _of_classes(picture_sets.open(source), given)
     tests = _tests(pictures, config.max_images)
@@ -122,7 +122,7 @@ def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]
         InputError: if there are none, or a file is damaged.
     """
     folder = run_dir / attribution_files.MODELS
-    paths = [folder / name for name in places.names(folder) if name.endswith(".safetensors")]
+    paths = [folder / name for name in storage.names(folder) if name.endswith(".safetensors")]
     found = [_read(path, CLEAN) for path in paths]
     found = [one for one in found if not methods or one.attributor.method in methods]
     if not found:
@@ -159,7 +159,7 @@ def fit(
     )
     if path.exists() and attributor_files.facts_of(path).get(rundir.MADE_FROM) == inputs:
         return _read(path, PERTURBED)
-    places.make_folder(path.parent, "--run_dir")
+    storage.make_folder(path.parent, "--run_dir")
     train, labels = _doubled(attributor, pictures.only(split="train"), training, seed)
     validates = (pictures.index["split"] == "validation").any()
     validation = None
@@ -266,7 +266,7 @@ def _file_name(change: Perturbation) -> str:
 
 def _source(config: RobustnessConfig) -> str:
     """Open the images that the attributors learnt from."""
-    place = places.place(config.attribution)
+    place = storage.location(config.attribution)
     manifest = rundir.read_of(place, attribution_files.KIND, "--attribution")
     return str(manifest["plan"]["source"])
 

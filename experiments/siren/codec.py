@@ -13,7 +13,7 @@ from PIL import Image
 from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
-from jaxfleet.places import check_file, write_atomically
+from jaxfleet.storage import check_file, write_atomically
 from jaxinr import siren
 from jaxinr.codec import api as codec
 from jaxinr.codec.bitstream import MAX_LAYER_SIZE, MAX_LAYERS

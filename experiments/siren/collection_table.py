@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 import jaxfleet
 from experiments.siren import write_collection
-from jaxfleet import places, store
+from jaxfleet import storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import clock
 from jaxfleet.table import Table
@@ -209,7 +209,7 @@ def write(table: Table, folder: Path, facts: str) -> int:
             path = folder / "parquet" / f"{split}-00000-of-00001.parquet"
             _write(path, as_arrow(rows, log_every))
             counts[split], size = len(rows), size + path.stat().st_size
-    places.write_atomically(folder / "README.md", _card(counts, plan_hash, facts).encode())
+    storage.write_atomically(folder / "README.md", _card(counts, plan_hash, facts).encode())
     return size
 
 
@@ -321,8 +321,8 @@ def _rows(run_dir: Path) -> int:
     """Rows in all parts, those that are there twice counted twice."""
     parts = run_dir / store.PARTS
     return sum(
-        pq.read_metadata(str(parts / name), filesystem=places.filesystem(parts)).num_rows
-        for name in places.names(parts)
+        pq.read_metadata(str(parts / name), filesystem=storage.filesystem(parts)).num_rows
+        for name in storage.names(parts)
         if name.endswith(".parquet")
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 
 import jaxfleet
 from experiments.siren import write_collection
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.table import SHAPES, Table
 from jaxinr import export
@@ -193,16 +193,16 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         carried = {name: facts[name] for name in CARRIED if facts[name] != ""}
         data = as_bytes(table.weights(row), carried)
         name = file_name(row, ending)
-        places.write_atomically(folder / name, data)
+        storage.write_atomically(folder / name, data)
         lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
         written += 1
-    places.write_atomically(folder / INDEX, _csv(lines))
+    storage.write_atomically(folder / INDEX, _csv(lines))
     text = f"{written} networks written to {folder}, listed in {folder / INDEX}."
     return text + _remarks(len(chosen) - written, done)
 
 
 def _collection(config: ExportConfig, table: Any, chosen: Any, folder: Path, done: bool) -> str:
-    if not places.is_local(folder):
+    if not storage.is_local(folder):
         raise InputError(f"--format={COLLECTION} writes to a local folder; give --output=FOLDER.")
     rows_per_file = config.rows_per_file or write_collection.ROWS_PER_FILE
     counts = write_collection.export(table, chosen, folder, rows_per_file=rows_per_file)
@@ -227,10 +227,10 @@ def _known(value: Any, known: set[Any]) -> str:
 
 def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
     """Lines of the folder's index by file; makes the folder, or refuses one of something else."""
-    places.make_folder(folder, "--output")
+    storage.make_folder(folder, "--output")
     index = folder / INDEX
     if not [path for path in folder.iterdir() if not path.name.startswith(".")]:
-        places.write_atomically(index, _csv({}))  # from here on the folder is known as ours
+        storage.write_atomically(index, _csv({}))  # from here on the folder is known as ours
     lines = _lines(index)
     if lines is None or any(line["plan"] != plan_hash for line in lines):
         raise InputError(

@@ -26,7 +26,7 @@ from experiments.siren.jobs import make_works as make_works
 from experiments.siren.jobs import run_jobs as run_jobs
 from experiments.siren.jobs import schema as schema
 from experiments.siren.plan import make_jobs as make_jobs
-from jaxfleet import albums, executors, places, rundir, store
+from jaxfleet import albums, executors, rundir, storage, store
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
@@ -73,7 +73,7 @@ def _run_on_ray(
 ) -> None:
     """Has a cluster fit the jobs; the report is left to this process."""
     config = dataclasses.replace(config, photos=sources.absolute(config.photos))
-    run_dir = run_dir.absolute() if places.is_local(run_dir) else run_dir
+    run_dir = run_dir.absolute() if storage.is_local(run_dir) else run_dir
     count = config.num_shards or 4 * len(jax.local_devices())
     pixels = np.prod(albums.shapes_of(pictures), axis=1)
     work = np.array([pixel_steps_of(job.trial, pixels[job.photo]) for job in jobs])
@@ -82,7 +82,7 @@ def _run_on_ray(
 
     def news() -> Iterator[tuple[float, list[float]]]:
         """Work and PSNR of the parts that were not there at the last look."""
-        for name in places.names(run_dir / store.PARTS):
+        for name in storage.names(run_dir / store.PARTS):
             if name not in seen:
                 seen.add(name)
                 with contextlib.suppress(OSError, pa.ArrowInvalid):  # damaged, or set aside
@@ -114,14 +114,14 @@ def _run_on_ray(
 def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
     """Run a task of a cluster."""
     config = dataclasses.replace(config, shard=index, num_shards=count)
-    return run_jobs(config, places.place(run_dir), *_make_plan(config), finish=None)
+    return run_jobs(config, storage.location(run_dir), *_make_plan(config), finish=None)
 
 
 def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
     """Write the page of a run, complete or not; without images if they have several sizes."""
     logs = [
         list(_samples((run_dir / name).read_text().splitlines()))
-        for name in places.names(run_dir)
+        for name in storage.names(run_dir)
         if name.startswith("progress") and name.endswith(".jsonl")
     ]
     manifest = jaxfleet.open(run_dir).manifest

@@ -24,9 +24,9 @@ from jaxfleet import (
     albums,
     decibels,
     executors,
-    places,
     rundir,
     shards,
+    storage,
     store,
     table,
     trainer,
@@ -224,7 +224,7 @@ def run_jobs(
         shard=shard,
     )
     try:
-        with places.naming(run_dir):
+        with storage.naming(run_dir):
             _run(config, run_dir, pictures, pairs, jobs, results)
             own = sum(len(work.trial_ids) for _, work in pairs)
             done = len(jaxfleet.open(run_dir))
@@ -273,7 +273,7 @@ def _run(
             checkpoint_minutes=config.checkpoint_minutes,
         )
     results.merge(least=MERGED_PARTS)
-    places.remove_folder(executors.checkpoint_folder(results))
+    storage.remove_folder(executors.checkpoint_folder(results))
 
 
 @contextlib.contextmanager
@@ -282,7 +282,7 @@ def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
 
     An object store, which cannot append, has no log.
     """
-    if not places.is_local(path):
+    if not storage.is_local(path):
         yield lambda sample: None
         return
     with path.open("a", buffering=1) as file:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from experiments.report import figures, page
 from experiments.report.page import Drawing
-from jaxfleet import codecs, decibels, places
+from jaxfleet import codecs, decibels, storage
 from jaxfleet.pixels import to_uint8
 
 MAX_PHOTOS = 6
@@ -355,7 +355,7 @@ def _pictures(
             "reconstruction": page.small(to_uint8(decoded)),
             f"error × {ERROR_GAIN}": page.small(to_uint8(error)),
         }
-        places.write_atomically(
+        storage.write_atomically(
             folder / f"pictures_{number}_{page.slug(row['image_id'])}.png", page.strip(labelled)
         )
         cells = "".join(page.cell(image, label, label) for label, image in labelled.items())
@@ -389,7 +389,7 @@ def _sizes(
     labelled[f"<strong>original</strong> <span>{html.escape(name)}</span>"] = page.small(
         photos[name]
     )
-    places.write_atomically(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
+    storage.write_atomically(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
     cells = "".join(
         page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
     )

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.table import Table
 from jaxinr.collection import schema as collection
@@ -72,8 +72,8 @@ def export(
                 path.unlink()  # of an earlier export, which had more files or fewer
     for name, path in (("parquet", folder / CARD), ("json", folder / "json" / CARD)):
         text = card(name, schema, counts, plan_hash)
-        places.write_atomically(path, text.encode())
-    places.write_atomically(folder / SUMMARY, _summary(plan_hash, counts))
+        storage.write_atomically(path, text.encode())
+    storage.write_atomically(folder / SUMMARY, _summary(plan_hash, counts))
     return counts
 
 
@@ -140,9 +140,9 @@ def _hidden(path: Path) -> Path:
 
 def claim(folder: Path, plan_hash: str) -> None:
     """Create and mark the folder, or refuse one that belongs to something else."""
-    places.make_folder(folder, "--output")
-    if not places.names(folder):
-        places.write_atomically(folder / SUMMARY, _summary(plan_hash, {}))
+    storage.make_folder(folder, "--output")
+    if not storage.names(folder):
+        storage.write_atomically(folder / SUMMARY, _summary(plan_hash, {}))
     try:
         own = json.loads((folder / SUMMARY).read_text())["plan"] == plan_hash
     except (OSError, ValueError, KeyError, TypeError):

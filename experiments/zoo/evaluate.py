@@ -18,7 +18,7 @@ from flax import nnx
 
 import jaxfleet
 from experiments.report import columns
-from jaxfleet import decibels, photos, places
+from jaxfleet import decibels, photos, storage
 from jaxfleet.errors import InputError
 from jaxsr import evaluation
 from jaxsr.evaluation import BenchmarkSet
@@ -265,7 +265,7 @@ def _joined(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(run_dir: Path, rows: pd.DataFrame) -> None:
-    places.write_atomically(run_dir / FILE, columns.parquet(rows, "evaluation"))
+    storage.write_atomically(run_dir / FILE, columns.parquet(rows, "evaluation"))
 
 
 def _checksum_of_file(path: Path) -> str:

@@ -19,7 +19,7 @@ from experiments.zoo import evaluate, figures, tables
 from experiments.zoo.crops import Crops
 from experiments.zoo.evaluate import BICUBIC
 from experiments.zoo.figures import Kind, Point
-from jaxfleet import decibels, photos, places, rundir
+from jaxfleet import decibels, photos, rundir, storage
 from jaxsr.datasets.training_sets import TrainingSet
 
 MAX_PICTURES = 3  # of each scale
@@ -178,7 +178,7 @@ def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
             labelled[label] = crops.outputs[kind][index][window.shown]
         images = {label: Image.fromarray(pixels) for label, pixels in labelled.items()}
         name = f"crops_x{crops.scale}_{index + 1}_{page.slug(window.image_id)}.png"
-        places.write_atomically(folder / name, page.strip(images, gap_px=2))
+        storage.write_atomically(folder / name, page.strip(images, gap_px=2))
         parts.append(
             f"<article><p><strong>{html.escape(window.image_id)}</strong> "
             f"<span>{html.escape(window.set_name)}, ×{crops.scale}</span></p>{_grid(images)}"

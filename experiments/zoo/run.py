@@ -25,7 +25,7 @@ from experiments.zoo.plan import Fleet as Fleet
 from experiments.zoo.plan import Network as Network
 from experiments.zoo.plan import make_fleets as make_fleets
 from experiments.zoo.plan import make_networks as make_networks
-from jaxfleet import decibels, executors, places, rundir, shards, store
+from jaxfleet import decibels, executors, rundir, shards, storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr import evaluation
@@ -105,8 +105,8 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     free = ("benchmark", "validation")
     results = store.Store(run_dir, facts, schema(), network={}, shard=shard, free=free)
     try:
-        with places.naming(run_dir):
-            places.make_folder(run_dir / network_files.NETWORKS, "--run_dir")
+        with storage.naming(run_dir):
+            storage.make_folder(run_dir / network_files.NETWORKS, "--run_dir")
             _train(config, run_dir, networks, fleet_list, pool, results)
             statuses = jaxfleet.open(run_dir).to_pandas(["status"])["status"]
             if len(statuses) < len(networks):
@@ -297,7 +297,7 @@ def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int
     """Networks in the table whose files are gone."""
     if not done:
         return set()
-    there = set(places.names(run_dir / network_files.NETWORKS))
+    there = set(storage.names(run_dir / network_files.NETWORKS))
     frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "status"])
     saved = frame[frame["status"] == "done"]["trial_id"].tolist()
     return {i for i in saved if evaluate.network_path(run_dir, networks[i].name).name not in there}

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 import jaxfleet
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.rundir import MANIFEST
 from jaxfleet.table import Table
@@ -88,7 +88,7 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = Path(dl_manager.manual_dir) if self._source is None else self._source
         if isinstance(folder, str):
-            folder = places.place(folder)
+            folder = storage.location(folder)
         if (folder / MANIFEST).exists():
             table = jaxfleet.open(folder)
             collection.require_sirens(table)

@@ -220,13 +220,13 @@ def train(
         InputError: if the loss is no longer finite, or the checkpoint is of another training.
         OSError: if the checkpoint cannot be written.
     """
-    places = None if checkpoint is None else Checkpoints(checkpoint)
+    checkpoints = None if checkpoint is None else Checkpoints(checkpoint)
     best = _weights(model)
     identity = _identity(material, schedule, seed, best)
     mesh = _mesh(schedule.batch_size)
     counts = (schedule.head_epochs, schedule.epochs)
     standing = _Standing(rate=schedule.learning_rate)
-    kept = None if places is None else places.load()
+    kept = None if checkpoints is None else checkpoints.load()
     if kept is not None:
         standing, best = _restored(kept, identity, model, checkpoint)
     moments = None if kept is None else kept["moments"]
@@ -260,9 +260,9 @@ def train(
             standing = standing.after(loss)
             if validate is None or accuracy > standing.best_accuracy:
                 standing.best_accuracy, best = accuracy, _weights(model)
-            if places is not None:
+            if checkpoints is not None:
                 numbers = np.array([identity, *dataclasses.astuple(standing)], np.float64)
-                places.save(
+                checkpoints.save(
                     {
                         "numbers": numbers,
                         "weights": _weights(model),

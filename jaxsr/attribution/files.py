@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.cards import Kind
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Attributor
@@ -34,7 +34,7 @@ def save(
     """
     arrays, own = attribution.to_arrays(attributor)
     CARDS.write(
-        places.place(os.fspath(path)), {"attributor": own, "facts": dict(facts or {})}, arrays
+        storage.location(os.fspath(path)), {"attributor": own, "facts": dict(facts or {})}, arrays
     )
 
 
@@ -45,13 +45,13 @@ def load(path: str | os.PathLike[str]) -> Attributor:
         InputError: one line that names the file, if it is missing, damaged, foreign or of another
             version.
     """
-    card, arrays = CARDS.read(places.place(os.fspath(path)))
+    card, arrays = CARDS.read(storage.location(os.fspath(path)))
     with CARDS.reading(str(path)):
         return attribution.from_arrays(arrays, card["attributor"])
 
 
 def facts_of(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the facts that `save` was given; raises as `load`."""
-    card, _ = CARDS.read(places.place(os.fspath(path)))
+    card, _ = CARDS.read(storage.location(os.fspath(path)))
     with CARDS.reading(str(path)):
         return dict(card["facts"])

@@ -33,7 +33,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import photos, places
+from jaxfleet import photos, storage
 from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS
 from jaxsr.datasets.crops import centre
@@ -172,8 +172,8 @@ def open(run_dir: str | Path) -> PictureSet:
     Raises:
         InputError: if it holds none, or its index is damaged.
     """
-    folder = places.place(run_dir) if isinstance(run_dir, str) else run_dir
-    names = [name for name in places.names(folder / INDEX) if name.endswith(".parquet")]
+    folder = storage.location(run_dir) if isinstance(run_dir, str) else run_dir
+    names = [name for name in storage.names(folder / INDEX) if name.endswith(".parquet")]
     if not names:
         raise InputError(f"{folder} holds no pictures; give the folder of launch/sr_images.py.")
     index = pd.concat([_read(folder / INDEX / name) for name in names])
@@ -199,7 +199,7 @@ def write_rows(run_dir: Path, network: str, rows: Iterable[Mapping[str, Any]]) -
     ordered = sorted((dict(row) for row in rows), key=lambda row: row["image_id"])
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(ordered, schema=schema()), sink)
-    places.write_atomically(_part(run_dir, network), sink.getvalue().to_pybytes())
+    storage.write_atomically(_part(run_dir, network), sink.getvalue().to_pybytes())
 
 
 def file_of(network: str, image_id: str) -> str:

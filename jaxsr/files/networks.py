@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.cards import Kind
 from jaxfleet.errors import InputError
 from jaxsr import zoo
@@ -101,7 +101,7 @@ def packaged() -> Path:
 
 def find(path: str | os.PathLike[str]) -> Path:
     """Find the file of a network, or of the one of this name that comes with jaxsr."""
-    place = places.place(os.fspath(path))
+    place = storage.location(os.fspath(path))
     own = packaged() / NETWORKS / f"{path}.safetensors"
     return own if not place.exists() and own.is_file() else place
 
@@ -138,7 +138,7 @@ def save(
     arrays = torch_names.to_arrays(model)
     network = SavedNetwork(architecture, scale, overrides or {}, facts or {}, arrays)
     network.build()
-    write(places.place(os.fspath(path)), network, half=half)
+    write(storage.location(os.fspath(path)), network, half=half)
 
 
 def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
@@ -148,7 +148,7 @@ def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
         InputError: as `to_bytes`.
         OSError: naming the file; the one that was there stays.
     """
-    places.write_atomically(path, to_bytes(network, half=half))
+    storage.write_atomically(path, to_bytes(network, half=half))
 
 
 def read(path: Path) -> SavedNetwork:

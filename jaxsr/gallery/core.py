@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.showing import Tabular
 from jaxsr.attribution import methods as attribution
@@ -169,7 +169,7 @@ class Gallery:
             OSError: naming the file; the one that was there stays.
         """
         arrays, card = self.to_arrays()
-        CARDS.write(places.place(os.fspath(path)), card, arrays)
+        CARDS.write(storage.location(os.fspath(path)), card, arrays)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays of the gallery, and the rest of it as JSON-able facts.

@@ -7,7 +7,7 @@ import importlib.resources
 import os
 from pathlib import Path
 
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.cards import Kind
 from jaxfleet.errors import InputError
 
@@ -35,7 +35,7 @@ def find(path: str | os.PathLike[str] | None) -> Path:
                 "launch/sr_gallery.py and name it."
             )
         return packaged
-    place = places.place(os.fspath(path))
+    place = storage.location(os.fspath(path))
     if place.is_dir():
         place = place / NAME
     if not place.is_file():

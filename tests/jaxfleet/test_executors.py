@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jaxfleet import executors, places, trainer
+from jaxfleet import executors, storage, trainer
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.store import Store
@@ -158,12 +158,12 @@ def test_checkpoints_of_all_cuts_are_cleared_but_those_in_use(tmp_path):
     others = ("checkpoints-old", "parts")
     for name in (*names, *others):
         (tmp_path / name / "bucket-000").mkdir(parents=True)
-    with places.locked(tmp_path, ".lock-00000-of-00002", "--run_dir"):
+    with storage.locked(tmp_path, ".lock-00000-of-00002", "--run_dir"):
         executors.clear_checkpoints(tmp_path)
         left = {names[2], *others}
-        assert set(places.names(tmp_path)) == left
+        assert set(storage.names(tmp_path)) == left
     executors.clear_checkpoints(tmp_path)
-    assert set(places.names(tmp_path)) == set(others)
+    assert set(storage.names(tmp_path)) == set(others)
 
 
 # ---------------------------------------------------------------------------- Ray

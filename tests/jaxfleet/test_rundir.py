@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from jaxfleet import places, rundir
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError, InUseError
 
 PLAN = {"crop_px": 16, "classes": ("a", "b"), "source": "here"}
@@ -37,7 +37,7 @@ def test_a_second_process_changes_nothing(tmp_path):
 
 def test_a_lock_of_a_directory_that_is_not_claimed_yet_refuses_too(tmp_path):
     with (
-        places.locked(tmp_path, ".lock", "--run_dir"),
+        storage.locked(tmp_path, ".lock", "--run_dir"),
         pytest.raises(InUseError),
         rundir.held(tmp_path, "sr_parsing"),
     ):

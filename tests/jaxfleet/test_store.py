@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxfleet
-from jaxfleet import places, store
+from jaxfleet import storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
 
@@ -319,7 +319,7 @@ def test_full_disk_names_the_file_and_leaves_what_was_whole(run_dir, monkeypatch
     results.add([row(6)])
     with monkeypatch.context() as patch:
         if call == "rename":
-            patch.setattr(places.Path, "replace", no_space)
+            patch.setattr(storage.Path, "replace", no_space)
         else:
             patch.setattr(os, "fsync", no_space)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:

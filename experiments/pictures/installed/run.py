@@ -23,7 +23,7 @@ from experiments.pictures.installed.networks import (
     missing,
 )
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import photos, picture_files, pixels, places, rundir
+from jaxfleet import photos, picture_files, pixels, rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
 from jaxfleet.trainer import usable_cores
@@ -73,7 +73,7 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
             nothing is made.
         OSError: if the disk is full; what was made before stays and is whole.
     """
-    if not places.is_local(run_dir):
+    if not storage.is_local(run_dir):
         raise InputError(f"--run_dir={run_dir}: give a local folder.")
     networks = choose(config.network)
     loaded = photos.load(config.photos, max_images=config.max_images)
@@ -181,12 +181,12 @@ def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
 
 def _make_pictures(run_dir: Path, job: Job, display: Progress) -> None:
     """Make the missing images of a network; each is in its place as soon as it is done."""
-    places.make_folder(run_dir / job.name, "--run_dir")
+    storage.make_folder(run_dir / job.name, "--run_dir")
     apply = load(job.network, usable_cores())
     for photo, picture in job.missing:
         large = enlarge(job.network, apply, picture.low)
         origin = f"{photo} {job.checksum}"
-        places.write_atomically(_path(run_dir, job.name, picture), _png(large, origin))
+        storage.write_atomically(_path(run_dir, job.name, picture), _png(large, origin))
         display.update(_gflop(job.network, picture), finished=1)
 
 
@@ -195,11 +195,11 @@ def _write_labels(run_dir: Path) -> None:
     folders = ((name, run_dir.absolute() / name) for name in NETWORKS)
     lines = [label(name, NETWORKS[name], folder) for name, folder in folders if _has_any(folder)]
     head = "# For launch/sr_images.py, with the --photos that these pictures were made of."
-    places.write_atomically(run_dir / LABELS, "".join(f"{x}\n" for x in (head, *lines)).encode())
+    storage.write_atomically(run_dir / LABELS, "".join(f"{x}\n" for x in (head, *lines)).encode())
 
 
 def _has_any(folder: Path) -> bool:
-    return any(name.endswith(".png") for name in places.names(folder))
+    return any(name.endswith(".png") for name in storage.names(folder))
 
 
 def _gflop(network: Installed, picture: evaluation.Picture) -> float:

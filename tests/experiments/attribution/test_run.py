@@ -16,7 +16,7 @@ from experiments.attribution import parts as attribution_parts
 from experiments.attribution import report as attribution_report
 from experiments.attribution import run as attribution_run
 from experiments.attribution.config import AttributionConfig
-from jaxfleet import places
+from jaxfleet import storage
 from jaxfleet.errors import InputError, InUseError
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution import files as attributor_files
@@ -280,11 +280,11 @@ def test_a_run_that_another_process_holds_is_left_as_it_is(pictures, tmp_path):
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     with (
-        places.locked(run_dir, ".lock", "--run_dir"),
+        storage.locked(run_dir, ".lock", "--run_dir"),
         pytest.raises(InUseError, match="another process is writing to it"),
     ):
         attribution_run.run(config_of(pictures), run_dir)
-    assert places.names(run_dir) == []
+    assert storage.names(run_dir) == []
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -312,7 +312,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
         attribution_run.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
     attribution_run.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
     assert len(set(folders)) == 2  # the state of the first is not met again
-    assert places.names(run_dir / "checkpoints") == []
+    assert storage.names(run_dir / "checkpoints") == []
     with pytest.raises(InputError, match=r"other options \(learning_rate was 0.001 is 0.1\)"):
         attribution_run.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
     (run_dir / "models" / "convnext-0.safetensors").unlink()  # the remedy that it names

@@ -16,7 +16,7 @@ from experiments.pictures import makers
 from experiments.pictures import run as pictures_run
 from experiments.pictures.config import ImagesConfig
 from experiments.zoo.evaluate import network_path
-from jaxfleet import photos, places
+from jaxfleet import photos, storage
 from jaxfleet.errors import InputError
 from jaxfleet.splits import split_of
 from jaxsr.datasets import degrade, picture_sets
@@ -197,7 +197,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
     home, made, monkeypatch, writes
 ):
     count = []
-    write = places.write_atomically
+    write = storage.write_atomically
 
     def killed(path, data):
         if path.suffix == ".png":
@@ -207,7 +207,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(
         write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(places, "write_atomically", killed)
+        patch.setattr(storage, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             make(home, "killed")
     unfinished = home / "killed" / "images" / ZOO[2]
@@ -363,7 +363,7 @@ def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
         make(home)
     (home / "photos" / "new").mkdir()
     with (
-        places.locked(home / "photos" / "new", ".lock", "--run_dir"),
+        storage.locked(home / "photos" / "new", ".lock", "--run_dir"),
         pytest.raises(InputError, match="another process is writing to it"),
     ):
         make(home, "photos/new")

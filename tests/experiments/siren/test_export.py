@@ -18,7 +18,7 @@ import jaxinr
 from experiments.siren import export as siren_export
 from experiments.siren import grid as siren_grid
 from experiments.siren.export import ExportConfig
-from jaxfleet import places, store
+from jaxfleet import storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.table import flatten
 
@@ -233,7 +233,7 @@ def test_unfinished_run_gives_what_it_has(tmp_path):
 
 
 def test_export_that_was_cut_short_is_taken_up_again(run_dir, monkeypatch):
-    whole = places.write_atomically
+    whole = storage.write_atomically
 
     def until_full(path, data):
         if path.name.startswith(NAMES[2]):
@@ -241,7 +241,7 @@ def test_export_that_was_cut_short_is_taken_up_again(run_dir, monkeypatch):
         whole(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(places, "write_atomically", until_full)
+        patch.setattr(storage, "write_atomically", until_full)
         with pytest.raises(OSError, match="No space left"):
             siren_export.run(ExportConfig(), run_dir)
     assert len(files(run_dir / "export")) == 3

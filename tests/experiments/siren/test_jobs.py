@@ -13,7 +13,7 @@ import jaxinr
 from experiments.siren import grid as siren_grid
 from experiments.siren import jobs as siren_jobs
 from experiments.siren.grid import GridConfig, make_jobs, make_works
-from jaxfleet import executors, places
+from jaxfleet import executors, storage
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from launch import report
@@ -124,19 +124,19 @@ class Stopped(Exception):
 
 def test_run_in_an_object_store(config, local, bucket, monkeypatch):
     url = f"{bucket}/grid"
-    run_dir = places.place(url)
+    run_dir = storage.location(url)
     save = executors.Checkpoints.save
 
     def save_and_stop(self, tree):
         save(self, tree)
-        if places.names(run_dir / "parts"):
+        if storage.names(run_dir / "parts"):
             raise Stopped
 
     with monkeypatch.context() as patch:
         patch.setattr(executors.Checkpoints, "save", save_and_stop)
         with pytest.raises(Stopped):
             siren_grid.run(config, run_dir)
-    assert places.names(run_dir) == ["checkpoints", "manifest.json", "parts"]
+    assert storage.names(run_dir) == ["checkpoints", "manifest.json", "parts"]
     assert 0 < len(jaxfleet.open(url)) < 8
 
     notes = []
@@ -144,7 +144,7 @@ def test_run_in_an_object_store(config, local, bucket, monkeypatch):
     answer = siren_grid.run(config, run_dir)
     assert re.fullmatch(rf"8 fits, mean best PSNR \d+\.\d\d dB. Look at {url}/report.html", answer)
     assert any(re.fullmatch(r"bucket-000: \d+ fits taken up again.", note) for note in notes)
-    assert set(places.names(run_dir)) == {
+    assert set(storage.names(run_dir)) == {
         "DONE",
         "figures",
         "manifest.json",
@@ -157,15 +157,17 @@ def test_run_in_an_object_store(config, local, bucket, monkeypatch):
     shapes = [layer["weight"].shape for layer in table.weights(0)]
     assert shapes == trial.layer_shapes
 
-    before = places.names(run_dir / "parts")
+    before = storage.names(run_dir / "parts")
     assert siren_grid.run(config, run_dir) == answer
-    assert places.names(run_dir / "parts") == before
+    assert storage.names(run_dir / "parts") == before
 
 
 def test_shards_in_an_object_store(config, local, bucket):
     url = f"{bucket}/shards"
     answers = [
-        siren_grid.run(dataclasses.replace(config, shard=index, num_shards=2), places.place(url))
+        siren_grid.run(
+            dataclasses.replace(config, shard=index, num_shards=2), storage.location(url)
+        )
         for index in range(2)
     ]
     assert answers[0].startswith("Shard 0 of 2: its ")
@@ -174,7 +176,7 @@ def test_shards_in_an_object_store(config, local, bucket):
 
 
 def test_report_of_a_run_in_an_object_store(config, bucket):
-    run_dir = places.place(f"{bucket}/reported")
+    run_dir = storage.location(f"{bucket}/reported")
     report.flagdefs._save_flags(run_dir, report.flagdefs.flags_text(config))
     siren_grid.run(config, run_dir)
     (run_dir / "report.html").unlink()

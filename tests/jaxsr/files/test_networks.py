@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safetensors import numpy as safetensors
 
 import jaxsr
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
@@ -180,8 +181,6 @@ def test_weights_that_are_not_finite_are_named():
 
 
 def test_an_object_store_does_as_well(bucket):
-    from jaxfleet import places
-
     path = f"{bucket}/networks/edsr.safetensors"
     model = drawn(CONSTRUCTORS["edsr"])
     jaxsr.save(model, path, architecture="edsr", scale=4, overrides=EDSR)
@@ -189,7 +188,7 @@ def test_an_object_store_does_as_well(bucket):
         jaxsr.load(path).conv_last.kernel[...], model.conv_last.kernel[...]
     )
     with pytest.raises(InputError, match="no.safetensors: "):
-        network_files.read(places.place(f"{bucket}/networks/no.safetensors"))
+        network_files.read(storage.location(f"{bucket}/networks/no.safetensors"))
 
 
 # ---------------------------------------------------------------------------- what is refused

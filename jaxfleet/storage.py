@@ -1,6 +1,6 @@
 """Where files go: a local folder, or a prefix of an object store (`s3://`, `gs://`).
 
-A place is a `pathlib.Path`, or its twin from etils for a URL. What differs is here: on a disk a
+A location is a `pathlib.Path`, or its twin from etils for a URL. What differs is here: on a disk a
 file is written under another name, synced and renamed, and a folder can be locked; an object store
 shows an object when all of it has arrived, and has neither folders nor locks.
 """
@@ -26,7 +26,7 @@ _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.E
 SCHEMES = {"s3": "s3fs", "gs": "gcsfs"}  # and the package that speaks each
 
 
-def place(text: str) -> Path:
+def location(text: str) -> Path:
     """Return the path that a flag names; nothing is read or created.
 
     Raises:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 import jaxfleet
-from jaxfleet import places, store
+from jaxfleet import storage, store
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
 
@@ -27,10 +27,10 @@ def row(trial_id):
 
 
 def test_place_of_a_flag():
-    assert places.place("~/runs") == places.Path.home() / "runs"
-    assert places.is_local(places.place("runs/a"))
+    assert storage.location("~/runs") == storage.Path.home() / "runs"
+    assert storage.is_local(storage.location("runs/a"))
     with pytest.raises(InputError, match="ftp://a/b: give a local folder, s3:// or gs://"):
-        places.place("ftp://a/b")
+        storage.location("ftp://a/b")
 
 
 def test_missing_package_is_named(monkeypatch):
@@ -39,16 +39,16 @@ def test_missing_package_is_named(monkeypatch):
 
     monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     with pytest.raises(InputError, match="gs://a/b: install gcsfs to write there"):
-        places.place("gs://a/b")
+        storage.location("gs://a/b")
 
 
 def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a"
-    places.write_atomically(path, b"old")
+    storage.write_atomically(path, b"old")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", no_space)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
-            places.write_atomically(path, b"new")
+            storage.write_atomically(path, b"new")
     assert caught.value.filename == str(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
     assert path.read_bytes() == b"old"
@@ -57,12 +57,12 @@ def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["disk", "bucket"])
 def test_folder_is_removed_with_all_in_it(tmp_path, request, kind):
     home = request.getfixturevalue("bucket") + "/removed" if kind == "bucket" else str(tmp_path)
-    folder = places.place(home) / "full"
+    folder = storage.location(home) / "full"
     (folder / "deep").mkdir(parents=True, exist_ok=True)
     (folder / "deep" / "file").write_bytes(b"1")
-    places.remove_folder(folder)
+    storage.remove_folder(folder)
     assert not folder.exists()
-    places.remove_folder(folder)  # nothing to do
+    storage.remove_folder(folder)  # nothing to do
 
 
 def no_space(*args):
@@ -73,7 +73,7 @@ def no_space(*args):
 
 
 def test_run_in_a_bucket(bucket):
-    run_dir = places.place(f"{bucket}/runs/a")
+    run_dir = storage.location(f"{bucket}/runs/a")
     results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
     results.add([row(2), row(1)])
     results.flush()
@@ -92,7 +92,7 @@ def test_run_in_a_bucket(bucket):
 
 
 def test_damaged_object_is_set_aside(bucket):
-    run_dir = places.place(f"{bucket}/runs/b")
+    run_dir = storage.location(f"{bucket}/runs/b")
     results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
     results.add([row(1)])
     results.flush()
@@ -103,12 +103,12 @@ def test_damaged_object_is_set_aside(bucket):
         jaxfleet.open(run_dir).to_pandas()
     again = store.Store(run_dir, {}, SCHEMA, network={})
     assert (again.done, again.set_aside) == (set(), [path.name])
-    assert places.names(run_dir / "corrupt") == [path.name]
+    assert storage.names(run_dir / "corrupt") == [path.name]
     again.close()
 
 
 def test_checkpoint_in_a_bucket(bucket):
-    checkpoints = Checkpoints(places.place(f"{bucket}/runs/c/checkpoints/one"))
+    checkpoints = Checkpoints(storage.location(f"{bucket}/runs/c/checkpoints/one"))
     assert checkpoints.load() is None
     for value in (1.0, 2.0):
         checkpoints.save({"a": [np.full(3, value), np.zeros((0, 2))]})
@@ -120,7 +120,7 @@ def test_checkpoint_in_a_bucket(bucket):
 
 
 def test_bucket_that_is_not_there_is_named(bucket):
-    run_dir = places.place("s3://elsewhere/runs")
+    run_dir = storage.location("s3://elsewhere/runs")
     with pytest.raises(InputError, match="there is no bucket s3://elsewhere; give another folder"):
         store.Store(run_dir, {}, SCHEMA, network={})
 
@@ -131,15 +131,15 @@ def test_os_error_without_a_name_gets_one(tmp_path):
         (OSError(errno.ENOSPC, "full", "a.log"), "a.log"),
         (OSError("the link broke"), None),
     ):
-        with pytest.raises(OSError, match="full|link") as caught, places.naming(tmp_path):
+        with pytest.raises(OSError, match="full|link") as caught, storage.naming(tmp_path):
             raise error
         assert caught.value.filename == name
 
 
 def test_a_name_as_long_as_names_can_be(tmp_path):
     path = tmp_path / ("n" * 251 + ".csv")
-    places.check_file(path, "--out")
-    places.write_atomically(path, b"it")
+    storage.check_file(path, "--out")
+    storage.write_atomically(path, b"it")
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
@@ -152,38 +152,38 @@ def refuse(number):
 
 def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
-    places.write_atomically(tmp_path / "a", b"it")
+    storage.write_atomically(tmp_path / "a", b"it")
     assert (tmp_path / "a").read_bytes() == b"it"
     monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        places.write_atomically(tmp_path / "a", b"more")
+        storage.write_atomically(tmp_path / "a", b"more")
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_told_of(tmp_path, monkeypatch, caplog, number):
-    monkeypatch.setattr(places.fcntl, "flock", refuse(number))
-    with places.locked(tmp_path, ".lock", "--run_dir"):
+    monkeypatch.setattr(storage.fcntl, "flock", refuse(number))
+    with storage.locked(tmp_path, ".lock", "--run_dir"):
         pass
     assert "this file system has no locks" in caplog.text
-    monkeypatch.setattr(places.fcntl, "flock", refuse(errno.EWOULDBLOCK))
+    monkeypatch.setattr(storage.fcntl, "flock", refuse(errno.EWOULDBLOCK))
     with (
         pytest.raises(InUseError, match="another process is writing to it"),
-        places.locked(tmp_path, ".lock", "--run_dir"),
+        storage.locked(tmp_path, ".lock", "--run_dir"),
     ):
         pass
 
 
 def test_an_output_that_cannot_be_written_is_found_before(tmp_path, monkeypatch):
-    places.check_file(tmp_path / "a.png", "--out")
+    storage.check_file(tmp_path / "a.png", "--out")
     for path, why in (
         (tmp_path, "is a folder; name a file"),
         (tmp_path / "none" / "a.png", f"there is no folder {tmp_path}/none; name a file in"),
     ):
         with pytest.raises(InputError, match=f"^--out={path}.*{why}"):
-            places.check_file(path, "--out")
-    monkeypatch.setattr(places.tempfile, "TemporaryFile", refuse(errno.EROFS))
+            storage.check_file(path, "--out")
+    monkeypatch.setattr(storage.tempfile, "TemporaryFile", refuse(errno.EROFS))
     with pytest.raises(InputError, match=r"--out=.*a\.png: Read-only file system; give another"):
-        places.check_file(tmp_path / "a.png", "--out")
+        storage.check_file(tmp_path / "a.png", "--out")
     with pytest.raises(InputError, match=r"--run_dir=.*: Read-only file system; give another"):
-        places.make_folder(tmp_path, "--run_dir")
+        storage.make_folder(tmp_path, "--run_dir")
     assert list(tmp_path.iterdir()) == []
