@@ -26,4 +26,4 @@ def main(config: collection_table.TableConfig, run_dir: Path) -> int:
 
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, main, save_flags=False)
+    flagdefs.run(CONFIG, main)

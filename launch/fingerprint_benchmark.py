@@ -13,4 +13,4 @@ from launch import flagdefs
 CONFIG = residual_benchmark.FingerprintBenchmarkConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, residual_benchmark.run, save_flags=False)
+    flagdefs.run(CONFIG, residual_benchmark.run)

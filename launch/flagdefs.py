@@ -16,6 +16,10 @@ a run takes place and not what it does, and so is no part of `flags.txt`.
 A tuple is a flag that may be repeated. Its values add up, those of a flagfile too; `--layer_size=`
 forgets the ones before it. A field of type `X | None` is None until its flag is given.
 
+The class attribute `RUN_DIR` says what the script does with its run directory: "resumed" (also
+where it is absent): the same command goes on with an unfinished run; "written": it begins again;
+"read": the directory is there already; "none": the script has no such directory, nor the flag.
+
 Exit codes: 0 complete, 2 something the user can mend, 3 the system refused (disk full, no
 permission), 130 interrupted, 143 terminated. These come with one line on stderr. 141, without one:
 the program that read the output has ended.
@@ -24,11 +28,12 @@ the program that read the output has ended.
 import dataclasses
 import math
 import os
+import re
 import shlex
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
@@ -60,6 +65,12 @@ _KINDS: dict[Any, tuple[type, bool]] = {
 _NOUNS = {bool: "true or false", int: "an integer", float: "a number", str: "one line of text"}
 _HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
 _FLAGS_HEADER = "# Repeats this run:"
+_FLAGFILES = Path(__file__).parent / "flagfiles"
+_RUN_DIR_HELP = {
+    "resumed": "Folder of the run. The same command on the same folder resumes an unfinished run.",
+    "written": "Folder of the results. The same command on the same folder makes them anew.",
+    "read": "Folder of the run that is read.",
+}
 
 
 def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callable[[], Config]:
@@ -96,31 +107,29 @@ def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callabl
 def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path]:
     """Parse command-line arguments, without the program's name.
 
+    Returns:
+        The configuration, and the run directory, which means nothing if the script has none.
+
     Raises:
         InputError: for an unknown flag, a bad value, a stray argument, a flagfile that cannot be
             read, or values that the dataclass itself refuses.
     """
     flag_values = flags.FlagValues()
     build = define(config_class, flag_values)
-    flags.DEFINE_string("run_dir", _default_run_dir(), "", flag_values=flag_values)
-    if "--flagfile=" in args:  # absl would ignore it, and so a misspelt shell variable
-        raise InputError("--flagfile= names no file.")
+    if _role(config_class) != "none":
+        flags.DEFINE_string("run_dir", _default_run_dir(), "", flag_values=flag_values)
+    args = list(_with_flagfiles(args))
     try:
         _, *stray = flag_values([sys.argv[0], *args])
-    except flags.CantOpenFlagFileError as error:
-        cause = error.__context__
-        assert isinstance(cause, OSError)
-        raise InputError(f"--flagfile={cause.filename}: {cause.strerror}.") from None
-    except UnicodeDecodeError:
-        raise InputError("--flagfile: the file is not text.") from None
     except (flags.Error, ValueError) as error:
         raise InputError(f"{error} (--help lists the flags)") from None
     if stray:
         raise InputError(
             f"{stray[0]!r} is not a flag: write --name=value, also on each line of a flagfile."
         )
+    run_dir = flag_values["run_dir"].value if "run_dir" in flag_values else "."
     try:
-        return build(), storage.location(str(flag_values["run_dir"].value))
+        return build(), storage.location(str(run_dir))
     except ValueError as error:
         raise InputError(str(error)) from error
 
@@ -152,26 +161,27 @@ def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
                 f"{spec.help} ({spec.expected}{', repeatable' if spec.repeats else ''})",
             )
         )
-    paragraphs += [
-        "General:",
-        _help_entry(
-            f"--run_dir={_default_run_dir()}",
-            "Folder of the run. The same command on the same folder resumes an unfinished run.",
-        ),
+    paragraphs.append("General:")
+    if (role := _role(config_class)) != "none":
+        paragraphs.append(_help_entry(f"--run_dir={_default_run_dir()}", _RUN_DIR_HELP[role]))
+    shipped = ", ".join(_shipped())
+    paragraphs.append(
         _help_entry(
             "--flagfile=FILE",
             "Reads flags from a file, one --name=value a line, # for comments. What comes later "
             "wins, so put changes after it; repeatable flags add up, and --name= forgets the "
-            "values before it.",
-        ),
-    ]
+            "values before it."
+            + (f" Found by name alone, from any folder: {shipped}." if shipped else ""),
+        )
+    )
     return "\n\n".join(paragraphs)
 
 
-def run(
-    config_class: type[Config], fn: Callable[[Config, Path], object], *, save_flags: bool = True
-) -> NoReturn:
+def run(config_class: type[Config], fn: Callable[..., object]) -> NoReturn:
     """Run a script: read the flags, call `fn(config, run_dir)`, and exit.
+
+    A script without a run directory has `fn(config)`. A run directory that is not only read keeps
+    `flags.txt`, unless the configuration has `dry_run` set.
 
     On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise, and memory
     that it frees is kept for the next program (`jaxfleet.memory`). Programs that it compiles are
@@ -181,25 +191,24 @@ def run(
         config_class: the frozen dataclass that owns the flags.
         fn: does the work. A str that it returns is the script's answer and goes to standard
             output; an int is the exit code (1: finished, but incomplete).
-        save_flags: whether the run directory keeps `flags.txt`; False for a script that only reads
-            the directory or has none, and so cannot resume. A configuration with `dry_run` set
-            keeps nothing either.
     """
-    again = "repeat the command to go on" if save_flags else "repeat the command to begin again"
+    role = _role(config_class)
+    again = f"repeat the command to {'go on' if role == 'resumed' else 'begin again'}"
     process.print_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         if _HELP_FLAGS & set(sys.argv[1:]):
-            print(help_text(config_class, sys.modules["__main__"].__doc__), flush=True)
+            text = help_text(config_class, sys.modules["__main__"].__doc__)
+            print(_as_commands(text) if _is_command() else text, flush=True)
             sys.exit(0)
         config, run_dir = parse(config_class, sys.argv[1:])
         memory.keep_freed_memory()
         _use_every_core()
         compiled.keep_programs()
-        if save_flags and not getattr(config, "dry_run", False):
+        if role in ("resumed", "written") and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))
         with process.answering_signals(_script()):
-            result = fn(config, run_dir)
+            result = fn(config) if role == "none" else fn(config, run_dir)
         if isinstance(result, str):
             print(result)
         sys.stdout.flush()
@@ -310,6 +319,69 @@ def _specs(config_class: type["DataclassInstance"]) -> list[_Spec]:
     return specs
 
 
+def _role(config_class: type["DataclassInstance"]) -> str:
+    """Return what the script does with its run directory: see the module."""
+    return str(getattr(config_class, "RUN_DIR", "resumed"))
+
+
+def _with_flagfiles(args: Iterable[str], opened: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Give the arguments, each --flagfile replaced by the flags in it, files in files too.
+
+    Here rather than by absl, for files in object stores, and shipped ones by their names.
+    """
+    rest = iter(args)
+    for arg in rest:
+        flag, sign, name = arg.partition("=")
+        if flag.lstrip("-") != "flagfile" or not flag.startswith("-"):
+            yield arg
+            continue
+        name = (name if sign else next(rest, "")).strip()
+        if not name:
+            raise InputError("--flagfile= names no file.")
+        path = _flagfile(name)
+        if path in opened:
+            raise InputError(f"--flagfile={name} reads itself.")
+        try:
+            text = path.read_bytes().decode(errors="surrogateescape")  # names need not be UTF-8
+        except OSError as error:
+            shipped = ", ".join(_shipped())
+            hint = f"; found by name alone: {shipped}" if shipped else ""
+            raise InputError(f"--flagfile={name}: {error.strerror}{hint}.") from None
+        lines = [line for each in text.splitlines() if (line := each.strip())]
+        if any(line[0] not in "-#" and not _is_utf8(line) for line in lines):
+            raise InputError(f"--flagfile={name}: the file is not text.")
+        flags_in_file = (line for line in lines if not line.startswith(("#", "//")))
+        yield from _with_flagfiles(flags_in_file, (*opened, path))
+
+
+def _is_utf8(text: str) -> bool:
+    return text == text.encode(errors="ignore").decode()
+
+
+def _flagfile(name: str) -> Path:
+    """Find a flagfile: as it is named, or else among those that come with the script."""
+    path = storage.location(name)
+    shipped = (_FLAGFILES / _script() / name, _FLAGFILES.parents[1] / name)
+    return path if path.exists() else next((one for one in shipped if one.is_file()), path)
+
+
+def _shipped() -> list[str]:
+    """Names of the flagfiles that come with the script."""
+    return sorted(path.name for path in (_FLAGFILES / _script()).glob("*.flags"))
+
+
+def _is_command() -> bool:
+    """Whether the script runs as a module, as the command `jaxfleet` runs it."""
+    spec = sys.modules["__main__"].__spec__
+    return spec is not None and spec.name.startswith("launch.")
+
+
+def _as_commands(text: str) -> str:
+    """Write `python launch/NAME.py` as `jaxfleet NAME`, and shipped flagfiles by their names."""
+    text = re.sub(r"--flagfile=launch/flagfiles/\w+/", "--flagfile=", text)
+    return re.sub(r"python launch/(\w+)\.py", r"jaxfleet \1", text)
+
+
 def _after_last_none(values: Sequence[Any]) -> tuple[Any, ...]:
     """Return the values after the last `--name=`, which is None among them."""
     kept: list[Any] = []
@@ -343,6 +415,8 @@ def _save_flags(run_dir: Path, text: str) -> None:
     if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
         return
     command = f"python launch/{_script()}.py {shlex.quote(f'--flagfile={path}')}"
+    if _is_command():
+        command = _as_commands(command)
     path.write_bytes(f"{_FLAGS_HEADER} {command}\n{text}".encode(errors="surrogateescape"))
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import ClassVar
 
 import jaxfleet
 from experiments.attribution import files as attribution_files
@@ -22,7 +23,7 @@ from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
 from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
-from jaxfleet import photos, rundir, storage
+from jaxfleet import photos, rundir
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -30,6 +31,8 @@ from launch import flagdefs
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
     """Flags of this script."""
+
+    RUN_DIR: ClassVar[str] = "read"
 
     photos: str = field(
         default="",
@@ -61,17 +64,13 @@ def main(config: ReportConfig, run_dir: Path) -> str:
     if zoo_run.is_zoo(table.manifest):
         return f"Look at {zoo_report.write(run_dir)}"
     if coin_kodak.is_run(table.manifest):
-        coin = _flags(run_dir / "flags.txt", coin_kodak.CoinConfig)
+        coin = _flags(run_dir, coin_kodak.CoinConfig)
         coin = dataclasses.replace(coin, photos=config.photos or coin.photos)
         return f"Look at {coin_kodak.write_report(coin, run_dir)}"
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
     imported = import_collection.is_import(table.manifest)
-    flags = (
-        _flags_of_import(sizes)
-        if imported
-        else _flags(run_dir / "flags.txt", siren_grid.GridConfig)
-    )
+    flags = _flags_of_import(sizes) if imported else _flags(run_dir, siren_grid.GridConfig)
     flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
     pictures = [
         picture
@@ -94,15 +93,9 @@ def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.Grid
     return siren_grid.GridConfig(photos="", image_size=(str(side),))
 
 
-def _flags(path: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
-    """Return the configuration of the run; absl reads flagfiles from local disks only."""
-    if storage.is_local(path):
-        args = [f"--flagfile={path}"]
-    elif path.exists():
-        args = [line for line in path.read_text().splitlines() if line.startswith("--")]
-    else:
-        raise InputError(f"{path}: No such file or directory.")
-    return flagdefs.parse(config_class, args)[0]
+def _flags(run_dir: Path, config_class: type[flagdefs.Config]) -> flagdefs.Config:
+    """Return the configuration of the run."""
+    return flagdefs.parse(config_class, [f"--flagfile={run_dir / 'flags.txt'}"])[0]
 
 
 def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
@@ -126,4 +119,4 @@ def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
 
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, main, save_flags=False)
+    flagdefs.run(CONFIG, main)

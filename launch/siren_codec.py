@@ -19,4 +19,4 @@ from launch import flagdefs
 CONFIG = siren_codec.CodecConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, siren_codec.run, save_flags=False)
+    flagdefs.run(CONFIG, siren_codec.run)

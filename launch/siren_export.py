@@ -27,4 +27,4 @@ from launch import flagdefs
 CONFIG = siren_export.ExportConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, siren_export.run, save_flags=False)
+    flagdefs.run(CONFIG, siren_export.run)

@@ -1,7 +1,7 @@
 r"""Says how well SIRENs will store a picture, without fitting any; and which of them is the best.
 
-    python launch/siren_forecast.py --image=photo.png --image_size=48 --bits_per_pixel=2
-    python launch/siren_forecast.py --image=photo.png --image_size=48 --layer_size=16 \
+    python launch/siren_forecast.py --input=photo.png --image_size=48 --bits_per_pixel=2
+    python launch/siren_forecast.py --input=photo.png --image_size=48 --layer_size=16 \
         --layer_size=32 --num_layers=4 --num_iters=100 --num_iters=1000
 
 The first compares the networks that take at most so many bits per pixel and names the best of each
@@ -16,4 +16,4 @@ from launch import flagdefs
 CONFIG = forecaster_forecast.ForecastConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, forecaster_forecast.run, save_flags=False)
+    flagdefs.run(CONFIG, forecaster_forecast.run)

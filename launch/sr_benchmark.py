@@ -13,4 +13,4 @@ from launch import flagdefs
 CONFIG = sr_benchmark.SrBenchmarkConfig
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, sr_benchmark.run, save_flags=False)
+    flagdefs.run(CONFIG, sr_benchmark.run)

@@ -1,8 +1,8 @@
 r"""Says which super-resolution network made a picture, how that was built, or that none did.
 
-    python launch/sr_identify.py --image=photo.png --gallery=runs/sr_gallery_mini --picture=why.png
-    python launch/sr_identify.py --images=evidence --gallery=runs/sr_gallery_mini --out=found.csv
-    python launch/sr_identify.py --gallery=runs/sr_gallery_mini --save=larger.safetensors \
+    python launch/sr_identify.py --input=photo.png --gallery=runs/sr_gallery_mini --picture=why.png
+    python launch/sr_identify.py --input=evidence --gallery=runs/sr_gallery_mini --output=found.csv
+    python launch/sr_identify.py --gallery=runs/sr_gallery_mini --output=larger.safetensors \
         --add="mine-x4=pictures architecture=edsr scale=4"
 
 The first answers for one picture, the second in a table for a folder, the third enrols a network by
@@ -30,27 +30,26 @@ from launch import flagdefs
 CONFIG = IdentifyConfig
 
 
-def main(config: IdentifyConfig, run_dir: Path) -> str | int:
+def main(config: IdentifyConfig) -> str | int:
     """Return what to print; for a folder, print the table and return the exit code.
 
     Raises:
         InputError: for a gallery or a picture that cannot be used.
     """
-    del run_dir
     from experiments.gallery import (
         identify as gallery_identify,  # after the flags, since this takes its time
     )
 
     if config.add:
         return gallery_identify.enrol(config)
-    if config.image:
+    if not Path(config.input).expanduser().is_dir():
         return gallery_identify.identify_file(config)
     table, count, bad = gallery_identify.identify_folder(config)
-    print(f"wrote {config.out}" if config.out else table.rstrip("\n"))
+    print(f"wrote {config.output}" if config.output else table.rstrip("\n"))
     if bad:
         print(f"sr_identify: {bad} of {count} pictures could not be used", file=sys.stderr)
     return 2 if bad else 0
 
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, main, save_flags=False)
+    flagdefs.run(CONFIG, main)

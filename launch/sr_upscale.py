@@ -1,10 +1,10 @@
 r"""Enlarges pictures with a super-resolution network.
 
-    python launch/sr_upscale.py --image=photo.png \
+    python launch/sr_upscale.py --input=photo.png \
         --model=runs/sr_quickstart/networks/edsr-packaged-x2-l1-s1.safetensors
     python launch/sr_upscale.py --model=IMDN_x4.pth --architecture=imdn --scale=4 \
-        --image=photographs --output=large
-    python launch/sr_upscale.py --model=bicubic --scale=4 --image=small.png --truth=large.png
+        --input=photographs --output=large
+    python launch/sr_upscale.py --model=bicubic --scale=4 --input=small.png --reference=large.png
 
 The first takes a network of launch/sr_zoo.py, the second a published one, which does not say what
 it is, to all pictures of a folder (IMDN_x4.pth is in the folder checkpoints of
@@ -18,20 +18,17 @@ profile is converted, transparency is laid on white, 16 bits are taken as 8; the
 picture says which of these happened to it.
 """
 
-from pathlib import Path
-
 from experiments.pictures import upscale as pictures_upscale
 from launch import flagdefs
 
 CONFIG = pictures_upscale.UpscaleConfig
 
 
-def main(config: pictures_upscale.UpscaleConfig, run_dir: Path) -> None:
-    """Enlarges what --image names; prints a line for each picture as it is done."""
-    del run_dir
+def main(config: pictures_upscale.UpscaleConfig) -> None:
+    """Enlarges what --input names; prints a line for each picture as it is done."""
     for line in pictures_upscale.run(config):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, main, save_flags=False)
+    flagdefs.run(CONFIG, main)

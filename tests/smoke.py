@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +18,8 @@ import jaxinr
 import jaxsr
 
 FLAGS = """
-    --layer_size=4 --num_layers=1 --num_iters=20 --learning_rate=1e-3 --image_size=12
-    --max_images=1 --run_dir=run
+    --layer_size= --layer_size=4 --num_layers= --num_layers=1 --w0_initial= --w0_initial=30
+    --num_iters= --num_iters=20 --image_size= --image_size=12 --max_images=1 --run_dir=run
 """.split()
 
 
@@ -37,7 +38,9 @@ def main() -> None:
     assert jaxsr.upscale(model, image).shape == (48, 40, 3)
     assert len(jaxsr.Gallery.open().names) > 100
     os.chdir(tempfile.mkdtemp())
-    subprocess.run([sys.executable, "-I", "-m", "launch.siren_grid", *FLAGS], check=True)
+    command = str(Path(sys.executable).with_name("jaxfleet"))
+    subprocess.run([command, "siren_grid", "--flagfile=smoke.flags", *FLAGS], check=True)
+    assert "siren_grid" in subprocess.check_output([command], text=True)
     table = jaxfleet.open("run")
     assert len(table) == 1
     assert table.weights(0)[0]["weight"].shape == (4, 2)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -39,6 +39,8 @@ TASKS: dict[str, tuple[Callable[[Array], Array], str]] = {
 @dataclasses.dataclass(frozen=True)
 class FingerprintBenchmarkConfig:
     """Flags of `launch/fingerprint_benchmark.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
 
     task: tuple[str, ...] = field(
         default=tuple(TASKS),

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -39,6 +40,8 @@ _TORN = 0.25  # of kills: in the middle of writing a part
 @dataclasses.dataclass(frozen=True)
 class SimulationConfig:
     """Flags of `launch/fleet_simulation.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
 
     num_workers: int = field(
         default=1000, metadata={"group": "Fleet", "help": "Machines.", "lower": 1}

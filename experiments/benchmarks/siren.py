@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -78,6 +78,8 @@ MIXED_NETWORKS, MIXED_ITERS = 16, 1000
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
     """Flags of `launch/benchmark.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
 
     part: tuple[str, ...] = field(
         default=PARTS,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -97,6 +97,8 @@ PICTURE = (339, 510)  # rows and columns of what is enlarged
 @dataclasses.dataclass(frozen=True)
 class SrBenchmarkConfig:
     """Flags of `launch/sr_benchmark.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
 
     part: tuple[str, ...] = field(
         default=PARTS,

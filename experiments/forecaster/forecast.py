@@ -6,6 +6,7 @@ import itertools
 import warnings
 from dataclasses import field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,9 @@ CURVE = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the iterations
 class ForecastConfig:
     """Flags of launch/siren_forecast.py."""
 
-    image: str = field(default="", metadata={"help": "The picture: PNG, JPEG or WebP."})
+    RUN_DIR: ClassVar[str] = "none"
+
+    input: str = field(default="", metadata={"help": "The picture."})
     image_size: int = field(
         default=0,
         metadata={
@@ -44,8 +47,8 @@ class ForecastConfig:
         default=None,
         metadata={"group": "Best network of a size", "help": "Size of the weights, at most."},
     )
-    weight_bits: int = field(
-        default=16, metadata={"help": "Bits of a weight.", "lower": 1, "upper": 32}
+    bits_per_weight: int = field(
+        default=16, metadata={"help": "Bits that a weight takes.", "lower": 1, "upper": 32}
     )
     layer_size: tuple[int, ...] = field(
         default=(),
@@ -88,15 +91,14 @@ class ForecastConfig:
     )
 
 
-def run(config: ForecastConfig, run_dir: Path) -> str:
-    """Return what to print. There is no run directory.
+def run(config: ForecastConfig) -> str:
+    """Return what to print.
 
     Raises:
         InputError: for a picture, a forecaster or a question that cannot be used.
     """
-    del run_dir
-    if not config.image:
-        raise InputError("--image=PATH names the picture.")
+    if not config.input:
+        raise InputError("--input=FILE names the picture.")
     is_grid = bool(config.layer_size or config.num_layers)
     if is_grid == (config.bits_per_pixel is not None):
         raise InputError(
@@ -110,7 +112,7 @@ def run(config: ForecastConfig, run_dir: Path) -> str:
         storage.check_file(Path(config.output), "--output")
     forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
     image = photos.read(
-        Path(config.image), image_size=config.image_size, image_fit=config.image_fit
+        Path(config.input), image_size=config.image_size, image_fit=config.image_fit
     )
     height, width = image.shape[:2]
     with warnings.catch_warnings():
@@ -132,9 +134,9 @@ def run(config: ForecastConfig, run_dir: Path) -> str:
                 ]
         except ValueError as error:
             raise InputError(str(error).replace("`", "")) from error
-    table = _table(trials, found, image, config.weight_bits).iloc[order]
+    table = _table(trials, found, image, config.bits_per_weight).iloc[order]
     shown = table if is_grid else table.drop_duplicates("num_layers")
-    lines = [f"{config.image}: {width} x {height} pixels", *lines, *_rows(shown)]
+    lines = [f"{config.input}: {width} x {height} pixels", *lines, *_rows(shown)]
     if not is_grid:
         lines += [curve, codecs.at_size(image, codecs.JPEG, best.bits_per_pixel)]
     lines += [f"Not trained on, so less sure: {thing}" for thing in found.outside]
@@ -176,7 +178,7 @@ def _recommend(
         config.bits_per_pixel,
         max_iterations=config.num_iters[0] if config.num_iters else None,
         learning_rate=config.learning_rate[0],
-        weight_bits=config.weight_bits,
+        bits_per_weight=config.bits_per_weight,
         forecaster=forecaster,
     )
 

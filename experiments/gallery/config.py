@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import methods as attribution
@@ -13,6 +13,8 @@ from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 @dataclasses.dataclass(frozen=True)
 class GalleryConfig:
     """Flags of `launch/sr_gallery.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
 
     pictures: str = field(
         default="",

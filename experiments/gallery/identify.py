@@ -28,14 +28,16 @@ COLUMNS = (
 
 
 def identify_file(config: IdentifyConfig) -> str:
-    """Identify --image; write --picture if it is given.
+    """Identify the image of --input; write --picture if it is given.
 
     Raises:
         InputError: for a picture or gallery that cannot be used; then nothing is written.
     """
+    if config.output:
+        raise InputError("--output goes with a folder; what is found of a picture is printed.")
     gallery = open_gallery(config)
     target = checked_target("picture", config.picture)
-    path = Path(config.image).expanduser()
+    path = Path(config.input).expanduser()
     if target is not None and target.resolve() == path.resolve():
         raise InputError(f"--picture={target} is read, and will not be written; name another.")
     pixels, notes = read_picture(path)
@@ -55,18 +57,20 @@ def identify_file(config: IdentifyConfig) -> str:
 
 
 def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
-    """Identify the images of --images.
+    """Identify the images in the folder --input.
 
     Returns:
-        A table in CSV with `COLUMNS`, which is written to --out if that is given; how many
+        A table in CSV with `COLUMNS`, which is written to --output if that is given; how many
         pictures there are; and how many of them could not be used, which have only an error.
 
     Raises:
         InputError: for a gallery that cannot be used, or a folder without pictures.
     """
+    if config.picture:
+        raise InputError("--picture goes with one picture, and --input names a folder.")
     gallery = open_gallery(config)
-    target = checked_target("out", config.out)
-    paths = find_pictures("images", config.images)
+    target = checked_target("output", config.output)
+    paths = find_pictures("input", config.input)
     rows = [row_of(gallery, path) for path in paths]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
@@ -78,7 +82,7 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
 
 
 def enrol(config: IdentifyConfig) -> str:
-    """Add the network of --add to the gallery, and write that to --save.
+    """Add the network of --add to the gallery, and write that to --output.
 
     Raises:
         InputError: for a gallery, folder or picture that cannot be used; then nothing is written.
@@ -86,7 +90,7 @@ def enrol(config: IdentifyConfig) -> str:
     from experiments.pictures import makers  # who writes NAME=FOLDER; brings in networks
 
     gallery = open_gallery(config)
-    target = checked_target("save", config.save)
+    target = checked_target("output", config.output)
     assert target is not None
     try:
         one = makers.parse_labelled(config.add)

@@ -2,15 +2,21 @@
 
 import dataclasses
 from dataclasses import field
+from typing import ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
 class IdentifyConfig:
     """Flags of `launch/sr_identify.py`."""
 
-    image: str = field(default="", metadata={"group": "Pictures", "help": "A picture."})
-    images: str = field(
-        default="", metadata={"help": "A folder of pictures: a line of CSV for each."}
+    RUN_DIR: ClassVar[str] = "none"
+
+    input: str = field(
+        default="",
+        metadata={
+            "group": "Pictures",
+            "help": "A picture; or a folder of pictures, for a line of CSV for each.",
+        },
     )
     gallery: str = field(
         default="",
@@ -25,12 +31,8 @@ class IdentifyConfig:
         metadata={
             "help": "NAME=FOLDER: a network more, of which the folder holds 20 pictures or more, "
             "of different photographs; after it any of architecture=A, scale=N, loss=L, "
-            "training_set=T, seed=N, num_iters=N. With --save.",
+            "training_set=T, seed=N, num_iters=N. The larger gallery goes to --output.",
         },
-    )
-    save: str = field(
-        default="",
-        metadata={"help": "File for the gallery that --add makes; one that is there is replaced."},
     )
     top: int = field(
         default=5,
@@ -43,12 +45,16 @@ class IdentifyConfig:
     picture: str = field(
         default="",
         metadata={
-            "help": "A .png to write: the residual spectrum of --image beside those of the "
+            "help": "A .png to write: the residual spectrum of the picture beside those of the "
             "networks that are nearest.",
         },
     )
-    out: str = field(
-        default="", metadata={"help": "A .csv to write of --images; empty: standard output."}
+    output: str = field(
+        default="",
+        metadata={
+            "help": "What to write: of a folder a .csv, or else it goes to standard output; of "
+            "--add a .safetensors. One that is there is replaced.",
+        },
     )
 
     def __post_init__(self) -> None:
@@ -57,17 +63,14 @@ class IdentifyConfig:
         Raises:
             ValueError: naming the flags.
         """
-        if (bool(self.image), bool(self.images), bool(self.add)).count(True) != 1:
-            raise ValueError(
-                "Give one of --image=FILE, --images=FOLDER and --add=NAME=FOLDER, and no two."
-            )
-        if bool(self.add) != bool(self.save):
-            raise ValueError("--add=NAME=FOLDER and --save=FILE belong together.")
-        if self.picture and not self.image:
-            raise ValueError("--picture goes with --image.")
-        if self.out and not self.images:
-            raise ValueError("--out goes with --images.")
-        for flag, ending in (("picture", ".png"), ("out", ".csv"), ("save", ".safetensors")):
+        if bool(self.input) == bool(self.add):
+            raise ValueError("Give one of --input=PATH and --add=NAME=FOLDER, and not both.")
+        if self.add and not self.output:
+            raise ValueError("--add=NAME=FOLDER needs --output=FILE, for the larger gallery.")
+        if self.picture and not self.input:
+            raise ValueError("--picture goes with --input=FILE.")
+        output = ".safetensors" if self.add else ".csv"
+        for flag, ending in (("picture", ".png"), ("output", output)):
             value = getattr(self, flag)
             if value and not value.lower().endswith(ending):
                 raise ValueError(f"--{flag}={value}: give a name that ends in {ending}.")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import field
 from pathlib import Path
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,8 @@ Enlarge = Callable[[np.ndarray, Callable[[float], object]], np.ndarray]
 class UpscaleConfig:
     """Flags of launch/sr_upscale.py."""
 
+    RUN_DIR: ClassVar[str] = "none"
+
     model: str = field(
         default="",
         metadata={
@@ -48,7 +51,7 @@ class UpscaleConfig:
         default=None,
         metadata={"help": "Of a published file, or for bicubic: rows for each row.", "lower": 1},
     )
-    image: str = field(default="", metadata={"help": "A picture, or a folder of pictures."})
+    input: str = field(default="", metadata={"help": "A picture, or a folder of pictures."})
     output: str = field(
         default="",
         metadata={
@@ -59,7 +62,7 @@ class UpscaleConfig:
     overwrite: bool = field(
         default=False, metadata={"help": "Whether what is to be written may be there already."}
     )
-    truth: str = field(
+    reference: str = field(
         default="",
         metadata={"help": "The picture that should come out, to say PSNR and SSIM against."},
     )
@@ -91,8 +94,8 @@ class UpscaleConfig:
                 "--model=FILE is missing: RUN_DIR/networks/NAME.safetensors, a published file, or "
                 "bicubic."
             )
-        if not self.image:
-            raise ValueError("--image=PATH names a picture or a folder of pictures.")
+        if not self.input:
+            raise ValueError("--input=PATH names a picture or a folder of pictures.")
         if self.model == BICUBIC and (self.architecture or self.scale is None):
             raise ValueError("--model=bicubic takes --scale, and no --architecture.")
         if self.architecture and self.scale is None:
@@ -100,22 +103,24 @@ class UpscaleConfig:
 
 
 def run(config: UpscaleConfig) -> Iterator[str]:
-    """Enlarges what --image names; gives a line for each picture as it is done.
+    """Enlarges what --input names; gives a line for each picture as it is done.
 
     Raises:
         InputError: for a network, a picture or an output that cannot be used; then nothing or
             only the pictures before it are written.
     """
-    pictures = find_pictures(config.image)
+    pictures = find_pictures(config.input)
     for path in pictures:
         picture_files.check(path)
     enlarge, scale = load_network(config)
     outputs = name_outputs(config, pictures, scale)
     truth = None
-    if config.truth:
+    if config.reference:
         if len(pictures) > 1:
-            raise InputError("--truth goes with one picture; --image names a folder of several.")
-        truth = read_truth(Path(config.truth), pictures[0], scale)
+            raise InputError(
+                "--reference goes with one picture; --input names a folder of several."
+            )
+        truth = read_truth(Path(config.reference), pictures[0], scale)
     with progress_bar() as bar:
         task = bar.add_task("", total=len(pictures))
         for index, (path, output) in enumerate(zip(pictures, outputs, strict=True)):
@@ -160,9 +165,9 @@ def find_pictures(text: str) -> list[Path]:
     path = Path(text).expanduser()
     if not path.is_dir():
         return [path]
-    listing = picture_files.list_folder(path, f"--image={path}")
+    listing = picture_files.list_folder(path, f"--input={path}")
     if listing.left_out:
-        picture_files.tell(f"--image={path}: {listing}")
+        picture_files.tell(f"--input={path}: {listing}")
     return list(listing.taken)
 
 
@@ -210,14 +215,14 @@ def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> lis
     if output.suffix and not output.is_dir():
         if output.suffix.lower() != ".png":
             raise InputError(f"--output={output}: pictures are written as .png.")
-        if Path(config.image).expanduser().is_dir():
-            raise InputError(f"--output={output}: name a folder, as --image is one.")
+        if Path(config.input).expanduser().is_dir():
+            raise InputError(f"--output={output}: name a folder, as --input is one.")
         check_file(output, "--output")
         outputs = [output]
     else:
         make_folder(output, "--output")
         outputs = [output / f"{path.stem}_x{scale}.png" for path in pictures]
-    inputs = {path.resolve() for path in [*pictures, Path(config.truth or config.image)]}
+    inputs = {path.resolve() for path in [*pictures, Path(config.reference or config.input)]}
     for index, path in enumerate(outputs):
         if path in outputs[:index]:
             raise InputError(f"Two pictures would become {path}; rename one of them.")
@@ -238,11 +243,11 @@ def read_truth(path: Path, picture: Path, scale: int) -> np.ndarray:
     wanted = tuple(scale * size for size in picture_files.read(picture).pixels.shape[:2])
     if truth.shape[:2] != wanted:
         raise InputError(
-            f"--truth={path} is {truth.shape[1]} x {truth.shape[0]} pixels; {picture} becomes "
+            f"--reference={path} is {truth.shape[1]} x {truth.shape[0]} pixels; {picture} becomes "
             f"{wanted[1]} x {wanted[0]} at scale {scale}."
         )
     if min(wanted) < 2 * scale + SSIM_PX:
-        raise InputError(f"--truth={path} is too small to compare: {wanted[1]} x {wanted[0]}.")
+        raise InputError(f"--reference={path} is too small to compare: {wanted[1]} x {wanted[0]}.")
     return truth
 
 

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
     """Flags of launch/siren_codec.py."""
+
+    RUN_DIR: ClassVar[str] = "none"
 
     mode: str = field(
         default="encode",
@@ -54,11 +56,11 @@ class CodecConfig:
         default=None,
         metadata={"help": "Units of each sine layer.", "lower": 1, "upper": MAX_LAYER_SIZE},
     )
-    weight_bits: float = field(
+    bits_per_weight: float = field(
         default=codec.WEIGHT_BITS,
         metadata={
-            "help": "Bits of a weight in the file, on average. With --bits_per_pixel, fewer leave "
-            "more weights.",
+            "help": "Bits that a weight takes in the file, on average. With --bits_per_pixel, "
+            "fewer leave more weights.",
             "lower": 1,
             "upper": 16,
         },
@@ -114,13 +116,12 @@ class CodecConfig:
             raise ValueError("give --bits_per_pixel, or --num_layers and --layer_size.")
 
 
-def run(config: CodecConfig, run_dir: Path) -> str:
-    """Do what --mode says; return what to print. There is no run directory.
+def run(config: CodecConfig) -> str:
+    """Do what --mode says; return what to print.
 
     Raises:
         InputError: if a file is missing, damaged or there already, or a flag does not suit it.
     """
-    del run_dir
     if config.mode == "info":
         return describe(codec.inspect(picture_files.bytes_of(Path(config.input))))
     output = Path(config.output).expanduser()
@@ -140,7 +141,7 @@ def _encode(config: CodecConfig, output: Path) -> str:
             picture,
             bits_per_pixel=config.bits_per_pixel,
             architecture=architecture,
-            weight_bits=config.weight_bits,
+            bits_per_weight=config.bits_per_weight,
             num_iters=config.num_iters,
             refine_iters=config.refine_iters,
             learning_rate=config.learning_rate,

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,8 @@ _READ = (
 @dataclasses.dataclass(frozen=True)
 class TableConfig:
     """Flags of `launch/collection_table.py`."""
+
+    RUN_DIR: ClassVar[str] = "read"
 
     output: str = field(
         default="",

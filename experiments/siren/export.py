@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ _CHUNK = 512  # networks whose weights are in memory at a time
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """Flags of `launch/siren_export.py`."""
+
+    RUN_DIR: ClassVar[str] = "read"
 
     format: str = field(
         default="safetensors",

@@ -87,7 +87,7 @@ def compress(
     *,
     bits_per_pixel: float | None = None,
     architecture: tuple[int, int] | Trial | None = None,
-    weight_bits: float = WEIGHT_BITS,
+    bits_per_weight: float = WEIGHT_BITS,
     num_iters: int | None = None,
     refine_iters: int = REFINE_ITERS,
     learning_rate: float | None = None,
@@ -102,8 +102,8 @@ def compress(
         bits_per_pixel: the file is at most as large, and hardly smaller. Or give:
         architecture: (num_layers, layer_size); or a SIREN's trial, which also says the frequencies
             and, unless they are given here, iterations, learning rate and seed.
-        weight_bits: what a weight takes in the file on average. Fewer leave more weights at equal
-            size.
+        bits_per_weight: that a weight takes in the file, on average. Fewer leave more weights at
+            equal size.
         num_iters: Adam updates of the fit, in the stages of STAGES; 4000.
         refine_iters: Adam updates after each layer that is rounded.
         learning_rate: of the fit's Adam, at first; 1e-3. Refinement takes a fifth of it.
@@ -118,12 +118,15 @@ def compress(
             of range; if `bits_per_pixel` is too small for the smallest network.
     """
     picture = _checked(image)
-    for name, value, least in (("weight_bits", weight_bits, 1), ("refine_iters", refine_iters, 0)):
+    for name, value, least in (
+        ("bits_per_weight", bits_per_weight, 1),
+        ("refine_iters", refine_iters, 0),
+    ):
         if not least <= value < math.inf:
             raise ValueError(f"{name} must be at least {least}; got {value}.")
     asked = _trials(architecture, num_iters, learning_rate, seed)
     headers, payload_bits = _plan(
-        picture, asked, bits_per_pixel, architecture is not None, weight_bits, coordinates
+        picture, asked, bits_per_pixel, architecture is not None, bits_per_weight, coordinates
     )
     trials = [
         dataclasses.replace(header.trial, num_iters=t.num_iters, learning_rate=t.learning_rate)
@@ -282,7 +285,7 @@ def _plan(
     trials: list[Trial],
     bits_per_pixel: float | None,
     has_architecture: bool,
-    weight_bits: float,
+    bits_per_weight: float,
     coordinates: str,
 ) -> tuple[list[Header], float]:
     """Return the trials of one shape, and the bits that their weights may take."""
@@ -305,17 +308,17 @@ def _plan(
 
     if bits_per_pixel is None:
         headers = [header(trial, trial.num_layers, trial.layer_size) for trial in trials]
-        return headers, weight_bits * headers[0].parameters
+        return headers, bits_per_weight * headers[0].parameters
     if not 0 < bits_per_pixel < math.inf:
         raise ValueError(f"bits_per_pixel must be positive; got {bits_per_pixel}.")
     most_bytes = int(bits_per_pixel * height * width / 8)
-    shape = _largest_shape(functools.partial(header, trials[0]), most_bytes, weight_bits)
+    shape = _largest_shape(functools.partial(header, trials[0]), most_bytes, bits_per_weight)
     headers = [header(trial, *shape) for trial in trials]
     return headers, 8.0 * (most_bytes - headers[0].overhead - range_code.FLUSH_BYTES)
 
 
 def _largest_shape(
-    header: Callable[[int, int], Header], most_bytes: int, weight_bits: float
+    header: Callable[[int, int], Header], most_bytes: int, bits_per_weight: float
 ) -> tuple[int, int]:
     """(num_layers, layer_size) of the most weights in so many bytes.
 
@@ -327,7 +330,9 @@ def _largest_shape(
 
     def file_bytes(num_layers: int, layer_size: int) -> int:
         one = header(num_layers, layer_size)
-        return math.ceil(one.overhead + range_code.FLUSH_BYTES + weight_bits * one.parameters / 8)
+        return math.ceil(
+            one.overhead + range_code.FLUSH_BYTES + bits_per_weight * one.parameters / 8
+        )
 
     for num_layers in range(NUM_LAYERS, 0, -1):
         widest = 0

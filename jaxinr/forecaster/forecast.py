@@ -175,7 +175,7 @@ def recommend(
     *,
     max_iterations: int | None = None,
     learning_rate: float = LEARNING_RATE,
-    weight_bits: int = 16,
+    bits_per_weight: int = 16,
     forecaster: "Trained | None" = None,
 ) -> Recommendation:
     """Recommend the SIREN of at most so many bits with the best forecast for an image.
@@ -188,7 +188,7 @@ def recommend(
         max_iterations: Adam updates; None for the most that the forecaster was trained on with
             pictures of about this size.
         learning_rate: of Adam.
-        weight_bits: of each weight and bias.
+        bits_per_weight: that each weight and bias takes.
         forecaster: None for the one that comes with the package.
 
     Warns:
@@ -208,7 +208,7 @@ def recommend(
     span = low["w0_initial"], high["w0_initial"]
     w0s = np.clip(np.geomspace(*span, W0_INITIALS).round(1), *span).tolist()
     fitting = sizes_within(
-        forecaster, height, width, bits_per_pixel=bits_per_pixel, weight_bits=weight_bits
+        forecaster, height, width, bits_per_pixel=bits_per_pixel, bits_per_weight=bits_per_weight
     )
     trials = [
         dataclasses.replace(
@@ -218,9 +218,9 @@ def recommend(
         for w0 in w0s
     ]
     found = forecast(image, trials, forecaster=forecaster)
-    largest = max(trial.bits_per_pixel(height, width, bits=weight_bits) for trial in fitting)
+    largest = max(trial.bits_per_pixel(height, width, bits=bits_per_weight) for trial in fitting)
     widest = Trial(layer_size=round(high["layer_size"]), num_layers=round(high["num_layers"]))
-    if widest.bits_per_pixel(height, width, bits=weight_bits) < bits_per_pixel:
+    if widest.bits_per_pixel(height, width, bits=bits_per_weight) < bits_per_pixel:
         limit = (
             f"networks of {largest:.3g} to {bits_per_pixel:.3g} bits per pixel on {height} x "
             f"{width} pixels, so none of them was compared"
@@ -233,14 +233,19 @@ def recommend(
         best,
         float(found.mean_db[order[0]]),
         float(found.std_db[order[0]]),
-        best.bits_per_pixel(height, width, bits=weight_bits),
+        best.bits_per_pixel(height, width, bits=bits_per_weight),
         (ordered := tuple(trials[i] for i in order)),
         Forecast(found.mean_db[order], found.std_db[order], found.outside, ordered),
     )
 
 
 def sizes_within(
-    forecaster: "Trained", height: int, width: int, *, bits_per_pixel: float, weight_bits: int = 16
+    forecaster: "Trained",
+    height: int,
+    width: int,
+    *,
+    bits_per_pixel: float,
+    bits_per_weight: int = 16,
 ) -> list[Trial]:
     """Every layers x width that takes at most so many bits per pixel.
 
@@ -254,7 +259,7 @@ def sizes_within(
         range(round(low[name]), round(high[name]) + 1) for name in ("layer_size", "num_layers")
     )
     sizes = {
-        trial: trial.bits_per_pixel(height, width, bits=weight_bits)
+        trial: trial.bits_per_pixel(height, width, bits=bits_per_weight)
         for trial in (Trial(layer_size=w, num_layers=d) for d in depths for w in widths)
     }
     fitting = [trial for trial, size in sizes.items() if size <= bits_per_pixel]

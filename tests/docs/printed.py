@@ -64,6 +64,7 @@ def _lines(text):
 
 def commands_of(text, source):
     found = []
+    text = re.sub(r"\bjaxfleet (\w+)(?= --)", r"python launch/\1.py", text)
     for line in _lines(text):
         for part in [line, *re.findall(r"`[^`]*`", line)[1:]]:
             match = _COMMAND.match(part)

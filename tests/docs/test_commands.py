@@ -69,7 +69,7 @@ SCALED = {
 MADE_BY = {
     "--input=photo.srn": "--mode=encode --input=photo.png",
     "--input=kodim15.srn": "--mode=encode --input=kodim15.png",
-    "--gallery=larger.safetensors": "--save=larger.safetensors --add",
+    "--gallery=larger.safetensors": "--output=larger.safetensors --add",
     "--input=published": "--output=published",
     "export/index.csv": "--run_dir=runs/quickstart --best_per_image",
 }

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import sys
+from unittest import mock
 
 import pytest
 
@@ -18,7 +20,8 @@ def ids(command):
 
 def config_of(command):
     module = importlib.import_module(f"launch.{command.script}")
-    return flagdefs.parse(module.CONFIG, command.args)
+    with mock.patch.object(sys, "argv", [f"{command.script}.py"]):
+        return flagdefs.parse(module.CONFIG, command.args)
 
 
 def test_commands_are_found_in_each_kind_of_place():

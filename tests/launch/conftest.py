@@ -33,12 +33,12 @@ BATCH = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "TPU_WORKER_ID", "NUM_SH
 def exit_code():
     """Runs the main of a module of launch with `args`, in this process; returns the exit code."""
 
-    def call(module, main, *args, **options):
+    def call(module, main, *args):
         handler = signal.getsignal(signal.SIGTERM)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [module.__file__, *args])
             with pytest.raises(SystemExit) as stop:
-                flagdefs.run(module.CONFIG, main, **options)
+                flagdefs.run(module.CONFIG, main)
         signal.signal(signal.SIGTERM, handler)
         return stop.value.code
 
@@ -53,10 +53,10 @@ def script_of(exit_code, monkeypatch, tmp_path, capsys):
     """
     monkeypatch.chdir(tmp_path)
 
-    def make(module, main, **options):
+    def make(module, main):
         def script(*args):
             capsys.readouterr()
-            code = exit_code(module, main, *args, **options)
+            code = exit_code(module, main, *args)
             return code, *capsys.readouterr()
 
         return script

@@ -24,12 +24,12 @@ RUNS = {
 def run(monkeypatch, tmp_path, capsys):
     """Runs a script in a folder of its own; returns exit code, output, errors."""
 
-    def call(script, *args, save_flags=True):
+    def call(script, *args):
         monkeypatch.chdir(tmp_path)
         name = script.__name__.rpartition(".")[2]
         monkeypatch.setattr(sys, "argv", [f"launch/{name}.py", *args])
         with pytest.raises(SystemExit) as stop:
-            flagdefs.run(script.CONFIG, RUNS[script], save_flags=save_flags)
+            flagdefs.run(script.CONFIG, RUNS[script])
         return stop.value.code, *capsys.readouterr()
 
     return call
@@ -67,7 +67,7 @@ def test_published_rows_come_in_and_go_out(run, tmp_path):
     assert run(collection_import, f"--flagfile={tmp_path}/run/flags.txt", "--run_dir=run") == done
 
     args = ["--run_dir=run", "--format=coin_collection", "--output=out"]
-    code, output, errors = run(siren_export, *args, save_flags=False)
+    code, output, errors = run(siren_export, *args)
     text = "3 networks (3 train) written to out, see out/README.md.\n"
     assert (code, output, errors) == (0, text, "")
     (found,) = (tmp_path / "out" / "json").glob("*.gz")
@@ -86,7 +86,7 @@ def test_published_rows_come_in_and_go_out(run, tmp_path):
     ],
 )
 def test_bad_input_gets_one_line(run, args, message):
-    code, output, errors = run(collection_import, *args, save_flags=False)
+    code, output, errors = run(collection_import, *args)
     assert (code, output, errors.count("\n")) == (2, "", 1)
     assert message in errors
 

@@ -11,6 +11,7 @@ from absl import flags
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -155,11 +156,11 @@ def main(monkeypatch, tmp_path, capsys):
     """Runs `flagdefs.run` as the script grid.py would; returns the exit code and stderr."""
     handler = signal.getsignal(signal.SIGTERM)
 
-    def call(fn, *args, **kwargs):
+    def call(fn, *args, config=Config):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["launch/grid.py", *args])
         with pytest.raises(SystemExit) as stop:
-            flagdefs.run(Config, fn, **kwargs)
+            flagdefs.run(config, fn)
         return stop.value.code, capsys.readouterr().err
 
     yield call
@@ -229,18 +230,37 @@ def test_terminated_run_cleans_up(main):
     assert cleaned
 
 
+def with_run_dir(role):
+    return type("Config", (Config,), {"RUN_DIR": role})
+
+
 @pytest.mark.parametrize(
-    ("args", "kwargs"), [(["--dry_run"], {}), ([], {"save_flags": False})], ids=["dry", "reader"]
+    ("args", "role"), [(["--dry_run"], "resumed"), ([], "read"), ([], "none")], ids=str
 )
-def test_run_that_keeps_nothing(main, tmp_path, args, kwargs):
-    main(lambda config, run_dir: None, *args, **kwargs)
+def test_run_that_keeps_nothing(main, tmp_path, args, role):
+    assert main(lambda *given: None, *args, config=with_run_dir(role)) == (0, "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_script_without_a_run_directory_has_no_flag_for_it(main):
+    given = []
+    config = with_run_dir("none")
+    assert main(lambda *values: given.append(values), config=config) == (0, "")
+    assert given == [(config(),)]
+    code, said = main(lambda config: None, "--run_dir=here", config=config)
+    assert code == 2
+    assert "run_dir" in said
+    assert "--run_dir" not in flagdefs.help_text(config, "")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("the link broke")])
 def test_what_is_said_of_resuming_is_true(main, error):
     assert "repeat the command to go on." in main(raises(error))[1]
-    assert "repeat the command to begin again." in main(raises(error), save_flags=False)[1]
+    for role in ("written", "read"):
+        said = main(raises(error), config=with_run_dir(role))[1]
+        assert "repeat the command to begin again." in said
+    assert "resumes" in flagdefs.help_text(Config, "")
+    assert "anew" in flagdefs.help_text(with_run_dir("written"), "")
 
 
 def test_flags_are_kept_once_the_run_has_left_something(main, tmp_path):
@@ -314,6 +334,30 @@ def test_names_that_are_no_utf8_are_kept(main, tmp_path):
     name = os.fsdecode(b"caf\xe9")
     assert main(lambda config, run_dir: None, f"--source={name}", f"--run_dir={name}")[0] == 0
     assert b"--source=caf\xe9\n" in (tmp_path / name / "flags.txt").read_bytes()
+    assert parsed(f"--flagfile={tmp_path / name / 'flags.txt'}").source == name
+
+
+def test_flagfiles_in_flagfiles(tmp_path):
+    (tmp_path / "a.flags").write_text("--num_iters=5\n")
+    (tmp_path / "b.flags").write_text(f"--flagfile={tmp_path / 'a.flags'}\n--scale=3\n")
+    (tmp_path / "c.flags").write_text(f"--flagfile={tmp_path / 'c.flags'}\n")
+    assert parsed("--flagfile", str(tmp_path / "b.flags")) == Config(num_iters=5, scale=3)
+    with pytest.raises(InputError, match="reads itself"):
+        parsed(f"--flagfile={tmp_path / 'c.flags'}")
+
+
+def test_shipped_flagfiles_are_found_by_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["siren_grid.py"])
+    whole = flagdefs.parse(GridConfig, ["--flagfile=collection_twins.flags"])[0]
+    assert (whole.sampling, whole.num_trials) == ("random", 1024)  # of a file that it reads
+    path = "--flagfile=launch/flagfiles/siren_grid/collection_twins.flags"
+    assert flagdefs.parse(GridConfig, [path])[0] == whole
+    (tmp_path / "smoke.flags").write_text("--num_iters=7\n")
+    mine = flagdefs.parse(GridConfig, ["--flagfile=smoke.flags"])[0]
+    assert mine == GridConfig(num_iters=("7",))  # a file of one's own comes first
+    with pytest.raises(InputError, match=r"=x.flags: No such file.*by name alone: coll.*, smoke"):
+        flagdefs.parse(GridConfig, ["--flagfile=x.flags"])
 
 
 def test_a_reader_that_has_read_enough_is_no_error(main):

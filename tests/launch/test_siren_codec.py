@@ -26,7 +26,7 @@ def script(monkeypatch, tmp_path, capsys):
     def call(*args):
         monkeypatch.setattr(sys, "argv", [str(LAUNCH / "siren_codec.py"), *args])
         with pytest.raises(SystemExit) as stop:
-            flagdefs.run(siren_codec.CodecConfig, siren_codec.run, save_flags=False)
+            flagdefs.run(siren_codec.CodecConfig, siren_codec.run)
         return stop.value.code, *capsys.readouterr()
 
     yield call

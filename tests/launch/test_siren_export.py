@@ -95,7 +95,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(
     (tmp_path / "notes" / "thesis.tex").write_text("mine")
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), f"--run_dir={finished}", *args])
     with pytest.raises(SystemExit) as stop:
-        flagdefs.run(siren_export.CONFIG, siren_export.siren_export.run, save_flags=False)
+        flagdefs.run(siren_export.CONFIG, siren_export.siren_export.run)
     output, errors = capsys.readouterr()
     assert message in errors
     assert (stop.value.code, output, errors.count("\n")) == (2, "", 1)

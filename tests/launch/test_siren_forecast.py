@@ -20,13 +20,12 @@ def photo(tmp_path):
 
 
 def ask(*flags):
-    config, run_dir = flagdefs.parse(ForecastConfig, list(flags))
-    return run(config, run_dir)
+    return run(flagdefs.parse(ForecastConfig, list(flags))[0])
 
 
 def test_names_the_best_network_of_a_size(photo, tmp_path):
     output = tmp_path / "all.csv"
-    text = ask(f"--image={photo}", "--image_size=48", "--bits_per_pixel=3", f"--output={output}")
+    text = ask(f"--input={photo}", "--image_size=48", "--bits_per_pixel=3", f"--output={output}")
     assert "48 x 48 pixels" in text
     assert "networks of at most 3 bits per pixel" in text
     assert "JPEG of this size" in text
@@ -42,7 +41,7 @@ def test_names_the_best_network_of_a_size(photo, tmp_path):
 
 def test_forecasts_a_grid(photo):
     text = ask(
-        *(f"--image={photo}", "--image_size=48", "--num_layers=2", "--num_layers=4"),
+        *(f"--input={photo}", "--image_size=48", "--num_layers=2", "--num_layers=4"),
         *("--layer_size=8", "--layer_size=16", "--num_iters=100", "--num_iters=1000"),
     )
     rows = [line for line in text.splitlines() if " dB  " in line]
@@ -51,25 +50,25 @@ def test_forecasts_a_grid(photo):
 
 
 def test_what_was_not_trained_on_is_said(photo):
-    text = ask(f"--image={photo}", "--num_layers=30", "--layer_size=16")
+    text = ask(f"--input={photo}", "--num_layers=30", "--layer_size=16")
     assert "Not trained on, so less sure: num_layers 30" in text
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ((), "--image=PATH names the picture"),
-        (("--image={photo}",), "either --bits_per_pixel, or"),
-        (("--image={photo}", "--layer_size=8"), "belong together"),
-        (("--image={photo}", "--layer_size=8", "--num_layers=0"), "at least 1"),
-        (("--image={photo}", "--bits_per_pixel=1", "--output=x.txt"), "ends in .csv"),
-        (("--image={photo}", "--image_size=48", "--bits_per_pixel=0.001"), "the smallest takes"),
-        (("--image={photo}", "--image_size=400", "--bits_per_pixel=1"), "smaller than image_size"),
-        (("--image={empty}", "--bits_per_pixel=1"), "empty.png' is empty"),
-        (("--image={text}", "--bits_per_pixel=1"), "text.png' is not a picture"),
-        (("--image={point}", "--bits_per_pixel=1"), "1 x 1 pixels"),
-        (("--image={absent}", "--bits_per_pixel=1"), "absent.png"),
-        (("--image={photo}", "--bits_per_pixel=1", "--forecaster={text}"), "no forecaster"),
+        ((), "--input=FILE names the picture"),
+        (("--input={photo}",), "either --bits_per_pixel, or"),
+        (("--input={photo}", "--layer_size=8"), "belong together"),
+        (("--input={photo}", "--layer_size=8", "--num_layers=0"), "at least 1"),
+        (("--input={photo}", "--bits_per_pixel=1", "--output=x.txt"), "ends in .csv"),
+        (("--input={photo}", "--image_size=48", "--bits_per_pixel=0.001"), "the smallest takes"),
+        (("--input={photo}", "--image_size=400", "--bits_per_pixel=1"), "smaller than image_size"),
+        (("--input={empty}", "--bits_per_pixel=1"), "empty.png' is empty"),
+        (("--input={text}", "--bits_per_pixel=1"), "text.png' is not a picture"),
+        (("--input={point}", "--bits_per_pixel=1"), "1 x 1 pixels"),
+        (("--input={absent}", "--bits_per_pixel=1"), "absent.png"),
+        (("--input={photo}", "--bits_per_pixel=1", "--forecaster={text}"), "no forecaster"),
     ],
 )
 def test_bad_input_is_one_line(photo, tmp_path, flags, said):

@@ -98,7 +98,7 @@ def gallery(pictures, exit_code, tmp_path_factory):
 
 @pytest.fixture
 def script(script_of):
-    return script_of(sr_identify, sr_identify.main, save_flags=False)
+    return script_of(sr_identify, sr_identify.main)
 
 
 def save(path, name, number):
@@ -126,7 +126,7 @@ def test_a_gallery_may_have_the_grid_of_another_scale(script_of, pictures, tmp_p
 
 def test_a_picture_of_a_network_is_told_with_how_it_was_built(script, gallery, tmp_path):
     save("mine.png", "rdn-A-x4-l1-s1", 50)
-    flags = ("--image=mine.png", f"--gallery={gallery}", "--top=2", "--picture=why.png")
+    flags = ("--input=mine.png", f"--gallery={gallery}", "--top=2", "--picture=why.png")
     code, said, error = script(*flags)
     assert (code, error) == (0, "")
     lines = said.splitlines()
@@ -146,7 +146,7 @@ def test_a_picture_of_a_network_is_told_with_how_it_was_built(script, gallery, t
 
 def test_what_is_not_super_resolved_is_said_to_be_so(script, gallery):
     save("camera.png", "original", 51)
-    code, said, _ = script("--image=camera.png", f"--gallery={gallery}")
+    code, said, _ = script("--input=camera.png", f"--gallery={gallery}")
     assert code == 0
     assert "super-resolved: no (probability " in said
     assert "built with" not in said
@@ -158,7 +158,7 @@ def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, t
     for number, name in enumerate(CLASSES):
         save(folder / f"{number}.png", name, 60 + number)
     Image.fromarray(picture_of("original", 70)).save(folder / "4.jpg", quality=90)
-    code, said, error = script(f"--images={folder}", f"--gallery={gallery}")
+    code, said, error = script(f"--input={folder}", f"--gallery={gallery}")
     assert (code, error) == (0, "")
     table = list(csv.DictReader(io.StringIO(said)))
     assert tuple(table[0]) == experiment.COLUMNS
@@ -173,7 +173,7 @@ def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, t
     )
 
     (folder / "2b.png").write_bytes((folder / "2.png").read_bytes()[:300])
-    code, said, error = script(f"--images={folder}", f"--gallery={gallery}", "--out=found.csv")
+    code, said, error = script(f"--input={folder}", f"--gallery={gallery}", "--output=found.csv")
     assert (code, said) == (2, "wrote found.csv\n")
     assert error == "sr_identify: 1 of 6 pictures could not be used\n"
     again = list(csv.DictReader(io.StringIO((tmp_path / "found.csv").read_text())))
@@ -189,7 +189,7 @@ def test_a_network_is_enrolled_into_another_file(script, gallery, tmp_path):
     for number in range(20):
         save(folder / f"{number}.png", "new", 100 + number)
     before = (gallery / "gallery.safetensors").read_bytes()
-    flags = (f"--add=new={folder} architecture=imdn scale=3", "--save=larger.safetensors")
+    flags = (f"--add=new={folder} architecture=imdn scale=3", "--output=larger.safetensors")
     code, said, error = script(*flags, f"--gallery={gallery}")
     assert (code, error) == (0, "")
     assert said == f"larger.safetensors: 5 classes; new by 20 pictures of {folder}.\n"
@@ -201,7 +201,7 @@ def test_a_network_is_enrolled_into_another_file(script, gallery, tmp_path):
     assert larger.identify(picture_of("rdn-A-x4-l1-s1", 90)).ranking[0][0] == "rdn-A-x4-l1-s1"
 
     (folder / "19.png").unlink()
-    code, _, error = script(*flags[:1], "--save=other.safetensors", f"--gallery={gallery}")
+    code, _, error = script(*flags[:1], "--output=other.safetensors", f"--gallery={gallery}")
     assert (code, "'new' has 19 pictures; give at least 20" in error) == (2, True)
     code, _, error = script(f"--add=new={folder} width=3", flags[1], f"--gallery={gallery}")
     assert (code, "--add=new=" in error, "'width' is not known" in error) == (2, True, True)
@@ -260,13 +260,12 @@ def refused(tmp_path_factory):
         ("moving.png", "holds 2 frames"),
         ("notes.png", "is not a picture that Pillow knows"),
         ("none.png", "none.png' cannot be read (No such file"),
-        ("empty", "empty' cannot be read (Is a directory"),
     ],
 )
 def test_a_picture_that_is_no_evidence_is_refused_in_one_line(
     script, gallery, refused, tmp_path, file, message
 ):
-    flags = (f"--image={refused / file}", f"--gallery={gallery}", "--picture=why.png")
+    flags = (f"--input={refused / file}", f"--gallery={gallery}", "--picture=why.png")
     code, said, error = script(*flags)
     assert (code, said) == (2, "")
     assert error.startswith("sr_identify: ")
@@ -285,25 +284,23 @@ def test_an_opaque_alpha_channel_is_left_out(refused):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "Give one of --image=FILE, --images=FOLDER and --add=NAME=FOLDER"),
-        (("--image=a.png", "--images=b"), "Give one of --image=FILE"),
-        (("--add=a=b",), "--add=NAME=FOLDER and --save=FILE belong together"),
-        (("--image=a.png", "--save=b.safetensors"), "belong together"),
-        (("--images=a", "--picture=b.png"), "--picture goes with --image"),
-        (("--image=a.png", "--out=b.csv"), "--out goes with --images"),
-        (("--image=a.png", "--picture=b.jpg"), "give a name that ends in .png"),
-        (("--image=a.png", "--top=0"), "at least 1"),
-        (("--image=a.png", "--gallery=none"), "none: there is no gallery"),
-        (("--image=a.png", "--gallery=bad.safetensors"), "bad.safetensors is damaged"),
-        (("--image=a.png", "GALLERY", "--picture=no/b.png"), "name a file in a folder that is"),
-        (("--image=a.png", "GALLERY", "--picture=./a.png"), "is read, and will not be written"),
-        (("--images=empty", "GALLERY"), "--images=empty holds no .png"),
-        (
-            ("--images=nowhere", "GALLERY"),
-            "There is no folder --images=nowhere to read (File",
-        ),
-        (("--add=empty", "--save=b.safetensors", "GALLERY"), "--add=empty: write NAME=FOLDER"),
-        (("--add=a=empty", "--save=b.safetensors", "GALLERY"), "--add=empty holds no .png"),
+        ((), "Give one of --input=PATH and --add=NAME=FOLDER"),
+        (("--input=a.png", "--add=b=c"), "Give one of --input=PATH"),
+        (("--add=a=b",), "--add=NAME=FOLDER needs --output=FILE"),
+        (("--input=a.png", "--output=b.safetensors"), "give a name that ends in .csv"),
+        (("--input=empty", "--picture=b.png"), "--picture goes with one picture"),
+        (("--add=a=b", "--output=b.safetensors", "--picture=b.png"), "--picture goes with --input"),
+        (("--input=a.png", "--output=b.csv"), "--output goes with a folder"),
+        (("--input=a.png", "--picture=b.jpg"), "give a name that ends in .png"),
+        (("--input=a.png", "--top=0"), "at least 1"),
+        (("--input=a.png", "--gallery=none"), "none: there is no gallery"),
+        (("--input=a.png", "--gallery=bad.safetensors"), "bad.safetensors is damaged"),
+        (("--input=a.png", "GALLERY", "--picture=no/b.png"), "name a file in a folder that is"),
+        (("--input=a.png", "GALLERY", "--picture=./a.png"), "is read, and will not be written"),
+        (("--input=empty", "GALLERY"), "--input=empty holds no .png"),
+        (("--input=nowhere", "GALLERY"), "'nowhere' cannot be read (No such file"),
+        (("--add=empty", "--output=b.safetensors", "GALLERY"), "--add=empty: write NAME=FOLDER"),
+        (("--add=a=empty", "--output=b.safetensors", "GALLERY"), "--add=empty holds no .png"),
     ],
 )
 def test_flags_that_cannot_be_used(script, gallery, tmp_path, args, message):
@@ -355,7 +352,7 @@ def test_the_second_question_takes_few_seconds_from_start_to_answer(gallery, tmp
     for _ in range(2):
         start = time.monotonic()
         ended = subprocess.run(
-            [*command, f"--image={tmp_path / 'a.png'}"],
+            [*command, f"--input={tmp_path / 'a.png'}"],
             capture_output=True,
             text=True,
             env=environ,

@@ -21,7 +21,7 @@ SIZE = {"num_features": 4, "num_blocks": 1}
 
 @pytest.fixture
 def script(script_of):
-    return script_of(sr_upscale, sr_upscale.main, save_flags=False)
+    return script_of(sr_upscale, sr_upscale.main)
 
 
 def chunk(kind, data):
@@ -86,7 +86,7 @@ def read(path):
 
 def test_a_picture_is_enlarged_into_the_current_folder(script, folder, tmp_path):
     model, picture = folder / "edsr.safetensors", folder / "colour.png"
-    code, said, error = script(f"--model={model}", f"--image={picture}")
+    code, said, error = script(f"--model={model}", f"--input={picture}")
     assert (code, error) == (0, "")
     line = r"\S+colour.png: 20 x 24 to 40 x 48 pixels, \d+\.\d s, wrote colour_x2.png\n"
     assert re.fullmatch(line, said)
@@ -94,9 +94,9 @@ def test_a_picture_is_enlarged_into_the_current_folder(script, folder, tmp_path)
     np.testing.assert_array_equal(read(tmp_path / "colour_x2.png"), expected)
     assert [path.name for path in tmp_path.iterdir()] == ["colour_x2.png"]
 
-    code, _, error = script(f"--model={model}", f"--image={picture}")
+    code, _, error = script(f"--model={model}", f"--input={picture}")
     assert (code, "colour_x2.png is there already; --overwrite" in error) == (2, True)
-    again = (f"--model={model}", f"--image={picture}", "--overwrite", "--self_ensemble")
+    again = (f"--model={model}", f"--input={picture}", "--overwrite", "--self_ensemble")
     assert script(*again)[0] == 0
     expected = jaxsr.upscale(jaxsr.load(model), photos.read(picture), self_ensemble=True)
     np.testing.assert_array_equal(read(tmp_path / "colour_x2.png"), expected)
@@ -104,7 +104,7 @@ def test_a_picture_is_enlarged_into_the_current_folder(script, folder, tmp_path)
 
 def test_all_pictures_of_a_folder_and_what_is_changed_in_them(script, folder, tmp_path):
     flags = ("--model=bicubic", "--scale=3", "--output=large")
-    code, said, _ = script(*flags, f"--image={folder / 'kinds'}")
+    code, said, _ = script(*flags, f"--input={folder / 'kinds'}")
     assert code == 0
     notes = dict(re.findall(r"(\w+\.\w+)(?: \((.*)\))?: ", said))
     assert notes == {
@@ -129,8 +129,8 @@ def test_a_published_file_is_told_what_it_is(script, shared_data, tmp_path):
     weights = shared_data / "weights" / "IMDN_x4.pth"
     butterfly = shared_data / "sr" / "Set5" / "LR_bicubic" / "X4" / "butterflyx4.png"
     truth = shared_data / "sr" / "Set5" / "HR" / "butterfly.png"
-    flags = (f"--model={weights}", "--architecture=imdn", "--scale=4", f"--image={butterfly}")
-    code, said, _ = script(*flags, f"--truth={truth}", "--output=large.png")
+    flags = (f"--model={weights}", "--architecture=imdn", "--scale=4", f"--input={butterfly}")
+    code, said, _ = script(*flags, f"--reference={truth}", "--output=large.png")
     assert code == 0
     psnr_db, ssim, bicubic_db, bicubic_ssim = quality_in(said)
     assert psnr_db > bicubic_db + 4
@@ -145,8 +145,8 @@ def quality_in(text):
 
 def test_the_truth_gives_psnr_and_ssim_of_luma(script, folder, tmp_path):
     truth = folder / "colour.png"
-    flags = (f"--model={folder / 'edsr.safetensors'}", f"--image={folder / 'reduced.png'}")
-    code, said, _ = script(*flags, f"--truth={truth}", "--output=mine.png")
+    flags = (f"--model={folder / 'edsr.safetensors'}", f"--input={folder / 'reduced.png'}")
+    code, said, _ = script(*flags, f"--reference={truth}", "--output=mine.png")
     assert code == 0
     said = quality_in(said)
     target = read(truth)
@@ -167,37 +167,43 @@ def test_the_truth_gives_psnr_and_ssim_of_luma(script, folder, tmp_path):
 NET, BICUBIC = "--model=edsr.safetensors", ("--model=bicubic", "--scale=2")
 BAD = [
     ([], "--model=FILE is missing"),
-    ([NET], "--image=PATH names a picture or a folder"),
-    (["--model=bicubic", "--image=colour.png"], "--model=bicubic takes --scale"),
-    ([NET, "--image=colour.png", "--architecture=edsr"], "--architecture and --scale belong"),
-    (["--model=no.safetensors", "--image=colour.png"], "no.safetensors: No such file"),
-    (["--model=cut.safetensors", "--image=colour.png"], "cut.safetensors is damaged"),
-    (["--model=notes.txt", "--image=colour.png"], "A published file needs to be told its"),
-    (["--model=published.safetensors", "--image=colour.png"], "holds no network of ours"),
-    ([NET, "--image=colour.png", "--scale=3"], "edsr.safetensors is a network of scale 2"),
+    ([NET], "--input=PATH names a picture or a folder"),
+    (["--model=bicubic", "--input=colour.png"], "--model=bicubic takes --scale"),
+    ([NET, "--input=colour.png", "--architecture=edsr"], "--architecture and --scale belong"),
+    (["--model=no.safetensors", "--input=colour.png"], "no.safetensors: No such file"),
+    (["--model=cut.safetensors", "--input=colour.png"], "cut.safetensors is damaged"),
+    (["--model=notes.txt", "--input=colour.png"], "A published file needs to be told its"),
+    (["--model=published.safetensors", "--input=colour.png"], "holds no network of ours"),
+    ([NET, "--input=colour.png", "--scale=3"], "edsr.safetensors is a network of scale 2"),
     (
-        [NET, "--image=colour.png", "--architecture=edsrr", "--scale=2"],
+        [NET, "--input=colour.png", "--architecture=edsrr", "--scale=2"],
         "No network is called 'edsrr'; there are edsr, edsr_baseline",
     ),
     (
-        ["--model=published.safetensors", "--image=colour.png", "--architecture=rlfn", "--scale=2"],
+        ["--model=published.safetensors", "--input=colour.png", "--architecture=rlfn", "--scale=2"],
         "The weights do not fit this RLFN. missing: ",
     ),
-    (["--model=x.pth", "--image=colour.png", "--architecture=edsr", "--scale=2"], "at x.pth"),
-    ([NET, "--image=none.png"], "'none.png' cannot be read"),
-    ([NET, "--image=notes.txt"], "'notes.txt' is not a picture that Pillow knows"),
-    ([NET, "--image=cut.png"], "'cut.png' cannot be read"),
-    ([NET, "--image=empty"], "--image=empty holds no .png, .jpg"),
-    ([NET, "--image=twice"], "Two pictures would become a_x2.png; rename"),
-    ([NET, "--image=twice", "--output=x.png"], "--output=x.png: name a folder"),
-    ([NET, "--image=colour.png", "--output=x.jpg"], "pictures are written as .png"),
-    ([NET, "--image=colour.png", "--output=no/x.png"], "there is no folder no"),
-    ([NET, "--image=colour.png", "--output=notes.txt/a"], "--output=notes.txt/a: Not a directory"),
-    ([NET, "--image=colour.png", "--output=colour.png", "--overwrite"], "colour.png is read, and"),
-    ([NET, "--image=colour.png", "--tile=63"], "expected an integer of at least 64"),
-    ([NET, "--image=colour.png", "--truth=reduced.png"], "reduced.png is 10 x 12 pixels; colour"),
-    ([NET, "--image=twice", "--output=.", "--truth=colour.png"], "Two pictures would become"),
-    ([*BICUBIC, "--image=kinds", "--output=.", "--truth=colour.png"], "--truth goes with one"),
+    (["--model=x.pth", "--input=colour.png", "--architecture=edsr", "--scale=2"], "at x.pth"),
+    ([NET, "--input=none.png"], "'none.png' cannot be read"),
+    ([NET, "--input=notes.txt"], "'notes.txt' is not a picture that Pillow knows"),
+    ([NET, "--input=cut.png"], "'cut.png' cannot be read"),
+    ([NET, "--input=empty"], "--input=empty holds no .png, .jpg"),
+    ([NET, "--input=twice"], "Two pictures would become a_x2.png; rename"),
+    ([NET, "--input=twice", "--output=x.png"], "--output=x.png: name a folder"),
+    ([NET, "--input=colour.png", "--output=x.jpg"], "pictures are written as .png"),
+    ([NET, "--input=colour.png", "--output=no/x.png"], "there is no folder no"),
+    ([NET, "--input=colour.png", "--output=notes.txt/a"], "--output=notes.txt/a: Not a directory"),
+    ([NET, "--input=colour.png", "--output=colour.png", "--overwrite"], "colour.png is read, and"),
+    ([NET, "--input=colour.png", "--tile=63"], "expected an integer of at least 64"),
+    (
+        [NET, "--input=colour.png", "--reference=reduced.png"],
+        "reduced.png is 10 x 12 pixels; colour",
+    ),
+    ([NET, "--input=twice", "--output=.", "--reference=colour.png"], "Two pictures would become"),
+    (
+        [*BICUBIC, "--input=kinds", "--output=.", "--reference=colour.png"],
+        "--reference goes with one",
+    ),
 ]
 
 
@@ -217,7 +223,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(script, folder, monkeypatch, a
 def test_a_truth_that_ssim_cannot_look_at_is_refused(script, folder, tmp_path):
     Image.new("RGB", (6, 6)).save(tmp_path / "low.png")
     Image.new("RGB", (13, 12)).save(tmp_path / "high.png")  # a column more than a multiple
-    flags = (f"--model={folder / 'edsr.safetensors'}", "--image=low.png", "--truth=high.png")
+    flags = (f"--model={folder / 'edsr.safetensors'}", "--input=low.png", "--reference=high.png")
     code, _, error = script(*flags)
     assert (code, "high.png is too small to compare: 12 x 12" in error) == (2, True)
 
@@ -233,7 +239,7 @@ def test_interruption_keeps_what_is_done(script, folder, tmp_path, monkeypatch):
         return enlarge(*args, **settings)
 
     monkeypatch.setattr(jaxsr, "upscale", stop_at_second)
-    flags = (f"--model={folder / 'edsr.safetensors'}", f"--image={folder / 'kinds'}")
+    flags = (f"--model={folder / 'edsr.safetensors'}", f"--input={folder / 'kinds'}")
     code, said, error = script(*flags)
     assert code == 130
     assert "interrupted" in error

@@ -80,7 +80,9 @@ def test_file_is_as_large_as_allowed_and_no_larger(bits_per_pixel):
 
 def test_architecture_is_taken_as_given():
     trial = jaxinr.Trial(num_layers=2, layer_size=8, w0_initial=7.3, w0=12.0, num_iters=5, seed=9)
-    facts = codec.inspect(jaxinr.encode(waves(), architecture=trial, weight_bits=6, refine_iters=0))
+    facts = codec.inspect(
+        jaxinr.encode(waves(), architecture=trial, bits_per_weight=6, refine_iters=0)
+    )
     header = facts.header
     assert (header.num_layers, header.layer_size, header.seed, header.w0) == (2, 8, 9, 12.0)
     assert header.w0_initial == pytest.approx(7.3, rel=1e-3)
@@ -134,7 +136,7 @@ def test_coin_coordinates_keep_the_aspect_ratio():
         (waves(), {"bits_per_pixel": 0.5}, "allows 30 bytes; the smallest network takes"),
         (waves(), {"bits_per_pixel": -1.0}, "must be positive"),
         (waves(), {"bits_per_pixel": float("nan")}, "must be positive"),
-        (waves(), {"weight_bits": 0.5}, "weight_bits must be at least 1"),
+        (waves(), {"bits_per_weight": 0.5}, "bits_per_weight must be at least 1"),
         (waves(), {"refine_iters": -1}, "refine_iters must be at least 0"),
         (waves(), {"coordinates": "polar"}, "coordinates must be one of"),
         (waves(), {"seed": 2**31}, "seed must be"),
@@ -272,7 +274,7 @@ def test_networks_are_quantised_as_alone_and_within_their_bits():
 def test_eight_bits_lose_little_on_photographs(shared_data, name):
     photo = np.asarray(Image.open(shared_data / "kodak" / f"{name}.png"))[192:320, 320:448]
     trial = jaxinr.Trial(layer_size=20, num_layers=6, num_iters=1500, learning_rate=5e-4)
-    encoded = codec.compress(photo, architecture=trial, weight_bits=8)
+    encoded = codec.compress(photo, architecture=trial, bits_per_weight=8)
     assert codec.inspect(encoded.data).bits_per_weight <= 8.01
     assert encoded.psnr_db > encoded.float_psnr_db - 0.3
     # With as many bits, but steps by range and no refinement, three times as much is lost.

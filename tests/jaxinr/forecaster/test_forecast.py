@@ -124,7 +124,7 @@ def test_recommends_what_the_formula_likes(forecaster: Trained) -> None:
 
 def test_fewer_bits_a_weight_leave_more_weights(forecaster: Trained) -> None:
     half = jaxinr.recommend(IMAGE, 4.0, forecaster=forecaster)
-    byte = jaxinr.recommend(IMAGE, 4.0, weight_bits=8, forecaster=forecaster)
+    byte = jaxinr.recommend(IMAGE, 4.0, bits_per_weight=8, forecaster=forecaster)
     assert byte.trial.parameters > half.trial.parameters
 
 
