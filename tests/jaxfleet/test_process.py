@@ -22,8 +22,8 @@ with process.answering_signals("grid"):
 """
 QUICK = """\
 with process.answering_signals("grid"):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         sys.exit(130)
