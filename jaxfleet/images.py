@@ -6,6 +6,7 @@ of leading axes, and every function maps over those axes.
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +139,7 @@ def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
             f"SSIM needs images of at least {_SSIM_TAPS} x {_SSIM_TAPS} pixels; got shape "
             f"{decoded.shape}."
         )
+    xp = np if isinstance(decoded, np.ndarray) else jnp
     c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     # The paper's two quotients, (2 p q + c) / (p^2 + q^2 + c), written as one minus the part
     # that differs: 1 - (p - q)^2 / (p^2 + q^2 + c). Exact, a blur less, and float32 keeps its
@@ -145,7 +147,7 @@ def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
     # before squaring, for the same reason.
     x, y = decoded - 0.5 * peak, target - 0.5 * peak
     mean_x, mean_y, mean_squares, mean_squared_difference = filtered(
-        jnp.stack([x, y, x**2 + y**2, (x - y) ** 2]),
+        xp.stack([x, y, x**2 + y**2, (x - y) ** 2]),
         gaussian_window(_SSIM_SIGMA, _SSIM_TAPS // 2),
         axes=(-3, -2),
     )
@@ -155,7 +157,7 @@ def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
     brightness = (mean_x + 0.5 * peak) ** 2 + (mean_y + 0.5 * peak) ** 2
     luminance = 1.0 - squared_difference / (brightness + c1)
     contrast_structure = 1.0 - variance_of_difference / (variances + c2)
-    return jnp.mean(luminance * contrast_structure, axis=(-3, -2, -1))
+    return xp.mean(luminance * contrast_structure, axis=(-3, -2, -1))
 
 
 def bicubic_resize(image: Array, height: int, width: int) -> Array:
@@ -191,12 +193,11 @@ def gaussian_window(sigma_px: float, radius_px: int) -> np.ndarray:
     return np.asarray(window / window.sum())
 
 
-def filtered(
-    image: Array, window: np.ndarray, *, axes: Sequence[int], mirrored: bool = False
-) -> Array:
+def filtered(image: Any, window: np.ndarray, *, axes: Sequence[int], mirrored: bool = False) -> Any:
     """Filter an image by one window along each of some axes.
 
-    Sums of shifted slices: XLA fuses them into one pass, on every device.
+    Of a JAX array by sums of shifted slices, which XLA fuses into one pass, on every device; of a
+    NumPy array by SciPy, which compiles nothing for a new shape.
 
     Args:
         image: float, of any rank.
@@ -206,9 +207,17 @@ def filtered(
             it keeps its size; otherwise what the window does not fit into is left out.
 
     Returns:
-        The same rank and dtype.
+        The same kind of array, of the same rank and dtype.
     """
     radius = len(window) // 2
+    if isinstance(image, np.ndarray):
+        import scipy.ndimage
+
+        for axis in axes:
+            image = scipy.ndimage.correlate1d(image, window, axis=axis, mode="reflect")
+            if not mirrored:
+                image = np.take(image, range(radius, image.shape[axis] - radius), axis)
+        return image
     for axis in axes:
         if mirrored:
             pads = [(0, 0)] * image.ndim

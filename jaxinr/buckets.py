@@ -1,4 +1,4 @@
-"""Trials that share a compiled program: which, how padded, and how to train them.
+"""Trials that share a compiled program: which, and how padded.
 
 What must be static is the kind, the number of layers, the padded width and the padded pixel count,
 and a few hyperparameters of some kinds that shapes depend on. All the rest is an array with one
@@ -8,25 +8,23 @@ entry per network. The CPU kernel holds nothing static, and so all of its trials
 import dataclasses
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxfleet import executors, plan, trainer
+from jaxfleet import plan, trainer
 from jaxfleet.shards import WHOLE, Shard
-from jaxinr import kind as kinds
 from jaxinr import pixels as minibatches
 from jaxinr.kernels import choice, tiling
 from jaxinr.networks import registry
-from jaxinr.program import SirenProgram, pack, pack_shuffled, padded_pixels, tile
+from jaxinr.program import SirenProgram, padded_pixels, tile
 from jaxinr.trial import SIREN, Trial, flops_per_pixel
 
 # For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
 # cores of 2024, one term for matrix products and one for what is done once per unit.
 COMPILE_SECONDS = 2.5
 SECONDS_PER_FLOP, SECONDS_PER_UNIT = 1 / 250e9, 0.35e-9
-CPU_CHUNK = 240  # pixels that the CPU kernel keeps activations of
 INTERVAL_SECONDS = 3.0  # of all networks that train at a time, aimed at
 
 
@@ -186,12 +184,6 @@ def _pixel_steps(trials: Sequence[Trial], pixels: np.ndarray) -> np.ndarray:
     return np.array([minibatches.pixel_steps_of(trial, count) for trial, count in pairs], float)
 
 
-def _pixels_of_updates(trials: Sequence[Trial], pixels: Sequence[int]) -> np.ndarray:
-    """[N] pixels that an update of each trial takes; `pixels` are those of the pictures."""
-    pairs = zip(trials, pixels, strict=True)
-    return np.array([minibatches.pixels_of_update(trial, count) for trial, count in pairs], float)
-
-
 def _seconds_per_pixel(key: Family, trial: Trial) -> float:
     width = trial.layer_size if key == _UNPADDED else key.width
     return seconds_per_pixel(width, trial.num_layers, trial.network, trial.static)
@@ -302,7 +294,7 @@ def _flops_per_pixel(trial: Trial) -> int:
 
 def _bytes_on_a_core(trial: Trial, pixels: int) -> float:
     """Return the memory of a network in training, its pixels and activations included."""
-    activations = 2 * trial.num_layers * trial.layer_size * CPU_CHUNK
+    activations = 2 * trial.num_layers * trial.layer_size * tiling.CPU_CHUNK
     return 4.0 * (6 * trial.parameters + activations + 5 * pixels)
 
 
@@ -312,148 +304,3 @@ def _max_groups(seconds: float) -> int:
     `seconds` are those of a group by the rough model, whose two cores are two shards.
     """
     return int(np.clip(INTERVAL_SECONDS / (2 * seconds), 1, trainer.MAX_GROUPS_PER_SHARD))
-
-
-def pieces(bucket: AnyBucket, most: int) -> list[AnyBucket]:
-    """Cut a bucket of the CPU kernel into pieces of at most `most` jobs, samples of the whole.
-
-    The kernel takes the heaviest networks first, so of a long bucket that is stopped on its way no
-    light one would be there. Other buckets stay whole: a piece would leave their slots idle.
-    """
-    if not isinstance(bucket, CpuBucket):
-        return [bucket]
-    count = -(-len(bucket.jobs) // most)
-    return [
-        dataclasses.replace(bucket, jobs=bucket.jobs[i::count], pixels=bucket.pixels[i::count])
-        for i in range(count)
-    ]
-
-
-def make_trainer(
-    bucket: AnyBucket,
-    trials: Sequence[Trial],
-    pictures: Sequence[np.ndarray],
-    picture_of: Sequence[int],
-    *,
-    target_loss: Sequence[float] | np.ndarray | None = None,
-    bias_init: str = "coin",
-    initial_params: Callable[[int], Any] | None = None,
-    more_hyper: Mapping[str, np.ndarray] | None = None,
-    skip: Sequence[int] = (),
-    log_spacing: str = "linear",
-) -> executors.Trainer:
-    """Return a trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
-
-    Args:
-        bucket: from `make_buckets`.
-        trials: all trials.
-        pictures: [H, W, 3] arrays, uint8 or all float32; asked for those of the jobs alone.
-        picture_of: for each trial, the index of its picture.
-        target_loss: for each trial, the loss at which it may stop; 0 for never.
-        bias_init: see `registry.init`.
-        initial_params: index of a trial -> weights at its own width to start from, in place of
-            those of its seed.
-        more_hyper: name -> [number of trials] array, what the program needs beside `Trial`; of the
-            CPU kernel `first_layer`, the first layer that is trained.
-        skip: positions in `bucket.jobs` that need no training.
-        log_spacing: one of `histories.SPACINGS`.
-    """
-    jobs = bucket.jobs
-    targets = np.zeros(len(jobs), np.float32)
-    if target_loss is not None:
-        targets += np.asarray(target_loss, np.float32)[jobs]
-    if isinstance(bucket, CpuBucket):
-        return _make_team(
-            bucket, trials, pictures, picture_of, targets,
-            bias_init=bias_init, initial_params=initial_params, skip=skip, log_spacing=log_spacing,
-            first_layers=(more_hyper or {}).get("first_layer"),
-        )  # fmt: skip
-    program = bucket.program
-    used = sorted({picture_of[job] for job in jobs})
-    place = {picture: i for i, picture in enumerate(used)}
-    own = [trials[job] for job in jobs]
-    shapes = np.array([pictures[picture_of[job]].shape[:2] for job in jobs], np.int32)
-    hyper: dict[str, np.ndarray] = {
-        name: np.array([getattr(trial, name) for trial in own], kind)
-        for name, kind in (
-            ("learning_rate", np.float32),
-            ("num_iters", np.int32),
-            *registry.KINDS[program.network].traced_types(),
-        )
-    }
-    hyper["target_loss"] = targets
-    hyper["image"] = np.array([place[picture_of[job]] for job in jobs], np.int32)
-    hyper["height"], hyper["width"] = shapes[:, 0], shapes[:, 1]
-    counts = shapes.prod(axis=1).tolist()
-    used_pictures = [pictures[picture] for picture in used]
-    data: Any
-    if program.is_stochastic:
-        pairs = zip(own, counts, strict=True)
-        hyper["offset"] = np.array([minibatches.first_of(*pair) for pair in pairs], np.int32)
-        wrap = int(np.prod(program.drawn))
-        data = pack_shuffled(used_pictures, program.blocks, program.block, wrap)
-    else:
-        data = pack(used_pictures, program.blocks, program.block)
-    hyper |= {name: values[jobs] for name, values in (more_hyper or {}).items()}
-
-    def start(position: int) -> Any:
-        job = int(jobs[position])
-        if initial_params is not None:
-            return kinds.pad(initial_params(job), program.layer_shapes)
-        return kinds.pad(registry.init(trials[job], bias_init=bias_init), program.layer_shapes)
-
-    return trainer.Trainer(
-        program,
-        hyper,
-        data,
-        work=_pixels_of_updates(own, counts),
-        slots_per_shard=bucket.slots_per_shard,
-        params=start,
-        skip=skip,
-        log_spacing=log_spacing,
-    )
-
-
-def _make_team(
-    bucket: CpuBucket,
-    trials: Sequence[Trial],
-    pictures: Sequence[np.ndarray],
-    picture_of: Sequence[int],
-    targets: np.ndarray,
-    *,
-    bias_init: str,
-    initial_params: Callable[[int], Any] | None,
-    skip: Sequence[int],
-    log_spacing: str,
-    first_layers: np.ndarray | None,
-) -> executors.Trainer:
-    """Return a trainer that uses the CPU kernel."""
-    from jaxinr.kernels import host  # brings in Numba
-
-    jobs = bucket.jobs
-    cores = sum(mesh.size for mesh in trainer.lanes())
-    counts, own = bucket.pixels, [trials[job] for job in jobs]
-    work = _pixels_of_updates(own, counts.tolist())
-    seconds = [seconds_per_pixel(trial.layer_size, trial.num_layers) for trial in own]
-    costs = work * np.array([trial.num_iters for trial in own]) * np.array(seconds)
-
-    def begin(position: int) -> host.Network:
-        job, count = int(jobs[position]), int(counts[position])
-        trial, picture = trials[job], pictures[picture_of[job]]
-        if initial_params is not None:
-            params = initial_params(job)
-        else:
-            params = registry.init(trial, bias_init=bias_init)
-        return host.Network(
-            position,
-            trial,
-            picture,
-            params,
-            coordinates=bucket.coordinates,
-            log_at=minibatches.log_points(trial, count, bucket.log_every, log_spacing),
-            target_loss=float(targets[position]),
-            cores=cores,
-            first_layer=0 if first_layers is None else int(first_layers[job]),
-        )
-
-    return host.Team(begin, work=work, costs=costs, cores=cores, skip=skip)

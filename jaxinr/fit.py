@@ -23,7 +23,7 @@ from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.showing import Tabular
 from jaxfleet.trainer import Finished
-from jaxinr import buckets, siren
+from jaxinr import buckets, siren, trainers
 from jaxinr import kind as kinds
 from jaxinr.kernels import choice
 from jaxinr.networks.registry import KINDS
@@ -128,7 +128,9 @@ def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     target = picture if picture.dtype == np.uint8 else picture * np.float32(255)
     error = decoded.astype(np.float64) - target
     small = min(height, width) < 11
-    similarity = float("nan") if small else float(_ssim_8bit(decoded, np.asarray(picture)))
+    similarity = (
+        float("nan") if small else float(measures.ssim(_as_float(decoded), _as_float(picture)))
+    )
     return Fit(
         params=kinds.crop(finished.params, trial.layer_shapes),
         status=finished.status,
@@ -143,13 +145,8 @@ def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     )
 
 
-@jax.jit
-def _ssim_8bit(decoded: jax.Array, picture: jax.Array) -> jax.Array:
-    return measures.ssim(_as_float(decoded), _as_float(picture))
-
-
-def _as_float(image: Any) -> Any:
-    return from_uint8(image) if image.dtype == np.uint8 else image
+def _as_float(image: np.ndarray) -> np.ndarray:
+    return from_uint8(image) if image.dtype == np.uint8 else np.asarray(image)
 
 
 def fit(
@@ -248,7 +245,7 @@ def fit(
     with display:
         for bucket in plan:
             start = None if initial_params is None else initial_params.__getitem__
-            team = buckets.make_trainer(
+            team = trainers.make_trainer(
                 bucket,
                 trials,
                 pictures,

@@ -22,7 +22,7 @@ import jaxinr
 from experiments.benchmarks import plain_vmap
 from jaxfleet import decibels, trainer
 from jaxfleet.pixels import from_uint8
-from jaxinr import buckets, program, siren
+from jaxinr import buckets, program, siren, trainers
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 
@@ -141,7 +141,7 @@ def rate_of_bucket(
     endless = list(trials)
     for job in bucket.jobs:
         endless[job] = dataclasses.replace(trials[job], num_iters=FOREVER)
-    team = buckets.make_trainer(bucket, endless, pictures, range(len(pictures)))
+    team = trainers.make_trainer(bucket, endless, pictures, range(len(pictures)))
     start = time.perf_counter()
     team.step()
     compile_seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""How long does a newcomer wait? Imports, the quickstart, its first finished network.
+"""How long does a newcomer wait? Imports, the quickstart, its first network, one of a new shape.
 
 Each is measured in a fresh process, the quickstart with empty caches of compiled programs (JAX's
 and Numba's) and then with the caches that it left.
@@ -18,6 +18,14 @@ from typing import Any
 PACKAGES = ("jaxfleet", "jaxinr", "jaxsr")
 ROUNDS = 3  # of an import; the least counts, since the first one reads the disk
 POLL_SECONDS = 0.05
+# A process has trained one network, and another of other depth, width and picture comes.
+NEW_SHAPE = """
+import time, numpy, jaxinr
+jaxinr.fit([numpy.zeros((16, 16, 3), "uint8")], [jaxinr.Trial(layer_size=8, num_iters=10)])
+start = time.perf_counter()
+trial = jaxinr.Trial(layer_size=13, num_layers=7, num_iters=10)
+jaxinr.fit([numpy.zeros((23, 19, 3), "uint8")], [trial])
+"""
 
 
 def measure() -> list[dict[str, Any]]:
@@ -37,16 +45,24 @@ def measure() -> list[dict[str, Any]]:
             first, whole = grid_seconds([f"--flagfile={flagfile}"], caches)
             rows.append({"what": "quickstart, first network", "cache": cache, "seconds": first})
             rows.append({"what": "quickstart", "cache": cache, "seconds": whole})
+        seconds = seconds_of(NEW_SHAPE, caches)
+        rows.append({"what": "first network of a new shape", "cache": "warm", "seconds": seconds})
     return rows
 
 
 def import_seconds(package: str) -> float:
     """Return the seconds that a fresh process spends on an import, its own start not counted."""
-    script = (
-        "import time; start = time.perf_counter(); "
-        f"import {package}; print(time.perf_counter() - start)"
+    return seconds_of(f"import time; start = time.perf_counter(); import {package}", {})
+
+
+def seconds_of(script: str, environment: Mapping[str, str]) -> float:
+    """Return the seconds from the `start` that a script sets to its end, in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}\nprint(time.perf_counter() - start)"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=True,
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     return float(done.stdout)
 
 

@@ -36,13 +36,12 @@ from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
-from jaxinr import buckets, quantise
+from jaxinr import buckets, quantise, trainers
 from jaxinr.fit import Fit, describe, render
 from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import CHANNELS, SIREN, Trial
 
-NETWORKS_AS_ONE = 4096  # of a plan for the CPU kernel
 MERGED_PARTS = 16  # of a process, from which on they are made one
 
 
@@ -124,13 +123,8 @@ def make_works(
     pictures: Sequence[Photo],
     jobs: Sequence[Job],
     shard: Shard = WHOLE,
-    *,
-    most: int | None = None,
 ) -> list[tuple[buckets.AnyBucket, executors.Work]]:
-    """Make the buckets of a shard of the plan, and how an executor runs each.
-
-    `most` is how many jobs of the CPU kernel run as one, see `buckets.pieces`; None for no limit.
-    """
+    """Make the buckets of a shard of the plan, and how an executor runs each."""
     shapes = albums.shapes_of(pictures)
     found = buckets.make_buckets(
         [job.trial for job in jobs],
@@ -143,7 +137,6 @@ def make_works(
         kernel=config.kernel,
         products=config.products,
     )
-    found = [piece for bucket in found for piece in buckets.pieces(bucket, most or len(jobs))]
     works = [
         _make_work(config, pictures, jobs, bucket, f"bucket-{number:03}")
         for number, bucket in enumerate(found)
@@ -162,7 +155,7 @@ def _make_work(
     target = 10.0 ** (-config.target_psnr_db / 10) if config.target_psnr_db else 0.0
 
     def start(skip: Sequence[int]) -> executors.Trainer:
-        return buckets.make_trainer(
+        return trainers.make_trainer(
             dataclasses.replace(bucket, jobs=np.arange(len(own))),
             [job.trial for job in own],
             albums.Pixels(pictures),
@@ -210,9 +203,7 @@ def run_jobs(
         OSError: if the disk is full.
     """
     shard = shards.choose(config.shard, config.num_shards)
-    pairs = make_works(
-        config, pictures, jobs, shard, most=None if config.dry_run else NETWORKS_AS_ONE
-    )
+    pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
         work_of = functools.partial(_make_work, config, pictures, jobs)
         return cost.describe([bucket for bucket, _ in pairs], work_of, jobs)

@@ -28,7 +28,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet import executors, trainer
-from jaxinr import buckets, siren
+from jaxinr import buckets, siren, trainers
 from jaxinr.codec import bitstream, range_code
 from jaxinr.codec.bitstream import Header
 from jaxinr.program import SirenProgram
@@ -110,7 +110,7 @@ def train_tail(
             whole = bucket.program
             program = TailProgram(**{f.name: getattr(whole, f.name) for f in fields(whole)})
             bucket = dataclasses.replace(bucket, program=program)
-        team = buckets.make_trainer(
+        team = trainers.make_trainer(
             bucket,
             trials,
             [image],

@@ -33,7 +33,6 @@ from jaxfleet.fleet import (
 )
 from jaxinr.kernels.emit import LANES, pointer
 from jaxinr.kernels.layers import (
-    CHUNK,
     COLOURS,
     PANEL,
     add_outer,
@@ -41,6 +40,7 @@ from jaxinr.kernels.layers import (
     error_layer,
     sine_layer,
 )
+from jaxinr.kernels.tiling import CPU_CHUNK as CHUNK
 
 STRIP = 3840  # numbers of a layer: 15 KB of the first-level cache
 
@@ -59,7 +59,8 @@ NETWORK = np.dtype(
 
 _SOURCES = hashlib.sha256(
     b"".join(
-        Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("emit", "layers", "cpu")
+        Path(__file__).with_name(f"{name}.py").read_bytes()
+        for name in ("emit", "layers", "tiling", "cpu")
     )
 ).hexdigest()
 TRAIN, FOLD, LEARN, MEASURE, OBSERVE, UPDATE, RENDER = range(7)  # tasks of `run`
@@ -70,7 +71,7 @@ _inline = numba.njit(inline="always")
 def _compile(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called, and keep the code on disk where that can be.
 
-    Numba looks at the age of this file alone, so the contents of all three are the stamp instead.
+    Numba looks at the age of this file alone, so the contents of all four are the stamp instead.
     """
     try:
         compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)

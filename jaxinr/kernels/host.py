@@ -1,4 +1,4 @@
-"""The host of the CPU kernel: cores take networks one by one, the heaviest first.
+"""The host of the CPU kernel: cores take networks one by one, the heaviest of the next few first.
 
 While there are as many networks as cores, each core trains one. Of the last few, a large one has
 its pixels shared out to all cores. A network's numbers are the same either way; see `cpu`.
@@ -16,18 +16,30 @@ from jaxfleet import fleet, table
 from jaxfleet.trainer import SEGMENT_SECONDS, Finished
 from jaxinr import pixels, siren
 from jaxinr.kernels import cpu
-from jaxinr.kernels.layers import CHUNK, COLOURS, PANEL
+from jaxinr.kernels.layers import COLOURS, PANEL
+from jaxinr.kernels.tiling import CPU_CHUNK
 from jaxinr.siren import Params
 from jaxinr.trial import Trial, flops_per_pixel
 
 TURN_FLOPS = 2e9  # that compiled code works on before it looks at the clock: some 50 ms
 SPLIT_FLOPS = 2e8  # of an update: some milliseconds, against 0.1 to share them out
 RENDER_PIXELS = 1 << 14
+SORTED = 64  # networks, that the heaviest is the first of
 _NO_COLOURS = np.empty((COLOURS, 0), np.float32)
 _LINE = 16  # float32 numbers of a cache line
 
 Part = Callable[[int, np.ndarray], None]  # work on a part, with a core's scratch
 Each = Callable[[Part, int], None]  # all parts of some work, on one core or all
+
+
+def in_turn(costs: np.ndarray) -> np.ndarray:
+    """Return the order of jobs: [J], SORTED of them after SORTED others, each the heaviest first.
+
+    So the last ones are light, and all cores end at nearly the same time. Each SORTED of them are a
+    sample of all, every so manieth, so that what a stopped run has fitted is one too.
+    """
+    samples = -(-len(costs) // SORTED)
+    return np.lexsort((-costs, np.arange(len(costs)) % max(1, samples)))
 
 
 def aligned(*shape: int) -> np.ndarray:
@@ -143,7 +155,7 @@ class Network:
         self.update_pixels = pixels.pixels_of_update(trial, count)
         parts = 1
         if self.flops > SPLIT_FLOPS:
-            parts = min(4 * cores, -(-self.update_pixels // CHUNK))
+            parts = min(4 * cores, -(-self.update_pixels // CPU_CHUNK))
         self._arrays = _Arrays(trial, params, parts=parts, log_at=log_at)
         record = self.record
         record.pixels, record.update_pixels = count, self.update_pixels
@@ -200,12 +212,8 @@ class Network:
             return lambda part, scratch: self._arrays.run(task, self._pixels, scratch, part=part)
 
         ends, whole = record.iteration == record.num_iters, self.update_pixels == record.pixels
-        is_due = (
-            record.logged < len(self._arrays.log_at)
-            and self._arrays.log_at[record.logged] == record.iteration
-        )
         each(do(cpu.FOLD), 1)
-        if ends or (is_due and not whole):
+        if ends or (not whole and cpu.is_due.py_func(record, self._arrays.log_at)):
             each(do(cpu.MEASURE), parts)
             each(do(cpu.OBSERVE), 1)
         if self.is_running:
@@ -216,8 +224,7 @@ class Network:
 
     def finish(self) -> Finished:
         """Return the result, with the picture as a viewer gets it."""
-        record = self.record
-        arrays = self._arrays
+        record, arrays = self.record, self._arrays
         iterations, losses = arrays.log_at[: record.logged], arrays.history[: record.logged]
         if not len(iterations) or iterations[-1] != record.iteration:
             iterations = np.append(iterations, record.iteration)
@@ -240,11 +247,10 @@ class Network:
     def snapshot(self) -> list[np.ndarray]:
         """Return all that training changes: whole numbers, others, [4, N] and the history."""
         record, arrays = self.record, self._arrays
-        state = [arrays.params, arrays.mean, arrays.square, arrays.best]
         return [
             np.array([self.job, *(record[name] for name in _WHOLES)], np.int64),
             np.array([self.seconds, *(record[name] for name in _NUMBERS)]),
-            np.stack(state),
+            np.stack([arrays.params, arrays.mean, arrays.square, arrays.best]),
             arrays.history[: record.logged].copy(),
         ]
 
@@ -273,7 +279,7 @@ class Team:
     Args:
         begin: job -> its `Network`.
         work: [J] what one iteration of a job counts for in `work_done`, e.g. its pixels.
-        costs: [J] of whole trainings, for the order: the heaviest first.
+        costs: [J] of whole trainings, for the order; see `in_turn`.
         cores: threads at work.
         skip: jobs that need no training.
     """
@@ -289,9 +295,8 @@ class Team:
     ) -> None:
         """Start no training yet."""
         self._begin, self._work, self._cores = begin, np.asarray(work, float), cores
-        left = np.setdiff1d(np.arange(len(self._work)), np.asarray(skip, int))
-        # The next job is the last of the list.
-        self._queue = left[np.argsort(costs[left], kind="stable")].tolist()
+        order = in_turn(costs)
+        self._queue = order[~np.isin(order, skip)][::-1].tolist()  # the next job is the last
         self._networks: list[Network] = []
         self._threads = concurrent.futures.ThreadPoolExecutor(cores)
         self._lock, self._local = threading.Lock(), threading.local()

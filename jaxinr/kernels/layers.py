@@ -8,11 +8,11 @@ of up to four: 12 sums, 3 inputs and one weight fill the 16 vector registers of 
 import math
 
 from jaxinr.kernels.emit import LANES, Code, Floats, Sums, Vector, Whole, emitted
+from jaxinr.kernels.tiling import CPU_CHUNK as CHUNK
 from jaxinr.siren import COSINE, PARITY_SHIFT, SINE
 
 COLUMNS = 3
 PANEL = COLUMNS * LANES
-CHUNK = 240  # 15 cache lines: an odd stride spreads rows over all sets of a cache
 COLOURS = 3
 _ROWS, _INPUTS = (4, 2, 1), (3, 2, 1)
 

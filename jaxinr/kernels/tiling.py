@@ -1,4 +1,6 @@
-"""How the fused kernel lays a network out on a multiprocessor. Plain numbers; without Pallas.
+"""How the kernels lay a network out: plain numbers, without Pallas and Numba.
+
+Of the fused kernel, on a multiprocessor:
 
 Letters: T pixels of a tile, W units (padded), L sine layers.
 
@@ -29,6 +31,9 @@ SIDE = 32  # of the parts that larger matrices are multiplied in
 SUM_REGISTERS = 16  # of a thread, for sums of hidden layers
 PROGRAMS = 1024  # in a launch, aimed at: four for each of 132 multiprocessors, twice
 _WARP = 32  # threads
+# Pixels that the CPU kernel takes at a time: 15 cache lines, since an odd stride spreads rows over
+# all sets of a cache.
+CPU_CHUNK = 240
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,7 @@ def test_ssim_is_that_of_skimage(pair):
     x, y = pair
     expected = [skimage_ssim(x[i], y[i]) for i in range(2)]
     np.testing.assert_allclose(jax.jit(images.ssim)(x, y), expected, atol=1e-5)
+    np.testing.assert_allclose(images.ssim(np.asarray(x), np.asarray(y)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("p", "q"), [(0.001, 0.002), (0.5, 0.501), (0.998, 0.999), (0.0, 1.0)])
@@ -177,9 +178,11 @@ def test_separable_filters_are_those_of_scipy(mirrored):
     window = images.gaussian_window(1.5, 3)
     assert window.sum() == pytest.approx(1.0)
     assert window[3] / window[0] == pytest.approx(np.exp(2.0))  # exp(0.5 (3 / 1.5)^2)
-    found = images.filtered(jnp.asarray(image), window, axes=(-3, -2), mirrored=mirrored)
     expected = image.astype(np.float64)
     for axis in (1, 2):
         expected = ndimage.correlate1d(expected, window, axis, mode="reflect")
     inside = slice(None) if mirrored else slice(3, -3)
-    np.testing.assert_allclose(found, expected[:, inside, inside], atol=1e-6)
+    for given in (image, jnp.asarray(image)):
+        found = images.filtered(given, window, axes=(-3, -2), mirrored=mirrored)
+        assert type(found) is type(given)
+        np.testing.assert_allclose(found, expected[:, inside, inside], atol=1e-6)

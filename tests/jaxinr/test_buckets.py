@@ -5,7 +5,7 @@ import pytest
 
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import Trial, siren
-from jaxinr.buckets import make_buckets, pieces
+from jaxinr.buckets import make_buckets
 from jaxinr.kernels import tiling
 from jaxinr.program import pack, padded_pixels
 from jaxinr.trial import flops_per_pixel
@@ -167,16 +167,3 @@ def test_log_interval_of_all_slots_takes_a_few_seconds_at_most(side, groups):
     trials = [Trial(layer_size=50, num_layers=16, seed=seed) for seed in range(300)]
     (bucket,) = make_buckets(trials, [(side, side)] * 300, shards=2, platform="cpu", kernel="xla")
     assert bucket.slots_per_shard == groups * bucket.program.group
-
-
-def test_pieces_of_the_cpu_kernels_bucket_are_samples_of_it():
-    trials = [Trial(layer_size=4, num_layers=1, num_iters=i + 1) for i in range(10)]
-    sizes = [(4, 5 + i) for i in range(10)]
-    (bucket,) = make_buckets(trials, sizes, shards=2, platform="cpu", kernel="numba")
-    found = pieces(bucket, 4)
-    assert [piece.jobs.tolist() for piece in found] == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
-    for piece in found:
-        assert piece.pixels.tolist() == [np.prod(sizes[job]) for job in piece.jobs]
-    assert [piece.jobs.tolist() for piece in pieces(bucket, 10)] == [list(range(10))]
-    (other,) = make_buckets(trials, sizes, shards=2, platform="cpu", kernel="xla")
-    assert pieces(other, 4) == [other]

@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import jaxinr
 from jaxfleet import trainer
-from jaxinr import Trial, buckets, siren
+from jaxinr import Trial, buckets, siren, trainers
 
 # Networks of one depth that differ in all else; budgets are no multiples of log_every (10), widths
 # share a program of 8 units.
@@ -195,7 +195,7 @@ def test_padded_weights_and_moments_are_exactly_zero_after_training(mixed):
     shards = sum(mesh.size for mesh in trainer.lanes())
     (bucket,) = buckets.make_buckets(TRIALS, sizes, shards=shards, platform="cpu", kernel="xla")
     assert bucket.program.width == 8
-    team = buckets.make_trainer(bucket, TRIALS, mixed.images[:3], [0, 1, 2, 0, 1, 2])
+    team = trainers.make_trainer(bucket, TRIALS, mixed.images[:3], [0, 1, 2, 0, 1, 2])
 
     def check(tree, job):
         own = siren.crop(tree, TRIALS[job].layer_size)

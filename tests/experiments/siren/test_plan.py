@@ -15,6 +15,7 @@ from experiments.siren.config import GridConfig
 from jaxfleet import albums, histories, store
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
+from jaxinr.kernels import host
 from jaxinr.trial import Trial, flops_per_pixel
 
 
@@ -221,7 +222,7 @@ def test_a_hyperparameter_of_no_kind_at_hand_is_refused():
 
 @pytest.mark.parametrize("kernel", ["numba", "xla"])
 def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, monkeypatch, kernel):
-    monkeypatch.setattr(siren_jobs, "NETWORKS_AS_ONE", 8)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.01)
     config = dataclasses.replace(
         sample,
         **{"num_trials": 16, "num_repeats": 8, "repeat_layer_size": 4, "repeat_num_layers": 1},
@@ -232,7 +233,7 @@ def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, mon
     flush = store.Store.flush
 
     def flush_or_stop(self):
-        if self.done:  # some are on disk; XLA, whose networks are one bucket, left a checkpoint
+        if self.done:  # some are on disk, others in a checkpoint
             raise KeyboardInterrupt
         flush(self)
 

@@ -173,6 +173,13 @@ def team(cores=2, skip=()):
     return host.Team(begin, work=np.full(6, 132), costs=costs, cores=cores, skip=skip)
 
 
+def test_each_few_networks_are_a_sample_and_the_heaviest_come_first(monkeypatch):
+    monkeypatch.setattr(host, "SORTED", 4)
+    costs = np.array([1, 5, 2, 8, 7, 4, 3, 9, 6, 10])
+    assert host.in_turn(costs).tolist() == [9, 3, 6, 0, 7, 4, 1, 8, 5, 2]
+    assert host.in_turn(np.zeros(0)).tolist() == []
+
+
 def test_a_snapshot_goes_on_as_if_nothing_had_been(monkeypatch):
     whole = {one.job: one for some in executors.train(team()) for one in some}
     assert sorted(whole) == list(range(6))
