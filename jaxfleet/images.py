@@ -111,7 +111,7 @@ def to_8bit(image: Array) -> Array:
     return jnp.round(jnp.clip(image, 0.0, 1.0) * 255.0) / 255.0
 
 
-def ssim(decoded: Array, target: Array, *, peak: float = 1.0) -> Array:
+def ssim(decoded: Any, target: Any, *, peak: float = 1.0) -> Any:
     """Structural similarity of each image: the mean of the SSIM map over pixels and channels.
 
     Gaussian window of 11 x 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance.
