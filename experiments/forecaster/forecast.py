@@ -18,6 +18,7 @@ from jaxinr.forecaster.forecast import LEARNING_RATE, W0, ForecastWarning
 from jaxinr.forecaster.trained import Trained, packaged
 
 NINETY = 1.645  # standard deviations, to each side
+_TRIAL = jaxinr.Trial()
 CURVE = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the iterations
 
 
@@ -29,10 +30,10 @@ class ForecastConfig:
 
     input: str = field(default="", metadata={"help": "The picture."})
     image_size: int = field(
-        default=0,
+        default=120,
         metadata={
             "help": "Side of the square picture that would be fitted, in pixels, as for "
-            "launch/siren_grid.py, whose default is 120; 0 for the picture as it is.",
+            "launch/siren_grid.py; 0 for the picture as it is.",
             "lower": 0,
         },
     )
@@ -63,21 +64,16 @@ class ForecastConfig:
         default=(30.0,), metadata={"help": "Frequency factor of the first layer.", "lower": 1e-3}
     )
     learning_rate: tuple[float, ...] = field(
-        default=(LEARNING_RATE,),
+        default=(_TRIAL.learning_rate,),
         metadata={
             "group": "Training and output",
-            "help": "Of Adam. The default is that of most networks that the forecaster was trained "
-            "on; that of launch/siren_grid.py is 2e-4, COIN's.",
+            "help": f"Of Adam. {LEARNING_RATE:g} is that of most networks that the forecaster was "
+            "trained on.",
             "lower": 1e-12,
         },
     )
     num_iters: tuple[int, ...] = field(
-        default=(),
-        metadata={
-            "help": "Adam updates; not given: the most that the forecaster was trained on. "
-            "launch/siren_grid.py makes 2,000 unless told.",
-            "lower": 1,
-        },
+        default=(_TRIAL.num_iters,), metadata={"help": "Adam updates, full batch.", "lower": 1}
     )
     forecaster: str = field(
         default="",
@@ -119,7 +115,7 @@ def run(config: ForecastConfig) -> str:
         warnings.simplefilter("ignore", ForecastWarning)  # told in our own line
         try:
             if is_grid:
-                trials = _grid(config, forecaster, height * width)
+                trials = _grid(config)
                 found = jaxinr.forecast(image, trials, forecaster=forecaster)
                 order = np.argsort(-found.mean_db, kind="stable")
                 lines = ["forecast, best first:"]
@@ -148,11 +144,10 @@ def run(config: ForecastConfig) -> str:
     return "\n".join(lines)
 
 
-def _grid(config: ForecastConfig, forecaster: Trained, pixels: int) -> list[jaxinr.Trial]:
-    updates = config.num_iters or (round(forecaster.range_at(pixels)[1]["iterations"]),)
+def _grid(config: ForecastConfig) -> list[jaxinr.Trial]:
     axes = (
         *(config.num_layers, config.layer_size, config.w0_initial),
-        *(config.learning_rate, updates),
+        *(config.learning_rate, config.num_iters),
     )
     return [
         jaxinr.Trial(
@@ -170,13 +165,13 @@ def _grid(config: ForecastConfig, forecaster: Trained, pixels: int) -> list[jaxi
 def _recommend(
     config: ForecastConfig, image: np.ndarray, forecaster: Trained
 ) -> jaxinr.Recommendation:
-    if len(config.learning_rate) > 1 or len(config.num_iters) > 1:
+    if len(config.learning_rate) != 1 or len(config.num_iters) != 1:
         raise InputError("--bits_per_pixel goes with one --learning_rate and one --num_iters.")
     assert config.bits_per_pixel is not None
     return jaxinr.recommend(
         image,
         config.bits_per_pixel,
-        max_iterations=config.num_iters[0] if config.num_iters else None,
+        max_iterations=config.num_iters[0],
         learning_rate=config.learning_rate[0],
         bits_per_weight=config.bits_per_weight,
         forecaster=forecaster,

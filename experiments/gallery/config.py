@@ -17,7 +17,7 @@ class GalleryConfig:
     RUN_DIR: ClassVar[str] = "written"
 
     pictures: str = field(
-        default="",
+        default="runs/sr_images",
         metadata={
             "help": "Run directory of launch/sr_images.py. Its split train is learnt from, "
             "validation calibrates, test says how good the gallery is."

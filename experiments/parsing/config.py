@@ -21,7 +21,7 @@ class ParsingConfig:
     """Flags of `launch/sr_parsing.py`."""
 
     pictures: str = field(
-        default="",
+        default="runs/sr_images",
         metadata={
             "group": "Pictures",
             "help": "Run directory of launch/sr_images.py: pictures to learn from, and to test on "

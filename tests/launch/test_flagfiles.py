@@ -39,4 +39,7 @@ def test_flagfile_opens_with_a_comment_and_parses(path):
 def test_script_teaches_itself(script):
     doc = importlib.import_module(f"launch.{script}").__doc__ or ""
     assert f"python launch/{script}.py" in doc, "the docstring shows a command"
-    assert "--run_dir=" in flagdefs.help_text(config_class(script), doc)
+    text = flagdefs.help_text(config_class(script), doc)
+    own = text.removeprefix(doc.strip())
+    without = {"siren_codec", "siren_forecast", "sr_identify", "sr_upscale"}
+    assert ("--run_dir=" in own) == (script not in without)

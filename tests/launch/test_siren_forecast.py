@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import jaxinr
 from experiments.forecaster.forecast import ForecastConfig, run
+from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError
 from launch import flagdefs
 
@@ -49,8 +51,20 @@ def test_forecasts_a_grid(photo):
     assert "JPEG" not in text
 
 
+def test_defaults_are_those_of_the_grid_that_is_forecast_and_of_a_trial():
+    forecast, grid, trial = ForecastConfig(), GridConfig(), jaxinr.Trial()
+    assert [str(forecast.image_size)] == list(grid.image_size)
+    assert forecast.image_fit == grid.image_fit
+    for name in ("w0_initial", "learning_rate", "num_iters"):
+        assert [float(value) for value in getattr(grid, name)] == list(getattr(forecast, name))
+    coin = {"layer_size": 28, "num_layers": 10, "w0": 30, "w0_initial": 30, "learning_rate": 2e-4}
+    assert coin == {name: getattr(trial, name) for name in coin}
+    for name in [*coin, "num_iters", "seed"]:
+        assert [float(value) for value in getattr(grid, name)] == [getattr(trial, name)]
+
+
 def test_what_was_not_trained_on_is_said(photo):
-    text = ask(f"--input={photo}", "--num_layers=30", "--layer_size=16")
+    text = ask(f"--input={photo}", "--image_size=0", "--num_layers=30", "--layer_size=16")
     assert "Not trained on, so less sure: num_layers 30" in text
 
 
@@ -66,7 +80,7 @@ def test_what_was_not_trained_on_is_said(photo):
         (("--input={photo}", "--image_size=400", "--bits_per_pixel=1"), "smaller than image_size"),
         (("--input={empty}", "--bits_per_pixel=1"), "empty.png' is empty"),
         (("--input={text}", "--bits_per_pixel=1"), "text.png' is not a picture"),
-        (("--input={point}", "--bits_per_pixel=1"), "1 x 1 pixels"),
+        (("--input={point}", "--image_size=0", "--bits_per_pixel=1"), "1 x 1 pixels"),
         (("--input={absent}", "--bits_per_pixel=1"), "absent.png"),
         (("--input={photo}", "--bits_per_pixel=1", "--forecaster={text}"), "no forecaster"),
     ],
