@@ -1,16 +1,16 @@
-"""How pixels go together at each place of the up-sampling grid. Pure; no disk.
+"""Phase-wise autocorrelation: neighbouring pixels at each phase of the upsampling grid.
 
 A super-resolution network makes the r x r pixels that stand for one of low resolution by different
-weights: which linear combination of its neighbours comes nearest to a pixel depends on where in the
-grid it lies, and on the network. All such combinations follow from products of neighbouring pixels,
-averaged over the pixels of one place in the grid. That is what `grid_statistics` gives.
+weights: which linear combination of its neighbours best predicts a pixel depends on the network and
+on the phase of the pixel, its place in the grid. All such combinations follow from the products of
+neighbouring pixels, averaged over the pixels of one phase: the autocorrelation of each phase.
 
-Three steps make them tell of the network rather than of the picture: colours are turned into grey
-and two differences, since the errors of the three channels go together; a blur is taken away, since
-natural pictures are mostly low frequencies; and each pixel is divided by how much its
-neighbourhood varies, so that no edge outweighs the plain parts.
+Three steps bring out the network rather than the image: colours become grey and two differences,
+since the errors of the three channels are correlated; a blurred copy is subtracted, since natural
+images consist mostly of low frequencies; and each pixel is divided by the standard deviation of its
+neighbourhood, so that no edge outweighs the flat parts.
 
-Letters: N crops, c side of a crop in pixels, p period of the grid, R reach, L pairs of pixels.
+Letters: N crops, c side of a crop in pixels, p period of the grid, R largest lag, L pairs.
 """
 
 import functools
@@ -25,7 +25,7 @@ from jaxfleet.images import filtered
 from jaxsr.fingerprints.crop_features import Features
 
 PERIOD = 4  # serves scales of 2 and 4
-REACH = 3  # pixels to either side
+MAX_LAG = 3  # pixels to either side
 _WINDOW_PX = 7  # of the neighbourhood that a pixel is compared with
 _NOISE = 1.0  # grey levels squared, added to its variance: rounding to 8 bits has 1 / 12
 _BLUR = np.array([1, 4, 6, 4, 1]) / 16
@@ -35,31 +35,33 @@ _COLOURS = np.array(
 )  # grey, red less blue, green less magenta
 
 
-@functools.partial(jax.jit, static_argnames=("period", "reach"))
-def grid_statistics(crops: Array, *, period: int = PERIOD, reach: int = REACH) -> Array:
-    """Mean products of neighbouring pixels at each place of the grid.
+@functools.partial(jax.jit, static_argnames=("period", "max_lag"))
+def phase_autocorrelation(crops: Array, *, period: int = PERIOD, max_lag: int = MAX_LAG) -> Array:
+    """Return the mean products of neighbouring pixels at each phase of the grid.
 
-    Of pixels x as the steps above leave them, for each of the p x p places: the mean over pixels
-    [i, j] there of x[i, j] x[i + a, j + b], of one colour for all a and b up to R (the half of them
-    that determines the other), of a colour with the next one for a and b up to 1, and the mean of
-    x itself. The grid begins at the first pixel of the crop.
+    For pixels x after the steps above and each of the p x p phases: the mean over the pixels [i, j]
+    of that phase of x[i, j] x[i + a, j + b], within a colour for all lags a and b up to R (the half
+    of them that determines the other), between a colour and the next one for lags up to 1, and the
+    mean of x itself. The grid begins at the first pixel of the crop.
 
     Args:
         crops: [N, c, c, 3] uint8, c at least `least_px`.
         period: p, a multiple of the scales that are to be told apart.
-        reach: R, at least 1.
+        max_lag: R, at least 1.
 
     Returns:
-        [N, 3 L p p] float32; reshaped to [N, L, 3, p, p] the last two axes are the place in the
-        grid. L = ((2 R + 1)^2 + 1) / 2 + 9 + 1.
+        [N, 3 L p p] float32; reshaped to [N, L, 3, p, p] the last two axes are the phase.
+        L = ((2 R + 1)^2 + 1) / 2 + 9 + 1.
 
     Raises:
         ValueError: if the crops are too small.
     """
     side = crops.shape[1]
-    if side < least_px(period, reach):
-        raise ValueError(f"`crops` must have {least_px(period, reach)} pixels a side; got {side}.")
-    margin = _margin(period, reach)
+    if side < least_px(period, max_lag):
+        raise ValueError(
+            f"`crops` must have {least_px(period, max_lag)} pixels a side; got {side}."
+        )
+    margin = _margin(period, max_lag)
     count = (side - 2 * margin) // period
     size = count * period
 
@@ -70,81 +72,81 @@ def grid_statistics(crops: Array, *, period: int = PERIOD, reach: int = REACH) -
             start = (0, margin + rows, margin + columns)
             return jax.lax.dynamic_slice(levelled, start, (3, size, size))
 
-        def by_place(values: Array) -> Array:
-            """[3, size, size] -> [3, p, p]; rows first, which are vectors."""
+        def by_phase(values: Array) -> Array:
+            """Average [3, size, size] to [3, p, p]; rows first, which are vectors."""
             rows = values.reshape(3, count, period * size).sum(axis=1)
             return rows.reshape(3, period, count, period).sum(axis=2) / count**2
 
         here = moved(0, 0)
         return jnp.stack(
             [
-                *(by_place(here * moved(*step)) for step in _half_plane(reach)),
-                *(by_place(here * jnp.roll(moved(*step), -1, axis=0)) for step in _AROUND),
-                by_place(here),
+                *(by_phase(here * moved(*step)) for step in _half_plane(max_lag)),
+                *(by_phase(here * jnp.roll(moved(*step), -1, axis=0)) for step in _AROUND),
+                by_phase(here),
             ]
         ).ravel()
 
     return jax.lax.map(of_crop, crops)
 
 
-def least_px(period: int, reach: int) -> int:
-    """Return the side of the smallest crops: one place of the grid, and the reach around it."""
-    return 2 * _margin(period, reach) + period
+def least_px(period: int, max_lag: int) -> int:
+    """Return the side of the smallest crops: one period, and the largest lag on either side."""
+    return 2 * _margin(period, max_lag) + period
 
 
 def at_shift(
-    statistics: np.ndarray, rows: int, columns: int, *, period: int = PERIOD, reach: int = REACH
+    statistics: np.ndarray, rows: int, columns: int, *, period: int = PERIOD, max_lag: int = MAX_LAG
 ) -> np.ndarray:
-    """Return `grid_statistics` of crops that begin elsewhere, but for what lies at the borders.
+    """Return `phase_autocorrelation` of shifted crops, exact except at their borders.
 
     Args:
-        statistics: [N, D] float, of `grid_statistics`.
-        rows: by how many pixels the other crops begin further down.
-        columns: by how many they begin further right.
+        statistics: [N, D] float, from `phase_autocorrelation`.
+        rows: by how many pixels the shifted crops begin further down.
+        columns: by how many pixels they begin further right.
         period: p.
-        reach: R, which makes no difference.
+        max_lag: R, which makes no difference.
 
     Returns:
         [N, D].
     """
-    del reach
+    del max_lag
     grids = statistics.reshape(len(statistics), -1, period, period)
     return np.roll(grids, (-rows, -columns), axis=(2, 3)).reshape(statistics.shape)
 
 
-def check(crop_px: int, *, period: int = PERIOD, reach: int = REACH) -> None:
-    """Refuse a grid that cannot be used, or not with crops of this size.
+def check(crop_px: int, *, period: int = PERIOD, max_lag: int = MAX_LAG) -> None:
+    """Check that a period and lags can be used with crops of this size.
 
     Args:
         crop_px: c.
         period: p.
-        reach: R.
+        max_lag: R.
 
     Raises:
         InputError: naming what is wrong.
     """
-    if period < 1 or reach < 1:
-        raise InputError(f"period and reach must be at least 1; got {period} and {reach}.")
+    if period < 1 or max_lag < 1:
+        raise InputError(f"period and max_lag must be at least 1; got {period} and {max_lag}.")
     if crop_px % period:
         raise InputError(
             f"Crops of {crop_px} pixels are no multiple of the grid of {period}; take one."
         )
-    least = least_px(period, reach)
+    least = least_px(period, max_lag)
     if crop_px < least:
         raise InputError(
-            f"A grid of {period} and a reach of {reach} need crops of {least} pixels or more; "
+            f"A grid of {period} and a max_lag of {max_lag} need crops of {least} pixels or more; "
             f"got {crop_px}."
         )
 
 
-def _margin(period: int, reach: int) -> int:
-    """Return the reach, rounded up to whole periods."""
-    return -(-reach // period) * period
+def _margin(period: int, max_lag: int) -> int:
+    """Return the largest lag, rounded up to whole periods."""
+    return -(-max_lag // period) * period
 
 
-def _half_plane(reach: int) -> list[tuple[int, int]]:
+def _half_plane(max_lag: int) -> list[tuple[int, int]]:
     """List steps to neighbours, none the opposite of another; the first is no step at all."""
-    steps = range(-reach, reach + 1)
+    steps = range(-max_lag, max_lag + 1)
     return [(i, j) for i in steps for j in steps if (i, j) >= (0, 0)]
 
 
@@ -164,9 +166,9 @@ def _levelled(crop: Array) -> Array:
 
 
 FEATURES = Features(
-    grid_statistics,
+    phase_autocorrelation,
     check,
-    {"period": PERIOD, "reach": REACH},
-    period=lambda *, period, reach: period,  # noqa: ARG005 - the other option of the function
+    {"period": PERIOD, "max_lag": MAX_LAG},
+    period=lambda *, period, max_lag: period,  # noqa: ARG005 - the other option of the function
     shifted=at_shift,
 )

@@ -191,14 +191,14 @@ def test_pictures_without_one_of_the_classes_are_refused(config, made_up_picture
 def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
     config, tmp_path, monkeypatch
 ):
-    options = {"period": 12, "reach": 1}
+    options = {"period": 12, "max_lag": 1}
     for path in (tmp_path / "attribution" / "models").iterdir():
         attributor = attributor_files.load(path)
         attributor_files.save(attributor, path, {"seed": 0, "options": options})
     fit, told = attribution.fit, []
 
-    def noted(*args, period, reach, **rest):
-        told.append({"period": period, "reach": reach})
+    def noted(*args, period, max_lag, **rest):
+        told.append({"period": period, "max_lag": max_lag})
         return fit(*args, **rest)
 
     monkeypatch.setattr(attribution, "fit", noted)

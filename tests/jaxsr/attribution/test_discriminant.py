@@ -97,12 +97,16 @@ def marked(count, period, seed=0):
 def fit_marked(period):
     made, labels = marked(6 * MARKS, period)
     classes = tuple(f"class {k}" for k in range(MARKS))
-    return attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=period, reach=1)
+    return attribution.fit(
+        "linear", made, labels, classes, crop_px=SQUARE, period=period, max_lag=1
+    )
 
 
 def test_the_linear_fingerprint_knows_one_place_of_the_grid_from_another():
     made, labels = columns(16)
-    fitted = attribution.fit("linear", made, labels, ("even", "odd"), crop_px=40, period=2, reach=1)
+    fitted = attribution.fit(
+        "linear", made, labels, ("even", "odd"), crop_px=40, period=2, max_lag=1
+    )
     others, truth = columns(16, seed=1)
     np.testing.assert_array_equal(fitted.log_scores(others).argmax(axis=1), truth)
     moved = np.roll(others, -1, axis=2)
@@ -137,10 +141,10 @@ def test_a_grid_of_twelve_holds_three_and_four(tmp_path):
     made = np.concatenate([some for some, _ in kinds])
     labels = np.concatenate([of + MARKS * k for k, (_, of) in enumerate(kinds)])
     classes = tuple(f"class {k}" for k in range(2 * MARKS))
-    fitted = attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=12, reach=1)
+    fitted = attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=12, max_lag=1)
     attributor_files.save(fitted, tmp_path / "twelve.safetensors")
     again = attributor_files.load(tmp_path / "twelve.safetensors")
-    assert again.options == {"period": 12, "reach": 1}
+    assert again.options == {"period": 12, "max_lag": 1}
     queries = np.concatenate([marked(MARKS, period, seed=9)[0] for period in (3, 4)])
     right = again.log_scores(queries).argmax(axis=1) == np.arange(2 * MARKS)
     assert right.mean() > 0.8
@@ -165,9 +169,9 @@ def test_options_of_spectra_out_of_range_are_named(options, message):
     ("options", "message"),
     [
         ({"period": 0}, "at least 1; got 0 and 3"),
-        ({"reach": 0}, "at least 1; got 4 and 0"),
+        ({"max_lag": 0}, "at least 1; got 4 and 0"),
         ({"period": 7}, "Crops of 18 pixels are no multiple of the grid of 7"),
-        ({"period": 9}, "A grid of 9 and a reach of 3 need crops of 27 pixels or more; got 18"),
+        ({"period": 9}, "A grid of 9 and a max_lag of 3 need crops of 27 pixels or more; got 18"),
     ],
 )
 def test_options_of_grids_out_of_range_are_named(options, message):

@@ -17,7 +17,7 @@ CLASSICAL = {  # with options that are quick to compile
     "ncc": {"residual": "gaussian"},
     "spectrum": {"residual": "gaussian", "bins": 4},
     "dct": {"bins": 4},
-    "linear": {"period": 2, "reach": 1},
+    "linear": {"period": 2, "max_lag": 1},
     "kernel": {},
 }
 CLASSES = ("sharp", "soft", "rough")
@@ -159,7 +159,7 @@ def test_every_method_is_told_where_the_grid_begins(fitted):
 
 @pytest.mark.parametrize(
     ("features", "options"),
-    [(phase_autocorrelation.FEATURES, {"reach": 1}), (crop_regression.FEATURES, {})],
+    [(phase_autocorrelation.FEATURES, {"max_lag": 1}), (crop_regression.FEATURES, {})],
     ids=["linear", "kernel"],
 )
 def test_shifted_features_are_those_of_crops_that_begin_there(features, options):

@@ -21,7 +21,9 @@ def noise(count, side, seed=0):
 
 @pytest.fixture(scope="module")
 def statistics(quick_jit):
-    compiled = quick_jit(phase_autocorrelation.grid_statistics, static_argnames=("period", "reach"))
+    compiled = quick_jit(
+        phase_autocorrelation.phase_autocorrelation, static_argnames=("period", "max_lag")
+    )
     return lambda crops, **options: np.asarray(compiled(jnp.asarray(crops), **options))
 
 
@@ -39,18 +41,18 @@ def levelled(crop):
     return np.stack(result, axis=-1)
 
 
-def half_plane(reach):
+def half_plane(max_lag):
     """Steps down, and to the right in the same row."""
-    right = [(0, step) for step in range(reach + 1)]
-    return right + list(itertools.product(range(1, reach + 1), range(-reach, reach + 1)))
+    right = [(0, step) for step in range(max_lag + 1)]
+    return right + list(itertools.product(range(1, max_lag + 1), range(-max_lag, max_lag + 1)))
 
 
-def statistics_of(crop, period, reach):
+def statistics_of(crop, period, max_lag):
     """[L, 3, p, p] float64: pixel by pixel, as the docstring says."""
     pixels = levelled(crop)
-    margin = int(np.ceil(reach / period)) * period
+    margin = int(np.ceil(max_lag / period)) * period
     count = (len(crop) - 2 * margin) // period
-    pairs = [(step, 0) for step in half_plane(reach)]
+    pairs = [(step, 0) for step in half_plane(max_lag)]
     pairs += [(step, 1) for step in itertools.product((-1, 0, 1), repeat=2)]
     found = np.zeros((len(pairs) + 1, 3, period, period))
     for colour, u, v in itertools.product(range(3), range(period), range(period)):
@@ -67,13 +69,13 @@ def statistics_of(crop, period, reach):
     return found
 
 
-@pytest.mark.parametrize(("period", "reach", "side"), [(2, 3, 13), (3, 1, 13)])
-def test_statistics_are_those_of_numpy_pixel_by_pixel(statistics, period, reach, side):
+@pytest.mark.parametrize(("period", "max_lag", "side"), [(2, 3, 13), (3, 1, 13)])
+def test_statistics_are_those_of_numpy_pixel_by_pixel(statistics, period, max_lag, side):
     crops = noise(2, side)
-    expected = np.stack([statistics_of(crop, period, reach).ravel() for crop in crops])
-    ours = statistics(crops, period=period, reach=reach)
+    expected = np.stack([statistics_of(crop, period, max_lag).ravel() for crop in crops])
+    ours = statistics(crops, period=period, max_lag=max_lag)
     assert ours.dtype == np.float32
-    assert ours.shape == (2, 3 * (((2 * reach + 1) ** 2 + 1) // 2 + 9 + 1) * period**2)
+    assert ours.shape == (2, 3 * (((2 * max_lag + 1) ** 2 + 1) // 2 + 9 + 1) * period**2)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -89,7 +91,7 @@ def test_stripes_of_one_pixel_worked_by_hand(statistics):
     across = strength * np.roll(strength, -1)
     expected += [(-1) ** step * across for step in 3 * (-1, 0, 1)]
     # Eight pixels are left out on every side, so that nothing is seen of the mirror at the border.
-    found = statistics(crops, period=8, reach=1).reshape(-1, 3, 8, 8)
+    found = statistics(crops, period=8, max_lag=1).reshape(-1, 3, 8, 8)
     everywhere = np.broadcast_to(np.array(expected)[:, :, None, None], (len(expected), 3, 8, 8))
     np.testing.assert_allclose(found[:-1], everywhere, atol=1e-5)
     means = strength[:, None, None] * np.broadcast_to(signs[:8], (8, 8))
@@ -98,12 +100,12 @@ def test_stripes_of_one_pixel_worked_by_hand(statistics):
 
 def test_a_flat_picture_has_none(statistics):
     crops = np.full((2, 13, 13, 3), (10, 200, 90), np.uint8)
-    np.testing.assert_allclose(statistics(crops, period=3, reach=1), 0.0, atol=1e-6)
+    np.testing.assert_allclose(statistics(crops, period=3, max_lag=1), 0.0, atol=1e-6)
 
 
 def test_white_noise_has_the_products_of_the_blur_alone_at_every_place(statistics):
     crops = noise(12, 60)
-    found = statistics(crops, period=4, reach=1).reshape(12, -1, 3, 4, 4)
+    found = statistics(crops, period=4, max_lag=1).reshape(12, -1, 3, 4, 4)
     mean = found.mean(axis=0)
     error = found.std(axis=0, ddof=1) / np.sqrt(12)
     of_all = mean.mean(axis=(-1, -2), keepdims=True)
@@ -124,9 +126,9 @@ def test_white_noise_has_the_products_of_the_blur_alone_at_every_place(statistic
 def test_a_picture_that_is_moved_has_the_statistics_of_the_moved_grid(statistics, rows, columns):
     pictures = np.full((12, 60, 60, 3), 128, np.uint8)
     pictures[:, 20:35, 20:35] = noise(12, 15)  # flat around it, so that nothing gets lost
-    here = statistics(pictures, period=4, reach=1)
+    here = statistics(pictures, period=4, max_lag=1)
     moved = np.roll(pictures, (-rows, -columns), axis=(1, 2))
-    there = statistics(moved, period=4, reach=1)
+    there = statistics(moved, period=4, max_lag=1)
     shifted = phase_autocorrelation.at_shift(jnp.asarray(here), rows, columns)
     np.testing.assert_allclose(shifted, there, atol=1e-5)
     assert np.abs(here - there).max() > 0.01
@@ -134,20 +136,20 @@ def test_a_picture_that_is_moved_has_the_statistics_of_the_moved_grid(statistics
 
 def test_every_crop_is_described_alone(statistics):
     crops = noise(2, 13)
-    both = statistics(crops, period=3, reach=1)
+    both = statistics(crops, period=3, max_lag=1)
     for crop, expected in zip(crops, both, strict=True):
-        twice = statistics(np.stack([crop, crop]), period=3, reach=1)
+        twice = statistics(np.stack([crop, crop]), period=3, max_lag=1)
         np.testing.assert_allclose(twice, [expected, expected], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("period", "reach", "least"), [(4, 3, 12), (2, 1, 6), (2, 3, 10)])
-def test_crops_that_are_too_small_are_refused(period, reach, least):
+@pytest.mark.parametrize(("period", "max_lag", "least"), [(4, 3, 12), (2, 1, 6), (2, 3, 10)])
+def test_crops_that_are_too_small_are_refused(period, max_lag, least):
     def described(side):
         crops = jax.ShapeDtypeStruct((5, side, side, 3), jnp.uint8)
-        function = phase_autocorrelation.grid_statistics
-        return jax.eval_shape(lambda some: function(some, period=period, reach=reach), crops)
+        function = phase_autocorrelation.phase_autocorrelation
+        return jax.eval_shape(lambda some: function(some, period=period, max_lag=max_lag), crops)
 
-    assert phase_autocorrelation.least_px(period, reach) == least
+    assert phase_autocorrelation.least_px(period, max_lag) == least
     assert described(least).shape[0] == 5
     with pytest.raises(ValueError, match=f"must have {least} pixels a side; got {least - 1}"):
         described(least - 1)
