@@ -5,7 +5,7 @@ r"""Learns to tell which network made a picture, by several methods, and tests t
         --seed=0 --seed=1 --seed=2 --where=scale=4 --crop_px=128
 
 leaves in the run directory `models/METHOD-SEED.safetensors`, which `jaxsr.attribution.files.load`
-reads, `predictions.parquet` with a row for each test crop and attributor, `results.json` with the
+reads, `predictions.parquet` with a row for each test crop and classifier, `results.json` with the
 tables and `report.html`. The same command again goes on where it was stopped; methods and seeds may
 be added. --dry_run says what would be trained.
 """

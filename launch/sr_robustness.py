@@ -4,9 +4,9 @@ r"""Is a network still found when its picture was compressed, resized, blurred o
     python launch/sr_robustness.py --attribution=runs/sr_attribution --perturb= \
         --perturb=jpeg:75 --perturb=resize:0.5+jpeg:75 --train_on=jpeg:80 --train_on=jpeg:60
 
-tests the attributors of a run of launch/sr_attribution.py on its test photographs after each
+tests the classifiers of a run of launch/sr_attribution.py on its test photographs after each
 perturbation, and leaves `report.html` with curves of accuracy against strength, `results.json`, and
-`parts/` with a row for each crop. With --train_on, attributors that learn from perturbed pictures
+`parts/` with a row for each crop. With --train_on, classifiers that learn from perturbed pictures
 too are fitted and tested beside them. A run that was killed goes on when the same command is given
 again; perturbations may be added.
 """

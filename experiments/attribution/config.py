@@ -63,7 +63,7 @@ class AttributionConfig:
     method: tuple[str, ...] = field(
         default=CLASSICAL,
         metadata={
-            "group": "Attributors",
+            "group": "Classifiers",
             "help": "How networks are told apart.",
             "choices": attribution.METHODS,
         },
@@ -71,7 +71,7 @@ class AttributionConfig:
     seed: tuple[int, ...] = field(
         default=(0,),
         metadata={
-            "help": "Of an attributor; with several the tables have deviations.",
+            "help": "Of a classifier; with several the tables have deviations.",
             "lower": 0,
             "upper": 2**31 - 1,
         },
@@ -106,7 +106,7 @@ class AttributionConfig:
         default="",
         metadata={
             "help": "File of a ConvNeXt of this size to go on from, such as ImageNet's, or of an "
-            "attributor; empty to draw weights."
+            "classifier; empty to draw weights."
         },
     )
     convnext_stem_stride: int = field(
@@ -180,7 +180,7 @@ class AttributionConfig:
         default=False,
         metadata={
             "group": "Run",
-            "help": "Says which attributors would be trained, and on how much.",
+            "help": "Says which classifiers would be trained, and on how much.",
         },
     )
 

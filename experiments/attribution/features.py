@@ -1,4 +1,4 @@
-"""What attributors see in pictures: distances between classes, t-SNE, and how sharp crops are.
+"""What classifiers see in pictures: distances between classes, t-SNE, and how sharp crops are.
 
 Letters: N crops, c side of a crop in pixels, D features, K classes.
 """
@@ -17,13 +17,13 @@ from jaxfleet import images
 from jaxfleet.errors import InputError
 from jaxsr.attribution import class_distances
 
-TSNE_ENDING = "-tsne"  # of the name of an array, behind that of the attributor
+TSNE_ENDING = "-tsne"  # of the name of an array, behind that of the classifier
 RATIOS = {
     "paper": class_distances.pairwise_ratios,
     "code": class_distances.centroid_ratios,
 }
 LEAST = 4  # pictures of a t-SNE
-_NAME = re.compile(r"(\w+)-(\d+)")  # of an attributor
+_NAME = re.compile(r"(\w+)-(\d+)")  # of a classifier
 _PERPLEXITY, _COMPONENTS = 30.0, 50
 
 
@@ -81,7 +81,7 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def first_seeds(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Map each method to its attributor of the smallest seed among those with features."""
+    """Map each method to its classifier of the smallest seed among those with features."""
     names = [match.groups() for name in arrays if (match := _NAME.fullmatch(name))]
     first: dict[str, int] = {}
     for method, seed in names:
@@ -95,7 +95,7 @@ def mean_ratios(
     """Ratios of distances between classes, means over the seeds of a method.
 
     Args:
-        arrays: attributor, METHOD-SEED -> [N, D] float; `network`, [N] names of classes.
+        arrays: classifier, METHOD-SEED -> [N, D] float; `network`, [N] names of classes.
         classes: K rows with `network`.
         method: whose.
 

@@ -2,14 +2,14 @@
 
     manifest.json          classes and pictures; versions and machine
     models/METHOD-SEED.safetensors
-    predictions.parquet    a row for each test crop and attributor, with its K log scores
-    features.npz           features of the middles of test pictures, by attributor, and t-SNE
+    predictions.parquet    a row for each test crop and classifier, with its K log scores
+    features.npz           features of the middles of test pictures, by classifier, and t-SNE
     results.json           the tables
     checkpoints/           of a convnext in training
     report.html, figures/  for the reader
 
 A directory is of one set of pictures and one side of crops. Methods and seeds may be added, and
-options may change as long as no attributor was fitted with others.
+options may change as long as no classifier was fitted with others.
 """
 
 import io
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from experiments.attribution.tables import Predictions
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.datasets import picture_sets
 
 KIND = "sr_attribution"  # of the run directory
@@ -38,12 +38,12 @@ _SCORES = "log_scores"
 
 
 def model_path(run_dir: Path, method: str, seed: int) -> Path:
-    """Return where the attributor of a method and seed is kept."""
+    """Return where the classifier of a method and seed is kept."""
     return run_dir / MODELS / f"{method}-{seed}.safetensors"
 
 
 def read_options(run_dir: Path) -> dict[str, Mapping[str, Any]]:
-    """Return method -> the options that its attributors were fitted with.
+    """Return method -> the options that its classifiers were fitted with.
 
     Raises:
         InputError: if a file is damaged.
@@ -54,12 +54,12 @@ def read_options(run_dir: Path) -> dict[str, Mapping[str, Any]]:
         if name.endswith(".safetensors"):
             method = name.rpartition("-")[0]
             if method not in found:
-                found[method] = attributor_files.facts_of(folder / name).get("options", {})
+                found[method] = classifier_files.facts_of(folder / name).get("options", {})
     return found
 
 
 def refuse_other_options(run_dir: Path, method: str, seed: int, options: Mapping[str, Any]) -> None:
-    """Refuse to go on with an attributor that was fitted with other options.
+    """Refuse to go on with a classifier that was fitted with other options.
 
     Raises:
         InputError: naming the options that differ, or the file if it is damaged.
@@ -67,7 +67,7 @@ def refuse_other_options(run_dir: Path, method: str, seed: int, options: Mapping
     path = model_path(run_dir, method, seed)
     if not path.exists():
         return
-    there = attributor_files.facts_of(path).get("options", {})
+    there = classifier_files.facts_of(path).get("options", {})
     names = [name for name in {**there, **options} if there.get(name) != options.get(name)]
     if names:
         differences = ", ".join(f"{n} was {there.get(n)} is {options.get(n)}" for n in names)

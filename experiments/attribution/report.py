@@ -59,7 +59,7 @@ def write(run_dir: Path) -> Path:
         "What wrong answers share with the truth": _said(
             _ERRORS_SAID, page.table(tables["shared_by_errors"], _ERRORS)
         ),
-        "How sure attributors are": _CALIBRATION_SAID
+        "How sure classifiers are": _CALIBRATION_SAID
         + page.table(tables["calibration"], _CALIBRATION),
         "Distances between classes": _said(
             _RATIOS_SAID, page.table(tables["class_distances"], _RATIOS, leading=2)
@@ -129,7 +129,7 @@ def tiles(predictions: Predictions) -> dict[str, str]:
         "classes": f"{len(classes):,}",
         "test crops": f"{len(frame.drop_duplicates(['network', 'image_id', 'tile'])):,}",
         "of photographs": f"{frame['image_id'].nunique():,}",
-        "attributors": f"{len(frame.drop_duplicates(['method', 'seed'])):,}",
+        "classifiers": f"{len(frame.drop_duplicates(['method', 'seed'])):,}",
         "best method": best,
         "its right answers": f"{100 * measured['accuracy']:.1f} %",
         "by chance": f"{100 / len(classes):.2g} %",
@@ -330,12 +330,12 @@ def _said(said: str, shown: str) -> str:
 def _predictions(run_dir: Path) -> Predictions:
     predictions = files.read_predictions(run_dir)
     if predictions is None or not len(predictions.frame):
-        raise InputError(f"{run_dir}: no attributor is tested yet; wait, or repeat its command.")
+        raise InputError(f"{run_dir}: no classifier is tested yet; wait, or repeat its command.")
     return predictions
 
 
 _OVERALL_SAID = (
-    "<p>Mean over seeds of the attributor ± population standard deviation, where there are "
+    "<p>Mean over seeds of the classifier ± population standard deviation, where there are "
     "several. The standard error is over photographs, of which all crops are taken together. In "
     "the paper ConvNeXt finds 96.0 % of 180 networks of its own and PRNU 14.0 %; of 205, with 25 "
     "published ones, ConvNeXt 94.3 %, Xception 93.2 %, EfficientNet-B2 92.9 %, ResNet50 81.8 %. Of "
@@ -355,7 +355,7 @@ _ERRORS_SAID = (
     "truth, and how often it would if all wrong answers were as likely.</p>"
 )
 _CALIBRATION_SAID = (
-    "<p>Expected calibration error in 15 bins, as attributors come and with the temperature that "
+    "<p>Expected calibration error in 15 bins, as classifiers come and with the temperature that "
     "fits the validation photographs best; without any it is 1.</p>"
 )
 _RATIOS_SAID = (
@@ -364,11 +364,11 @@ _RATIOS_SAID = (
     "them; the paper’s code takes squared distances to the middles of classes. Means over pairs "
     "and seeds.</p>"
 )
-READING = """<p>Attributors learn from the training photographs and are tested on squares that lie
-side by side in the test photographs, which no attributor saw. Accuracies are shares of squares that
+READING = """<p>Classifiers learn from the training photographs and are tested on squares that lie
+side by side in the test photographs, which no classifier saw. Accuracies are shares of squares that
 are given to the network that made them. The paper’s numbers are of 180 networks, 100 test
 photographs and squares of 224 pixels in their middles; its deviations are over three seeds of the
 classifier.</p>
 <pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
-<p>run in the folder of this page, reads a row for each square and attributor; log_scores are in the
+<p>run in the folder of this page, reads a row for each square and classifier; log_scores are in the
 order of plan.classes in manifest.json. The tables are in results.json.</p>"""

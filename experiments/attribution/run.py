@@ -1,6 +1,6 @@
-"""Which network made a picture: attributors that learn it, and how often they are right.
+"""Which network made a picture: classifiers that learn it, and how often they are right.
 
-Attributors learn from the training photographs of a folder of pictures that networks made, are
+Classifiers learn from the training photographs of a folder of pictures that networks made, are
 calibrated on its validation photographs, and are tested on every square of its test photographs.
 What is left behind, and where: `experiments.attribution.files`.
 
@@ -32,9 +32,9 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr.attribution import calibration
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import BATCH, in_batches, tile_starts
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
@@ -78,7 +78,7 @@ class Task:
 
 
 def run(config: AttributionConfig, run_dir: Path) -> str:
-    """Trains and tests the attributors that are not there yet; makes tables and the report.
+    """Trains and tests the classifiers that are not there yet; makes tables and the report.
 
     Returns:
         How often each method is right, and where the report is; of a dry run, what would be done.
@@ -141,7 +141,7 @@ def make_task(config: AttributionConfig) -> Task:
 
 
 def evaluate(
-    attributor: Attributor,
+    classifier: Classifier,
     pictures: Sequence[np.ndarray],
     *,
     on_batch: Callable[[int], object] = lambda _: None,
@@ -149,7 +149,7 @@ def evaluate(
     """Predict every crop of some images.
 
     Args:
-        attributor: of K classes.
+        classifier: of K classes.
         pictures: [H, W, 3] uint8 each, no smaller than a crop.
         on_batch: called with the crops of each batch when it is done.
 
@@ -158,10 +158,10 @@ def evaluate(
         float32 log scores.
     """
     rows, scores = [], []
-    for batch in attribution_parts.batches(pictures, attributor.crop_px):
+    for batch in attribution_parts.batches(pictures, classifier.crop_px):
         sharp = in_batches(features.acutance, batch.crops)
         rows.append(pd.DataFrame({"picture": batch.places, "acutance": sharp.astype(np.float64)}))
-        scores.append(attributor.log_scores(batch.crops))
+        scores.append(classifier.log_scores(batch.crops))
         on_batch(len(batch.crops))
     frame = pd.concat(rows, ignore_index=True)
     return frame.assign(tile=frame.groupby("picture").cumcount()), np.concatenate(scores)
@@ -191,7 +191,7 @@ def _refuse_missing(weights: str) -> None:
 def _make(
     config: AttributionConfig, run_dir: Path, task: Task, planned: Sequence[tuple[str, int]]
 ) -> None:
-    """Every attributor that is planned, its features and predictions."""
+    """Every classifier that is planned, its features and predictions."""
     there = files.read_predictions(run_dir)
     arrays = _kept_features(config, run_dir, task)
     todo = [
@@ -205,45 +205,45 @@ def _make(
     fits = sum(not is_predicted for _, _, is_predicted in todo)
     work = fits * (len(task.splits[_TRAIN]) + sum(map(task.count, (_VALIDATION, _TEST))))
     before = len(planned) - len(todo)
-    with Progress(len(planned), work, fits_done=before, unit="attributors", work="crops") as shown:
+    with Progress(len(planned), work, fits_done=before, unit="classifiers", work="crops") as shown:
         for method, seed, is_predicted in todo:
             name = f"{method}-{seed}"
             if is_predicted:
                 path = files.model_path(run_dir, method, seed)
-                attributor, temperature = attributor_files.load(path), 1.0
+                classifier, temperature = classifier_files.load(path), 1.0
             else:
-                attributor, temperature, is_new = _attributor(
+                classifier, temperature, is_new = _classifier(
                     config, run_dir, task, method, seed, shown
                 )
                 if is_new:
                     arrays.pop(name, None)
                     arrays.pop(f"{name}{TSNE_ENDING}", None)
             if config.features_per_class and name not in arrays:
-                arrays[name] = _features(config, task, attributor)
+                arrays[name] = _features(config, task, classifier)
                 files.write_features(run_dir, arrays)
             if not is_predicted:
-                new = _predict(task, attributor, seed, temperature, shown)
+                new = _predict(task, classifier, seed, temperature, shown)
                 there = new if there is None else _joined(there, new)
                 files.write_predictions(run_dir, there)
             shown.update(0, finished=1)
 
 
 def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: int) -> bool:
-    """Whether there are the predictions of an attributor, and the attributor."""
+    """Whether there are the predictions of a classifier, and the classifier."""
     if there is None or not files.model_path(run_dir, method, seed).exists():
         return False
     return bool(((there.frame["method"] == method) & (there.frame["seed"] == seed)).any())
 
 
-def _attributor(
+def _classifier(
     config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
-) -> tuple[Attributor, float, bool]:
-    """Load an attributor, or fit and keep one; return its temperature and whether it is new."""
+) -> tuple[Classifier, float, bool]:
+    """Load a classifier, or fit and keep one; return its temperature and whether it is new."""
     path = files.model_path(run_dir, method, seed)
     if path.exists():
-        attributor = attributor_files.load(path)
+        classifier = classifier_files.load(path)
         shown.update(len(task.splits[_TRAIN]) + task.count(_VALIDATION))
-        return attributor, float(attributor_files.facts_of(path)["temperature"]), False
+        return classifier, float(classifier_files.facts_of(path)["temperature"]), False
     start = time.monotonic()
     pictures, labels = task.labelled(_TRAIN)
     validation = task.labelled(_VALIDATION) if _VALIDATION in task.splits else None
@@ -255,7 +255,7 @@ def _attributor(
         # By its options, so that a corrected command does not meet the state of the one before.
         checkpoint = folder / f"{path.stem}-{rundir.digest(options)}"
         kept = {"checkpoint": checkpoint, "on_epoch": functools.partial(_say, shown, path.stem)}
-    attributor = attribution.fit(
+    classifier = attribution.fit(
         method,
         pictures,
         labels,
@@ -269,7 +269,7 @@ def _attributor(
     )
     temperature = 1.0
     if validation is not None:
-        rows, log_scores = evaluate(attributor, validation[0], on_batch=shown.update)
+        rows, log_scores = evaluate(classifier, validation[0], on_batch=shown.update)
         truth = validation[1][rows["picture"]]
         temperature = calibration.fit_temperature(log_scores, truth)
     facts = {
@@ -280,11 +280,11 @@ def _attributor(
         "training_pictures": len(pictures),
         "validation_crops": task.count(_VALIDATION),
     }
-    attributor_files.save(attributor, path, facts)
+    classifier_files.save(classifier, path, facts)
     for name in storage.names(folder):
         if name.startswith(f"{path.stem}-"):
             storage.remove_folder(folder / name)
-    return attributor, temperature, True
+    return classifier, temperature, True
 
 
 def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -> None:
@@ -292,18 +292,18 @@ def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -
 
 
 def _predict(
-    task: Task, attributor: Attributor, seed: int, temperature: float, shown: Progress
+    task: Task, classifier: Classifier, seed: int, temperature: float, shown: Progress
 ) -> Predictions:
     """Predict every test crop."""
     pictures, _ = task.labelled(_TEST)
-    rows, log_scores = evaluate(attributor, pictures, on_batch=shown.update)
+    rows, log_scores = evaluate(classifier, pictures, on_batch=shown.update)
     known = task.splits[_TEST].index.iloc[rows["picture"]].reset_index(drop=True)
     best = log_scores.argmax(axis=1)
     log_probabilities = calibration.calibrated(log_scores, temperature)
     predicted = np.asarray(task.names)[best]
     frame = pd.DataFrame(
         {
-            "method": attributor.method,
+            "method": classifier.method,
             "seed": seed,
             "network": known["network"],
             "image_id": known["image_id"],
@@ -320,7 +320,7 @@ def _predict(
 
 
 def _joined(one: Predictions, new: Predictions) -> Predictions:
-    """Predictions together; new ones replace those of the same attributor."""
+    """Predictions together; new ones replace those of the same classifier."""
     method, seed = new.frame["method"].iloc[0], new.frame["seed"].iloc[0]
     others = ((one.frame["method"] != method) | (one.frame["seed"] != seed)).to_numpy()
     frame = pd.concat([one.frame[others], new.frame], ignore_index=True)
@@ -347,13 +347,13 @@ def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict
     return arrays if is_same else of
 
 
-def _features(config: AttributionConfig, task: Task, attributor: Attributor) -> np.ndarray:
+def _features(config: AttributionConfig, task: Task, classifier: Classifier) -> np.ndarray:
     """[N, D] features of the middles of some test pictures of every class."""
     pictures, rows = task.splits[_TEST], _feature_rows(config, task)
     parts = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH].tolist()
-        parts.append(attributor.features(pictures.crops(task.crop_px, some)))
+        parts.append(classifier.features(pictures.crops(task.crop_px, some)))
     return np.concatenate(parts)
 
 
@@ -379,7 +379,7 @@ def _describe(task: Task, planned: Sequence[tuple[str, int]]) -> str:
     return "\n".join(
         [
             f"{len(task.classes)} classes; pictures: {', '.join(counts)}",
-            f"{len(planned)} attributors: {', '.join(f'{m}-{s}' for m, s in planned)}",
+            f"{len(planned)} classifiers: {', '.join(f'{m}-{s}' for m, s in planned)}",
             f"each is tested on {task.count(_TEST):,} crops of {task.crop_px} pixels",
         ]
     )

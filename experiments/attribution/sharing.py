@@ -1,4 +1,4 @@
-"""What a method sees of pictures, computed once for all attributors that learn from it."""
+"""What a method sees of pictures, computed once for all classifiers that learn from it."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,11 +1,11 @@
 """The tables of attribution: how often, of which networks, and the paper's numbers. Pure; no disk.
 
-Every accuracy is a share of crops, first of each attributor by itself; a table has the mean over
-the seeds of attributors of one method and, as the paper has it, their population standard
+Every accuracy is a share of crops, first of each classifier by itself; a table has the mean over
+the seeds of classifiers of one method and, as the paper has it, their population standard
 deviation. Crops of one photograph are no independent draws, so the standard error of a mean treats
 photographs as the draws.
 
-Letters: N rows, a crop and an attributor each; K classes.
+Letters: N rows, a crop and a classifier each; K classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +34,10 @@ _ORDER = ("kind", "architecture", "scale", "loss", "training_set", "seed", "netw
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What attributors said of test crops.
+    """What classifiers said of test crops.
 
     Attributes:
-        frame: N rows: `KEYS` (`seed` is the attributor's), `predicted`, the name of a class;
+        frame: N rows: `KEYS` (`seed` is the classifier's), `predicted`, the name of a class;
             `is_correct`; `probability` of the predicted class after calibration, and
             `temperature`, that of the calibration; `acutance` of the crop and `psnr_y_db` of its
             picture.
@@ -298,7 +298,7 @@ def by_quality(predictions: Predictions, quality: str) -> pd.DataFrame:
 def confusion(predictions: Predictions) -> np.ndarray:
     """[K, K] float64: of the crops of a class (row), the share that went to each (column).
 
-    Rows sum to 1, or are 0 of a class without crops. All seeds of attributors are taken together.
+    Rows sum to 1, or are 0 of a class without crops. All seeds of classifiers are taken together.
     """
     size = len(predictions.classes)
     answers = pd.Index(predictions.classes["network"]).get_indexer(predictions.frame["predicted"])

@@ -14,7 +14,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor, Described
+from jaxsr.attribution.methods import Classifier, Described
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import files as gallery_files
@@ -27,7 +27,7 @@ _LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the fi
 
 
 def run(config: GalleryConfig, run_dir: Path) -> str:
-    """Fits an attributor, makes `gallery.safetensors` of it and tries it on test pictures.
+    """Fits a classifier, makes `gallery.safetensors` of it and tries it on test pictures.
 
     Returns:
         Where it is, and how good.
@@ -48,7 +48,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
         passes = 2 if config.has_parser else 1
         work = float(passes * len(splits["train"][0]))
         with Progress(1, work, unit="galleries", work="pictures") as shown:
-            attributor, features = _fit(config, cards, splits, shown)
+            classifier, features = _fit(config, cards, splits, shown)
             parser = _fit_parser(config, cards, splits, shown) if config.has_parser else None
             shown.update(0.0, finished=1)
         facts = {
@@ -58,7 +58,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
             "pictures": len(pictures),
         }
         made = gallery_fit.make(
-            attributor,
+            classifier,
             cards,
             splits["train"],
             splits["validation"],
@@ -156,15 +156,15 @@ def _fit(
     cards: Sequence[ClassCard],
     splits: Mapping[str, tuple[Pictures, np.ndarray]],
     shown: Progress,
-) -> tuple[Attributor, list[np.ndarray] | None]:
-    """Fit the attributor; return its features of training images too, if they were shared."""
+) -> tuple[Classifier, list[np.ndarray] | None]:
+    """Fit the classifier; return its features of training images too, if they were shared."""
     learnt, labels = splits["train"]
     tell = teller(shown, len(learnt))
     described = attribution.describe(
         config.method, learnt, crop_px=config.crop_px, progress=tell, **config.options
     )
     given: dict[str, Any] = {"progress": tell} if described is None else {"described": described}
-    attributor = attribution.fit(
+    classifier = attribution.fit(
         config.method,
         learnt,
         labels,
@@ -176,9 +176,9 @@ def _fit(
         **given,
     )
     if described is None:
-        return attributor, None
+        return classifier, None
     ends = np.flatnonzero(np.diff(described.owners)) + 1
-    return attributor, np.split(attributor.features_of(described.features), ends)
+    return classifier, np.split(classifier.features_of(described.features), ends)
 
 
 def _fit_parser(

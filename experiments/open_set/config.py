@@ -49,7 +49,7 @@ class OpenSetConfig:
     method: tuple[str, ...] = field(
         default=("linear",),
         metadata={
-            "group": "Attributors",
+            "group": "Classifiers",
             "help": "How networks are told apart.",
             "choices": attribution.METHODS,
         },
@@ -57,7 +57,7 @@ class OpenSetConfig:
     seed: tuple[int, ...] = field(
         default=(0,),
         metadata={
-            "help": "Of an attributor; with several the tables have deviations.",
+            "help": "Of a classifier; with several the tables have deviations.",
             "lower": 0,
             "upper": 2**31 - 1,
         },

@@ -177,9 +177,9 @@ threshold that the wanted share of the known test crops reaches. That threshold 
 use; with the one of validation crops of known networks, “answered” is the share of known test crops
 at or above it and “refused” the share of unknown ones below it.</p>
 <p>Scores: probability of the likeliest network, not calibrated; certainty, one minus the normalised
-entropy of the probabilities; and of Gaussians of the known networks in the attributor’s features
+entropy of the probabilities; and of Gaussians of the known networks in the classifier’s features
 the log density (energy), the distance from the nearest (mahalanobis), and the same less the
 distance from all together (relative mahalanobis). ± is the standard deviation over the seeds of the
-attributor.</p>
+classifier.</p>
 <pre>rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each crop.</p>"""

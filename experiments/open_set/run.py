@@ -1,7 +1,7 @@
 """Is a network that was never learnt answered "unknown"? The splits of POSE, on our zoo.
 
 For each split the networks with one value - of seed, architecture or training set - are unknown; an
-attributor learns the others from training photographs. Test photographs of both are scored: how
+classifier learns the others from training photographs. Test photographs of both are scored: how
 much each crop looks like one of a known network, by every score of `SCORES`. Thresholds come from
 validation photographs of the known networks alone.
 
@@ -37,7 +37,7 @@ from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import PictureSet
 
@@ -112,7 +112,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
         }
         page = report.write(run_dir, rows, table, settings)
         rundir.finish(run_dir)
-    return f"{len(planned)} attributors on {len(splits)} open sets. Look at {page}"
+    return f"{len(planned)} classifiers on {len(splits)} open sets. Look at {page}"
 
 
 def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
@@ -162,12 +162,12 @@ def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
 def score(
     split: Split, method: str, seed: int, crop_px: int, shared: SharedFeatures | None = None
 ) -> pd.DataFrame:
-    """Fits an attributor on the known networks and scores crops of known and unknown ones.
+    """Fits a classifier on the known networks and scores crops of known and unknown ones.
 
     Args:
         split: which are which.
         method: one of `attribution.METHODS`.
-        seed: of the attributor.
+        seed: of the classifier.
         crop_px: c.
         shared: what the method sees of all the pictures, where it does not learn from pixels.
 
@@ -181,7 +181,7 @@ def score(
     assert train is not None  # make_splits has seen to it
     validation = split.only(_VALIDATION, split.known)
     options: dict[str, Any] = {} if shared is None else {"described": shared.of(train)}
-    attributor = attribution.fit(
+    classifier = attribution.fit(
         method,
         attribution_parts.unchanged(train),
         _labels(train, split.known),
@@ -193,7 +193,7 @@ def score(
         else (attribution_parts.unchanged(validation), _labels(validation, split.known)),
         **options,
     )
-    seen = _Seen.of(attributor, train, shared)
+    seen = _Seen.of(classifier, train, shared)
     gaussians = open_set.fit_gaussians(seen.features, _labels(train, split.known)[seen.places])
     looked_at = []
     for pictures, is_known in (
@@ -203,7 +203,7 @@ def score(
     ):
         if pictures is None:
             continue
-        seen = _Seen.of(attributor, pictures, shared)
+        seen = _Seen.of(classifier, pictures, shared)
         looked_at.append(_rows(seen, pictures, is_known, gaussians, split.known))
     rows = pd.concat(looked_at, ignore_index=True)
     facts = {"unseen": split.unseen, "method": method, "seed": seed}
@@ -214,11 +214,11 @@ def measure(rows: pd.DataFrame, tpr: float) -> pd.DataFrame:
     """How well each score tells known networks from unknown ones.
 
     Args:
-        rows: of `score`, of any number of attributors.
+        rows: of `score`, of any number of classifiers.
         tpr: share of the known that a threshold leaves answered.
 
     Returns:
-        A row for each attributor and score: `unseen`, `method`, `seed`, `score`; `accuracy` on the
+        A row for each classifier and score: `unseen`, `method`, `seed`, `score`; `accuracy` on the
         known, whatever the score; `auroc`; `oscr`; `tnr` where `tpr` of the known test crops are
         answered; and with the threshold of the validation crops, the shares `answered` of the known
         and `refused` of the unknown test crops, NaN without any.
@@ -255,23 +255,23 @@ def measure(rows: pd.DataFrame, tpr: float) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """What an attributor makes of N crops: places [N] of their pictures, log scores, features."""
+    """What a classifier makes of N crops: places [N] of their pictures, log scores, features."""
 
     places: np.ndarray
     log_scores: np.ndarray
     features: np.ndarray
 
     @staticmethod
-    def of(attributor: Attributor, pictures: PictureSet, shared: SharedFeatures | None) -> "_Seen":
+    def of(classifier: Classifier, pictures: PictureSet, shared: SharedFeatures | None) -> "_Seen":
         """All crops of pictures."""
         if shared is not None:
             crops, owners = shared.of(pictures)
-            return _Seen(owners, attributor.log_scores_of(crops), attributor.features_of(crops))
+            return _Seen(owners, classifier.log_scores_of(crops), classifier.features_of(crops))
         unchanged = attribution_parts.unchanged(pictures)
         parts: Iterator[tuple[Any, ...]] = (
-            (batch.places, attributor.log_scores_of(seen), attributor.features_of(seen))
-            for batch in attribution_parts.batches(unchanged, attributor.crop_px)
-            for seen in [attributor.describe(batch.crops)]
+            (batch.places, classifier.log_scores_of(seen), classifier.features_of(seen))
+            for batch in attribution_parts.batches(unchanged, classifier.crop_px)
+            for seen in [classifier.describe(batch.crops)]
         )
         return _Seen(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -286,7 +286,7 @@ def _rows(
     """Of the crops of one kind of pictures.
 
     Probabilities are not calibrated: thresholds are of the score itself, and the temperature of an
-    attributor that is always right makes all of them 1.
+    classifier that is always right makes all of them 1.
     """
     predicted = np.asarray(known)[seen.log_scores.argmax(axis=1)]
     index = pictures.index.iloc[seen.places].reset_index(drop=True)
@@ -319,7 +319,7 @@ def _share(is_so: np.ndarray, threshold: float) -> float:
 def _work(
     config: OpenSetConfig, run_dir: Path, planned: Sequence[tuple[Split, str, int]]
 ) -> pd.DataFrame:
-    """Return the rows of every attributor; rows that exist are read."""
+    """Return the rows of every classifier; rows that exist are read."""
     paths = [
         run_dir / PARTS / split.folder / f"{method}-{seed}.parquet"
         for split, method, seed in planned
@@ -336,7 +336,7 @@ def _work(
         len(planned),
         float((missing + len(methods)) * pictures),  # each method looks at all of them once
         fits_done=len(planned) - missing,
-        unit="attributors",
+        unit="classifiers",
         work="pictures",
     ) as display:
         shared: dict[str, SharedFeatures | None] = {}
@@ -352,10 +352,10 @@ def _work(
     return pd.concat(frames, ignore_index=True)
 
 
-def _describe(splits: Sequence[Split], attributors: int) -> str:
+def _describe(splits: Sequence[Split], classifiers: int) -> str:
     """Describe what would be done."""
     lines = [
         f"{split.unseen}: {len(split.known)} known networks, {len(split.unknown)} unknown"
         for split in splits
     ]
-    return "\n".join([*lines, f"{attributors} attributors to fit"])
+    return "\n".join([*lines, f"{classifiers} classifiers to fit"])

@@ -38,9 +38,9 @@ from experiments.parsing.config import PICTURE, ParsingConfig
 from experiments.parsing.tasks import Task
 from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
@@ -102,33 +102,33 @@ def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: 
     return np.stack(sums, axis=1).astype(np.float32)
 
 
-def log_probabilities(task: Task, attributor: Attributor, crops: np.ndarray) -> np.ndarray:
+def log_probabilities(task: Task, classifier: Classifier, crops: np.ndarray) -> np.ndarray:
     """Compute the log-probabilities of a parser for crops.
 
     Args:
         task: the parser.
-        attributor: its own.
+        classifier: its own.
         crops: [N, c, c, 3] uint8.
 
     Returns:
         [N, K] float32, of its values.
     """
-    log_scores = attributor.log_scores(crops)
+    log_scores = classifier.log_scores(crops)
     if not task.by_network:
         return log_scores
     values = task.parser.values
-    places_of = np.array([values.index(task.parser.trained[one]) for one in attributor.classes])
+    places_of = np.array([values.index(task.parser.trained[one]) for one in classifier.classes])
     return value_log_scores(log_scores, places_of, len(values))
 
 
-def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
+def parse(task: Task, classifier: Classifier) -> pd.DataFrame:
     """Rows of the tested pictures: the columns of the module's docstring, without the last.
 
     Raises:
         InputError: if a picture is gone or changed.
     """
     of_test = _of_pictures if task.tested == PICTURE else _of_middles
-    probabilities = np.exp(of_test(task, attributor))
+    probabilities = np.exp(of_test(task, classifier))
     parser, index = task.parser, task.test.index
     return pd.DataFrame(
         {
@@ -148,21 +148,21 @@ def parse(task: Task, attributor: Attributor) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------- the parts
 
 
-def _of_middles(task: Task, attributor: Attributor) -> np.ndarray:
+def _of_middles(task: Task, classifier: Classifier) -> np.ndarray:
     """[N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
     parts = []
     for start in range(0, len(task.test), BATCH):
         rows = range(start, min(start + BATCH, len(task.test)))
-        crops = task.test.crops(attributor.crop_px, rows)
-        parts.append(log_probabilities(task, attributor, crops))
+        crops = task.test.crops(classifier.crop_px, rows)
+        parts.append(log_probabilities(task, classifier, crops))
     return np.concatenate(parts)
 
 
-def _of_pictures(task: Task, attributor: Attributor) -> np.ndarray:
+def _of_pictures(task: Task, classifier: Classifier) -> np.ndarray:
     """Combine all squares of an image."""
     parts, owners = [], []
-    for batch in attribution_parts.batches(Pictures(task.test), attributor.crop_px):
-        parts.append(log_probabilities(task, attributor, batch.crops))
+    for batch in attribution_parts.batches(Pictures(task.test), classifier.crop_px):
+        parts.append(log_probabilities(task, classifier, batch.crops))
         owners.append(batch.places)
     ends = np.flatnonzero(np.diff(np.concatenate(owners))) + 1
     return np.stack([attribution.combine(own) for own in np.split(np.concatenate(parts), ends)])
@@ -187,7 +187,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
             shared = share(config.method, learned, crop_px=config.crop_px, progress=tell)
         for path, task, frame in zip(files, tasks, frames, strict=True):
             if frame is None:
-                frame = parse(task, _attributor(config, run_dir, task, display, shared))
+                frame = parse(task, _classifier(config, run_dir, task, display, shared))
                 frame = rundir.write_rows(path, frame, task.made_from)
                 display.update(len(task.test), finished=1)
             done.append(frame)
@@ -204,19 +204,19 @@ def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
     return PictureSet(folder, index.drop_duplicates("file", ignore_index=True))
 
 
-def _attributor(
+def _classifier(
     config: ParsingConfig,
     run_dir: Path,
     task: Task,
     display: Progress,
     shared: SharedFeatures | None,
-) -> Attributor:
+) -> Classifier:
     """Of the file, if it has learned from the same; otherwise it is trained and written."""
     tell = teller(display, len(task.train))
     path = _model_path(run_dir, task)
     if _is_trained(run_dir, task):
         tell(1.0)
-        return attributor_files.load(path)
+        return classifier_files.load(path)
     validation = None
     if task.validation is not None:
         validation = (Pictures(task.validation), task.labels(task.validation))
@@ -225,7 +225,7 @@ def _attributor(
         described = {"described": shared.of(task.train)}
         if task.validation is not None and attribution.sees_validation(config.method):
             described["described_validation"] = shared.of(task.validation)
-    attributor = attribution.fit(
+    classifier = attribution.fit(
         config.method,
         Pictures(task.train),
         task.labels(task.train),
@@ -245,8 +245,8 @@ def _attributor(
         "seed": task.parser.seed,
         "values": dict(task.parser.trained),
     }
-    attributor_files.save(attributor, path, facts)
-    return attributor
+    classifier_files.save(classifier, path, facts)
+    return classifier
 
 
 def _model_path(run_dir: Path, task: Task) -> Path:
@@ -254,10 +254,10 @@ def _model_path(run_dir: Path, task: Task) -> Path:
 
 
 def _is_trained(run_dir: Path, task: Task) -> bool:
-    """Whether there is an attributor that has learned from the same as now."""
+    """Whether there is a classifier that has learned from the same as now."""
     path = _model_path(run_dir, task)
     return (
-        path.exists() and attributor_files.facts_of(path).get("learned_from") == task.learned_from
+        path.exists() and classifier_files.facts_of(path).get("learned_from") == task.learned_from
     )
 
 

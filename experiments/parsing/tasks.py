@@ -27,13 +27,13 @@ class Task:
 
     Attributes:
         parser: what it predicts.
-        model: name of the file of its attributor, which parsers may share.
-        classes: what the attributor tells apart, values or networks.
+        model: name of the file of its classifier, which parsers may share.
+        classes: what the classifier tells apart, values or networks.
         options: of the method.
         train: pictures to learn from.
         validation: pictures for its validation; None if there is no photograph for it.
         test: pictures to parse.
-        learned_from: checksum of everything that the attributor follows from.
+        learned_from: checksum of everything that the classifier follows from.
         tested: what of the test pictures is looked at, `MIDDLE` or `PICTURE`.
     """
 

@@ -1,4 +1,4 @@
-"""Flags of robustness: which attributors, and what happens to the pictures first."""
+"""Flags of robustness: which classifiers, and what happens to the pictures first."""
 
 import dataclasses
 from dataclasses import field
@@ -28,21 +28,21 @@ class RobustnessConfig:
     attribution: str = field(
         default="runs/sr_attribution",
         metadata={
-            "group": "Attributors",
-            "help": "Run directory of launch/sr_attribution.py, whose attributors are tested.",
+            "group": "Classifiers",
+            "help": "Run directory of launch/sr_attribution.py, whose classifiers are tested.",
         },
     )
     method: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "Only attributors of these methods; none given: all.",
+            "help": "Only classifiers of these methods; none given: all.",
             "choices": METHODS,
         },
     )
     train_on: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "Each attributor is fitted anew besides, of its method and seed: on the "
+            "help": "Each classifier is fitted anew besides, of its method and seed: on the "
             "training pictures as they are, and once more each after one of these perturbations, "
             "drawn by the names of network and photograph."
         },
@@ -51,7 +51,7 @@ class RobustnessConfig:
         default="",
         metadata={
             "group": "Pictures",
-            "help": "Run directory of launch/sr_images.py; empty for the one that the attributors "
+            "help": "Run directory of launch/sr_images.py; empty for the one that the classifiers "
             "learnt from. Test photographs are tested on.",
         },
     )

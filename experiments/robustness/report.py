@@ -45,7 +45,7 @@ def tiles(table: pd.DataFrame) -> dict[str, str]:
     rest = means.drop(perturbations.NONE, level="perturbation")
     shown = {
         "perturbations": f"{table['perturbation'].nunique() - 1:,}",
-        "attributors": f"{len(table[['method', 'seed', 'learned']].drop_duplicates()):,}",
+        "classifiers": f"{len(table[['method', 'seed', 'learned']].drop_duplicates()):,}",
         "best on pictures as they are": f"{clean.max():.1%} ({_said(*clean.idxmax())})",
     }
     if len(rest):
@@ -57,7 +57,7 @@ def tiles(table: pd.DataFrame) -> dict[str, str]:
 
 
 def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
-    """Make a row for each perturbation, with the columns to show: accuracies of attributors.
+    """Make a row for each perturbation, with the columns to show: accuracies of classifiers.
 
     Args:
         table: rows of `run.measure`.
@@ -95,7 +95,7 @@ def drawings(table: pd.DataFrame) -> list[Drawing]:
         }
         if len(strengths) > 1:
             draw = functools.partial(curves, table, strengths, known.unit)
-            caption = "Dotted: the same attributor on pictures as they are. Means over seeds."
+            caption = "Dotted: the same classifier on pictures as they are. Means over seeds."
             made.append(Drawing(f"robustness_{kind}", known.said, caption, draw))
     return made
 
@@ -142,9 +142,9 @@ def _said(method: str, learned: str) -> str:
 READING = """<p>Accuracy is the share of crops for which the likeliest network is the right one; all
 crops that lie side by side in a test picture count. A perturbation is applied to the whole picture
 before it is cut. “How sure” is the mean probability of the likeliest network, calibrated on
-validation pictures as the attributor learnt from them: where it is far above the accuracy, the
-attributor does not notice what was done to the picture. Where a picture became smaller than a crop
+validation pictures as the classifier learnt from them: where it is far above the accuracy, the
+classifier does not notice what was done to the picture. Where a picture became smaller than a crop
 it is mirrored at the right and at the bottom; the share of such crops is told. ± is the standard
-deviation over the seeds of the attributor.</p>
+deviation over the seeds of the classifier.</p>
 <pre>rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each test crop and perturbation.</p>"""

@@ -1,7 +1,7 @@
 """Is a network still found when its picture was compressed, resized, blurred or cut?
 
-Attributors of a run of launch/sr_attribution.py are tested on its test photographs after
-perturbations (`jaxsr.datasets.perturbations`); with `train_on`, attributors that learnt from
+Classifiers of a run of launch/sr_attribution.py are tested on its test photographs after
+perturbations (`jaxsr.datasets.perturbations`); with `train_on`, classifiers that learnt from
 perturbed pictures too are tested beside them. The run directory has
 
     parts/ATTRIBUTOR/PERTURBATION.parquet   a row for each test crop
@@ -35,23 +35,23 @@ from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.datasets import perturbations, picture_sets
 from jaxsr.datasets.perturbations import Perturbation
 from jaxsr.datasets.picture_sets import PictureSet
 
 KIND = "sr_robustness"  # of the run directory
-CLEAN, PERTURBED = "clean", "perturbed"  # what an attributor learnt from
+CLEAN, PERTURBED = "clean", "perturbed"  # what a classifier learnt from
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tested:
-    """An attributor to be tested.
+    """A classifier to be tested.
 
     Attributes:
-        attributor: itself.
+        classifier: itself.
         seed: of its training.
         learned: `CLEAN` or `PERTURBED`.
         temperature: of its probabilities.
@@ -59,7 +59,7 @@ class Tested:
         options: of its method, which it was fitted with.
     """
 
-    attributor: Attributor
+    classifier: Classifier
     seed: int
     learned: str
     temperature: float
@@ -70,7 +70,7 @@ class Tested:
     def name(self) -> str:
         """Of its folder of parts."""
         ending = "" if self.learned == CLEAN else f"-{self.learned}"
-        return f"{self.attributor.method}-{self.seed}{ending}"
+        return f"{self.classifier.method}-{self.seed}{ending}"
 
 
 def run(config: RobustnessConfig, run_dir: Path) -> str:
@@ -84,17 +84,17 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         OSError: if the disk is full; what was made before stays and is whole.
     """
     changes = _changes(config)
-    given = read_attributors(storage.location(config.attribution), config.method)
+    given = read_classifiers(storage.location(config.attribution), config.method)
     source = config.pictures or _source(config)
     pictures = _of_classes(picture_sets.open(source), given)
     tests = _tests(pictures, config.max_images)
     for one in given:
-        attribution_parts.refuse_small(pictures, one.attributor.crop_px)
+        attribution_parts.refuse_small(pictures, one.classifier.crop_px)
     training = [perturbations.parse(text) for text in config.train_on]
     if config.dry_run:
         fits = f"; as many are fitted on {', '.join(config.train_on)} too" if training else ""
         return (
-            f"{len(given)} attributors, {len(changes)} perturbations of {len(tests)} test pictures"
+            f"{len(given)} classifiers, {len(changes)} perturbations of {len(tests)} test pictures"
             f"{fits}"
         )
     with rundir.held(run_dir, KIND) as manifest:
@@ -108,11 +108,11 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
             run_dir, table, _settings(config, source, tests) | rundir.provenance(manifest)
         )
         rundir.finish(run_dir)
-    return f"{len(changes)} perturbations, {len(given) + len(fitted)} attributors. Look at {page}"
+    return f"{len(changes)} perturbations, {len(given) + len(fitted)} classifiers. Look at {page}"
 
 
-def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]:
-    """Read the attributors of a run of launch/sr_attribution.py, sorted by name.
+def read_classifiers(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]:
+    """Read the classifiers of a run of launch/sr_attribution.py, sorted by name.
 
     Args:
         run_dir: of that run.
@@ -124,10 +124,10 @@ def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]
     folder = run_dir / attribution_files.MODELS
     paths = [folder / name for name in storage.names(folder) if name.endswith(".safetensors")]
     found = [_read(path, CLEAN) for path in paths]
-    found = [one for one in found if not methods or one.attributor.method in methods]
+    found = [one for one in found if not methods or one.classifier.method in methods]
     if not found:
         raise InputError(
-            f"--attribution={run_dir} has no attributors{' of --method' if methods else ''}; give "
+            f"--attribution={run_dir} has no classifiers{' of --method' if methods else ''}; give "
             "a run directory of launch/sr_attribution.py."
         )
     return found
@@ -136,13 +136,13 @@ def read_attributors(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]
 def fit(
     one: Tested, pictures: PictureSet, training: Sequence[Perturbation], seed: int, run_dir: Path
 ) -> Tested:
-    """Fit an attributor of the same method, seed and classes to perturbed images too.
+    """Fit a classifier of the same method, seed and classes to perturbed images too.
 
     Each picture is there twice, as it is and after one of the perturbations. It is kept in the run
     directory, and read from there if it was fitted on the same.
 
     Args:
-        one: the attributor that it is to be compared with.
+        one: the classifier that it is to be compared with.
         pictures: of its classes, all splits.
         training: at least one.
         seed: of what is drawn.
@@ -151,27 +151,27 @@ def fit(
     Raises:
         InputError: if a picture is gone or changed, or a split has none.
     """
-    attributor = one.attributor
-    path = run_dir / MODELS / f"{attributor.method}-{one.seed}-{PERTURBED}.safetensors"
+    classifier = one.classifier
+    path = run_dir / MODELS / f"{classifier.method}-{one.seed}-{PERTURBED}.safetensors"
     names = [perturbation.name for perturbation in training]
     inputs = attribution_parts.made_from(
-        pictures, names, seed, one.seed, list(attributor.classes), attributor.crop_px, one.options
+        pictures, names, seed, one.seed, list(classifier.classes), classifier.crop_px, one.options
     )
-    if path.exists() and attributor_files.facts_of(path).get(rundir.MADE_FROM) == inputs:
+    if path.exists() and classifier_files.facts_of(path).get(rundir.MADE_FROM) == inputs:
         return _read(path, PERTURBED)
     storage.make_folder(path.parent, "--run_dir")
-    train, labels = _doubled(attributor, pictures.only(split="train"), training, seed)
+    train, labels = _doubled(classifier, pictures.only(split="train"), training, seed)
     validates = (pictures.index["split"] == "validation").any()
     validation = None
     if validates:
-        validation = _doubled(attributor, pictures.only(split="validation"), training, seed)
-    with Progress(1, float(len(train)), unit="attributors", work="pictures") as display:
+        validation = _doubled(classifier, pictures.only(split="validation"), training, seed)
+    with Progress(1, float(len(train)), unit="classifiers", work="pictures") as display:
         fitted = attribution.fit(
-            attributor.method,
+            classifier.method,
             train,
             labels,
-            attributor.classes,
-            crop_px=attributor.crop_px,
+            classifier.classes,
+            crop_px=classifier.crop_px,
             seed=one.seed,
             validation=validation,
             progress=teller(display, len(train)),
@@ -182,7 +182,7 @@ def fit(
     if validation is not None:
         temperature = _temperature(fitted, *validation)
     facts = {"temperature": temperature, "seed": one.seed, "options": dict(one.options)}
-    attributor_files.save(fitted, path, {**facts, rundir.MADE_FROM: inputs, "train_on": names})
+    classifier_files.save(fitted, path, {**facts, rundir.MADE_FROM: inputs, "train_on": names})
     return _read(path, PERTURBED)
 
 
@@ -192,7 +192,7 @@ def predict(
     """Predict every crop of images after a perturbation.
 
     Args:
-        one: the attributor.
+        one: the classifier.
         pictures: N of its classes.
         perturbation: what happens to each.
         seed: of what is drawn.
@@ -205,17 +205,17 @@ def predict(
     """
     changed = Perturbed(pictures, [(row, perturbation) for row in range(len(pictures))], seed=seed)
     numbers, is_filled, scores = [], [], []
-    for batch in attribution_parts.batches(changed, one.attributor.crop_px):
-        log_scores = one.attributor.log_scores(batch.crops)
+    for batch in attribution_parts.batches(changed, one.classifier.crop_px):
+        log_scores = one.classifier.log_scores(batch.crops)
         numbers.append(batch.places)
         is_filled.append(batch.is_filled)
         scores.append(calibration.calibrated(log_scores, one.temperature))
     rows, log_probabilities = np.concatenate(numbers), np.concatenate(scores)
     known = pictures.index.iloc[rows]
-    predicted = np.asarray(one.attributor.classes)[log_probabilities.argmax(axis=1)]
+    predicted = np.asarray(one.classifier.classes)[log_probabilities.argmax(axis=1)]
     return pd.DataFrame(
         {
-            "method": one.attributor.method,
+            "method": one.classifier.method,
             "seed": one.seed,
             "learned": one.learned,
             "perturbation": perturbation.name,
@@ -230,13 +230,13 @@ def predict(
 
 
 def measure(rows: pd.DataFrame) -> pd.DataFrame:
-    """How often each attributor is right after each perturbation, and how sure it is.
+    """How often each classifier is right after each perturbation, and how sure it is.
 
     Args:
         rows: of `predict`.
 
     Returns:
-        A row for each attributor and perturbation, in the order of `rows`: `method`, `seed`,
+        A row for each classifier and perturbation, in the order of `rows`: `method`, `seed`,
         `learned`, `perturbation`, `accuracy` and `probability` (means over crops), `crops`,
         `filled` (share of the crops that are mirrored).
     """
@@ -265,21 +265,21 @@ def _file_name(change: Perturbation) -> str:
 
 
 def _source(config: RobustnessConfig) -> str:
-    """Open the images that the attributors learnt from."""
+    """Open the images that the classifiers learnt from."""
     place = storage.location(config.attribution)
     manifest = rundir.read_of(place, attribution_files.KIND, "--attribution")
     return str(manifest["plan"]["source"])
 
 
 def _of_classes(pictures: PictureSet, given: Sequence[Tested]) -> PictureSet:
-    """Select the images of the classes that the attributors know, which all have in common.
+    """Select the images of the classes that the classifiers know, which all have in common.
 
     Raises:
-        InputError: if attributors differ in their classes, or there is no picture of one.
+        InputError: if classifiers differ in their classes, or there is no picture of one.
     """
-    classes = given[0].attributor.classes
+    classes = given[0].classifier.classes
     for one in given:
-        if one.attributor.classes != classes:
+        if one.classifier.classes != classes:
             raise InputError(
                 f"--attribution: {one.name} and {given[0].name} tell other classes apart; choose "
                 "one with --method."
@@ -288,7 +288,7 @@ def _of_classes(pictures: PictureSet, given: Sequence[Tested]) -> PictureSet:
     if missing:
         raise InputError(
             f"--pictures={pictures.run_dir} has no picture of {min(missing)}; give the folder that "
-            "the attributors learnt from."
+            "the classifiers learnt from."
         )
     return pictures.only(network=classes)
 
@@ -303,15 +303,15 @@ def _tests(pictures: PictureSet, max_images: int) -> PictureSet:
 
 
 def _read(path: Path, learned: str) -> Tested:
-    facts = attributor_files.facts_of(path)
+    facts = classifier_files.facts_of(path)
     checksum = rundir.checksum(path.read_bytes())
     seed, temperature = int(facts.get("seed", 0)), float(facts.get("temperature", 1.0))
     options = facts.get("options", {})
-    return Tested(attributor_files.load(path), seed, learned, temperature, checksum, options)
+    return Tested(classifier_files.load(path), seed, learned, temperature, checksum, options)
 
 
 def _doubled(
-    attributor: Attributor, pictures: PictureSet, training: Sequence[Perturbation], seed: int
+    classifier: Classifier, pictures: PictureSet, training: Sequence[Perturbation], seed: int
 ) -> tuple[Perturbed, np.ndarray]:
     """Pictures as they are and once more each after a perturbation; places of their classes."""
     nothing = perturbations.parse(perturbations.NONE)
@@ -320,14 +320,14 @@ def _doubled(
         training[int(perturbations.generator(seed, *one).integers(len(training)))] for one in names
     ]
     plan = [(row, nothing) for row in range(len(names))] + list(enumerate(drawn))
-    labels = pd.Index(attributor.classes).get_indexer(pictures.index["network"])
-    return Perturbed(pictures, plan, attributor.crop_px, seed), np.tile(labels, 2)
+    labels = pd.Index(classifier.classes).get_indexer(pictures.index["network"])
+    return Perturbed(pictures, plan, classifier.crop_px, seed), np.tile(labels, 2)
 
 
-def _temperature(attributor: Attributor, pictures: Perturbed, labels: np.ndarray) -> float:
+def _temperature(classifier: Classifier, pictures: Perturbed, labels: np.ndarray) -> float:
     """Of pictures that it did not learn from."""
-    parts = list(attribution_parts.batches(pictures, attributor.crop_px))
-    log_scores = np.concatenate([attributor.log_scores(batch.crops) for batch in parts])
+    parts = list(attribution_parts.batches(pictures, classifier.crop_px))
+    log_scores = np.concatenate([classifier.log_scores(batch.crops) for batch in parts])
     return calibration.fit_temperature(
         log_scores, labels[np.concatenate([batch.places for batch in parts])]
     )
@@ -340,7 +340,7 @@ def _test(
     tests: PictureSet,
     changes: Sequence[Perturbation],
 ) -> pd.DataFrame:
-    """Return the rows of every attributor and perturbation; rows that exist are read."""
+    """Return the rows of every classifier and perturbation; rows that exist are read."""
     todo = [
         (
             one,
@@ -368,7 +368,7 @@ def _test(
 def _settings(config: RobustnessConfig, source: str, tests: PictureSet) -> dict[str, object]:
     """Return what the report says of the run."""
     return {
-        "attributors": config.attribution,
+        "classifiers": config.attribution,
         "pictures": source,
         "test pictures": f"{len(tests):,}",
         "trained on": ", ".join(config.train_on) or "pictures as they are",

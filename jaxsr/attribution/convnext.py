@@ -30,7 +30,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
 from jaxsr.attribution import classifier_training
 from jaxsr.attribution.classifier_training import Schedule
-from jaxsr.attribution.methods import OfPixels
+from jaxsr.attribution.methods import PixelClassifier
 from jaxsr.datasets.crops import BATCH, CROP_PX, GRID_PX, centre, check_picture, in_batches
 from jaxsr.files import torch as weight_files
 from jaxsr.fingerprints import residuals
@@ -106,7 +106,7 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ConvNeXtAttributor(OfPixels):
+class ConvNeXtClassifier(PixelClassifier):
     """A network and what it is given.
 
     Attributes:
@@ -130,7 +130,7 @@ class ConvNeXtAttributor(OfPixels):
     method = CONVNEXT
 
     def log_scores_of(self, described: np.ndarray) -> np.ndarray:
-        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`."""
+        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Classifier`."""
         return self._in_batches(described, _log_scores)
 
     def features_of(self, described: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ def fit(
     dtype: str = "float32",
     on_epoch: Callable[[int, float, float], object] | None = None,
     checkpoint: Path | None = None,
-) -> ConvNeXtAttributor:
+) -> ConvNeXtClassifier:
     """Fit a network that names which class made a crop.
 
     What is None is as in `PAPER` where there are weights to go on from, otherwise as in
@@ -201,7 +201,7 @@ def fit(
         size: one of `convnext.SIZES`; the paper's is base.
         inputs: "rgb", as in the paper, or "residual", what is finer than a pixel or so.
         weights: file, or arrays by name, of a ConvNeXt of this size to go on from, such as
-            ImageNet's, or an attributor's own file. Its last layer is not looked at. None to
+            ImageNet's, or a classifier's own file. Its last layer is not looked at. None to
             draw them, and to leave out the epochs of the last layer alone.
         stem_stride: pixels between the windows of the first layer: 4 as in the paper; 2 or 1 keep
             finer structure, at 4 or 16 times the cost.
@@ -245,8 +245,8 @@ def fit(
     if recipe.inputs == "residual":
         given = Inputs(recipe.inputs, _residual_deviation(pictures, crop_px))
 
-    def attributor(model: ConvNeXt) -> ConvNeXtAttributor:
-        return ConvNeXtAttributor(tuple(classes), crop_px, tile_px, size, stem_stride, given, model)
+    def classifier(model: ConvNeXt) -> ConvNeXtClassifier:
+        return ConvNeXtClassifier(tuple(classes), crop_px, tile_px, size, stem_stride, given, model)
 
     def accuracy(model: Any) -> float:
         assert validation is not None
@@ -254,7 +254,7 @@ def fit(
         right = 0
         for start in range(0, len(truth), BATCH):
             rows = range(start, min(start + BATCH, len(truth)))
-            found = attributor(model).log_scores(_centres(validation[0], rows, crop_px))
+            found = classifier(model).log_scores(_centres(validation[0], rows, crop_px))
             right += int(np.sum(np.argmax(found, axis=1) == truth[rows]))
         return right / len(truth)
 
@@ -277,14 +277,14 @@ def fit(
     )
     trained = _build(len(classes), size, stem_stride, "float32", seed=None)
     torch_names.load_arrays(trained, torch_names.to_arrays(model))
-    return attributor(trained)
+    return classifier(trained)
 
 
 def _told(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ConvNeXtAttributor:
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ConvNeXtClassifier:
     """Invert `attribution.to_arrays`.
 
     Raises:
@@ -298,7 +298,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> C
     inputs = Inputs(**facts["inputs"])
     crop_px = int(facts["crop_px"])
     tile_px = int(facts.get("tile_px", crop_px))  # files from before there were tiles
-    return ConvNeXtAttributor(classes, crop_px, tile_px, size, stride, inputs, model)
+    return ConvNeXtClassifier(classes, crop_px, tile_px, size, stride, inputs, model)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

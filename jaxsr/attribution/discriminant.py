@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from jaxsr.attribution import lda
-from jaxsr.attribution.methods import OfFeatures
+from jaxsr.attribution.methods import FeatureClassifier
 from jaxsr.attribution.open_set import Gaussians
 
 _LDA = "lda."  # in names of arrays
 
 
 @dataclass(frozen=True, eq=False)
-class DiscriminantAttributor(OfFeatures):
+class DiscriminantClassifier(FeatureClassifier):
     """A discriminant of features.
 
     Attributes:
@@ -64,25 +64,25 @@ def fit(
     crop_px: int,
     options: Mapping[str, Any],
     shrinkage: float | None = None,
-) -> DiscriminantAttributor:
+) -> DiscriminantClassifier:
     """Fit a discriminant to features of crops.
 
     Args:
         features: [N, D] float32.
         labels: [N] int, places in `classes`.
-        method: as of `OfFeatures`.
+        method: as of `FeatureClassifier`.
         classes: K names.
-        crop_px: as of `OfFeatures`.
-        options: as of `OfFeatures`.
+        crop_px: as of `FeatureClassifier`.
+        options: as of `FeatureClassifier`.
         shrinkage: of `lda.fit`.
     """
     discriminant = lda.fit(features, labels, len(classes), shrinkage)
-    return DiscriminantAttributor(method, tuple(classes), crop_px, options, discriminant)
+    return DiscriminantClassifier(method, tuple(classes), crop_px, options, discriminant)
 
 
 def from_arrays(
     arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
-) -> DiscriminantAttributor:
+) -> DiscriminantClassifier:
     """Invert `attribution.to_arrays`.
 
     Raises:
@@ -92,6 +92,6 @@ def from_arrays(
     discriminant = lda.Lda(**{name: arrays[f"{_LDA}{name}"] for name in lda.Lda._fields})
     if len(discriminant.biases) != len(facts["classes"]):
         raise ValueError(f"A discriminant of {len(discriminant.biases)} classes does not fit.")
-    return DiscriminantAttributor(
+    return DiscriminantClassifier(
         facts["method"], tuple(facts["classes"]), facts["crop_px"], facts["options"], discriminant
     )

@@ -1,9 +1,9 @@
-"""Attributors in files: .safetensors, with arrays of the attributor.
+"""Classifiers in files: .safetensors, with arrays of the classifier.
 
-    attributor_files.save(attributor, "spectrum.safetensors")
-    attributor = attributor_files.load("spectrum.safetensors")
+    classifier_files.save(classifier, "spectrum.safetensors")
+    classifier = classifier_files.load("spectrum.safetensors")
 
-The format is that of `jaxfleet.cards`; the card has facts of the attributor, and others.
+The format is that of `jaxfleet.cards`; the card has facts of the classifier, and others.
 """
 
 import os
@@ -13,18 +13,18 @@ from typing import Any
 from jaxfleet import storage
 from jaxfleet.cards import Kind
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 
-CARDS = Kind("jaxsr.attributor", "attributor", "remove it and fit it again", version=1)
+CARDS = Kind("jaxsr.attributor", "classifier", "remove it and fit it again", version=1)
 
 
 def save(
-    attributor: Attributor, path: str | os.PathLike[str], facts: Mapping[str, Any] | None = None
+    classifier: Classifier, path: str | os.PathLike[str], facts: Mapping[str, Any] | None = None
 ) -> None:
     """Write a .safetensors file that `load` reads.
 
     Args:
-        attributor: what `attribution.fit` gave.
+        classifier: what `attribution.fit` gave.
         path: of the file; readers see the one that was there or all of this.
         facts: anything else to keep with it that JSON can hold; `facts_of` reads it.
 
@@ -32,14 +32,14 @@ def save(
         TypeError: if the facts are not JSON-able.
         OSError: naming the file; the one that was there stays.
     """
-    arrays, own = attribution.to_arrays(attributor)
+    arrays, own = attribution.to_arrays(classifier)
     CARDS.write(
         storage.location(os.fspath(path)), {"attributor": own, "facts": dict(facts or {})}, arrays
     )
 
 
-def load(path: str | os.PathLike[str]) -> Attributor:
-    """Return the attributor of a file that `save` wrote.
+def load(path: str | os.PathLike[str]) -> Classifier:
+    """Return the classifier of a file that `save` wrote.
 
     Raises:
         InputError: one line that names the file, if it is missing, damaged, foreign or of another

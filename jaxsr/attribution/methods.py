@@ -1,15 +1,15 @@
 """Which network made a picture: every method behind one interface.
 
-    attributor = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
-    log_scores = attributor.log_scores(crops.tiles(picture, 224))  # [n, K]
+    classifier = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
+    log_scores = classifier.log_scores(crops.tiles(picture, 224))  # [n, K]
     of_picture = attribution.combine(log_scores)                   # [K]
 
 A class is a network, or any other thing that pictures may have in common. A method is an entry of
 `TABLE`: the function that fits its classifier and, where that learns from features of crops, the
 feature function (`jaxsr.fingerprints.crop_features`). Its module has `from_arrays(arrays, facts)`
-too, the inverse of `Attributor.to_arrays`; modules are imported when they are asked for. What a
-method sees of pictures (`describe`) may be computed once for several attributors.
-`jaxsr.attribution.files` keeps attributors.
+too, the inverse of `Classifier.to_arrays`; modules are imported when they are asked for. What a
+method sees of pictures (`describe`) may be computed once for several classifiers.
+`jaxsr.attribution.files` keeps classifiers.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
@@ -37,7 +37,7 @@ class Method(NamedTuple):
 
     Attributes:
         classifier: MODULE:FUNCTION that fits it. From features: [N, D], labels [N] and the fields
-            of `OfFeatures` by name; from pixels: as `fit`, without the method.
+            of `FeatureClassifier` by name; from pixels: as `fit`, without the method.
         features: MODULE:NAME of its `Features`; empty if it learns from pixels.
     """
 
@@ -45,13 +45,13 @@ class Method(NamedTuple):
     features: str = ""
 
     @property
-    def function(self) -> Callable[..., "Attributor"]:
+    def function(self) -> Callable[..., "Classifier"]:
         """Fits the classifier."""
-        found: Callable[..., Attributor] = _imported(self.classifier)
+        found: Callable[..., Classifier] = _imported(self.classifier)
         return found
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Any:
-        """Return the attributor of arrays and facts."""
+        """Return the classifier of arrays and facts."""
         return _imported(f"{self.classifier.partition(':')[0]}:from_arrays")(arrays, facts)
 
 
@@ -73,7 +73,7 @@ Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # pictures and their labels
 Progress = Callable[..., object]
 
 
-class Attributor(abc.ABC):
+class Classifier(abc.ABC):
     """Predicts the class of each crop.
 
     Attributes:
@@ -197,8 +197,8 @@ class Attributor(abc.ABC):
         return self.log_scores_of(self.find_grid(crops)[1])
 
 
-class OfPixels(Attributor):
-    """An attributor whose classifier sees the pixels of crops."""
+class PixelClassifier(Classifier):
+    """A classifier of the pixels of crops."""
 
     period = 4  # serves scales of 2 and 4
 
@@ -213,8 +213,8 @@ class OfPixels(Attributor):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class OfFeatures(Attributor):
-    """An attributor whose classifier sees features of crops.
+class FeatureClassifier(Classifier):
+    """A classifier of features of crops.
 
     Attributes:
         method: one of `METHODS`, with features.
@@ -254,7 +254,7 @@ class OfFeatures(Attributor):
 
 
 class Described(NamedTuple):
-    """What a method sees of pictures, for several attributors to learn from.
+    """What a method sees of pictures, for several classifiers to learn from.
 
     Attributes:
         features: [T, D] float32, of crops.
@@ -382,8 +382,8 @@ def fit(
     described: Described | None = None,
     described_validation: Described | None = None,
     **options: Any,
-) -> Attributor:
-    """Fit an attributor to pictures.
+) -> Classifier:
+    """Fit a classifier to pictures.
 
     Args:
         method: one of `METHODS`.
@@ -491,25 +491,25 @@ def majority(log_scores: np.ndarray) -> np.ndarray:
     return np.argmax(np.where(most, combine(log_scores), -np.inf), axis=-1)
 
 
-def to_arrays(attributor: Attributor) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return an attributor as arrays and JSON-able facts, for a file that holds more than it."""
-    arrays, facts = attributor.to_arrays()
+def to_arrays(classifier: Classifier) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return a classifier as arrays and JSON-able facts, for a file that holds more than it."""
+    arrays, facts = classifier.to_arrays()
     common = {
-        "method": attributor.method,
-        "classes": list(attributor.classes),
-        "crop_px": attributor.crop_px,
+        "method": classifier.method,
+        "classes": list(classifier.classes),
+        "crop_px": classifier.crop_px,
     }
     return arrays, {**facts, **common}
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Attributor:
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Classifier:
     """Invert `to_arrays`.
 
     Raises:
         InputError: if the method is not known.
         KeyError: if an array or a fact is missing.
     """
-    restored: Attributor = _method(facts["method"]).from_arrays(arrays, facts)
+    restored: Classifier = _method(facts["method"]).from_arrays(arrays, facts)
     return restored
 
 

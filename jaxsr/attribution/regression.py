@@ -15,13 +15,13 @@ import numpy as np
 
 from jaxsr.attribution import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution.crop_regression import CropRegression
-from jaxsr.attribution.methods import OfFeatures
+from jaxsr.attribution.methods import FeatureClassifier
 
 _TEMPERATURE = 0.2  # of expected shares, where there is no validation
 
 
 @dataclass(frozen=True, eq=False)
-class KernelAttributor(OfFeatures):
+class KernelClassifier(FeatureClassifier):
     """A regression of the classes of crops.
 
     Attributes:
@@ -56,16 +56,16 @@ def fit(
     seed: int = 0,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     landmarks: int = kernel_ridge.LANDMARKS,
-) -> KernelAttributor:
+) -> KernelClassifier:
     """Fit a regression to features of crops.
 
     Args:
         features: [N, D] float32.
         labels: [N] int, places in `classes`.
-        method: as of `OfFeatures`.
+        method: as of `FeatureClassifier`.
         classes: K names.
-        crop_px: as of `OfFeatures`.
-        options: as of `OfFeatures`.
+        crop_px: as of `FeatureClassifier`.
+        options: as of `FeatureClassifier`.
         seed: of which crops are landmarks.
         validation: features and labels of other crops, which say how sure to be; without them a
             temperature of 0.2 is taken.
@@ -73,16 +73,16 @@ def fit(
     """
     targets = np.eye(len(classes))[labels]
     regression = crop_regression.fit(features, targets, seed=seed, landmarks=landmarks)
-    attributor = KernelAttributor(
+    classifier = KernelClassifier(
         method, tuple(classes), crop_px, options, regression, _TEMPERATURE
     )
     if validation is None:
-        return attributor
+        return classifier
     expected = regression.predict(validation[0])
-    return replace(attributor, temperature=calibration.fit_temperature(expected, validation[1]))
+    return replace(classifier, temperature=calibration.fit_temperature(expected, validation[1]))
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> KernelAttributor:
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> KernelClassifier:
     """Invert `attribution.to_arrays`.
 
     Raises:
@@ -92,7 +92,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> K
     regression = crop_regression.from_arrays(arrays)
     if regression.num_targets != len(facts["classes"]):
         raise ValueError(f"A regression of {regression.num_targets} classes does not fit.")
-    return KernelAttributor(
+    return KernelClassifier(
         facts["method"],
         tuple(facts["classes"]),
         facts["crop_px"],

@@ -22,7 +22,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import OfPixels
+from jaxsr.attribution.methods import PixelClassifier
 from jaxsr.datasets.crops import BATCH, centre, in_batches
 from jaxsr.fingerprints import correlation, prnu, residuals
 
@@ -32,7 +32,7 @@ _GREY = 255.0  # grey levels in the range of a picture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ResidualAttributor(OfPixels):
+class ResidualClassifier(PixelClassifier):
     """Fingerprints that residuals are compared with.
 
     Attributes:
@@ -58,7 +58,7 @@ class ResidualAttributor(OfPixels):
         return self.fingerprints.shape[1]
 
     def log_scores_of(self, described: np.ndarray) -> np.ndarray:
-        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Attributor`.
+        """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Classifier`.
 
         A crop without a residual, such as one of a single colour, says nothing: all classes are
         equally probable.
@@ -103,7 +103,7 @@ def fit_prnu(
     validation: attribution.Labelled | None = None,
     progress: attribution.Progress | None = None,
     residual: str = "wavelet",
-) -> ResidualAttributor:
+) -> ResidualClassifier:
     """Nearest mean residual, by squared Euclidean distance in grey levels.
 
     Of a distance d the probability is proportional to 1 / (d - d_min + 1). With "bm3d" residuals
@@ -130,7 +130,7 @@ def fit_prnu(
     del seed, validation
     totals = _totals(pictures, labels, len(classes), crop_px, residual, progress)
     fingerprints = np.stack([np.asarray(prnu.mean(total)) for total in totals])
-    return ResidualAttributor(PRNU, tuple(classes), fingerprints, residual)
+    return ResidualClassifier(PRNU, tuple(classes), fingerprints, residual)
 
 
 def fit_ncc(
@@ -145,7 +145,7 @@ def fit_ncc(
     residual: str = "wavelet",
     estimate: str = "mean",
     cleaned: bool = False,
-) -> ResidualAttributor:
+) -> ResidualClassifier:
     """Largest normalised cross-correlation with a fingerprint.
 
     Scores are correlations over a temperature: the one that fits the middles of the validation
@@ -180,21 +180,21 @@ def fit_ncc(
         [np.asarray(prnu.clean(of_total(t)) if cleaned else of_total(t)) for t in totals]
     )
     chance = 1.0 / np.sqrt(fingerprints[0].size)
-    attributor = ResidualAttributor(
+    classifier = ResidualClassifier(
         NCC, tuple(classes), fingerprints, residual, cleaned, float(chance)
     )
     if validation is None or len(validation[0]) == 0:
-        return attributor
+        return classifier
     held_out, truth = validation
     found = [
-        attributor.features(_centres(held_out, range(i, min(i + BATCH, len(held_out))), crop_px))
+        classifier.features(_centres(held_out, range(i, min(i + BATCH, len(held_out))), crop_px))
         for i in range(0, len(held_out), BATCH)
     ]
     temperature = calibration.fit_temperature(np.concatenate(found), truth)
-    return dataclasses.replace(attributor, temperature=temperature)
+    return dataclasses.replace(classifier, temperature=temperature)
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ResidualAttributor:
+def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> ResidualClassifier:
     """Invert `attribution.to_arrays`.
 
     Raises:
@@ -205,7 +205,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> R
     side = facts["crop_px"]
     if fingerprints.shape[:3] != (len(facts["classes"]), side, side):
         raise ValueError(f"`fingerprints` of shape {fingerprints.shape} do not fit the classes.")
-    return ResidualAttributor(
+    return ResidualClassifier(
         facts["method"],
         tuple(facts["classes"]),
         fingerprints,

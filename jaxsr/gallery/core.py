@@ -5,10 +5,10 @@
     found.ranking[0], found.is_known, found.is_super_resolved, found.hyperparameters["scale"]
     gallery.add("mine-x4", pictures, scale=4).save("larger.safetensors")
 
-A picture is cut into tiles. The features that an attributor finds in each have a distance from
+A picture is cut into tiles. The features that a classifier finds in each have a distance from
 every class (Mahalanobis', with one covariance for all), whose squares add up. Probabilities are
 calibrated, and the distance beyond which a picture is of no class is chosen, on photographs that
-the attributor did not learn from.
+the classifier did not learn from.
 
 Letters: N pictures, T tiles, K classes, c side of a tile in pixels, s side of a spectrum.
 """
@@ -25,7 +25,7 @@ from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.showing import Tabular
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import welch
@@ -39,7 +39,7 @@ FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 LEAST_PICTURES = 20  # to enrol a network
 ROUNDS = 3  # of looking for the grid in its pictures
-_ATTRIBUTOR, _PARSER = "attributor/", "parser/"  # in names of arrays
+_CLASSIFIER, _PARSER = "attributor/", "parser/"  # in names of arrays
 _NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 
 
@@ -119,7 +119,7 @@ class Gallery:
     """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery.fit`.
 
     Attributes:
-        attributor: whose features are compared.
+        classifier: whose features are compared.
         cards: K, in the order of the means.
         gaussians: where the classes lie among features.
         temperature: by which the log-scores of one tile are divided, at least 1.
@@ -132,7 +132,7 @@ class Gallery:
         parser: of hyperparameters of networks that are not in the gallery; None if it has none.
     """
 
-    attributor: Attributor
+    classifier: Classifier
     cards: tuple[ClassCard, ...]
     gaussians: Gaussians
     temperature: float
@@ -145,7 +145,7 @@ class Gallery:
 
     def __repr__(self) -> str:
         """Return one line."""
-        return f"Gallery({len(self.cards)} classes, crops of {self.attributor.crop_px} pixels)"
+        return f"Gallery({len(self.cards)} classes, crops of {self.classifier.crop_px} pixels)"
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None = None) -> "Gallery":
@@ -174,16 +174,16 @@ class Gallery:
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays of the gallery, and the rest of it as JSON-able facts.
 
-        Arrays of the attributor are called `attributor/NAME`, those of the parser `parser/NAME`.
+        Arrays of the classifier are called `attributor/NAME`, those of the parser `parser/NAME`.
         """
-        of_attributor, attributor_facts = attribution.to_arrays(self.attributor)
-        arrays = {_ATTRIBUTOR + name: array for name, array in of_attributor.items()}
+        of_classifier, classifier_facts = attribution.to_arrays(self.classifier)
+        arrays = {_CLASSIFIER + name: array for name, array in of_classifier.items()}
         parser_facts = None
         if self.parser is not None:
             of_parser, parser_facts = self.parser.to_arrays()
             arrays |= {_PARSER + name: array for name, array in of_parser.items()}
         facts = {
-            "attributor": attributor_facts,
+            "attributor": classifier_facts,
             "classes": [
                 {"name": one.name, "kind": one.kind, "facts": dict(one.facts)} for one in self.cards
             ],
@@ -202,7 +202,7 @@ class Gallery:
         """
         own = facts["parser"]
         return cls(
-            attribution.from_arrays(_within(_ATTRIBUTOR, arrays), facts["attributor"]),
+            attribution.from_arrays(_within(_CLASSIFIER, arrays), facts["attributor"]),
             tuple(ClassCard(**one) for one in facts["classes"]),
             Gaussians.from_arrays(arrays),
             **{name: facts[name] for name in _NUMBERS},
@@ -214,7 +214,7 @@ class Gallery:
     @property
     def crop_px(self) -> int:
         """c: a picture has at least as many rows and columns."""
-        return self.attributor.crop_px
+        return self.classifier.crop_px
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -271,8 +271,8 @@ class Gallery:
         Raises:
             InputError: if there is nothing in the picture to go by.
         """
-        grid, described = self.attributor.find_grid(cut, gaussians or self.gaussians)
-        return grid, finite(self.attributor.features_of(described))
+        grid, described = self.classifier.find_grid(cut, gaussians or self.gaussians)
+        return grid, finite(self.classifier.features_of(described))
 
     def _parsed(
         self, image: np.ndarray, grid: tuple[int, int], parser: Parser | None, chances: np.ndarray

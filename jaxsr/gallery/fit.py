@@ -1,6 +1,6 @@
 """The making of a gallery.
 
-    made = gallery_fit.make(attributor, cards, (pictures, labels), (others, their_labels))
+    made = gallery_fit.make(classifier, cards, (pictures, labels), (others, their_labels))
 
 Letters: N pictures, T tiles, K classes, D features.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import calibration, open_set
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.fingerprints import welch
 from jaxsr.gallery.core import ClassCard, Gallery
@@ -26,7 +26,7 @@ KNOWN_RATE = 0.95  # of tiles of the classes that count as known
 
 
 def make(
-    attributor: Attributor,
+    classifier: Classifier,
     cards: Sequence[ClassCard],
     known: tuple[Sequence[np.ndarray], np.ndarray],
     validation: tuple[Sequence[np.ndarray], np.ndarray],
@@ -35,13 +35,13 @@ def make(
     facts: Mapping[str, Any] | None = None,
     parser: Parser | None = None,
 ) -> Gallery:
-    """Make a gallery of the classes of an attributor.
+    """Make a gallery of the classes of a classifier.
 
     Args:
-        attributor: already fitted; only its features are used.
+        classifier: already fitted; only its features are used.
         cards: K, in the order of the labels.
         known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
-            those that the attributor was fitted on will do.
+            those that the classifier was fitted on will do.
         validation: the same, of other photographs: what calibrates.
         features: what `tiles.features_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
@@ -58,18 +58,18 @@ def make(
         raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
     if not len(validation[0]):
         raise InputError("There are no pictures of split validation, which calibrate; make some.")
-    features = features_of(attributor, pictures) if features is None else features
+    features = features_of(classifier, pictures) if features is None else features
     tile_labels = np.repeat(labels, [len(one) for one in features])
     gaussians = open_set.fit_gaussians(np.concatenate(features), tile_labels).rounded()
-    apart = features_of(attributor, validation[0])
+    apart = features_of(classifier, validation[0])
     temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
-    side = min(welch.SIDE_PX, attributor.crop_px)
+    side = min(welch.SIDE_PX, classifier.crop_px)
     spectra = [
         welch.mean((pictures[i] for i in np.flatnonzero(labels == k)[:DRAWN].tolist()), side)
         for k in range(len(cards))
     ]
     made = Gallery(
-        attributor,
+        classifier,
         tuple(cards),
         gaussians,
         temperature,

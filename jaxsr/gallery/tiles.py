@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution.methods import Attributor
+from jaxsr.attribution.methods import Classifier
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.crops import tiles as tiles_of
 
@@ -40,7 +40,7 @@ def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
     return image
 
 
-def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
+def features_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
     """Compute the features of tiles of images: N arrays [T, D] float32, T as of `tiles`.
 
     Raises:
@@ -49,11 +49,11 @@ def features_of(attributor: Attributor, pictures: Iterable[np.ndarray]) -> list[
     found: list[np.ndarray] = []
     waiting: list[np.ndarray] = []
     for picture in pictures:
-        waiting.append(tiles(picture, attributor.crop_px))
+        waiting.append(tiles(picture, classifier.crop_px))
         if sum(map(len, waiting)) >= BATCH:
-            found += _features(attributor, waiting)
+            found += _features(classifier, waiting)
             waiting = []
-    return found + (_features(attributor, waiting) if waiting else [])
+    return found + (_features(classifier, waiting) if waiting else [])
 
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
@@ -64,9 +64,9 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
 
 
-def _features(attributor: Attributor, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _features(classifier: Classifier, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
-    features = finite(attributor.features(np.concatenate(cut)))
+    features = finite(classifier.features(np.concatenate(cut)))
     return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
 
 

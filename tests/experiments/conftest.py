@@ -1,4 +1,4 @@
-"""Pictures of made-up networks, an attributor that tells them apart in no time, and a small zoo."""
+"""Pictures of made-up networks, a classifier that tells them apart in no time, and a small zoo."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ PHOTOS = {"dawn": (70, 75), "dusk": (70, 75), "noon": (81, 64)}  # rows, columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Statistics(attribution.OfPixels):
+class Statistics(attribution.PixelClassifier):
     """Nearest mean of colour and noise, in units of the scatter within a class."""
 
     classes: tuple[str, ...]

@@ -52,15 +52,15 @@ def test_a_network_is_found_in_what_it_made(gallery, name):
     assert found.hyperparameters["scale"][0] == scale
 
 
-def test_the_attributor_of_the_gallery_looks_for_the_grid_too(gallery):
-    name, attributor = "edsr-A-x4-l1-s1", gallery.attributor
+def test_the_classifier_of_the_gallery_looks_for_the_grid_too(gallery):
+    name, classifier = "edsr-A-x4-l1-s1", gallery.classifier
     low = degrade.bicubic_reduce(skimage.data.astronaut(), 4)
     made = jaxsr.upscale(jaxsr.load(name), low)[5:, 3:]
-    tiles = tiles_of(made, attributor.crop_px)
-    assert attributor.find_grid(tiles)[0] == (3, 1)
-    log_scores = attribution.combine(attributor.log_scores_anywhere(tiles))
-    assert attributor.classes[log_scores.argmax()] == name
-    assert attributor.classes[attribution.combine(attributor.log_scores(tiles)).argmax()] != name
+    tiles = tiles_of(made, classifier.crop_px)
+    assert classifier.find_grid(tiles)[0] == (3, 1)
+    log_scores = attribution.combine(classifier.log_scores_anywhere(tiles))
+    assert classifier.classes[log_scores.argmax()] == name
+    assert classifier.classes[attribution.combine(classifier.log_scores(tiles)).argmax()] != name
 
 
 def test_a_photograph_is_no_work_of_a_network(gallery):

@@ -121,7 +121,7 @@ def test_a_gallery_may_have_the_grid_of_another_scale(script_of, pictures, tmp_p
     script = script_of(sr_gallery, sr_gallery.gallery_make.run)
     flags = (f"--pictures={pictures}", f"--run_dir={tmp_path / 'run'}", "--linear_period=3")
     assert script(*flags, "--crop_px=33")[0] == 0
-    assert Gallery.open(tmp_path / "run").attributor.options["period"] == 3
+    assert Gallery.open(tmp_path / "run").classifier.options["period"] == 3
 
 
 def test_a_picture_of_a_network_is_told_with_how_it_was_built(script, gallery, tmp_path):

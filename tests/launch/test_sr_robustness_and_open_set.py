@@ -19,7 +19,7 @@ RUNS = {
         ("sr_open_set", "--pictures=nowhere", "nowhere holds no pictures"),
         ("sr_open_set", "--unseen=colour=red", "--unseen=colour=red: write COLUMN=VALUE"),
         ("sr_open_set", "--method=magic", "expected one of prnu"),
-        ("sr_robustness", "--attribution=nowhere", "nowhere has no attributors"),
+        ("sr_robustness", "--attribution=nowhere", "nowhere has no classifiers"),
         ("sr_robustness", "--perturb=jpeg:101", "--perturb: 'jpeg:101': the strength of jpeg"),
         ("sr_robustness", "--train_on=magic", "--train_on: 'magic' is no perturbation"),
     ],

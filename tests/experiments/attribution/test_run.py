@@ -19,7 +19,7 @@ from experiments.attribution.config import AttributionConfig
 from jaxfleet import storage
 from jaxfleet.errors import InputError, InUseError
 from jaxsr.attribution import convnext as attribution_convnext
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Method
 from jaxsr.datasets import picture_sets
@@ -74,8 +74,8 @@ def write_pictures(folder, splits=PHOTOS):
     return folder
 
 
-class Levels(attribution.OfPixels):
-    """An attributor by mean grey level; with no slope it answers the first class always."""
+class Levels(attribution.PixelClassifier):
+    """A classifier by mean grey level; with no slope it answers the first class always."""
 
     def __init__(self, method, classes, crop_px, means, slope):
         self.method, self.classes, self.crop_px = method, tuple(classes), crop_px
@@ -94,7 +94,7 @@ class Levels(attribution.OfPixels):
 
 @pytest.fixture(autouse=True)
 def fits(monkeypatch):
-    """Puts attributors of `Levels` in place of dct and prnu; lists those fitted from now on."""
+    """Puts classifiers of `Levels` in place of dct and prnu; lists those fitted from now on."""
     fitted = []
 
     def fit(method, slope, pictures, labels, classes, *, crop_px, seed, progress, **_):
@@ -132,7 +132,7 @@ def config_of(pictures, **flags):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(pictures, tmp_path, fits):
+def test_a_run_leaves_classifiers_predictions_features_tables_and_a_page(pictures, tmp_path, fits):
     run_dir = tmp_path / "run"
     said = attribution_run.run(config_of(pictures, seed=(0, 1)), run_dir)
     assert "dct: 100.0 ± 0.0 % of 48 crops, by chance 25 %" in said
@@ -141,10 +141,10 @@ def test_a_run_leaves_attributors_predictions_features_tables_and_a_page(picture
     assert sorted(path.name for path in (run_dir / "models").iterdir()) == [
         f"{name}.safetensors" for name in fits
     ]
-    attributor = attributor_files.load(run_dir / "models" / "dct-1.safetensors")
-    assert attributor.classes == tuple(NETWORKS)
+    classifier = classifier_files.load(run_dir / "models" / "dct-1.safetensors")
+    assert classifier.classes == tuple(NETWORKS)
     frame = pd.read_parquet(run_dir / "predictions.parquet")
-    assert len(frame) == 4 * 4 * 2 * 6  # attributors, networks, photographs, tiles of 34 x 50
+    assert len(frame) == 4 * 4 * 2 * 6  # classifiers, networks, photographs, tiles of 34 x 50
     assert set(frame["image_id"]) == {"eve", "rain"}
     dct = frame[frame["method"] == "dct"]
     assert (dct["predicted"] == dct["network"]).all()
@@ -179,18 +179,18 @@ def test_what_is_there_is_not_made_again_and_methods_may_be_added(pictures, tmp_
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
+def test_a_run_that_is_killed_goes_on_with_the_classifiers_that_it_has(
     pictures, tmp_path, fits, monkeypatch
 ):
     whole, run_dir = tmp_path / "whole", tmp_path / "run"
     attribution_run.run(config_of(pictures), whole)
     predict, calls = attribution_run._predict, []
 
-    def killed(task, attributor, *args):
-        calls.append(attributor.method)
-        if attributor.method == "prnu":
+    def killed(task, classifier, *args):
+        calls.append(classifier.method)
+        if classifier.method == "prnu":
             raise KeyboardInterrupt
-        return predict(task, attributor, *args)
+        return predict(task, classifier, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(attribution_run, "_predict", killed)
@@ -210,7 +210,7 @@ def test_a_run_that_is_killed_goes_on_with_the_attributors_that_it_has(
 def test_the_temperature_is_that_of_the_validation_photographs(pictures, tmp_path):
     attribution_run.run(config_of(pictures, method=("dct",)), tmp_path / "run")
     frame = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
-    facts = attributor_files.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
+    facts = classifier_files.facts_of(tmp_path / "run" / "models" / "dct-0.safetensors")
     assert set(frame["temperature"]) == {facts["temperature"]}
     assert facts["validation_crops"] == 24
     assert facts["temperature"] < 1  # always right, and not sure enough
@@ -317,7 +317,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
         attribution_run.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
     (run_dir / "models" / "convnext-0.safetensors").unlink()  # the remedy that it names
     attribution_run.run(config_of(pictures, **convnext, learning_rate=0.1), run_dir)
-    options = attributor_files.facts_of(run_dir / "models" / "convnext-0.safetensors")["options"]
+    options = classifier_files.facts_of(run_dir / "models" / "convnext-0.safetensors")["options"]
     assert options["learning_rate"] == 0.1
     assert len(pd.read_parquet(run_dir / "predictions.parquet")) == 4 * 2 * 6
 
@@ -368,7 +368,7 @@ def test_a_damaged_file_is_named(pictures, tmp_path, name):
 def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path, fits):
     said = attribution_run.run(config_of(pictures, dry_run=True), tmp_path / "run")
     assert "4 classes; pictures: 8 train, 4 validation, 8 test" in said
-    assert "2 attributors: dct-0, prnu-0" in said
+    assert "2 classifiers: dct-0, prnu-0" in said
     assert "48 crops of 16 pixels" in said
     assert fits == []
     assert not (tmp_path / "run").exists()
@@ -389,12 +389,12 @@ def test_options_of_convnext_are_those_of_its_fit():
 def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, monkeypatch):
     task = attribution_run.make_task(config_of(pictures))
     found, labels = task.labelled("test")
-    attributor = Levels("dct", task.names, CROP_PX, np.array([10, 40, 80, 120.0]), 0.2)
+    classifier = Levels("dct", task.names, CROP_PX, np.array([10, 40, 80, 120.0]), 0.2)
     monkeypatch.setattr(attribution_parts, "BATCH", 7)
     sizes = []
-    rows, scores = attribution_run.evaluate(attributor, found, on_batch=sizes.append)
+    rows, scores = attribution_run.evaluate(classifier, found, on_batch=sizes.append)
     assert sizes == [7] * 6 + [6]
-    one_by_one = [attributor.log_scores(tiles(one, CROP_PX)) for one in found]
+    one_by_one = [classifier.log_scores(tiles(one, CROP_PX)) for one in found]
     np.testing.assert_allclose(scores, np.concatenate(one_by_one), rtol=1e-6)
     assert rows["tile"].tolist() == list(range(6)) * len(labels)
 

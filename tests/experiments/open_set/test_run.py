@@ -37,7 +37,7 @@ def test_unknown_networks_never_teach_and_are_told_from_the_known(
     config, quick_attribution, tmp_path
 ):
     said = open_set_run.run(config, tmp_path / "run")
-    assert "4 attributors on 4 open sets" in said
+    assert "4 classifiers on 4 open sets" in said
     assert [len(classes) for classes, _ in quick_attribution] == [6, 6, 6, 6]
     assert not any(name.endswith("s3") for name in quick_attribution[0][0])
     rows = pd.read_parquet(tmp_path / "run" / "parts")
@@ -123,7 +123,7 @@ def test_a_dry_run_says_what_would_be_done(config, tmp_path):
     flags = OpenSetConfig(pictures=config.pictures, crop_px=32, unseen=UNSEEN, dry_run=True)
     lines = open_set_run.run(flags, tmp_path / "run").splitlines()
     assert lines[0] == "seed=3: 6 known networks, 3 unknown"
-    assert lines[-1] == "4 attributors to fit"
+    assert lines[-1] == "4 classifiers to fit"
     assert not (tmp_path / "run").exists()
 
 

@@ -14,7 +14,7 @@ from experiments.parsing import tasks as parsing_tasks
 from experiments.parsing.config import ParsingConfig
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
@@ -27,7 +27,7 @@ ORIGINS = (("A", 1), ("A", 3), ("B", 1))
 
 @dataclasses.dataclass(frozen=True)
 class Colours:
-    """An attributor by the nearest mean colour."""
+    """A classifier by the nearest mean colour."""
 
     classes: tuple[str, ...]
     crop_px: int
@@ -166,8 +166,8 @@ def test_the_files_of_a_run_and_what_they_say(pictures, trained, tmp_path):
     page = (tmp_path / "report.html").read_text()
     for text in ("74.2 ± 1.3", "100.0 ± 0.0", "without training set B (flickr2k)"):
         assert text in page
-    attributor = attributor_files.load(tmp_path / "models" / "loss-without-seed-3-s1.safetensors")
-    assert attributor.classes == LOSSES
+    classifier = classifier_files.load(tmp_path / "models" / "loss-without-seed-3-s1.safetensors")
+    assert classifier.classes == LOSSES
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -203,10 +203,10 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(pictures, trained, tmp
     count = len(trained)
     parse = parsing_run.parse
 
-    def stop(task, attributor):
+    def stop(task, classifier):
         if len(trained) == count + 3:
             raise KeyboardInterrupt
-        return parse(task, attributor)
+        return parse(task, classifier)
 
     with monkeypatch.context() as patch:
         patch.setattr(parsing_run, "parse", stop)
@@ -249,7 +249,7 @@ def test_other_pictures_are_learned_from_anew(pictures, trained, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_parsers_through_networks_share_their_attributors(pictures, trained, tmp_path):
+def test_parsers_through_networks_share_their_classifiers(pictures, trained, tmp_path):
     config = config_of(pictures, parser="networks", predict=("scale", "loss", "training_set"))
     parsing_run.run(config, tmp_path)
     # Five subsets, and for training sets three of them without seed 3.
@@ -388,13 +388,13 @@ def test_parsers_that_share_features_are_those_that_learned_alone(pictures, tmp_
 def test_all_squares_of_a_picture_are_independent_evidence(pictures, tmp_path):
     config = config_of(pictures, predict=("loss",), hold_out=("seed=3",), crop_px=16)
     parsing_run.run(dataclasses.replace(config, tested="picture"), tmp_path)
-    attributor = attributor_files.load(tmp_path / "models" / "loss-without-seed-3-s0.safetensors")
+    classifier = classifier_files.load(tmp_path / "models" / "loss-without-seed-3-s0.safetensors")
     frame = predictions_of(tmp_path)
     assert len(frame) == 16
     for row in frame.itertuples():
         crops = tiles(photos.read(pictures / picture_sets.file_of(row.network, row.image_id)), 16)
         assert len(crops) == 4
-        expected = np.exp(attribution.combine(attributor.log_scores(crops)))
+        expected = np.exp(attribution.combine(classifier.log_scores(crops)))
         np.testing.assert_allclose(row.probabilities, expected, rtol=1e-5)
     parsing_run.run(config, tmp_path)  # the middle alone: tested again, not trained
     alone = np.stack(predictions_of(tmp_path)["probabilities"])

@@ -15,7 +15,7 @@ from experiments.robustness import run as robustness_run
 from experiments.robustness.config import RobustnessConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import perturbations, picture_sets
 from jaxsr.datasets.crops import tiles
@@ -26,7 +26,7 @@ CHANGES = ("blur:1", "blur:2", "noise:1", "resize:0.5", "resize:2", "resize:0.9+
 
 @pytest.fixture
 def config(made_up_pictures, quick_attribution, tmp_path):
-    """Flags of a run on the attributors of two seeds, which learnt the made-up networks."""
+    """Flags of a run on the classifiers of two seeds, which learnt the made-up networks."""
     train = picture_sets.open(made_up_pictures).only(split="train")
     classes = tuple(train.index["network"].unique())
     labels = pd.Index(classes).get_indexer(train.index["network"])
@@ -39,7 +39,7 @@ def config(made_up_pictures, quick_attribution, tmp_path):
             "spectrum", pictures, labels, classes, crop_px=CROP, seed=seed, validation=None
         )
         path = folder / "models" / f"spectrum-{seed}.safetensors"
-        attributor_files.save(fitted, path, {"seed": seed, "temperature": 2.0})
+        classifier_files.save(fitted, path, {"seed": seed, "temperature": 2.0})
     quick_attribution.clear()
     return RobustnessConfig(attribution=str(folder), perturb=CHANGES)
 
@@ -51,7 +51,7 @@ def means_of(run_dir):
 
 def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
     said = robustness_run.run(config, tmp_path / "run")
-    assert "7 perturbations, 2 attributors" in said
+    assert "7 perturbations, 2 classifiers" in said
     accuracy = means_of(tmp_path / "run")["clean"]
     assert accuracy["none"] == 1.0
     assert accuracy["noise:1"] == 1.0
@@ -78,7 +78,7 @@ def test_what_blur_takes_away_is_missed_and_files_are_left(config, tmp_path):
 def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_path):
     robustness_run.run(config, tmp_path / "run")
     tests = picture_sets.open(made_up_pictures).only(split="test")
-    one = robustness_run.read_attributors(tmp_path / "attribution")[0]
+    one = robustness_run.read_classifiers(tmp_path / "attribution")[0]
     for name, file in (("noise:1", "noise_1"), ("resize:2", "resize_2")):
         rows = pd.read_parquet(tmp_path / f"run/parts/spectrum-0/{file}.parquet")
         expected = []
@@ -86,9 +86,9 @@ def test_rows_are_those_of_a_loop_over_pictures(config, made_up_pictures, tmp_pa
             rng = perturbations.generator(0, name, network, image_id)
             changed = perturbations.parse(name)(tests.picture(row), rng)
             for tile in tiles(changed, CROP):
-                log_scores = one.attributor.log_scores(tile[None])[0].astype(float)
+                log_scores = one.classifier.log_scores(tile[None])[0].astype(float)
                 shares = np.exp((log_scores - log_scores.max()) / 2.0)  # temperature 2
-                best = one.attributor.classes[shares.argmax()]
+                best = one.classifier.classes[shares.argmax()]
                 expected.append((network, image_id, best, 1.0 / shares.sum()))
         columns = ["network", "image_id", "predicted", "probability"]
         pd.testing.assert_frame_equal(
@@ -108,7 +108,7 @@ def test_what_became_smaller_than_a_crop_is_told(config, tmp_path):
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
+def test_classifiers_that_learn_from_perturbed_pictures_are_tested_beside(
     config, quick_attribution, tmp_path
 ):
     train_on = RobustnessConfig(
@@ -118,7 +118,7 @@ def test_attributors_that_learn_from_perturbed_pictures_are_tested_beside(
     assert [count for _, count in quick_attribution] == [72, 72]  # each picture twice
     models = sorted(path.stem for path in (tmp_path / "run" / "models").iterdir())
     assert models == ["spectrum-0-perturbed", "spectrum-1-perturbed"]
-    facts = attributor_files.facts_of(tmp_path / "run/models/spectrum-0-perturbed.safetensors")
+    facts = classifier_files.facts_of(tmp_path / "run/models/spectrum-0-perturbed.safetensors")
     assert facts["train_on"] == ["blur:2", "noise:1"]
     assert math.isfinite(facts["temperature"])
     assert set(means_of(tmp_path / "run").index) == {
@@ -160,15 +160,15 @@ def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
 def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path):
     flags = {"attribution": config.attribution, "perturb": CHANGES, "max_images": 1}
     said = robustness_run.run(RobustnessConfig(**flags, dry_run=True), tmp_path / "run")
-    assert said == "2 attributors, 7 perturbations of 9 test pictures"
+    assert said == "2 classifiers, 7 perturbations of 9 test pictures"
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"method": ("dct",)}, "has no attributors of --method"),
-        ({"attribution": "nowhere"}, "nowhere has no attributors"),
+        ({"method": ("dct",)}, "has no classifiers of --method"),
+        ({"attribution": "nowhere"}, "nowhere has no classifiers"),
         ({"pictures": "nowhere"}, "nowhere holds no pictures"),
     ],
 )
@@ -188,13 +188,13 @@ def test_pictures_without_one_of_the_classes_are_refused(config, made_up_picture
 
 
 @pytest.mark.usefixtures("no_figures", "quick_attribution")
-def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
+def test_an_classifier_that_is_fitted_again_has_the_options_of_the_one_beside(
     config, tmp_path, monkeypatch
 ):
     options = {"period": 12, "max_lag": 1}
     for path in (tmp_path / "attribution" / "models").iterdir():
-        attributor = attributor_files.load(path)
-        attributor_files.save(attributor, path, {"seed": 0, "options": options})
+        classifier = classifier_files.load(path)
+        classifier_files.save(classifier, path, {"seed": 0, "options": options})
     fit, told = attribution.fit, []
 
     def noted(*args, period, max_lag, **rest):
@@ -206,9 +206,9 @@ def test_an_attributor_that_is_fitted_again_has_the_options_of_the_one_beside(
         attribution=config.attribution, perturb=("blur:1",), train_on=("blur:1",)
     )
     robustness_run.run(flags, tmp_path / "run")
-    assert told == [options]  # both attributors say seed 0: the second one's is there
+    assert told == [options]  # both classifiers say seed 0: the second one's is there
     (path,) = (tmp_path / "run" / "models").iterdir()
-    assert attributor_files.facts_of(path)["options"] == options
+    assert classifier_files.facts_of(path)["options"] == options
 
 
 @pytest.mark.usefixtures("no_figures", "quick_attribution")

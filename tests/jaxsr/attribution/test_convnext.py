@@ -12,10 +12,10 @@ from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
 from jaxsr.attribution import classifier_training
 from jaxsr.attribution import convnext as attribution_convnext
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier_training import Schedule
-from jaxsr.attribution.convnext import ConvNeXtAttributor
+from jaxsr.attribution.convnext import ConvNeXtClassifier
 from jaxsr.datasets.crops import GRID_PX, centre
 from jaxsr.networks import convnext
 from jaxsr.state_dicts import names as torch_names
@@ -52,7 +52,7 @@ def fit(*, count=20, **options):  # two batches, and one of four
 
 
 def assert_same_arrays(one, other):
-    arrays, theirs = (attributor.to_arrays()[0] for attributor in (one, other))
+    arrays, theirs = (classifier.to_arrays()[0] for classifier in (one, other))
     assert arrays.keys() == theirs.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, theirs[name])
@@ -63,7 +63,7 @@ def assert_same_arrays(one, other):
 def test_textures_are_told_apart(inputs, tmp_path):
     held_out, truth = pictures_of(9, 1)
     told, parts = [], []
-    attributor = fit(
+    classifier = fit(
         count=96,
         inputs=inputs,
         epochs=15,
@@ -72,7 +72,7 @@ def test_textures_are_told_apart(inputs, tmp_path):
         on_epoch=lambda *facts: told.append(facts),
     )
     crops = np.stack([centre(picture, CROP_PX) for picture in held_out])
-    scores, features = attributor.log_scores(crops), attributor.features(crops)
+    scores, features = classifier.log_scores(crops), classifier.features(crops)
     assert (scores.shape, scores.dtype) == ((9, 3), np.float32)
     assert (features.shape, features.dtype) == ((9, 8), np.float32)
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, rtol=1e-5)
@@ -82,8 +82,8 @@ def test_textures_are_told_apart(inputs, tmp_path):
     assert max(accuracies) == np.mean(np.argmax(scores, axis=1) == truth) == 1.0
     np.testing.assert_allclose(parts, np.arange(1, 181) / 180)
 
-    attributor_files.save(attributor, tmp_path / "convnext.safetensors")
-    again = attributor_files.load(tmp_path / "convnext.safetensors")
+    classifier_files.save(classifier, tmp_path / "convnext.safetensors")
+    again = classifier_files.load(tmp_path / "convnext.safetensors")
     np.testing.assert_array_equal(again.log_scores(crops), scores)
     np.testing.assert_array_equal(again.features(crops), features)
 
@@ -99,7 +99,7 @@ def test_where_in_the_grid_a_pattern_begins_is_learnt_from_scratch():
         noise = rng.normal(128, 16, (count, 60, 60, 3))
         return (noise + patterns[..., None]).clip(0, 255).astype(np.uint8), labels
 
-    attributor = attribution.fit(
+    classifier = attribution.fit(
         *("convnext", *pictures_of(32, 0), ("a", "b", "c", "d")),
         crop_px=CROP_PX,
         **{**SMALL, "crops_per_picture": 4},
@@ -107,7 +107,7 @@ def test_where_in_the_grid_a_pattern_begins_is_learnt_from_scratch():
     )
     pictures, truth = pictures_of(24, 1)
     crops = np.concatenate([pictures[:, :CROP_PX, :CROP_PX], pictures[:, 24:56, 24:56]])
-    of_truth = attributor.log_scores(crops)[np.arange(48), np.tile(truth, 2)]
+    of_truth = classifier.log_scores(crops)[np.arange(48), np.tile(truth, 2)]
     assert np.mean(np.exp(of_truth)) > 0.8  # half, if crops began anywhere
 
 
@@ -156,7 +156,7 @@ def test_batches_on_two_devices_train_as_on_one(monkeypatch):
     one = jax.make_mesh((1,), ("batch",), (AxisType.Auto,), devices=jax.local_devices()[:1])
     monkeypatch.setattr(classifier_training, "_mesh", lambda batch_size: one)
     alone = fit(epochs=1)
-    arrays, theirs = (attributor.to_arrays()[0] for attributor in (spread, alone))
+    arrays, theirs = (classifier.to_arrays()[0] for classifier in (spread, alone))
     # Adamax moves by the rate at first, whatever the gradient: 3 updates of 0.02.
     close = [np.mean(np.abs(array - theirs[name]) < 0.002) for name, array in arrays.items()]
     assert np.mean(close) > 0.95
@@ -224,7 +224,7 @@ def test_tiles_of_a_crop_are_taken_for_independent():
     model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
     inputs = attribution_convnext.Inputs("residual", 0.05)
     whole, of_tiles = (
-        ConvNeXtAttributor(CLASSES, crop_px, 40, "zepto", 4, inputs, model) for crop_px in (90, 40)
+        ConvNeXtClassifier(CLASSES, crop_px, 40, "zepto", 4, inputs, model) for crop_px in (90, 40)
     )
     crops = np.random.default_rng(0).integers(0, 256, (5, 90, 90, 3), np.uint8)
     tiles = [crops[:, i : i + 40, j : j + 40] for i in (0, 48) for j in (0, 48)]
@@ -234,11 +234,11 @@ def test_tiles_of_a_crop_are_taken_for_independent():
     np.testing.assert_allclose(whole.features(crops), features, rtol=1e-4, atol=1e-4)
 
 
-def test_attributors_from_before_there_were_tiles_look_at_whole_crops():
+def test_classifiers_from_before_there_were_tiles_look_at_whole_crops():
     model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
     inputs = attribution_convnext.Inputs()
     arrays, facts = attribution.to_arrays(
-        ConvNeXtAttributor(CLASSES, 90, 40, "zepto", 4, inputs, model)
+        ConvNeXtClassifier(CLASSES, 90, 40, "zepto", 4, inputs, model)
     )
     assert attribution.from_arrays(arrays, facts).tile_px == 40
     del facts["tile_px"]

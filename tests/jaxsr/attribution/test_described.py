@@ -1,4 +1,4 @@
-"""Features of pictures that are computed once, for several attributors."""
+"""Features of pictures that are computed once, for several classifiers."""
 
 import numpy as np
 import pytest

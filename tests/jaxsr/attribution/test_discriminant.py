@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import lda
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets.crops import tiles as tiles_of
@@ -142,8 +142,8 @@ def test_a_grid_of_twelve_holds_three_and_four(tmp_path):
     labels = np.concatenate([of + MARKS * k for k, (_, of) in enumerate(kinds)])
     classes = tuple(f"class {k}" for k in range(2 * MARKS))
     fitted = attribution.fit("linear", made, labels, classes, crop_px=SQUARE, period=12, max_lag=1)
-    attributor_files.save(fitted, tmp_path / "twelve.safetensors")
-    again = attributor_files.load(tmp_path / "twelve.safetensors")
+    classifier_files.save(fitted, tmp_path / "twelve.safetensors")
+    again = classifier_files.load(tmp_path / "twelve.safetensors")
     assert again.options == {"period": 12, "max_lag": 1}
     queries = np.concatenate([marked(MARKS, period, seed=9)[0] for period in (3, 4)])
     right = again.log_scores(queries).argmax(axis=1) == np.arange(2 * MARKS)

@@ -6,7 +6,7 @@ import pytest
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import crop_regression
-from jaxsr.attribution import files as attributor_files
+from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.features import BINS
 from jaxsr.fingerprints import phase_autocorrelation
@@ -70,14 +70,14 @@ def test_every_crop_is_judged_alone(fitted):
 
 
 def test_every_method_is_the_same_after_a_file(fitted, tmp_path):
-    path = tmp_path / "attributor.safetensors"
-    attributor_files.save(fitted, path, {"photographs": [1, 2]})
-    again = attributor_files.load(path)
+    path = tmp_path / "classifier.safetensors"
+    classifier_files.save(fitted, path, {"photographs": [1, 2]})
+    again = classifier_files.load(path)
     crops = np.stack(pictures(5, seed=1)[0])
     assert (again.method, again.classes, again.crop_px) == (fitted.method, CLASSES, SIDE)
     np.testing.assert_array_equal(again.log_scores(crops), fitted.log_scores(crops))
     np.testing.assert_array_equal(again.features(crops), fitted.features(crops))
-    assert attributor_files.facts_of(path) == {"photographs": [1, 2]}
+    assert classifier_files.facts_of(path) == {"photographs": [1, 2]}
 
 
 def test_every_method_refuses_crops_of_another_kind(fitted):
@@ -195,8 +195,8 @@ def test_a_new_method_is_an_entry_and_a_function(monkeypatch, tmp_path):
     made = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
     fitted = attribution.fit("means", made, labels, CLASSES, crop_px=SIDE, scale=2.0)
     assert attribution.options_of("means") == ("scale", "shrinkage")
-    attributor_files.save(fitted, tmp_path / "means.safetensors")
-    again = attributor_files.load(tmp_path / "means.safetensors")
+    classifier_files.save(fitted, tmp_path / "means.safetensors")
+    again = classifier_files.load(tmp_path / "means.safetensors")
     assert again.options == {"scale": 2.0}
     assert (again.log_scores(made).argmax(axis=1) == labels).all()
     assert again.find_grid(made[:2])[0] == (0, 0)

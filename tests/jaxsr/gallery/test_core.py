@@ -1,4 +1,4 @@
-"""Galleries of an attributor whose features are mean colours, so that answers follow by hand."""
+"""Galleries of a classifier whose features are mean colours, so that answers follow by hand."""
 
 import dataclasses
 import sys
@@ -31,7 +31,7 @@ SPREAD = 6.0  # of the mean colour within a class, grey levels
 
 
 @dataclasses.dataclass(frozen=True)
-class Colours(attribution.OfPixels):
+class Colours(attribution.PixelClassifier):
     """Features are the mean colour of a crop."""
 
     classes: tuple[str, ...] = tuple(card.name for card in CARDS)
