@@ -121,7 +121,7 @@ class Fits(Tabular):
         return self.fits[i].params
 
 
-def describe(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
+def make_fit(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     """Convert a trainer's result to a fit; `picture` is [H, W, 3] uint8 or float."""
     height, width = picture.shape[:2]
     decoded = finished.result[: height * width].reshape(height, width, 3)
@@ -257,7 +257,7 @@ def fit(
             for finished in executors.train(team):
                 jobs = [int(bucket.jobs[one.job]) for one in finished]
                 for job, one in zip(jobs, finished, strict=True):
-                    results[job] = describe(one, trials[job], pictures[picture_of[job]])
+                    results[job] = make_fit(one, trials[job], pictures[picture_of[job]])
                 if progress:
                     quality = [results[job].psnr_db for job in jobs]
                     display.update(team.work_done, psnr_db=quality, training_mse=team.losses())

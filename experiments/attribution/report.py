@@ -88,7 +88,7 @@ def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> T
         predictions: of a run.
         arrays: its features, or none.
     """
-    described = predictions.described()
+    frame = predictions.with_facts()
     return {
         "overall": attribution_tables.overall(predictions),
         "by_factor": attribution_tables.by_factor(predictions),
@@ -98,7 +98,7 @@ def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> T
         "shared_by_errors": attribution_tables.shared_by_errors(predictions),
         "calibration": attribution_tables.calibration_errors(predictions),
         "class_distances": features.ratio_tables(arrays, predictions.classes),
-        "by_network": attribution_tables.measure(described, ["network"]),
+        "by_network": attribution_tables.measure(frame, ["network"]),
         **{
             f"by_{quality}": attribution_tables.by_quality(predictions, quality)
             for quality in attribution_tables.QUALITIES

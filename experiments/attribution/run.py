@@ -90,7 +90,7 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
     task = make_task(config)
     planned = list(itertools.product(dict.fromkeys(config.method), dict.fromkeys(config.seed)))
     if config.dry_run:
-        return _describe(task, planned)
+        return _summary(task, planned)
     if config.convnext_weights and CONVNEXT in config.method:
         _refuse_missing(config.convnext_weights)
     with rundir.held(run_dir, files.KIND, _plan(config, task), free=files.FREE):
@@ -353,7 +353,7 @@ def _features(config: AttributionConfig, task: Task, classifier: Classifier) -> 
     parts = []
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH].tolist()
-        parts.append(classifier.features(pictures.crops(task.crop_px, some)))
+        parts.append(classifier.embedding(pictures.crops(task.crop_px, some)))
     return np.concatenate(parts)
 
 
@@ -373,8 +373,8 @@ def _add_tsne(run_dir: Path) -> None:
         files.write_features(run_dir, arrays)
 
 
-def _describe(task: Task, planned: Sequence[tuple[str, int]]) -> str:
-    """Describe what would be done."""
+def _summary(task: Task, planned: Sequence[tuple[str, int]]) -> str:
+    """Summarise what would be done."""
     counts = (f"{len(own):,} {split}" for split, own in task.splits.items())
     return "\n".join(
         [

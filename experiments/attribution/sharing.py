@@ -1,4 +1,4 @@
-"""What a method sees of pictures, computed once for all classifiers that learn from it."""
+"""Features of pictures, computed once for all classifiers that learn from them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,25 +7,25 @@ import pandas as pd
 
 from jaxfleet.progress import Progress
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Described
+from jaxsr.attribution.methods import CropFeatures
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SharedFeatures:
-    """What a method sees of pictures.
+    """Features of pictures.
 
     Attributes:
-        files: of the pictures, in their order.
-        described: of `jaxsr.attribution.methods.describe`.
+        files: names of the pictures, in their order.
+        extracted: from `jaxsr.attribution.methods.extract_features`.
     """
 
     files: pd.Index
-    described: Described
+    extracted: CropFeatures
 
-    def of(self, pictures: PictureSet) -> Described:
-        """Of some of the pictures, in their order."""
-        return self.described.of(self.files.get_indexer(pictures.index["file"]))
+    def of(self, pictures: PictureSet) -> CropFeatures:
+        """Return the features of some of the pictures, in their order."""
+        return self.extracted.of(self.files.get_indexer(pictures.index["file"]))
 
 
 def share(
@@ -38,11 +38,13 @@ def share(
     """Compute the features of a method for images; None if it learns from pixels.
 
     Raises:
-        InputError: as `jaxsr.attribution.methods.describe`.
+        InputError: as `jaxsr.attribution.methods.extract_features`.
     """
-    described = attribution.describe(method, Pictures(pictures), crop_px=crop_px, progress=progress)
+    extracted = attribution.extract_features(
+        method, Pictures(pictures), crop_px=crop_px, progress=progress
+    )
     return (
-        None if described is None else SharedFeatures(pd.Index(pictures.index["file"]), described)
+        None if extracted is None else SharedFeatures(pd.Index(pictures.index["file"]), extracted)
     )
 
 

@@ -58,7 +58,7 @@ class Predictions:
         """[N] int, the class of each row."""
         return pd.Index(self.classes["network"]).get_indexer(self.frame["network"])
 
-    def described(self) -> pd.DataFrame:
+    def with_facts(self) -> pd.DataFrame:
         """Return the frame joined with facts on the networks; their seed is `network_seed`."""
         facts = self.classes.rename(columns={"seed": "network_seed"})
         return self.frame.merge(facts, on="network", how="left", validate="many_to_one")
@@ -133,7 +133,7 @@ def by_factor(predictions: Predictions) -> pd.DataFrame:
     Returns:
         Columns of `measure` with keys `table` (the factor) and `group` (its value).
     """
-    frame = predictions.described()
+    frame = predictions.with_facts()
     return pd.concat(
         [
             _grouped(frame[~frame[factor].isin(["", 0])], factor, frame[factor].astype(str))
@@ -145,7 +145,7 @@ def by_factor(predictions: Predictions) -> pd.DataFrame:
 
 def quadrants(predictions: Predictions) -> pd.DataFrame:
     """Accuracy by scale, and by whether the loss has an adversary; keys as in `by_factor`."""
-    frame = predictions.described()
+    frame = predictions.with_facts()
     frame = frame[(frame["loss"] != "") & (frame["scale"] > 0)]
     loss = frame["loss"].where(frame["loss"] == "l1", "adversarial")
     return _grouped(frame, "quadrant", _with_scale(loss, frame))
@@ -161,7 +161,7 @@ def seed_triplets(predictions: Predictions) -> pd.DataFrame:
         Columns of `measure` with keys `table` (with or without `LEFT_OUT`; without it alone where
         there is none) and `group` (loss and scale, or total), and `chance`.
     """
-    frame = predictions.described()
+    frame = predictions.with_facts()
     truth = predictions.truth()
     networks = predictions.classes[predictions.classes["kind"] == "network"]
     is_asked = np.zeros(len(frame), bool)

@@ -165,7 +165,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
     def keep(**found: Any) -> None:
         content.update(found)
         siren.save(run_dir / "accelerator_benchmark.json", content)
-        text = tables.describe(content)
+        text = tables.summary(content)
         storage.write_atomically(run_dir / "accelerator_benchmark.md", text.encode())
 
     def alone(work: Callable[..., Result], engine: Engine) -> Result | str:
@@ -197,7 +197,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
             collection=tables.forecast_rows(forecasts),
         )
         keep(wanted=tables.wanted(content["means"], content["collection"], len(scale.shapes)))
-    return tables.describe(content)
+    return tables.summary(content)
 
 
 def machine(config: BenchmarkConfig) -> tuple[Scale, dict[str, str], Limits]:

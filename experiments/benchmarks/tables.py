@@ -190,7 +190,7 @@ def wanted(
     ]
 
 
-def describe(content: Mapping[str, Any]) -> str:
+def summary(content: Mapping[str, Any]) -> str:
     """Everything that was found so far, as Markdown."""
     texts = [content["remark"]] if content.get("remark") else []
     texts += [

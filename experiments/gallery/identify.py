@@ -47,7 +47,7 @@ def identify_file(config: IdentifyConfig) -> str:
         raise InputError(f"{path}: {error}") from None
     height, width = pixels.shape[:2]
     said = f"{path}: {width} x {height} pixels, tiles looked at: {found.num_tiles}"
-    lines = [f"{said} ({notes})" if notes else said, *describe(gallery, found, config.top)]
+    lines = [f"{said} ({notes})" if notes else said, *summary(gallery, found, config.top)]
     if target is not None:
         from experiments.report import figures
 
@@ -192,7 +192,7 @@ def open_gallery(config: IdentifyConfig) -> Gallery:
     return Gallery.open(config.gallery or None)
 
 
-def describe(gallery: Gallery, found: Identification, top: int) -> list[str]:
+def summary(gallery: Gallery, found: Identification, top: int) -> list[str]:
     """Return the answer in lines of text, with `top` networks."""
     share = found.super_resolved_probability
     if found.is_super_resolved is None:

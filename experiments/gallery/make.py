@@ -14,7 +14,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier, Described
+from jaxsr.attribution.methods import Classifier, CropFeatures
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import files as gallery_files
@@ -70,7 +70,7 @@ def run(config: GalleryConfig, run_dir: Path) -> str:
         path = run_dir / gallery_files.NAME
         made.save(path)  # before it is tried, whatever comes of that
         if "test" in splits:
-            said += f"; {describe(made, *splits['test'])}"
+            said += f"; {summary(made, *splits['test'])}"
         rundir.finish(run_dir)
     return f"{path}: {said}; {path.stat().st_size / 1e6:.1f} MB."
 
@@ -114,7 +114,7 @@ def check(index: pd.DataFrame, cards: Sequence[ClassCard], config: GalleryConfig
         )
 
 
-def describe(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) -> str:
+def summary(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) -> str:
     """How good a gallery is on pictures of its classes.
 
     Pictures that `Gallery.identify` refuses, such as grey ones, are left out and counted.
@@ -160,10 +160,10 @@ def _fit(
     """Fit the classifier; return its features of training images too, if they were shared."""
     learnt, labels = splits["train"]
     tell = teller(shown, len(learnt))
-    described = attribution.describe(
+    extracted = attribution.extract_features(
         config.method, learnt, crop_px=config.crop_px, progress=tell, **config.options
     )
-    given: dict[str, Any] = {"progress": tell} if described is None else {"described": described}
+    given: dict[str, Any] = {"progress": tell} if extracted is None else {"extracted": extracted}
     classifier = attribution.fit(
         config.method,
         learnt,
@@ -175,10 +175,10 @@ def _fit(
         **config.options,
         **given,
     )
-    if described is None:
+    if extracted is None:
         return classifier, None
-    ends = np.flatnonzero(np.diff(described.owners)) + 1
-    return classifier, np.split(classifier.features_of(described.features), ends)
+    ends = np.flatnonzero(np.diff(extracted.owners)) + 1
+    return classifier, np.split(classifier.embedding_of(extracted.features), ends)
 
 
 def _fit_parser(
@@ -193,12 +193,14 @@ def _fit_parser(
     place = np.full(len(cards), -1)
     place[networks] = np.arange(len(networks))
 
-    def of_networks(split: str, **options: Any) -> tuple[Described, np.ndarray]:
+    def of_networks(split: str, **options: Any) -> tuple[CropFeatures, np.ndarray]:
         pictures, labels = splits[split]
-        described = attribution.describe("kernel", pictures, crop_px=config.crop_px, **options)
-        assert described is not None
+        extracted = attribution.extract_features(
+            "kernel", pictures, crop_px=config.crop_px, **options
+        )
+        assert extracted is not None
         rows = np.flatnonzero(place[labels] >= 0)
-        return described.of(rows), place[labels[rows]]
+        return extracted.of(rows), place[labels[rows]]
 
     known = of_networks("train", progress=teller(shown, len(splits["train"][0])))
     apart = of_networks("validation")

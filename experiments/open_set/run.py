@@ -97,7 +97,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
         )
     ]
     if config.dry_run:
-        return _describe(splits, len(planned))
+        return _summary(splits, len(planned))
     with rundir.held(run_dir, KIND) as manifest:
         rundir.unfinish(run_dir)
         rows = _work(config, run_dir, planned)
@@ -180,7 +180,7 @@ def score(
     train = split.only(_TRAIN, split.known)
     assert train is not None  # make_splits has seen to it
     validation = split.only(_VALIDATION, split.known)
-    options: dict[str, Any] = {} if shared is None else {"described": shared.of(train)}
+    options: dict[str, Any] = {} if shared is None else {"extracted": shared.of(train)}
     classifier = attribution.fit(
         method,
         attribution_parts.unchanged(train),
@@ -266,12 +266,12 @@ class _Seen:
         """All crops of pictures."""
         if shared is not None:
             crops, owners = shared.of(pictures)
-            return _Seen(owners, classifier.log_scores_of(crops), classifier.features_of(crops))
+            return _Seen(owners, classifier.log_scores_of(crops), classifier.embedding_of(crops))
         unchanged = attribution_parts.unchanged(pictures)
         parts: Iterator[tuple[Any, ...]] = (
-            (batch.places, classifier.log_scores_of(seen), classifier.features_of(seen))
+            (batch.places, classifier.log_scores_of(seen), classifier.embedding_of(seen))
             for batch in attribution_parts.batches(unchanged, classifier.crop_px)
-            for seen in [classifier.describe(batch.crops)]
+            for seen in [classifier.extract(batch.crops)]
         )
         return _Seen(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -352,8 +352,8 @@ def _work(
     return pd.concat(frames, ignore_index=True)
 
 
-def _describe(splits: Sequence[Split], classifiers: int) -> str:
-    """Describe what would be done."""
+def _summary(splits: Sequence[Split], classifiers: int) -> str:
+    """Summarise what would be done."""
     lines = [
         f"{split.unseen}: {len(split.known)} known networks, {len(split.unknown)} unknown"
         for split in splits

@@ -63,7 +63,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
     """
     tasks = parsing_tasks.make(config)
     if config.dry_run:
-        return _describe(tasks)
+        return _summary(tasks)
     with rundir.held(run_dir, KIND) as manifest:
         for name in (MODELS, PREDICTIONS):
             storage.make_folder(run_dir / name, "--run_dir")
@@ -220,11 +220,11 @@ def _classifier(
     validation = None
     if task.validation is not None:
         validation = (Pictures(task.validation), task.labels(task.validation))
-    described = {}
+    extracted = {}
     if shared is not None:
-        described = {"described": shared.of(task.train)}
+        extracted = {"extracted": shared.of(task.train)}
         if task.validation is not None and attribution.sees_validation(config.method):
-            described["described_validation"] = shared.of(task.validation)
+            extracted["extracted_validation"] = shared.of(task.validation)
     classifier = attribution.fit(
         config.method,
         Pictures(task.train),
@@ -235,7 +235,7 @@ def _classifier(
         validation=validation,
         progress=tell,
         **task.options,
-        **described,
+        **extracted,
     )
     tell(1.0)
     facts = {
@@ -261,8 +261,8 @@ def _is_trained(run_dir: Path, task: Task) -> bool:
     )
 
 
-def _describe(tasks: Sequence[Task]) -> str:
-    """Describe what would be trained and tested."""
+def _summary(tasks: Sequence[Task]) -> str:
+    """Summarise what would be trained and tested."""
     lines = [f"{len(tasks)} parsers of {len({task.model for task in tasks})} trainings"]
     for task in tasks:
         parser = task.parser

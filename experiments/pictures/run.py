@@ -100,7 +100,7 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     pool = Windows(loaded, crop_px=config.crop_px, max_images=config.max_images)
     windows = {one.name: pool.of(one) for one in classes}
     if config.dry_run:
-        return _describe(_jobs(run_dir, classes, windows), loaded)
+        return _summary(_jobs(run_dir, classes, windows), loaded)
     with rundir.held(run_dir, KIND, {"crop_px": config.crop_px}):
         jobs = _jobs(run_dir, classes, windows)
         _make(run_dir, jobs)
@@ -283,8 +283,8 @@ def _write(
     }
 
 
-def _describe(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
-    """Describe what would be made, and its cost."""
+def _summary(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
+    """Summarise what would be made, and its cost."""
     kinds = Counter(job.one.kind for job in jobs)
     total = sum(len(job.windows) for job in jobs)
     missing = sum(len(job.missing) for job in jobs)

@@ -1,6 +1,6 @@
 """What each column of a table on disk is called, its unit and its meaning: the one glossary.
 
-Parquet files carry it as metadata of their fields (`described`), and docs/columns.md is made of it:
+Parquet files carry it as metadata of their fields (`with_descriptions`); docs/columns.md comes from
 
     python -m experiments.report.columns > docs/columns.md
 """
@@ -194,7 +194,7 @@ beside it how many were exact.
 """
 
 
-def described(schema: pa.Schema, table: str) -> pa.Schema:
+def with_descriptions(schema: pa.Schema, table: str) -> pa.Schema:
     """Return the schema with `unit` and `description` of each field as its metadata.
 
     Args:
@@ -213,10 +213,10 @@ def described(schema: pa.Schema, table: str) -> pa.Schema:
 
 
 def parquet(frame: pd.DataFrame, table: str) -> bytes:
-    """Return the rows as a Parquet file with the glossary in it; arguments as of `described`."""
+    """Return the rows as a Parquet file with the glossary in it, as `with_descriptions` does."""
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     sink = io.BytesIO()
-    pq.write_table(plain.cast(described(plain.schema, table)), sink)
+    pq.write_table(plain.cast(with_descriptions(plain.schema, table)), sink)
     return sink.getvalue()
 
 

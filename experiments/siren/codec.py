@@ -123,7 +123,7 @@ def run(config: CodecConfig) -> str:
         InputError: if a file is missing, damaged or there already, or a flag does not suit it.
     """
     if config.mode == "info":
-        return describe(codec.inspect(picture_files.bytes_of(Path(config.input))))
+        return summary(codec.inspect(picture_files.bytes_of(Path(config.input))))
     output = Path(config.output).expanduser()
     if output.exists() and not config.overwrite:
         raise InputError(f"--output={output} is there already; --overwrite replaces it.")
@@ -155,7 +155,7 @@ def _encode(config: CodecConfig, output: Path) -> str:
     return "\n".join(
         [
             *note,
-            describe(facts),
+            summary(facts),
             f"PSNR {decibels.text(encoded.psnr_db, 4)}; {decibels.text(encoded.float_psnr_db)} "
             "before rounding",
             *_jpeg(picture, facts.bits_per_pixel),
@@ -178,7 +178,7 @@ def _decode(config: CodecConfig, output: Path) -> str:
     return "\n".join([*lines, f"wrote {output}"])
 
 
-def describe(facts: codec.Facts) -> str:
+def summary(facts: codec.Facts) -> str:
     """Lines that say what a file holds."""
     header = facts.header
     colours = "grey" if header.grey else "colour"

@@ -131,7 +131,7 @@ def seconds_on(count: int, spans: Sequence["Span"]) -> float:
     return max(even, longest) + compiling
 
 
-def describe(
+def summary(
     buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], jobs: Sequence[Any]
 ) -> str:
     """Return the text of a dry run.

@@ -37,7 +37,7 @@ from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise, trainers
-from jaxinr.fit import Fit, describe, render
+from jaxinr.fit import Fit, make_fit, render
 from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import CHANNELS, SIREN, Trial
@@ -79,7 +79,7 @@ def schema() -> pa.Schema:
         "weights": pa.list_(pa.float32()),
     }
     fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-    return columns.described(fields, "siren")
+    return columns.with_descriptions(fields, "siren")
 
 
 def make_row(
@@ -95,7 +95,7 @@ def make_row(
     No size counts headers or ranges.
     """
     height, width = photo.pixels.shape[:2]
-    fit = describe(finished, job.trial, photo.pixels)
+    fit = make_fit(finished, job.trial, photo.pixels)
     values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit) if f.name != "params"}
     entropy_bits, quantised_db = _quantised(fit, job.trial, photo.pixels, weight_bits, coordinates)
     return {
@@ -206,7 +206,7 @@ def run_jobs(
     pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
         work_of = functools.partial(_make_work, config, pictures, jobs)
-        return cost.describe([bucket for bucket, _ in pairs], work_of, jobs)
+        return cost.summary([bucket for bucket, _ in pairs], work_of, jobs)
     results = store.Store(
         run_dir,
         {**_facts(config, pictures), **(facts or {})},

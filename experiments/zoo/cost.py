@@ -10,7 +10,7 @@ from jaxfleet.progress import clock
 from jaxsr.training import cost as training_cost
 
 
-def describe(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
+def summary(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
     """Return the plan as a table, and sums."""
     devices = jax.local_devices()
     rate = training_cost.flops_per_second(devices)

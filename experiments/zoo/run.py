@@ -62,7 +62,7 @@ def schema() -> pa.Schema:
         **dict.fromkeys(("loss_history", "validation_psnr_y_db"), pa.list_(pa.float32())),
     }
     fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-    return columns.described(fields, "zoo")
+    return columns.with_descriptions(fields, "zoo")
 
 
 def is_zoo(manifest: Mapping[str, Any]) -> bool:
@@ -93,7 +93,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     features = _load_features(config)
     fleet_list = make_fleets(config, networks, features, shard)
     if config.dry_run:
-        return cost.describe(config, fleet_list)
+        return cost.summary(config, fleet_list)
     for training_set, scale in dict.fromkeys(
         (network.training_set, network.scale) for fleet in fleet_list for network in fleet.networks
     ):

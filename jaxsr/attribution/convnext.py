@@ -129,13 +129,13 @@ class ConvNeXtClassifier(PixelClassifier):
 
     method = CONVNEXT
 
-    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Classifier`."""
-        return self._in_batches(described, _log_scores)
+        return self._in_batches(extracted, _log_scores)
 
-    def features_of(self, described: np.ndarray) -> np.ndarray:
+    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return what the last layer takes, averaged over tiles, [N, D] float32."""
-        return self._in_batches(described, _features)
+        return self._in_batches(extracted, _features)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Weights by timm's names, in PyTorch's layouts, and facts that `from_arrays` takes."""

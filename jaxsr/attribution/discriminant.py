@@ -28,18 +28,18 @@ class DiscriminantClassifier(FeatureClassifier):
     """A discriminant of features.
 
     Attributes:
-        discriminant: of `describe`.
+        discriminant: of the features.
     """
 
     discriminant: lda.Lda
 
-    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return `log_scores` [N, K] of features [N, D]."""
-        return lda.log_scores(self.discriminant, described)
+        return lda.log_scores(self.discriminant, extracted)
 
-    def features_of(self, described: np.ndarray) -> np.ndarray:
+    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return the whitened coordinates of `lda.project`, [N, min(K - 1, D)] float32."""
-        return lda.project(self.discriminant, described)
+        return lda.project(self.discriminant, extracted)
 
     @functools.cached_property
     def gaussians(self) -> Gaussians:

@@ -1,4 +1,4 @@
-"""Which network made a picture: every method behind one interface.
+"""Classifiers that name the network behind a picture: every method behind one interface.
 
     classifier = attribution.fit("spectrum", pictures, labels, classes, crop_px=224)
     log_scores = classifier.log_scores(crops.tiles(picture, 224))  # [n, K]
@@ -7,9 +7,9 @@
 A class is a network, or any other thing that pictures may have in common. A method is an entry of
 `TABLE`: the function that fits its classifier and, where that learns from features of crops, the
 feature function (`jaxsr.fingerprints.crop_features`). Its module has `from_arrays(arrays, facts)`
-too, the inverse of `Classifier.to_arrays`; modules are imported when they are asked for. What a
-method sees of pictures (`describe`) may be computed once for several classifiers.
-`jaxsr.attribution.files` keeps classifiers.
+too, the inverse of `Classifier.to_arrays`; modules are imported when they are asked for. Several
+classifiers may share the features of pictures (`extract_features`). `jaxsr.attribution.files` reads
+and writes classifiers.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
@@ -87,49 +87,49 @@ class Classifier(abc.ABC):
     crop_px: int
 
     @abc.abstractmethod
-    def describe(self, crops: np.ndarray) -> np.ndarray:
-        """Return what everything else is computed from.
+    def extract(self, crops: np.ndarray) -> np.ndarray:
+        """Extract the features that scores and embeddings are computed from.
 
         Args:
-            crops: [N, c, c, 3] uint8, the grid of up-sampling beginning at their first pixel.
+            crops: [N, c, c, 3] uint8; the upsampling grid begins at their first pixel.
 
         Returns:
             [N, ...]: features of the crops, or the crops themselves.
         """
 
     @abc.abstractmethod
-    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
-        """Return `log_scores` of crops that were described."""
+    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
+        """Return `log_scores` of extracted features."""
 
     @abc.abstractmethod
-    def features_of(self, described: np.ndarray) -> np.ndarray:
-        """Return `features` of crops that were described."""
+    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
+        """Return `embedding` of extracted features."""
 
     @abc.abstractmethod
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return what it takes to make it again: arrays, and facts that JSON can hold.
+        """Return the arrays and JSON-able facts that restore the classifier.
 
-        Method, classes and crop_px need not be among the facts: `to_arrays` here adds them.
+        Method, classes and crop_px need not be among the facts: `methods.to_arrays` adds them.
         """
 
     @property
     @abc.abstractmethod
     def period(self) -> int:
-        """Pixels after which the grid that it sees repeats itself; 1 if it sees none."""
+        """Period in pixels of the grid that its features depend on; 1 if there is none."""
 
     @abc.abstractmethod
-    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return what `describe` gives of crops that begin further on, but for their borders.
+    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return the features of shifted crops, exact except at their borders.
 
         Args:
-            described: [N, ...] of crops.
-            rows: by how many pixels the others begin further down.
-            columns: by how many they begin further right.
+            extracted: [N, ...] features of crops.
+            rows: by how many pixels the shifted crops begin further down.
+            columns: by how many pixels they begin further right.
         """
 
     @property
     def gaussians(self) -> Gaussians | None:
-        """Where the classes lie among `features`, if the method knows."""
+        """Gaussians of the classes in the space of `embedding`, if the method has them."""
         return None
 
     def log_scores(self, crops: np.ndarray) -> np.ndarray:
@@ -141,10 +141,10 @@ class Classifier(abc.ABC):
         Returns:
             [N, K] float32; the exponentials of a row sum to 1.
         """
-        return self.log_scores_of(self.describe(crops))
+        return self.log_scores_of(self.extract(crops))
 
-    def features(self, crops: np.ndarray) -> np.ndarray:
-        """Return what distances between crops are of.
+    def embedding(self, crops: np.ndarray) -> np.ndarray:
+        """Return the vectors between which distances of crops are measured.
 
         Args:
             crops: [N, c, c, 3] uint8.
@@ -152,47 +152,47 @@ class Classifier(abc.ABC):
         Returns:
             [N, D] float32.
         """
-        return self.features_of(self.describe(crops))
+        return self.embedding_of(self.extract(crops))
 
     def find_grid(
         self, crops: np.ndarray, gaussians: Gaussians | None = None
     ) -> tuple[tuple[int, int], np.ndarray]:
-        """Find where the grid of up-sampling begins in a picture that was cut off somewhere.
+        """Find where the upsampling grid begins in a picture that was cropped.
 
-        Of all places that one is taken which makes the crops most like a class, by the mean of
-        `Gaussians.relative_mahalanobis`, or of the highest log score where no Gaussians are known:
-        of few classes, which leave few coordinates to be like one in, it is often another.
+        The offset is the one at which the crops are most like a class, by the mean of
+        `Gaussians.relative_mahalanobis`, or of the highest log score if there are no Gaussians.
+        With few classes, and so few dimensions of the embedding, it is often wrong.
 
         Args:
             crops: [N, c, c, 3] uint8, of one picture; they lie a multiple of the period apart, as
                 those of `tiles`.
-            gaussians: of the classes, among `features`; None for those of the method.
+            gaussians: of the classes, in the space of `embedding`; None for those of the method.
 
         Returns:
-            Rows and columns from the first pixel of the crops to where the grid begins, and
-            [N, ...]: what `describe` gives of crops that begin there.
+            Rows and columns from the first pixel of the crops to where the grid begins, and the
+            [N, ...] features of crops that begin there.
         """
-        described = self.describe(crops)
+        extracted = self.extract(crops)
         gaussians = self.gaussians if gaussians is None else gaussians
 
         def likeness(moved: np.ndarray) -> float:
             if gaussians is None:
                 return float(self.log_scores_of(moved).max(axis=1).mean())
-            return float(gaussians.relative_mahalanobis(self.features_of(moved)).mean())
+            return float(gaussians.relative_mahalanobis(self.embedding_of(moved)).mean())
 
         ways = range(self.period)
         places = [(rows, columns) for rows in ways for columns in ways]
         if len(places) == 1:
-            return places[0], described
-        moved = [self.shifted(described, *place) for place in places]
+            return places[0], extracted
+        moved = [self.shifted(extracted, *place) for place in places]
         best = int(np.argmax([likeness(one) for one in moved]))
         return places[best], moved[best]
 
     def log_scores_anywhere(self, crops: np.ndarray) -> np.ndarray:
-        """Return `log_scores` of crops of one picture, wherever the grid begins in it.
+        """Return `log_scores` of crops of one picture after `find_grid`.
 
-        `log_scores` takes it to begin at the first pixel of each crop, where it is in a picture
-        that nothing was cut off from.
+        `log_scores` assumes that the grid begins at the first pixel of each crop, as in a picture
+        that was not cropped.
         """
         return self.log_scores_of(self.find_grid(crops)[1])
 
@@ -202,14 +202,14 @@ class PixelClassifier(Classifier):
 
     period = 4  # serves scales of 2 and 4
 
-    def describe(self, crops: np.ndarray) -> np.ndarray:
+    def extract(self, crops: np.ndarray) -> np.ndarray:
         """Return the crops, [N, c, c, 3] uint8, which are checked."""
         check_crops(crops, self.crop_px)
         return crops
 
-    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return crops that begin further on; what lies before goes behind."""
-        return np.roll(described, (-rows, -columns), axis=(1, 2))
+    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return crops rolled by the shift; pixels before it move to the end."""
+        return np.roll(extracted, (-rows, -columns), axis=(1, 2))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -228,19 +228,19 @@ class FeatureClassifier(Classifier):
     crop_px: int
     options: Mapping[str, Any]
 
-    def describe(self, crops: np.ndarray) -> np.ndarray:
+    def extract(self, crops: np.ndarray) -> np.ndarray:
         """Return features of crops, [N, c, c, 3] uint8 to [N, D] float32."""
         check_crops(crops, self.crop_px)
         return in_batches(lambda some: self._features.of(some, self.options), crops)
 
     @property
     def period(self) -> int:
-        """Pixels after which the grid that the features see repeats itself; 1 if they see none."""
+        """Period in pixels of the grid that the features depend on; 1 if there is none."""
         return self._features.period(**self._all_options)
 
-    def shifted(self, described: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return the features of crops that begin further on."""
-        return self._features.shifted(described, rows, columns, **self._all_options)
+    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
+        """Return the features of shifted crops."""
+        return self._features.shifted(extracted, rows, columns, **self._all_options)
 
     @property
     def _features(self) -> Features:
@@ -253,24 +253,24 @@ class FeatureClassifier(Classifier):
         return {**self._features.options, **self.options}
 
 
-class Described(NamedTuple):
-    """What a method sees of pictures, for several classifiers to learn from.
+class CropFeatures(NamedTuple):
+    """Features of the crops of pictures, which several classifiers may share.
 
     Attributes:
-        features: [T, D] float32, of crops.
-        owners: [T] int64, rising: the place of the picture that each is of.
+        features: [T, D] float32, a row per crop.
+        owners: [T] int64, not falling: the index of the picture that each crop is from.
     """
 
     features: np.ndarray
     owners: np.ndarray
 
-    def of(self, places_of: np.ndarray) -> "Described":
-        """Those of some pictures, [N] int, each at most once; their places are the new ones."""
+    def of(self, places_of: np.ndarray) -> "CropFeatures":
+        """Return the features of pictures [N] int, each at most once, which number them anew."""
         new = np.full(self.owners.max(initial=-1) + 1, -1)
         new[places_of] = np.arange(len(places_of))
         owners = new[self.owners]
         order = np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :]
-        return Described(self.features[order], owners[order])
+        return CropFeatures(self.features[order], owners[order])
 
 
 def features_of(method: str) -> Features | None:
@@ -296,7 +296,7 @@ def options_of(method: str) -> tuple[str, ...]:
 
 
 def check(method: str, crop_px: int, **options: Any) -> None:
-    """Refuse options of features that cannot be used, or not with crops of this size.
+    """Check that the options of the features can be used with crops of this size.
 
     Raises:
         InputError: naming what is wrong.
@@ -307,41 +307,40 @@ def check(method: str, crop_px: int, **options: Any) -> None:
         features.check(crop_px, **{**features.options, **own})
 
 
-def describe(
+def extract_features(
     method: str,
     pictures: Sequence[np.ndarray],
     *,
     crop_px: int = CROP_PX,
     progress: Progress | None = None,
     **options: Any,
-) -> Described | None:
-    """Return what a method sees of pictures; None of a method that learns from pixels.
+) -> CropFeatures | None:
+    """Extract the features of pictures; None if the method learns from pixels.
 
-    Arguments are those of `fit`, and so is what it raises; options of the classifier make no
-    difference.
+    Arguments and errors are those of `fit`; options of the classifier make no difference.
     """
     features = features_of(method)
     if features is None:
         return None
     check(method, crop_px, **options)
     own = {name: options[name] for name in features.options if name in options}
-    return describe_by(
+    return extract_with(
         lambda crops: features.of(crops, own), pictures, crop_px=crop_px, progress=progress
     )
 
 
 def sees_validation(method: str) -> bool:
-    """Whether the classifier of a method looks at features of validation pictures."""
+    """Return whether the classifier of a method uses features of validation pictures."""
     return "validation" in inspect.signature(_method(method).function).parameters
 
 
-def describe_by(
+def extract_with(
     function: Callable[[np.ndarray], Any],
     pictures: Sequence[np.ndarray],
     *,
     crop_px: int = CROP_PX,
     progress: Progress | None = None,
-) -> Described:
+) -> CropFeatures:
     """Compute a feature function of all crops that lie side by side in each image.
 
     Args:
@@ -366,7 +365,7 @@ def describe_by(
             waiting = waiting[whole:]
             if progress is not None:
                 progress((place + 1) / len(pictures))
-    return Described(np.concatenate(features), np.concatenate(owners))
+    return CropFeatures(np.concatenate(features), np.concatenate(owners))
 
 
 def fit(
@@ -379,8 +378,8 @@ def fit(
     seed: int = 0,
     validation: Labelled | None = None,
     progress: Progress | None = None,
-    described: Described | None = None,
-    described_validation: Described | None = None,
+    extracted: CropFeatures | None = None,
+    extracted_validation: CropFeatures | None = None,
     **options: Any,
 ) -> Classifier:
     """Fit a classifier to pictures.
@@ -397,9 +396,9 @@ def fit(
         validation: pictures and labels that nothing is learnt from but when to stop, or how sure
             to be.
         progress: called now and then with the part that is done, from 0 to 1.
-        described: what `describe` gave of these pictures with these options; they are then not
-            looked at.
-        described_validation: the same of those of the validation.
+        extracted: what `extract_features` returned for these pictures and options; the pictures
+            are then not read.
+        extracted_validation: the same for the validation pictures.
         options: of the features and of the classifier; see `options_of`.
 
     Raises:
@@ -433,8 +432,8 @@ def fit(
             **options,
         )
 
-    def seen(some: Sequence[np.ndarray], progress: Progress | None = None) -> Described:
-        found = describe(method, some, crop_px=crop_px, progress=progress, **options)
+    def seen(some: Sequence[np.ndarray], progress: Progress | None = None) -> CropFeatures:
+        found = extract_features(method, some, crop_px=crop_px, progress=progress, **options)
         assert found is not None
         return found
 
@@ -444,12 +443,12 @@ def fit(
     if "seed" in parameters:
         given["seed"] = seed
     if "validation" in parameters and validation is not None and len(validation[0]):
-        apart = described_validation or seen(validation[0])
+        apart = extracted_validation or seen(validation[0])
         given["validation"] = (apart.features, np.asarray(validation[1])[apart.owners])
-    described = described or seen(pictures, progress)
+    extracted = extracted or seen(pictures, progress)
     return chosen.function(
-        described.features,
-        np.asarray(labels)[described.owners],
+        extracted.features,
+        np.asarray(labels)[extracted.owners],
         method=method,
         classes=tuple(classes),
         crop_px=crop_px,
@@ -459,9 +458,9 @@ def fit(
 
 
 def combine(log_scores: np.ndarray) -> np.ndarray:
-    """Log-probabilities of several crops, or pictures, that one network made.
+    """Combine log-probabilities of several crops, or pictures, that one network made.
 
-    They are taken for independent, with equal chances beforehand: log scores are added.
+    The crops count as independent and the classes as equally likely: log scores are added.
 
     Args:
         log_scores: [..., N, K] float, N at least 1.

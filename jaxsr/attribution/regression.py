@@ -32,13 +32,13 @@ class KernelClassifier(FeatureClassifier):
     regression: CropRegression
     temperature: float
 
-    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return `log_scores` [N, K] of features [N, D]."""
-        return calibration.calibrated(self.features_of(described), self.temperature)
+        return calibration.calibrated(self.embedding_of(extracted), self.temperature)
 
-    def features_of(self, described: np.ndarray) -> np.ndarray:
+    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return what is expected for each class, about 0 to 1, [N, K] float32."""
-        return self.regression.predict(described)
+        return self.regression.predict(extracted)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays and facts that `from_arrays` takes."""

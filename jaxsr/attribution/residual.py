@@ -57,22 +57,22 @@ class ResidualClassifier(PixelClassifier):
         """The side of a crop, c, pixels."""
         return self.fingerprints.shape[1]
 
-    def log_scores_of(self, described: np.ndarray) -> np.ndarray:
+    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return log-probabilities, [N, c, c, 3] uint8 to [N, K] float32; see `Classifier`.
 
         A crop without a residual, such as one of a single colour, says nothing: all classes are
         equally probable.
         """
-        scores = self._of_crops(described, _distances if self.method == PRNU else correlation.ncc)
+        scores = self._of_crops(extracted, _distances if self.method == PRNU else correlation.ncc)
         scores = scores.astype(np.float64)
         if self.method == NCC:
             return calibration.calibrated(scores, self.temperature)
         apart = scores - np.min(scores, axis=1, keepdims=True)
         return scipy.special.log_softmax(-np.log1p(apart), axis=1).astype(np.float32)
 
-    def features_of(self, described: np.ndarray) -> np.ndarray:
+    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
         """Return correlations with the fingerprints, [N, c, c, 3] uint8 to [N, K] float32."""
-        return self._of_crops(described, correlation.ncc)
+        return self._of_crops(extracted, correlation.ncc)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and facts that `from_arrays` takes."""
@@ -187,7 +187,7 @@ def fit_ncc(
         return classifier
     held_out, truth = validation
     found = [
-        classifier.features(_centres(held_out, range(i, min(i + BATCH, len(held_out))), crop_px))
+        classifier.embedding(_centres(held_out, range(i, min(i + BATCH, len(held_out))), crop_px))
         for i in range(0, len(held_out), BATCH)
     ]
     temperature = calibration.fit_temperature(np.concatenate(found), truth)

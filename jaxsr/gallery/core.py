@@ -271,8 +271,8 @@ class Gallery:
         Raises:
             InputError: if there is nothing in the picture to go by.
         """
-        grid, described = self.classifier.find_grid(cut, gaussians or self.gaussians)
-        return grid, finite(self.classifier.features_of(described))
+        grid, extracted = self.classifier.find_grid(cut, gaussians or self.gaussians)
+        return grid, finite(self.classifier.embedding_of(extracted))
 
     def _parsed(
         self, image: np.ndarray, grid: tuple[int, int], parser: Parser | None, chances: np.ndarray

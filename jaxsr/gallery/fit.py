@@ -18,7 +18,7 @@ from jaxsr.attribution.open_set import Gaussians
 from jaxsr.fingerprints import welch
 from jaxsr.gallery.core import ClassCard, Gallery
 from jaxsr.gallery.parsing import Parser
-from jaxsr.gallery.tiles import features_of
+from jaxsr.gallery.tiles import embeddings_of
 
 SURE = 0.95  # probability that is enough in any case
 DRAWN = 8  # pictures that the spectrum of a class is of
@@ -43,7 +43,7 @@ def make(
         known: N pictures [H, W, 3] uint8 that show where the classes lie, and [N] int labels;
             those that the classifier was fitted on will do.
         validation: the same, of other photographs: what calibrates.
-        features: what `tiles.features_of` gives of the known pictures, where it is at hand.
+        features: what `tiles.embeddings_of` gives of the known pictures, where it is at hand.
         facts: to be kept with it, JSON-able.
         parser: to be kept with it, for pictures of networks that it does not know.
 
@@ -58,10 +58,10 @@ def make(
         raise InputError(f"Class '{name}' has {counts.min()} pictures to learn from; give it more.")
     if not len(validation[0]):
         raise InputError("There are no pictures of split validation, which calibrate; make some.")
-    features = features_of(classifier, pictures) if features is None else features
+    features = embeddings_of(classifier, pictures) if features is None else features
     tile_labels = np.repeat(labels, [len(one) for one in features])
     gaussians = open_set.fit_gaussians(np.concatenate(features), tile_labels).rounded()
-    apart = features_of(classifier, validation[0])
+    apart = embeddings_of(classifier, validation[0])
     temperature, growth, threshold = calibrate(gaussians, apart, validation[1])
     side = min(welch.SIDE_PX, classifier.crop_px)
     spectra = [

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxsr.attribution import calibration, crop_regression, kernel_ridge
 from jaxsr.attribution.crop_regression import CropRegression
-from jaxsr.attribution.methods import Described
+from jaxsr.attribution.methods import CropFeatures
 from jaxsr.datasets.crops import in_batches
 
 FOLDS = 3  # of the networks, for how sure to be about those that are not known
@@ -41,9 +41,9 @@ class Parser:
         Args:
             crops: [T, c, c, 3] uint8, of one picture, the grid beginning at their first pixel.
         """
-        return self.parse_described(in_batches(crop_regression.FEATURES.of, crops))
+        return self.parse_features(in_batches(crop_regression.FEATURES.of, crops))
 
-    def parse_described(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
+    def parse_features(self, features: np.ndarray) -> dict[str, tuple[Any, float]]:
         """Parse [T, D] features of `crop_regression.FEATURES`."""
         expected = self.regression.predict(features).mean(axis=0)
         found = {}
@@ -71,8 +71,8 @@ class Parser:
 
 def fit(
     facts: Sequence[Mapping[str, Any]],
-    known: tuple[Described, np.ndarray],
-    validation: tuple[Described, np.ndarray],
+    known: tuple[CropFeatures, np.ndarray],
+    validation: tuple[CropFeatures, np.ndarray],
     *,
     seed: int = 0,
     landmarks: int = kernel_ridge.LANDMARKS,
@@ -82,10 +82,10 @@ def fit(
     Args:
         facts: of each network, hyperparameter -> value. Those that some network does not state,
             or of which all have one value, are not told; two networks or more.
-        known: what `attribution.describe("kernel", ...)` gives of N pictures, and [N] int, places
-            in `facts`.
-        validation: the same of other photographs. They say how sure to be, by regressions that
-            learn from two thirds of the networks and are asked about the others.
+        known: `attribution.extract_features("kernel", ...)` of N pictures, and [N] int, indices
+            into `facts`.
+        validation: the same for other photographs. They calibrate the probabilities, by regressions
+            that learn from two thirds of the networks and predict the others.
         seed: of which crops are landmarks.
         landmarks: as of `kernel_ridge.fit`.
 
@@ -104,10 +104,10 @@ def fit(
         ],
         axis=1,
     )
-    described, labels = known
-    targets = of_network[np.asarray(labels)[described.owners]]
+    extracted, labels = known
+    targets = of_network[np.asarray(labels)[extracted.owners]]
     options = {"seed": seed, "landmarks": landmarks}
-    regression = crop_regression.fit(described.features, targets, **options)
+    regression = crop_regression.fit(extracted.features, targets, **options)
 
     means = _of_strangers(of_network, known, validation, options)
     truth = of_network[np.asarray(validation[1])]
@@ -120,8 +120,8 @@ def fit(
 
 def _of_strangers(
     of_network: np.ndarray,
-    known: tuple[Described, np.ndarray],
-    asked: tuple[Described, np.ndarray],
+    known: tuple[CropFeatures, np.ndarray],
+    asked: tuple[CropFeatures, np.ndarray],
     options: Mapping[str, int],
 ) -> np.ndarray:
     """Predict images by regressions that were fitted to other networks.
@@ -135,15 +135,15 @@ def _of_strangers(
     Returns:
         [n, V] float64, means over crops.
     """
-    described, labels = known
+    extracted, labels = known
     seen, truth = asked
     fold_of = np.random.default_rng(options["seed"]).permutation(len(of_network)) % FOLDS
-    owner, asked_owner = np.asarray(labels)[described.owners], np.asarray(truth)[seen.owners]
+    owner, asked_owner = np.asarray(labels)[extracted.owners], np.asarray(truth)[seen.owners]
     expected = np.zeros((len(seen.owners), of_network.shape[1]), np.float32)
     for fold in set(fold_of.tolist()):
         others, own = fold_of[owner] != fold, fold_of[asked_owner] == fold
         regression = crop_regression.fit(
-            described.features[others], of_network[owner[others]], **options
+            extracted.features[others], of_network[owner[others]], **options
         )
         expected[own] = regression.predict(seen.features[own])
     sums = np.zeros((len(truth), of_network.shape[1]))

@@ -40,7 +40,7 @@ def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
     return image
 
 
-def features_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
+def embeddings_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> list[np.ndarray]:
     """Compute the features of tiles of images: N arrays [T, D] float32, T as of `tiles`.
 
     Raises:
@@ -66,7 +66,7 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
 
 def _features(classifier: Classifier, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
-    features = finite(classifier.features(np.concatenate(cut)))
+    features = finite(classifier.embedding(np.concatenate(cut)))
     return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
 
 

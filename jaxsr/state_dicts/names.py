@@ -54,7 +54,7 @@ def load_arrays(model: nnx.Module, arrays: Mapping[str, Any]) -> None:
     }
     if any(faults.values()):
         said = "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
-        holds = "" if found.arrays else f" They hold {state_dicts.describe(arrays)}."
+        holds = "" if found.arrays else f" They hold {state_dicts.summary(arrays)}."
         raise ValueError(f"The weights do not fit this {type(model).__name__}. {said}.{holds}")
     for name, (variable, is_kernel) in wanted.items():
         array = found.arrays[name]

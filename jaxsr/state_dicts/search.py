@@ -96,7 +96,7 @@ def largest(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return max(containers.items(), key=lambda one: (len(one[1]), bool(_AVERAGED.search(one[0]))))[1]
 
 
-def describe(tree: Mapping[str, Any]) -> str:
+def summary(tree: Mapping[str, Any]) -> str:
     """Say in a few words what lies on top of a tree."""
     parts = []
     for name, value in list(tree.items())[:_MOST_NAMED]:

@@ -38,10 +38,10 @@ class Statistics(attribution.PixelClassifier):
     method: str = "spectrum"
 
     def log_scores_of(self, crops):
-        apart = np.square(self.features_of(crops)[:, None] - self.means).sum(axis=-1)
+        apart = np.square(self.embedding_of(crops)[:, None] - self.means).sum(axis=-1)
         return log_softmax(-apart / 2, axis=1).astype(np.float32)
 
-    def features_of(self, crops):
+    def embedding_of(self, crops):
         pixels = crops.astype(np.float32)
         noise = np.log1p(np.diff(pixels, axis=1).std(axis=(1, 2, 3)))
         return np.concatenate([pixels.mean(axis=(1, 2)), 10 * noise[:, None]], axis=1)
@@ -59,7 +59,7 @@ def quick_attribution(monkeypatch):
         del seed, validation, progress
         crops = np.stack([centre(picture, crop_px) for picture in pictures])
         blank = Statistics(tuple(classes), crop_px, np.zeros((len(classes), 4)), method)
-        features = blank.features(crops)
+        features = blank.embedding(crops)
         means = [features[labels == k].mean(axis=0) for k in range(len(classes))]
         calls.append((tuple(classes), len(pictures)))
         return dataclasses.replace(blank, means=np.array(means, np.float32))
@@ -69,7 +69,7 @@ def quick_attribution(monkeypatch):
             tuple(facts["classes"]), facts["crop_px"], arrays["means"], facts["method"]
         )
 
-    monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
+    monkeypatch.setattr(attribution, "extract_features", lambda *args, **options: None)
     monkeypatch.setattr(attribution, "fit", fit)
     monkeypatch.setattr(attribution, "from_arrays", from_arrays)
     return calls

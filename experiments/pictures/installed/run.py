@@ -78,7 +78,7 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
     networks = choose(config.network)
     loaded = photos.load(config.photos, max_images=config.max_images)
     if config.dry_run:
-        return _describe(_jobs(run_dir, networks, loaded), len(loaded))
+        return _summary(_jobs(run_dir, networks, loaded), len(loaded))
     for network in networks.values():
         load(network, 1)  # refuses what cannot be read before the first picture is made
     with rundir.held(run_dir, "sr_installed"):
@@ -212,15 +212,15 @@ def _png(picture: np.ndarray, origin: str) -> bytes:
     return pixels.png(picture, pnginfo=text)
 
 
-def _describe(jobs: Sequence[Job], photographs: int) -> str:
+def _summary(jobs: Sequence[Job], photographs: int) -> str:
     """Which networks there are, installed or not, and what is to be done."""
     job_of = {job.name: job for job in jobs}
-    lines = [_describe_network(name, job_of.get(name), photographs) for name in NETWORKS]
+    lines = [_summary_of_network(name, job_of.get(name), photographs) for name in NETWORKS]
     cores = usable_cores()
     return "\n".join([*lines, _total(jobs, photographs, cores)])
 
 
-def _describe_network(name: str, job: Job | None, photographs: int) -> str:
+def _summary_of_network(name: str, job: Job | None, photographs: int) -> str:
     network = NETWORKS[name]
     if job is not None:
         there = photographs - len(job.missing)

@@ -81,11 +81,11 @@ class Levels(attribution.PixelClassifier):
         self.method, self.classes, self.crop_px = method, tuple(classes), crop_px
         self.means, self.slope = means, slope
 
-    def features_of(self, crops):
+    def embedding_of(self, crops):
         return crops.reshape(len(crops), -1, 3).mean(axis=1).astype(np.float32)
 
     def log_scores_of(self, crops):
-        scores = -self.slope * np.abs(self.features_of(crops).mean(axis=1)[:, None] - self.means)
+        scores = -self.slope * np.abs(self.embedding_of(crops).mean(axis=1)[:, None] - self.means)
         return (scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))).astype(np.float32)
 
     def to_arrays(self):

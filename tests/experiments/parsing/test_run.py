@@ -38,11 +38,11 @@ class Colours:
         return np.log(self.probabilities(crops)).astype(np.float32)
 
     def probabilities(self, crops):
-        apart = np.square(self.features(crops)[:, None] - self.means).sum(axis=-1)
+        apart = np.square(self.embedding(crops)[:, None] - self.means).sum(axis=-1)
         likely = np.exp(-(apart - apart.min(axis=1, keepdims=True)) / 50)
         return (likely + 1e-9) / (likely + 1e-9).sum(axis=1, keepdims=True)
 
-    def features(self, crops):
+    def embedding(self, crops):
         return crops.mean(axis=(1, 2)).astype(np.float32)
 
     def to_arrays(self):
@@ -65,7 +65,7 @@ def trained(monkeypatch):
     def from_arrays(arrays, facts):
         return Colours(tuple(facts["classes"]), facts["crop_px"], arrays["means"])
 
-    monkeypatch.setattr(attribution, "describe", lambda *args, **options: None)
+    monkeypatch.setattr(attribution, "extract_features", lambda *args, **options: None)
     monkeypatch.setattr(attribution, "fit", fit)
     monkeypatch.setattr(attribution, "from_arrays", from_arrays)
     return calls
@@ -359,20 +359,20 @@ def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(
 def test_what_a_kernel_sees_of_validation_pictures_is_computed_once(
     pictures, tmp_path, monkeypatch
 ):
-    described = []
-    describe = attribution.describe_by
+    extracted = []
+    extract_with = attribution.extract_with
 
     def noted(function, pictures, **options):
-        described.append(len(pictures))
-        return describe(function, pictures, **options)
+        extracted.append(len(pictures))
+        return extract_with(function, pictures, **options)
 
-    monkeypatch.setattr(attribution, "describe_by", noted)
+    monkeypatch.setattr(attribution, "extract_with", noted)
     config = config_of(pictures, method="kernel", predict=("scale", "loss"), hold_out=("seed=3",))
     parsing_run.run(config, tmp_path)
     index = picture_sets.open(pictures).index
     networks = index[index["kind"] == "network"]  # the picture of another class is not parsed
     used = networks[(networks["split"] != "test") & (networks["seed"] != 3)]
-    assert described == [len(used)]
+    assert extracted == [len(used)]
 
 
 @pytest.mark.usefixtures("no_figures")

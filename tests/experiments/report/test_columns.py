@@ -53,4 +53,4 @@ def test_parquet_fields_say_what_they_are(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "it.parquet"), frame)
     assert b"8 bits" in siren_jobs.schema().field("psnr_8bit_db").metadata[b"description"]
     with pytest.raises(KeyError, match="unheard"):
-        columns.described(pa.schema([("unheard", pa.string())]), "siren")
+        columns.with_descriptions(pa.schema([("unheard", pa.string())]), "siren")

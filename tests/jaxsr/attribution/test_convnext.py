@@ -72,7 +72,7 @@ def test_textures_are_told_apart(inputs, tmp_path):
         on_epoch=lambda *facts: told.append(facts),
     )
     crops = np.stack([centre(picture, CROP_PX) for picture in held_out])
-    scores, features = classifier.log_scores(crops), classifier.features(crops)
+    scores, features = classifier.log_scores(crops), classifier.embedding(crops)
     assert (scores.shape, scores.dtype) == ((9, 3), np.float32)
     assert (features.shape, features.dtype) == ((9, 8), np.float32)
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, rtol=1e-5)
@@ -85,7 +85,7 @@ def test_textures_are_told_apart(inputs, tmp_path):
     classifier_files.save(classifier, tmp_path / "convnext.safetensors")
     again = classifier_files.load(tmp_path / "convnext.safetensors")
     np.testing.assert_array_equal(again.log_scores(crops), scores)
-    np.testing.assert_array_equal(again.features(crops), features)
+    np.testing.assert_array_equal(again.embedding(crops), features)
 
 
 @pytest.mark.slow
@@ -231,7 +231,7 @@ def test_tiles_of_a_crop_are_taken_for_independent():
     scores = attribution.combine(np.stack([of_tiles.log_scores(some) for some in tiles], axis=1))
     np.testing.assert_allclose(whole.log_scores(crops), scores, rtol=1e-4, atol=1e-4)
     features = np.mean([of_tiles.features(some) for some in tiles], axis=0)
-    np.testing.assert_allclose(whole.features(crops), features, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(whole.embedding(crops), features, rtol=1e-4, atol=1e-4)
 
 
 def test_classifiers_from_before_there_were_tiles_look_at_whole_crops():

@@ -46,15 +46,15 @@ def test_batches_that_cut_through_pictures_change_nothing(monkeypatch):
 def test_features_are_the_discriminants_projection():
     made, labels = pictures(8)
     fitted = attribution.fit("dct", made, labels, CLASSES, crop_px=SIDE, bins=4)
-    expected = lda.project(fitted.discriminant, fitted.describe(made))
-    np.testing.assert_array_equal(fitted.features(made), expected)
+    expected = lda.project(fitted.discriminant, fitted.extract(made))
+    np.testing.assert_array_equal(fitted.embedding(made), expected)
     assert expected.shape == (8, 1)
 
 
 def test_pictures_that_were_described_are_not_looked_at():
     large, labels = pictures(6, side=2 * SIDE)
-    described = attribution.describe("dct", large, crop_px=SIDE, bins=4)
-    assert described.owners.tolist() == np.repeat(np.arange(6), 4).tolist()
+    extracted = attribution.extract_features("dct", large, crop_px=SIDE, bins=4)
+    assert extracted.owners.tolist() == np.repeat(np.arange(6), 4).tolist()
     chosen = np.array([5, 0, 3, 2])
     arguments = {"crop_px": SIDE, "bins": 4}
     expected = attribution.fit("dct", large[chosen], labels[chosen], CLASSES, **arguments)
@@ -63,14 +63,14 @@ def test_pictures_that_were_described_are_not_looked_at():
         np.zeros_like(large[chosen]),
         labels[chosen],
         CLASSES,
-        described=described.of(chosen),
+        extracted=extracted.of(chosen),
         **arguments,
     )
     for ours, theirs in zip(fitted.discriminant, expected.discriminant, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
     tiles = np.concatenate([tiles_of(picture, SIDE) for picture in large])
     np.testing.assert_array_equal(
-        fitted.log_scores_of(fitted.describe(tiles)), fitted.log_scores(tiles)
+        fitted.log_scores_of(fitted.extract(tiles)), fitted.log_scores(tiles)
     )
 
 
@@ -131,9 +131,9 @@ def test_a_picture_that_was_cut_off_is_told_where_its_grid_begins(period):
 def test_methods_that_see_no_grid_find_none():
     made, labels = pictures(8)
     fitted = attribution.fit("dct", made, labels, CLASSES, crop_px=SIDE, bins=4)
-    grid, described = fitted.find_grid(made)
+    grid, extracted = fitted.find_grid(made)
     assert grid == (0, 0)
-    np.testing.assert_array_equal(described, fitted.describe(made))
+    np.testing.assert_array_equal(extracted, fitted.extract(made))
 
 
 def test_a_grid_of_twelve_holds_three_and_four(tmp_path):

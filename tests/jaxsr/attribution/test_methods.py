@@ -76,7 +76,7 @@ def test_every_method_is_the_same_after_a_file(fitted, tmp_path):
     crops = np.stack(pictures(5, seed=1)[0])
     assert (again.method, again.classes, again.crop_px) == (fitted.method, CLASSES, SIDE)
     np.testing.assert_array_equal(again.log_scores(crops), fitted.log_scores(crops))
-    np.testing.assert_array_equal(again.features(crops), fitted.features(crops))
+    np.testing.assert_array_equal(again.embedding(crops), fitted.embedding(crops))
     assert classifier_files.facts_of(path) == {"photographs": [1, 2]}
 
 
@@ -84,7 +84,7 @@ def test_every_method_refuses_crops_of_another_kind(fitted):
     with pytest.raises(ValueError, match=r"\[N, 32, 32, 3\].*\(1, 31, 32, 3\)"):
         fitted.log_scores(np.zeros((1, 31, 32, 3), np.uint8))
     with pytest.raises(ValueError, match="at least 1"):
-        fitted.features(np.zeros((0, 32, 32, 3), np.uint8))
+        fitted.embedding(np.zeros((0, 32, 32, 3), np.uint8))
     with pytest.raises(TypeError, match="uint8"):
         fitted.log_scores(np.zeros((1, 32, 32, 3), np.float32))
 
@@ -145,15 +145,15 @@ def test_what_cannot_be_learnt_from_is_named():
 
 def test_every_method_is_told_where_the_grid_begins(fitted):
     crops = np.stack(pictures(3, seed=2)[0])
-    described = fitted.describe(crops)
+    extracted = fitted.extract(crops)
     assert fitted.period in (1, 2, 4)
-    np.testing.assert_array_equal(fitted.shifted(described, 0, 0), described)
-    np.testing.assert_array_equal(fitted.log_scores_of(described), fitted.log_scores(crops))
-    np.testing.assert_array_equal(fitted.features_of(described), fitted.features(crops))
+    np.testing.assert_array_equal(fitted.shifted(extracted, 0, 0), extracted)
+    np.testing.assert_array_equal(fitted.log_scores_of(extracted), fitted.log_scores(crops))
+    np.testing.assert_array_equal(fitted.embedding_of(extracted), fitted.embedding(crops))
     (rows, columns), moved = fitted.find_grid(crops)
     assert 0 <= rows < fitted.period
     assert 0 <= columns < fitted.period
-    np.testing.assert_array_equal(moved, fitted.shifted(described, rows, columns))
+    np.testing.assert_array_equal(moved, fitted.shifted(extracted, rows, columns))
     np.testing.assert_array_equal(fitted.log_scores_anywhere(crops), fitted.log_scores_of(moved))
 
 
@@ -167,15 +167,15 @@ def test_shifted_features_are_those_of_crops_that_begin_there(features, options)
     crops[:, ::4] = np.clip(2 * crops[:, ::4] - 128, 0, 255)  # rows of a grid of four
     crops = crops.astype(np.uint8)
     options = {**features.options, **options}
-    described = np.asarray(features.of(crops, options))
+    extracted = np.asarray(features.of(crops, options))
     # What repeats itself after a crop changes at its borders alone.
     wanted = np.asarray(features.of(np.roll(crops, (-1, -3), axis=(1, 2)), options))
-    found = features.shifted(described, 1, 3, **options)
+    found = features.shifted(extracted, 1, 3, **options)
     of_grid = slice(3 * BINS**2, None) if features is crop_regression.FEATURES else slice(None)
-    before, after = (np.linalg.norm((one - wanted)[:, of_grid]) for one in (described, found))
+    before, after = (np.linalg.norm((one - wanted)[:, of_grid]) for one in (extracted, found))
     assert after < 0.5 * before
     np.testing.assert_array_equal(
-        found[:, : of_grid.start or 0], described[:, : of_grid.start or 0]
+        found[:, : of_grid.start or 0], extracted[:, : of_grid.start or 0]
     )
 
 
@@ -200,8 +200,8 @@ def test_a_new_method_is_an_entry_and_a_function(monkeypatch, tmp_path):
     assert again.options == {"scale": 2.0}
     assert (again.log_scores(made).argmax(axis=1) == labels).all()
     assert again.find_grid(made[:2])[0] == (0, 0)
-    described = attribution.describe("means", made, crop_px=SIDE, scale=2.0)
+    extracted = attribution.extract_features("means", made, crop_px=SIDE, scale=2.0)
     shared = attribution.fit(
-        "means", made, labels, CLASSES, crop_px=SIDE, scale=2.0, described=described
+        "means", made, labels, CLASSES, crop_px=SIDE, scale=2.0, extracted=extracted
     )
     np.testing.assert_array_equal(shared.log_scores(made), fitted.log_scores(made))

@@ -53,7 +53,7 @@ def test_correlations_are_those_of_numpy_over_their_spread_by_chance():
     fitted = attribution_residual.fit_ncc(crops, labels, CLASSES, crop_px=SIDE, residual="gaussian")
     found, fingerprints = residuals_of(queries), fingerprints_of(crops, labels)
     expected = [[np.corrcoef(r.ravel(), f.ravel())[0, 1] for f in fingerprints] for r in found]
-    np.testing.assert_allclose(fitted.features(queries), expected, atol=1e-5)
+    np.testing.assert_allclose(fitted.embedding(queries), expected, atol=1e-5)
     scores = scipy.special.log_softmax(np.array(expected) * np.sqrt(3 * SIDE**2), axis=1)
     np.testing.assert_allclose(fitted.log_scores(queries), scores, rtol=1e-3, atol=1e-3)
 
@@ -85,7 +85,7 @@ def test_temperature_of_correlations_is_that_of_the_validation():
     fitted = attribution_residual.fit_ncc(
         crops, labels, CLASSES, crop_px=SIDE, residual="gaussian", validation=(held_out, truth)
     )
-    expected = calibration.fit_temperature(fitted.features(held_out), truth)
+    expected = calibration.fit_temperature(fitted.embedding(held_out), truth)
     assert fitted.temperature == pytest.approx(expected)
     assert fitted.temperature != pytest.approx(1 / np.sqrt(3 * SIDE**2), rel=0.01)
 
@@ -115,7 +115,7 @@ def test_fingerprints_are_cleaned_as_for_cameras():
     total = prnu.sums(images, residuals.gaussian_residual(images))
     expected = prnu.clean(prnu.maximum_likelihood(total))
     np.testing.assert_allclose(fitted.fingerprints[1], expected, atol=1e-6)
-    assert fitted.features(crops[:1]).shape == (1, 2)
+    assert fitted.embedding(crops[:1]).shape == (1, 2)
 
 
 def test_bm3d_loses_what_is_less_than_a_grey_level(monkeypatch):

@@ -144,12 +144,12 @@ def test_every_crop_is_described_alone(statistics):
 
 @pytest.mark.parametrize(("period", "max_lag", "least"), [(4, 3, 12), (2, 1, 6), (2, 3, 10)])
 def test_crops_that_are_too_small_are_refused(period, max_lag, least):
-    def described(side):
+    def extracted(side):
         crops = jax.ShapeDtypeStruct((5, side, side, 3), jnp.uint8)
         function = phase_autocorrelation.phase_autocorrelation
         return jax.eval_shape(lambda some: function(some, period=period, max_lag=max_lag), crops)
 
     assert phase_autocorrelation.least_px(period, max_lag) == least
-    assert described(least).shape[0] == 5
+    assert extracted(least).shape[0] == 5
     with pytest.raises(ValueError, match=f"must have {least} pixels a side; got {least - 1}"):
-        described(least - 1)
+        extracted(least - 1)

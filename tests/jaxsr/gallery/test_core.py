@@ -40,7 +40,7 @@ class Colours(attribution.PixelClassifier):
 
     period = 1  # colours see no grid
 
-    def features_of(self, crops):
+    def embedding_of(self, crops):
         return crops.astype(np.float32).mean(axis=(1, 2))
 
     def log_scores_of(self, crops):
@@ -270,7 +270,7 @@ def test_pictures_that_are_refused(image, message):
 
 def test_features_that_are_not_finite_are_refused(monkeypatch):
     monkeypatch.setattr(
-        Colours, "features_of", lambda self, crops: np.full((len(crops), 3), np.nan)
+        Colours, "embedding_of", lambda self, crops: np.full((len(crops), 3), np.nan)
     )
     with pytest.raises(InputError, match="nothing in it to go by"):
         by_hand().identify(flat([1, 2, 3]))
@@ -294,9 +294,9 @@ def test_tiles_are_at_most_sixteen_from_the_first_to_the_last():
 def test_features_of_many_pictures_are_those_of_each():
     sizes = np.random.default_rng(0).integers(CROP, 6 * CROP, (30, 2))
     pictures = [drawn([9, 99, 200], 1, i, *size)[0] for i, size in enumerate(sizes)]
-    together = gallery_tiles.features_of(Colours(), pictures)
+    together = gallery_tiles.embeddings_of(Colours(), pictures)
     for picture, features in zip(pictures, together, strict=True):
-        alone = gallery_tiles.features_of(Colours(), [picture])[0]
+        alone = gallery_tiles.embeddings_of(Colours(), [picture])[0]
         np.testing.assert_allclose(features, alone, rtol=1e-6)
 
 
@@ -309,7 +309,7 @@ def test_what_is_left_of_a_picture_from_its_grid_on_is_filled_up_for_the_parser(
 
     built = dataclasses.replace(by_hand(), parser=types.SimpleNamespace(parse=parse))
     picture = np.random.default_rng(0).integers(0, 256, (CROP + 1, 2 * CROP, 3)).astype(np.uint8)
-    features = Colours().features(picture[None, :CROP, :CROP])
+    features = Colours().embedding(picture[None, :CROP, :CROP])
     monkeypatch.setattr(Gallery, "features_on_grid", lambda *_: ((3, 2), features))
     assert not built.identify(picture).is_known
     (crops,) = seen
@@ -340,7 +340,7 @@ def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
     new = [picture(classes, seed) for seed in range(200, 240)]
     moved = [picture(classes, seed, cut) for seed, cut in zip(range(200, 240), cuts, strict=True)]
     means = [made.add("new", some).gaussians.means[-1] for some in (new, moved)]
-    mixture = np.concatenate(gallery_tiles.features_of(fitted, moved)).mean(axis=0)
+    mixture = np.concatenate(gallery_tiles.embeddings_of(fitted, moved)).mean(axis=0)
     plain = made.gaussians
     blurred = mixture / plain.scale @ plain.whitening
     assert np.linalg.norm(means[1] - means[0]) < 0.5 * np.linalg.norm(blurred - means[0])
@@ -374,15 +374,15 @@ def test_a_file_keeps_everything(made, tmp_path):
 
 def test_a_file_keeps_the_parser(made, tmp_path):
     features = np.random.default_rng(0).normal(size=(20, 900)).astype(np.float32)
-    pictures = attribution.Described(features, np.arange(20)), np.arange(20) % 4
+    pictures = attribution.CropFeatures(features, np.arange(20)), np.arange(20) % 4
     stated = [{"scale": scale, "loss": loss} for scale in (2, 4) for loss in ("l1", "l2")]
     own = parsing.fit(stated, pictures, pictures)
     dataclasses.replace(made, parser=own).save(tmp_path / "g.safetensors")
     again = Gallery.open(tmp_path / "g.safetensors").parser
     assert (again.values, again.temperatures) == (own.values, own.temperatures)
     for row in range(20):
-        found = again.parse_described(features[row : row + 1])
-        assert found == own.parse_described(features[row : row + 1])
+        found = again.parse_features(features[row : row + 1])
+        assert found == own.parse_features(features[row : row + 1])
         assert {name: value for name, (value, _) in found.items()} == stated[row % 4]
 
 

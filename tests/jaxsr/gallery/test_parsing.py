@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Described
+from jaxsr.attribution.methods import CropFeatures
 from jaxsr.gallery import parsing
 
 _KINDS = (
@@ -16,7 +16,7 @@ PICTURES, TILES = 8, 3  # of each network, of each picture
 TRANSFORM = 768  # features of the cosine transform: 16 x 16 blocks of three channels
 
 
-def described(seed):
+def extracted(seed):
     """Pictures of each network: scale moves features, and the loss makes a ring of them."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(FACTS)), PICTURES)
@@ -29,23 +29,23 @@ def described(seed):
     seen[:, 2] += radius * np.sin(angle)
     # The same in cosine transforms, which come first, as in statistics of the grid.
     features = np.concatenate([seen, np.zeros((len(owners), TRANSFORM - 4)), seen], axis=1)
-    return Described(features.astype(np.float32), owners), labels
+    return CropFeatures(features.astype(np.float32), owners), labels
 
 
 @pytest.fixture(scope="module")
 def parser():
-    return parsing.fit(FACTS, described(0), described(1))
+    return parsing.fit(FACTS, extracted(0), extracted(1))
 
 
 def test_what_every_network_states_and_not_all_share_is_told(parser):
     assert parser.values == {"scale": (2, 4), "loss": ("gan", "l1")}
-    assert parsing.fit(FACTS[:1] * len(FACTS), described(0), described(1)) is None
+    assert parsing.fit(FACTS[:1] * len(FACTS), extracted(0), extracted(1)) is None
 
 
 def test_pictures_of_other_photographs_are_parsed(parser):
-    seen, labels = described(2)
+    seen, labels = extracted(2)
     for picture, label in enumerate(labels):
-        found = parser.parse_described(seen.features[seen.owners == picture])
+        found = parser.parse_features(seen.features[seen.owners == picture])
         for name, (value, probability) in found.items():
             assert value == FACTS[label][name]
             assert probability > 0.9
@@ -53,31 +53,31 @@ def test_pictures_of_other_photographs_are_parsed(parser):
 
 def test_probabilities_allow_for_networks_that_were_never_seen():
     """Of two networks neither tells how the other was built, however well both are known."""
-    seen, labels = described(0)
+    seen, labels = extracted(0)
     rows = np.flatnonzero(labels < 2)
     two = seen.of(rows), labels[rows]
     parser = parsing.fit(FACTS[:2], two, two)
-    for value, probability in parser.parse_described(seen.features[:TILES]).values():
+    for value, probability in parser.parse_features(seen.features[:TILES]).values():
         assert value == "l1"
         assert probability < 0.6
 
 
 def test_the_order_in_which_facts_are_stated_is_nothing(parser):
     turned = [dict(reversed(one.items())) for one in FACTS]
-    other = parsing.fit(turned, described(0), described(1))
+    other = parsing.fit(turned, extracted(0), extracted(1))
     shuffled = parsing.Parser(
         dict(reversed(other.values.items())), other.temperatures, other.regression
     )
-    seen, _ = described(2)
+    seen, _ = extracted(2)
     for crop in np.split(seen.features[::TILES], len(seen.features) // TILES):
-        assert shuffled.parse_described(crop) == parser.parse_described(crop)
+        assert shuffled.parse_features(crop) == parser.parse_features(crop)
 
 
 def test_probabilities_of_values_sum_to_one(parser):
     far = np.full(
         (1, TRANSFORM + 4), 1e3, np.float32
     )  # of which nothing is known: as often as in training
-    found = parser.parse_described(far)
+    found = parser.parse_features(far)
     assert {name: round(p, 3) for name, (_, p) in found.items()} == {"scale": 0.5, "loss": 0.5}
 
 
@@ -92,7 +92,7 @@ def test_crops_are_parsed_by_what_is_seen_of_them():
 
     def pictures():
         made = [one for k in range(len(FACTS)) for one in crops(k, 10)]
-        seen = attribution.describe("kernel", made, crop_px=32)
+        seen = attribution.extract_features("kernel", made, crop_px=32)
         return seen, np.repeat(np.arange(len(FACTS)), 10)
 
     parser = parsing.fit(FACTS, pictures(), pictures())
