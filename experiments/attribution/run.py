@@ -25,7 +25,7 @@ from experiments.attribution import features, files, report, tables
 from experiments.attribution import parts as attribution_parts
 from experiments.attribution.config import CONVNEXT, AttributionConfig
 from experiments.attribution.features import TSNE_ENDING
-from experiments.attribution.sharing import teller
+from experiments.attribution.sharing import progress_callback
 from experiments.attribution.tables import Predictions
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
@@ -263,7 +263,7 @@ def _classifier(
         crop_px=task.crop_px,
         seed=seed,
         validation=validation,
-        progress=teller(shown, len(pictures)),
+        progress=progress_callback(shown, len(pictures)),
         **options,
         **kept,
     )

@@ -48,7 +48,7 @@ def share(
     )
 
 
-def teller(display: Progress, count: int) -> Callable[[float], None]:
+def progress_callback(display: Progress, count: int) -> Callable[[float], None]:
     """Return a callback that passes the part done, 0 to 1, of so many images to the display.
 
     A part that is less than one before, as where a training is taken up, counts for nothing.

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import jaxfleet
 from jaxfleet import photos, storage
 from jaxfleet.errors import InputError
+from jaxfleet.splits import hash_fraction
 from jaxinr.collection import schema as collection
-from jaxinr.collection.schema import lot
 from jaxinr.forecaster import descriptors, inputs, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"
@@ -236,7 +236,8 @@ def _held_out(frame: pd.DataFrame) -> np.ndarray:
     share = frame.groupby(["num_layers", "layer_size"]).size() / len(frame)
 
     held = {
-        (layers, size): lot(f"{layers}x{size}") < HELD_OUT and share[layers, size] < COMMON
+        (layers, size): hash_fraction(f"{layers}x{size}") < HELD_OUT
+        and share[layers, size] < COMMON
         for layers, size in set(pairs)
     }
     return np.array([held[pair] for pair in pairs])

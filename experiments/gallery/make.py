@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.attribution.sharing import teller
+from experiments.attribution.sharing import progress_callback
 from experiments.gallery.config import GalleryConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
@@ -159,11 +159,13 @@ def _fit(
 ) -> tuple[Classifier, list[np.ndarray] | None]:
     """Fit the classifier; return its features of training images too, if they were shared."""
     learnt, labels = splits["train"]
-    tell = teller(shown, len(learnt))
+    on_progress = progress_callback(shown, len(learnt))
     extracted = attribution.extract_features(
-        config.method, learnt, crop_px=config.crop_px, progress=tell, **config.options
+        config.method, learnt, crop_px=config.crop_px, progress=on_progress, **config.options
     )
-    given: dict[str, Any] = {"progress": tell} if extracted is None else {"extracted": extracted}
+    given: dict[str, Any] = (
+        {"progress": on_progress} if extracted is None else {"extracted": extracted}
+    )
     classifier = attribution.fit(
         config.method,
         learnt,
@@ -202,7 +204,7 @@ def _fit_parser(
         rows = np.flatnonzero(place[labels] >= 0)
         return extracted.of(rows), place[labels[rows]]
 
-    known = of_networks("train", progress=teller(shown, len(splits["train"][0])))
+    known = of_networks("train", progress=progress_callback(shown, len(splits["train"][0])))
     apart = of_networks("validation")
     return parsing.fit(facts, known, apart, seed=config.seed, landmarks=_LANDMARKS)
 

@@ -28,7 +28,7 @@ import pandas as pd
 
 from experiments.attribution import parts as attribution_parts
 from experiments.attribution.parts import PARTS
-from experiments.attribution.sharing import SharedFeatures, share, teller
+from experiments.attribution.sharing import SharedFeatures, progress_callback, share
 from experiments.open_set import report
 from experiments.open_set.config import EACH, OpenSetConfig
 from jaxfleet import rundir
@@ -343,8 +343,10 @@ def _work(
         for number, (split, method, seed) in enumerate(planned):
             if frames[number] is None:
                 if method not in shared:
-                    tell = teller(display, pictures)
-                    seen = share(method, split.pictures, crop_px=config.crop_px, progress=tell)
+                    on_progress = progress_callback(display, pictures)
+                    seen = share(
+                        method, split.pictures, crop_px=config.crop_px, progress=on_progress
+                    )
                     shared = {method: seen}
                 rows = score(split, method, seed, config.crop_px, shared[method])
                 frames[number] = rundir.write_rows(paths[number], rows, inputs[number])

@@ -31,7 +31,7 @@ import pandas as pd
 import scipy.special
 
 from experiments.attribution import parts as attribution_parts
-from experiments.attribution.sharing import SharedFeatures, share, teller
+from experiments.attribution.sharing import SharedFeatures, progress_callback, share
 from experiments.parsing import report
 from experiments.parsing import tasks as parsing_tasks
 from experiments.parsing.config import PICTURE, ParsingConfig
@@ -183,8 +183,8 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
     ) as display:
         shared = None
         if len(learned):
-            tell = teller(display, len(learned))
-            shared = share(config.method, learned, crop_px=config.crop_px, progress=tell)
+            on_progress = progress_callback(display, len(learned))
+            shared = share(config.method, learned, crop_px=config.crop_px, progress=on_progress)
         for path, task, frame in zip(files, tasks, frames, strict=True):
             if frame is None:
                 frame = parse(task, _classifier(config, run_dir, task, display, shared))
@@ -212,10 +212,10 @@ def _classifier(
     shared: SharedFeatures | None,
 ) -> Classifier:
     """Of the file, if it has learned from the same; otherwise it is trained and written."""
-    tell = teller(display, len(task.train))
+    on_progress = progress_callback(display, len(task.train))
     path = _model_path(run_dir, task)
     if _is_trained(run_dir, task):
-        tell(1.0)
+        on_progress(1.0)
         return classifier_files.load(path)
     validation = None
     if task.validation is not None:
@@ -233,11 +233,11 @@ def _classifier(
         crop_px=config.crop_px,
         seed=task.parser.seed,
         validation=validation,
-        progress=tell,
+        progress=on_progress,
         **task.options,
         **extracted,
     )
-    tell(1.0)
+    on_progress(1.0)
     facts = {
         "learned_from": task.learned_from,
         "predicted": "network" if task.by_network else task.parser.predicted,

@@ -28,7 +28,7 @@ import pandas as pd
 from experiments.attribution import files as attribution_files
 from experiments.attribution import parts as attribution_parts
 from experiments.attribution.parts import MODELS, PARTS, Perturbed
-from experiments.attribution.sharing import teller
+from experiments.attribution.sharing import progress_callback
 from experiments.robustness import report
 from experiments.robustness.config import RobustnessConfig
 from jaxfleet import rundir, storage
@@ -174,7 +174,7 @@ def fit(
             crop_px=classifier.crop_px,
             seed=one.seed,
             validation=validation,
-            progress=teller(display, len(train)),
+            progress=progress_callback(display, len(train)),
             **one.options,
         )
         display.update(0.0, finished=1)

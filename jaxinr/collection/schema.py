@@ -36,7 +36,6 @@ import pyarrow as pa
 from jaxfleet import decibels
 from jaxfleet.errors import InputError
 from jaxfleet.splits import SPLITS as SPLITS
-from jaxfleet.splits import lot as lot
 from jaxfleet.splits import split_of as split_of
 from jaxfleet.table import Table, flatten, unflatten
 from jaxinr.torch_names import from_torch, to_torch

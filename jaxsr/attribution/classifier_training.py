@@ -229,12 +229,12 @@ def train(
     kept = None if checkpoints is None else checkpoints.load()
     if kept is not None:
         standing, best = _restored(kept, identity, model, checkpoint)
-    moments = None if kept is None else kept["moments"]
+    opt_state = None if kept is None else kept["opt_state"]
     for part in range(standing.part, len(counts)):
         if part != standing.part:
-            standing, moments = _Standing(part=part, rate=schedule.learning_rate), None
+            standing, opt_state = _Standing(part=part, rate=schedule.learning_rate), None
         update = _Part(
-            model, material.prepare, mesh, schedule.decay, only_last=part == 0, moments=moments
+            model, material.prepare, mesh, schedule.decay, only_last=part == 0, opt_state=opt_state
         )
         while standing.epoch < counts[part] and schedule.goes_on(standing.rate):
             made = sum(counts[:part]) + standing.epoch
@@ -267,7 +267,7 @@ def train(
                         "numbers": numbers,
                         "weights": _weights(model),
                         "best": best,
-                        "moments": update.moments(),
+                        "opt_state": update.opt_state(),
                     }
                 )
             if on_epoch is not None:
@@ -276,7 +276,7 @@ def train(
 
 
 class _Part:
-    """A part of the training on its devices: what trains there, the rest, and the moments."""
+    """A part of the training on its devices: what trains there, the rest, and the opt_state."""
 
     def __init__(
         self,
@@ -286,15 +286,15 @@ class _Part:
         decay: str,
         *,
         only_last: bool,
-        moments: Sequence[np.ndarray] | None,
+        opt_state: Sequence[np.ndarray] | None,
     ) -> None:
-        """`moments` are of a checkpoint; None to begin."""
+        """`opt_state` are of a checkpoint; None to begin."""
         parts: Any = nnx.split(model, _LAST_LAYER if only_last else nnx.Param, ...)
         graph, trained, rest = parts
         trained = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), trained)  # to donate
         state = _OPTIMISERS[decay].init(trained)
-        if moments is not None:
-            state = jax.tree.unflatten(jax.tree.structure(state), moments)
+        if opt_state is not None:
+            state = jax.tree.unflatten(jax.tree.structure(state), opt_state)
         whole = NamedSharding(mesh, PartitionSpec())
         self._trained, self._moments, self._rest = jax.device_put((trained, state, rest), whole)
         self._spread = NamedSharding(mesh, PartitionSpec(_BATCH))
@@ -311,7 +311,7 @@ class _Part:
         )
         return loss
 
-    def moments(self) -> list[np.ndarray]:
+    def opt_state(self) -> list[np.ndarray]:
         """Of the optimiser, on the host."""
         return jax.device_get(jax.tree.leaves(self._moments))
 
@@ -324,7 +324,7 @@ class _Part:
 def _compiled(
     graph: nnx.GraphDef[nnx.Module], prepare: Callable[[Array], Array], mesh: Mesh, decay: str
 ) -> Callable[..., tuple[Tree, Tree, Array]]:
-    """Compile a step: parameters, moments, rest, rate and batch to parameters, moments and loss."""
+    """Compile (parameters, opt_state, rest, rate, batch) -> (parameters, opt_state, loss)."""
 
     def loss(trained: Tree, rest: Tree, crops: Array, labels: Array, weights: Array) -> Array:
         model: Any = nnx.merge(graph, trained, rest)
@@ -333,14 +333,14 @@ def _compiled(
         return jnp.sum(weights * each)
 
     def update(
-        trained: Tree, moments: Tree, rest: Tree, rate: Array, batch: Sequence[Array]
+        trained: Tree, opt_state: Tree, rest: Tree, rate: Array, batch: Sequence[Array]
     ) -> tuple[Tree, Tree, Array]:
         value, gradient = jax.value_and_grad(loss)(trained, rest, *batch)
         value, gradient, count = jax.lax.psum((value, gradient, jnp.sum(batch[2])), _BATCH)
         gradient = jax.tree.map(lambda leaf: leaf / count, gradient)
         with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
-            steps, moments = _OPTIMISERS[decay].update(gradient, moments, trained)
-        return jax.tree.map(lambda p, step: p - rate * step, trained, steps), moments, value
+            steps, opt_state = _OPTIMISERS[decay].update(gradient, opt_state, trained)
+        return jax.tree.map(lambda p, step: p - rate * step, trained, steps), opt_state, value
 
     whole, spread = PartitionSpec(), PartitionSpec(_BATCH)
     everywhere = jax.shard_map(

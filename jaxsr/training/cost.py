@@ -23,7 +23,7 @@ def flops_per_update(program: Program) -> float:
 
 
 def state_bytes(program: Program) -> int:
-    """Of one network in training: weights, their average, moments, the discriminator."""
+    """Of one network in training: weights, their average, opt_state, the discriminator."""
     return _bytes(program.shapes)
 
 

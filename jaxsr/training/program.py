@@ -89,14 +89,7 @@ class Recipe:
         return losses.LOSSES[self.loss] is not None
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        *("seed", "iteration", "params", "average", "moments", "critic", "critic_moments"),
-        *("loss", "is_finite"),
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class State:
     """One network in training; every array is of this network alone.
@@ -106,9 +99,9 @@ class State:
         iteration: [] int32, updates made.
         params: what is trained, float32.
         average: running mean of `params`, of the same shapes.
-        moments: of Adam.
-        critic: parameters of the discriminator; None without one.
-        critic_moments: of Adam, for the discriminator.
+        opt_state: optimiser state of Adam.
+        discriminator: parameters of the discriminator; None without one.
+        discriminator_opt_state: the same for the discriminator.
         loss: [] float32, running mean of the loss over about 50 updates.
         is_finite: [] bool; once false, nothing changes any more but `iteration`.
     """
@@ -117,9 +110,9 @@ class State:
     iteration: Array
     params: Tree
     average: Tree
-    moments: Tree
-    critic: Tree
-    critic_moments: Tree
+    opt_state: Tree
+    discriminator: Tree
+    discriminator_opt_state: Tree
     loss: Array
     is_finite: Array
 
@@ -128,7 +121,7 @@ class Constants(NamedTuple):
     """What all networks of a program share on a device."""
 
     frozen: Tree  # weights that never train
-    critic_frozen: Tree
+    discriminator_frozen: Tree
     features: losses.FeatureNetwork | None
 
 
@@ -167,14 +160,14 @@ class Program:
         parts: Any = nnx.split(model, nnx.Param, ...)
         self.graph: nnx.GraphDef[nnx.Module] = parts[0]
         self._shapes = jax.eval_shape(lambda: parts[1])
-        critic_frozen: Tree = None
+        discriminator_frozen: Tree = None
         if recipe.is_adversarial:
             if features is None:
                 raise InputError(f"The loss '{recipe.loss}' needs the weights of its features.")
-            critic_parts: Any = nnx.split(self._critic(0), nnx.Param, ...)
-            self.critic_graph: nnx.GraphDef[nnx.Module] = critic_parts[0]
-            critic_frozen = critic_parts[2]
-        self.constants = Constants(parts[2], critic_frozen, features)
+            discriminator_parts: Any = nnx.split(self._build_discriminator(0), nnx.Param, ...)
+            self.discriminator_graph: nnx.GraphDef[nnx.Module] = discriminator_parts[0]
+            discriminator_frozen = discriminator_parts[2]
+        self.constants = Constants(parts[2], discriminator_frozen, features)
         self.optimiser = _adam(recipe)
 
     def init(self, seed: int, start: Tree | None = None) -> State:
@@ -188,17 +181,17 @@ class Program:
             start = nnx.state(self._build(rngs=nnx.Rngs(seed)), nnx.Param)
         # With weak types, which an update loses, the same program would be compiled again.
         start = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), start)
-        critic: Tree = None
+        discriminator: Tree = None
         if self.recipe.is_adversarial:
-            critic = nnx.state(self._critic(seed), nnx.Param)
+            discriminator = nnx.state(self._build_discriminator(seed), nnx.Param)
         return State(
             seed=jnp.asarray(seed, jnp.int32),
             iteration=jnp.zeros((), jnp.int32),
             params=start,
             average=jax.tree.map(jnp.copy, start),
-            moments=self.optimiser.init(start),
-            critic=critic,
-            critic_moments=None if critic is None else self.optimiser.init(critic),
+            opt_state=self.optimiser.init(start),
+            discriminator=discriminator,
+            discriminator_opt_state=discriminator and self.optimiser.init(discriminator),
             loss=jnp.zeros(()),
             is_finite=jnp.ones((), bool),
         )
@@ -244,17 +237,21 @@ class Program:
         """
         loss, gradient, output = self._gradient(state, constants, low, high)
         loss, gradient = _mean_over(axis, (loss, gradient))
-        new = self._moved(state.params, gradient, state.moments)
+        new = self._moved(state.params, gradient, state.opt_state)
         made = state.iteration.astype(jnp.float32)
         decay = jnp.minimum(self.recipe.ema_decay, (1.0 + made) / (10.0 + made))
         average = jax.tree.map(lambda a, p: a + (1.0 - decay) * (p - a), state.average, new[0])
-        changed = {"params": new[0], "moments": new[1], "average": average}
+        changed = {"params": new[0], "opt_state": new[1], "average": average}
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
-        if state.critic is not None:
-            gradient = jax.grad(self._critic_loss)(state.critic, constants, output, high)
+        if state.discriminator is not None:
+            gradient = jax.grad(self._discriminator_loss)(
+                state.discriminator, constants, output, high
+            )
             gradient = _mean_over(axis, gradient)
-            critic, moments = self._moved(state.critic, gradient, state.critic_moments)
-            changed |= {"critic": critic, "critic_moments": moments}
+            discriminator, opt_state = self._moved(
+                state.discriminator, gradient, state.discriminator_opt_state
+            )
+            changed |= {"discriminator": discriminator, "discriminator_opt_state": opt_state}
             finite &= jnp.isfinite(optax.tree.norm(gradient))
         memory = jnp.where(state.iteration > 0, MEMORY, 0.0)
         changed["loss"] = memory * state.loss + (1.0 - memory) * loss
@@ -275,7 +272,7 @@ class Program:
             output = self.apply(params, constants, low, key)
             if constants.features is None:
                 return losses.l1(output, high), output
-            logits = self._judge(state.critic, constants, output)
+            logits = self._judge(state.discriminator, constants, output)
             weight = self.recipe.adversarial_weight
             value = losses.perceptual_adversarial(
                 constants.features, output, high, logits, adversarial_weight=weight
@@ -285,23 +282,28 @@ class Program:
         (value, output), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         return value, gradient, output
 
-    def _critic_loss(self, critic: Tree, constants: Constants, output: Array, high: Array) -> Array:
+    def _discriminator_loss(
+        self, discriminator: Tree, constants: Constants, output: Array, high: Array
+    ) -> Array:
         output = jax.lax.stop_gradient(output)
         return losses.discriminator(
-            self._judge(critic, constants, high), self._judge(critic, constants, output)
+            self._judge(discriminator, constants, high),
+            self._judge(discriminator, constants, output),
         )
 
-    def _judge(self, critic: Tree, constants: Constants, images: Array) -> Array:
+    def _judge(self, discriminator: Tree, constants: Constants, images: Array) -> Array:
         # A copy: its running statistics change with each call, which nothing here reads or keeps.
-        judge: Any = nnx.merge(self.critic_graph, critic, constants.critic_frozen, copy=True)
+        judge: Any = nnx.merge(
+            self.discriminator_graph, discriminator, constants.discriminator_frozen, copy=True
+        )
         return judge(images)
 
-    def _moved(self, params: Tree, gradient: Tree, moments: Tree) -> tuple[Tree, Tree]:
+    def _moved(self, params: Tree, gradient: Tree, opt_state: Tree) -> tuple[Tree, Tree]:
         with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
-            updates, moments = self.optimiser.update(gradient, moments, params)
-        return optax.apply_updates(params, updates), moments
+            updates, opt_state = self.optimiser.update(gradient, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
 
-    def _critic(self, seed: int) -> nnx.Module:
+    def _build_discriminator(self, seed: int) -> nnx.Module:
         return VGGStyleDiscriminator(
             num_features=self.recipe.discriminator_features,
             input_size=self.recipe.crop_px,

@@ -3,12 +3,12 @@ from collections import Counter
 
 import pytest
 
-from jaxfleet.splits import SPLITS, lot, split_of
+from jaxfleet.splits import SPLITS, hash_fraction, split_of
 
 
 def test_a_lot_is_the_first_32_bits_of_the_sha256_of_the_name():
     digest = hashlib.sha256(b"kodim01").digest()
-    assert lot("kodim01") == int.from_bytes(digest[:4], "big") / 2**32
+    assert hash_fraction("kodim01") == int.from_bytes(digest[:4], "big") / 2**32
 
 
 def test_shares_are_80_10_and_10_percent():

@@ -2,12 +2,12 @@ import types
 
 import pytest
 
-from experiments.attribution.sharing import teller
+from experiments.attribution.sharing import progress_callback
 
 
 def test_parts_that_are_done_add_up_and_none_counts_twice():
     told = []
-    tell = teller(types.SimpleNamespace(update=told.append), 200)
+    on_progress = progress_callback(types.SimpleNamespace(update=told.append), 200)
     for part in (0.1, 0.5, 0.25, 0.5, 1.0):  # taken up again at a quarter
-        tell(part)
+        on_progress(part)
     assert told == pytest.approx([20, 80, 0, 0, 100])

@@ -49,7 +49,7 @@ def test_kernels_alone_decay_as_by_adamw_of_pytorch():
     reference = torch.optim.AdamW(groups, lr=0.01)
     ours = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), weights)
     optimiser = classifier_training._OPTIMISERS[classifier_training.COSINE]
-    moments = optimiser.init(ours)
+    opt_state = optimiser.init(ours)
     for _ in range(3):
         gradient = {name: rng.normal(size=array.shape) for name, array in weights.items()}
         for name, parameter in theirs.items():
@@ -57,7 +57,7 @@ def test_kernels_alone_decay_as_by_adamw_of_pytorch():
         reference.step()
         gradient = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), gradient)
         with jax.numpy_dtype_promotion("standard"):
-            steps, moments = optimiser.update(gradient, moments, ours)
+            steps, opt_state = optimiser.update(gradient, opt_state, ours)
         ours = jax.tree.map(lambda p, step: p - np.float32(0.01) * step, ours, steps)
     for name, array in ours.items():
         np.testing.assert_allclose(array, theirs[name].detach().numpy(), rtol=1e-4, atol=1e-5)

@@ -63,7 +63,7 @@ def test_every_method_knows_new_pictures_of_its_classes(fitted):
 
 def test_every_crop_is_judged_alone(fitted):
     crops = np.stack(pictures(10, seed=1)[0])  # ten or five: compiled for sixteen
-    for of in (fitted.log_scores, fitted.features):
+    for of in (fitted.log_scores, fitted.embedding):
         apart = np.concatenate([of(crops[:5]), of(crops[5:])])
         assert apart.dtype == np.float32
         np.testing.assert_allclose(of(crops), apart, rtol=1e-4, atol=1e-4)

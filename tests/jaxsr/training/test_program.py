@@ -152,10 +152,10 @@ def test_rates_follow_their_schedule(changes, expected):
     optimiser = training_program._adam(recipe)
     ones = {"x": jnp.ones(3)}  # of a steady gradient, a step of Adam is as long as the rate
     with jax.numpy_dtype_promotion("standard"):
-        moments, steps = optimiser.init(ones), []
+        opt_state, steps = optimiser.init(ones), []
         step = jax.jit(optimiser.update)
         for _ in range(91):
-            moved, moments = step(ones, moments, ones)
+            moved, opt_state = step(ones, opt_state, ones)
             steps.append(-moved["x"][0])
     for iteration, share in expected.items():
         assert steps[iteration] == pytest.approx(share * recipe.learning_rate, rel=1e-4, abs=1e-9)
@@ -166,8 +166,8 @@ def test_long_gradients_are_shortened_before_adam():
     for bound, length in ((0.0, 5.0), (0.5, 0.5), (7.0, 5.0)):
         optimiser = training_program._adam(dataclasses.replace(TINY, max_gradient_norm=bound))
         with jax.numpy_dtype_promotion("standard"):
-            _, moments = jax.jit(optimiser.update)(gradient, optimiser.init(gradient), gradient)
-        (first,) = [one.mu for one in jax.tree.leaves(moments, is_leaf=is_adam) if is_adam(one)]
+            _, opt_state = jax.jit(optimiser.update)(gradient, optimiser.init(gradient), gradient)
+        (first,) = [one.mu for one in jax.tree.leaves(opt_state, is_leaf=is_adam) if is_adam(one)]
         assert float(first["x"][0]) == pytest.approx(0.1 * 3 / 5 * length)
         assert float(first["y"][0]) == pytest.approx(0.1 * 4 / 5 * length)
 
@@ -284,9 +284,9 @@ def duel_history(duel, duel_update):
     return states
 
 
-def critic(duel, params):
+def discriminator(duel, params):
     """A discriminator as it is drawn, so with running statistics of zero and one."""
-    model = duel._critic(9)
+    model = duel._build_discriminator(9)
     nnx.update(model, params)
     return model
 
@@ -302,19 +302,19 @@ def test_network_and_discriminator_move_against_each_other(
         def generator(params):
             output = duel.model(params)(low)
             distance = jnp.mean((3.0 * jnp.mean(output - high, axis=2) / 2.0) ** 2)
-            logits = critic(duel, judge)(output)
+            logits = discriminator(duel, judge)(output)
             return distance - 0.05 * jnp.mean(jax.nn.log_sigmoid(logits))
 
         def discriminator(judge, output):
-            real, made = critic(duel, judge)(high), critic(duel, judge)(output)
+            real, made = discriminator(duel, judge)(high), discriminator(duel, judge)(output)
             return -jnp.mean(jax.nn.log_sigmoid(real)) - jnp.mean(jax.nn.log_sigmoid(-made))
 
         loss, gradient = jax.value_and_grad(generator)(params)
         return loss, gradient, jax.grad(discriminator)(judge, duel.model(params)(low))
 
-    loss, *gradients = reference(start.params, start.critic)
+    loss, *gradients = reference(start.params, start.discriminator)
     assert float(after.loss) == pytest.approx(float(loss), rel=1e-5)
-    before, now = (start.params, start.critic), (after.params, after.critic)
+    before, now = (start.params, start.discriminator), (after.params, after.discriminator)
     for old, new, gradient in zip(before, now, gradients, strict=True):
         adam = Adam(old)
         adam.move(gradient, TINY.learning_rate)
@@ -332,16 +332,16 @@ def test_the_loss_of_the_network_falls(duel_history):
 
 def test_running_statistics_of_the_discriminator_are_not_kept(duel, duel_history):
     assert jax.tree.structure(duel_history[-1]) == jax.tree.structure(duel.shapes)
-    fresh = nnx.split(duel._critic(0), nnx.Param, ...)[2]
-    assert_same(duel.constants.critic_frozen, fresh)
+    fresh = nnx.split(duel._build_discriminator(0), nnx.Param, ...)[2]
+    assert_same(duel.constants.discriminator_frozen, fresh)
     means = [leaf for leaf in jax.tree.leaves(fresh) if not np.any(leaf)]
     assert means  # zeros, as they are drawn
 
 
 def test_a_discriminator_that_is_not_finite_stops_both(duel_update, duel_history):
     start = duel_history[0]
-    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, start.critic)
-    state = dataclasses.replace(start, critic=broken)
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, start.discriminator)
+    state = dataclasses.replace(start, discriminator=broken)
     after = duel_update(state)
     assert not bool(after.is_finite)
     assert_same((after.params, after.average), (start.params, start.average))
