@@ -1,6 +1,6 @@
 """Arrays and a card in one .safetensors file: the format of everything that we write to be read.
 
-    CARDS = cards.Kind("jaxsr.attributor", "classifier", "fit it again", version=1)
+    CARDS = cards.CardKind("jaxsr.attributor", "classifier", "fit it again", version=1)
     CARDS.write(path, {"facts": facts}, arrays)
     card, arrays = CARDS.read(path)
 
@@ -26,7 +26,7 @@ _CHECKSUM, _FORMAT = "crc32", "format"
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class CardKind:
     """A kind of file.
 
     Attributes:

@@ -81,7 +81,7 @@ def layout(jobs: int, shards: int, group: int) -> tuple[int, int]:
     return group, group * groups
 
 
-class Trainer:
+class FleetTrainer:
     """Trains every job of `hyper`; call `step` until it says there is nothing left.
 
     Args:

@@ -87,7 +87,7 @@ def make_trainer(
             return kinds.pad(initial_params(job), program.layer_shapes)
         return kinds.pad(registry.init(trials[job], bias_init=bias_init), program.layer_shapes)
 
-    return trainer.Trainer(
+    return trainer.FleetTrainer(
         program,
         hyper,
         data,

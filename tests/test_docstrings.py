@@ -14,7 +14,7 @@ _CODE = re.compile(r"(?:^|\n\n)((?:    .*\n?)+)")  # indented blocks of a docstr
 _CHAIN = re.compile(r"`+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)[`(]")
 # Names of files, and of entries in the metadata of ours.
 _FILE = re.compile(
-    r"\.(json|md|parquet|html|txt|npz|safetensors|flags)$|^jaxsr\.(classifier|gallery)$"
+    r"\.(json|md|parquet|html|txt|npz|safetensors|flags)$|^jaxsr\.(attributor|gallery)$"
 )
 
 

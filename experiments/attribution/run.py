@@ -43,7 +43,7 @@ _TRAIN, _VALIDATION, _TEST = SPLITS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class AttributionTask:
     """What is to be told apart.
 
     Attributes:
@@ -105,7 +105,7 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
     return f"{report.summary(run_dir)}\nLook at {page}"
 
 
-def make_task(config: AttributionConfig) -> Task:
+def make_task(config: AttributionConfig) -> AttributionTask:
     """Collect the images that flags name, by split.
 
     Raises:
@@ -135,7 +135,7 @@ def make_task(config: AttributionConfig) -> Task:
                 "pictures of more photographs, which their names divide."
             )
     splits = {split: found.only(split=split) for split in set(index["split"])}
-    return Task(
+    return AttributionTask(
         classes, {split: splits[split] for split in SPLITS if split in splits}, config.crop_px
     )
 
@@ -170,7 +170,7 @@ def evaluate(
 # ------------------------------------------------------------------------------------- the parts
 
 
-def _plan(config: AttributionConfig, task: Task) -> dict[str, Any]:
+def _plan(config: AttributionConfig, task: AttributionTask) -> dict[str, Any]:
     """Return the facts on which every result depends, and facts for information."""
     checksums = pd.concat(own.index for own in task.splits.values())["file_checksum"]
     return {
@@ -189,7 +189,10 @@ def _refuse_missing(weights: str) -> None:
 
 
 def _make(
-    config: AttributionConfig, run_dir: Path, task: Task, planned: Sequence[tuple[str, int]]
+    config: AttributionConfig,
+    run_dir: Path,
+    task: AttributionTask,
+    planned: Sequence[tuple[str, int]],
 ) -> None:
     """Every classifier that is planned, its features and predictions."""
     there = files.read_predictions(run_dir)
@@ -236,7 +239,12 @@ def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: i
 
 
 def _classifier(
-    config: AttributionConfig, run_dir: Path, task: Task, method: str, seed: int, shown: Progress
+    config: AttributionConfig,
+    run_dir: Path,
+    task: AttributionTask,
+    method: str,
+    seed: int,
+    shown: Progress,
 ) -> tuple[Classifier, float, bool]:
     """Load a classifier, or fit and keep one; return its temperature and whether it is new."""
     path = files.model_path(run_dir, method, seed)
@@ -292,7 +300,7 @@ def _say(shown: Progress, name: str, epoch: int, loss: float, accuracy: float) -
 
 
 def _predict(
-    task: Task, classifier: Classifier, seed: int, temperature: float, shown: Progress
+    task: AttributionTask, classifier: Classifier, seed: int, temperature: float, shown: Progress
 ) -> Predictions:
     """Predict every test crop."""
     pictures, _ = task.labelled(_TEST)
@@ -327,13 +335,15 @@ def _joined(one: Predictions, new: Predictions) -> Predictions:
     return Predictions(frame, np.concatenate([one.log_scores[others], new.log_scores]), one.classes)
 
 
-def _feature_rows(config: AttributionConfig, task: Task) -> np.ndarray:
+def _feature_rows(config: AttributionConfig, task: AttributionTask) -> np.ndarray:
     """Choose the test images whose central crops give features."""
     index = task.splits[_TEST].index
     return features.chosen_rows(index, config.features_per_class)
 
 
-def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict[str, np.ndarray]:
+def _kept_features(
+    config: AttributionConfig, run_dir: Path, task: AttributionTask
+) -> dict[str, np.ndarray]:
     """Read the kept features, if they are of the images that the flags choose."""
     arrays = files.read_features(run_dir)
     if not config.features_per_class:
@@ -347,7 +357,9 @@ def _kept_features(config: AttributionConfig, run_dir: Path, task: Task) -> dict
     return arrays if is_same else of
 
 
-def _features(config: AttributionConfig, task: Task, classifier: Classifier) -> np.ndarray:
+def _features(
+    config: AttributionConfig, task: AttributionTask, classifier: Classifier
+) -> np.ndarray:
     """[N, D] features of the middles of some test pictures of every class."""
     pictures, rows = task.splits[_TEST], _feature_rows(config, task)
     parts = []
@@ -373,7 +385,7 @@ def _add_tsne(run_dir: Path) -> None:
         files.write_features(run_dir, arrays)
 
 
-def _summary(task: Task, planned: Sequence[tuple[str, int]]) -> str:
+def _summary(task: AttributionTask, planned: Sequence[tuple[str, int]]) -> str:
     """Summarise what would be done."""
     counts = (f"{len(own):,} {split}" for split, own in task.splits.items())
     return "\n".join(

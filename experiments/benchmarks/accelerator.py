@@ -177,7 +177,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
     keep(limits=benchmarks_limits.rows(limits))
     exactness: dict[Engine, Exactness | str] = {}
     measured: dict[tuple[Engine, Shape], Rate | str] = {}
-    forecasts: dict[Engine, collection_hours.Forecast | str] = {}
+    forecasts: dict[Engine, collection_hours.HoursForecast | str] = {}
     for some in (FLOAT32, OTHERS):
         for engine in some:
             found = alone(_engine, engine)
@@ -344,7 +344,7 @@ def _exactness(scale: Scale, engine: Engine) -> Exactness:
 
 def _collection(
     scale: Scale, attempt: Attempts, engine: Engine, config: BenchmarkConfig
-) -> collection_hours.Forecast:
+) -> collection_hours.HoursForecast:
     """Of as many of the plan's drawn programs as the time allows."""
     seconds = min(config.seconds, scale.most_seconds)
     plan = collection_hours.make_plan(scale.collection)

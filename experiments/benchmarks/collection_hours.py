@@ -57,7 +57,7 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class MeasuredBucket:
     """A measured program of the plan.
 
     Attributes:
@@ -90,7 +90,7 @@ class Program:
 
 
 @dataclasses.dataclass(frozen=True)
-class Forecast:
+class HoursForecast:
     """Hours of one device for the whole plan.
 
     Attributes:
@@ -103,7 +103,7 @@ class Forecast:
         host_hours: of what a fit costs beside its iterations.
     """
 
-    programs: tuple[Program, ...]
+    programs: tuple[MeasuredBucket, ...]
     networks: int
     num_programs: int
     training_hours: float
@@ -149,13 +149,13 @@ def draw(buckets: Sequence[Bucket], count: int) -> Counter[int]:
     return Counter(np.searchsorted(ends, points).tolist())
 
 
-def measure(plan: Plan, bucket: Bucket, draws: int, seconds: float) -> Program:
+def measure(plan: Plan, bucket: Bucket, draws: int, seconds: float) -> MeasuredBucket:
     """One program of the plan, of which one group trains for about `seconds`."""
     program = bucket.program
     jobs = bucket.jobs[: program.group * devices()]
     few = dataclasses.replace(bucket, jobs=jobs, slots_per_shard=program.group)
     rate = rate_of_bucket(few, plan.trials, plan.pictures, seconds=seconds, rounds=1)
-    return Program(bucket, draws, rate)
+    return MeasuredBucket(bucket, draws, rate)
 
 
 def host_seconds(engine: Engine, plan: Plan) -> float:
@@ -174,8 +174,8 @@ def host_seconds(engine: Engine, plan: Plan) -> float:
 
 
 def forecast(
-    buckets: Sequence[Bucket], programs: Sequence[Program], host_seconds: float
-) -> Forecast:
+    buckets: Sequence[Bucket], programs: Sequence[MeasuredBucket], host_seconds: float
+) -> HoursForecast:
     """Of the whole plan, from some of its programs.
 
     Args:
@@ -188,7 +188,7 @@ def forecast(
     error = float(ratios.std(ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan")
     networks = sum(len(bucket.jobs) for bucket in buckets)
     compilation = float(np.mean([one.rate.compile_seconds for one in programs]))
-    return Forecast(
+    return HoursForecast(
         tuple(programs),
         networks=networks,
         num_programs=len(buckets),

@@ -1,7 +1,7 @@
 """How fast are super-resolution networks trained and used, side by side, alone, and by PyTorch?
 
 Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
-keeps its best of `rounds`. Ours is measured through `jaxsr.training.trainer.Trainer` and
+keeps its best of `rounds`. Ours is measured through `jaxsr.training.trainer.ZooTrainer` and
 `jaxsr.upscale`, on real batches drawn from photographs, once its program is compiled. GFLOP/s are
 XLA's count of an update, before it optimises, for every engine alike.
 """
@@ -27,7 +27,7 @@ from jaxsr.datasets import training_sets
 from jaxsr.training import cost as training_cost
 from jaxsr.training import strategy as training_strategy
 from jaxsr.training import trainer as sr_trainer
-from jaxsr.training.program import Program, Recipe
+from jaxsr.training.program import TrainingProgram, TrainingRecipe
 from jaxsr.training.strategy import Strategy
 
 PARTS = ("step", "fleet", "upscale")
@@ -203,10 +203,10 @@ def _trainer(
     """Return a function that measures updates per second, of all networks together."""
 
     @functools.cache
-    def make() -> sr_trainer.Trainer:
-        return sr_trainer.Trainer(
+    def make() -> sr_trainer.ZooTrainer:
+        return sr_trainer.ZooTrainer(
             _program(case),
-            [sr_trainer.Job(seed) for seed in range(networks)],
+            [sr_trainer.TrainingJob(seed) for seed in range(networks)],
             [_dataset(case.scale)],
             strategy=strategy,
             devices=devices,
@@ -276,9 +276,9 @@ def _dataset(scale: int) -> training_sets.Dataset:
     return training_sets.pack([photo.pixels for photo in photos.load("packaged")], scale)
 
 
-def _program(case: Case) -> Program:
-    recipe = Recipe(num_iters=FOREVER, batch_size=case.batch_size, crop_px=case.crop_px)
-    return Program(case.architecture, case.scale, case.overrides, recipe)
+def _program(case: Case) -> TrainingProgram:
+    recipe = TrainingRecipe(num_iters=FOREVER, batch_size=case.batch_size, crop_px=case.crop_px)
+    return TrainingProgram(case.architecture, case.scale, case.overrides, recipe)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.collection_hours import AUTHORS_HOURS, WANTED_HOURS, Forecast
+from experiments.benchmarks.collection_hours import AUTHORS_HOURS, WANTED_HOURS, HoursForecast
 from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.limits import Limits, least_seconds
 from experiments.benchmarks.siren import Shape, markdown
@@ -30,7 +30,7 @@ HEADINGS = {
 }
 
 Measured = Mapping[tuple[Engine, Shape], Rate | str]
-Forecasts = Mapping[Engine, Forecast | str]
+Forecasts = Mapping[Engine, HoursForecast | str]
 
 
 def exactness_rows(found: Mapping[Engine, Exactness | str]) -> list[dict[str, Any]]:

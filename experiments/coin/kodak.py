@@ -21,7 +21,7 @@ from experiments.coin import measures, report
 from experiments.report import columns
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
-from experiments.siren.grid import Job
+from experiments.siren.grid import FitJob
 from jaxfleet import codecs, storage
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
@@ -126,7 +126,7 @@ class CoinConfig:
         )
 
 
-def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[Job]:
+def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[FitJob]:
     """Every size on every photograph, photographs outermost."""
     trials = [
         Trial(
@@ -141,7 +141,7 @@ def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[Job]:
         for layers, units in config.sizes()
     ]
     pairs = [(photo, trial) for photo in range(len(pictures)) for trial in trials]
-    return [Job(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
+    return [FitJob(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
 
 
 def reduced(photo: Photo, factor: int) -> Photo:
@@ -261,7 +261,7 @@ def _needs_whole(config: CoinConfig, whole: Sequence[Photo]) -> bool:
 
 
 def _measuring_seconds(
-    config: CoinConfig, jobs: Sequence[Job], pictures: Sequence[Photo], whole: Sequence[Photo]
+    config: CoinConfig, jobs: Sequence[FitJob], pictures: Sequence[Photo], whole: Sequence[Photo]
 ) -> float:
     """Rough time of `measure`: codecs, and a forward pass, a third of a step, per precision."""
     encoded = [*pictures, *(whole if _needs_whole(config, whole) else ())]

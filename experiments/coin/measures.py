@@ -63,7 +63,7 @@ def is_published_set(photographs: Sequence[Photo]) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class Precision:
     """One network with its weights in one precision.
 
     Attributes:
@@ -86,7 +86,7 @@ def float16(params: Params) -> Params:
     return jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(np.float32), params)
 
 
-def kinds(params: Params) -> list[Kind]:
+def kinds(params: Params) -> list[Precision]:
     """Return a network in float32, float16 and codes of 4 to 16 bits: every precision measured.
 
     Args:
@@ -94,14 +94,14 @@ def kinds(params: Params) -> list[Kind]:
     """
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     found = [
-        Kind("float32", 32, params, 32 * count, np.nan),
-        Kind("float16", 16, float16(params), 16 * count, np.nan),
+        Precision("float32", 32, params, 32 * count, np.nan),
+        Precision("float16", 16, float16(params), 16 * count, np.nan),
     ]
     for bits in BITS:
         coded = quantise.quantise(params, bits)
         steps = STEP_BITS * len(coded.steps)
         found.append(
-            Kind("codes", bits, coded.params, bits * count + steps, coded.entropy_bits + steps)
+            Precision("codes", bits, coded.params, bits * count + steps, coded.entropy_bits + steps)
         )
     return found
 

@@ -16,7 +16,7 @@ from experiments.coordinate_networks import report
 from experiments.coordinate_networks.config import NetworksConfig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
-from experiments.siren.grid import Job
+from experiments.siren.grid import FitJob
 from jaxfleet import photos as sources
 from jaxfleet import storage
 from jaxfleet.errors import InputError
@@ -110,7 +110,7 @@ def _fit(
 ) -> str:
     """Fits every trial to every picture; the trials of a picture stand together."""
     pairs = [(photo, trial) for photo in range(len(pictures)) for trial in trials]
-    jobs = [Job(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
+    jobs = [FitJob(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
     grid = GridConfig(
         network=tuple(config.network),
         coordinates="symmetric",

@@ -31,7 +31,7 @@ from jaxfleet.progress import clock
 from jaxinr.forecaster import training
 from jaxinr.forecaster.network import Shape
 from jaxinr.forecaster.trained import PACKAGED, Trained
-from jaxinr.forecaster.training import Recipe, Scaling
+from jaxinr.forecaster.training import ForecasterRecipe, Scaling
 
 REPORT_SECONDS = 10
 WANTED = 0.9  # coverage on the validation photographs that the spread is scaled to
@@ -95,9 +95,9 @@ class PredictorConfig:
         },
     )
 
-    def recipe(self) -> Recipe:
+    def recipe(self) -> ForecasterRecipe:
         """Return the settings of the training."""
-        return Recipe(
+        return ForecasterRecipe(
             members=self.members,
             steps=self.steps,
             pictures=self.batch_pictures,
@@ -146,7 +146,9 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
     return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
 
 
-def train(table: FitTable, recipe: Recipe, run_dir: Path, checkpoint_minutes: float) -> Trained:
+def train(
+    table: FitTable, recipe: ForecasterRecipe, run_dir: Path, checkpoint_minutes: float
+) -> Trained:
     """Train the ensemble from where it was; fit its spread to the validation photographs.
 
     Raises:
@@ -255,7 +257,7 @@ def _resumed(
     return int(snapshot["step"]), *jax.tree.unflatten(structure, snapshot["leaves"])
 
 
-def _digest(recipe: Recipe, table: FitTable) -> np.ndarray:
+def _digest(recipe: ForecasterRecipe, table: FitTable) -> np.ndarray:
     """Of all that training depends on."""
     digest = hashlib.sha256(repr(recipe).encode())
     digest.update(pd.util.hash_pandas_object(table.frame).to_numpy().tobytes())

@@ -35,7 +35,7 @@ from experiments.attribution.sharing import SharedFeatures, progress_callback, s
 from experiments.parsing import report
 from experiments.parsing import tasks as parsing_tasks
 from experiments.parsing.config import PICTURE, ParsingConfig
-from experiments.parsing.tasks import Task
+from experiments.parsing.tasks import ParsingTask
 from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
 from jaxsr.attribution import files as classifier_files
@@ -102,7 +102,7 @@ def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: 
     return np.stack(sums, axis=1).astype(np.float32)
 
 
-def log_probabilities(task: Task, classifier: Classifier, crops: np.ndarray) -> np.ndarray:
+def log_probabilities(task: ParsingTask, classifier: Classifier, crops: np.ndarray) -> np.ndarray:
     """Compute the log-probabilities of a parser for crops.
 
     Args:
@@ -121,7 +121,7 @@ def log_probabilities(task: Task, classifier: Classifier, crops: np.ndarray) -> 
     return value_log_scores(log_scores, places_of, len(values))
 
 
-def parse(task: Task, classifier: Classifier) -> pd.DataFrame:
+def parse(task: ParsingTask, classifier: Classifier) -> pd.DataFrame:
     """Rows of the tested pictures: the columns of the module's docstring, without the last.
 
     Raises:
@@ -148,7 +148,7 @@ def parse(task: Task, classifier: Classifier) -> pd.DataFrame:
 # ------------------------------------------------------------------------------------- the parts
 
 
-def _of_middles(task: Task, classifier: Classifier) -> np.ndarray:
+def _of_middles(task: ParsingTask, classifier: Classifier) -> np.ndarray:
     """[N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
     parts = []
     for start in range(0, len(task.test), BATCH):
@@ -158,7 +158,7 @@ def _of_middles(task: Task, classifier: Classifier) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _of_pictures(task: Task, classifier: Classifier) -> np.ndarray:
+def _of_pictures(task: ParsingTask, classifier: Classifier) -> np.ndarray:
     """Combine all squares of an image."""
     parts, owners = [], []
     for batch in attribution_parts.batches(Pictures(task.test), classifier.crop_px):
@@ -168,7 +168,7 @@ def _of_pictures(task: Task, classifier: Classifier) -> np.ndarray:
     return np.stack([attribution.combine(own) for own in np.split(np.concatenate(parts), ends)])
 
 
-def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[pd.DataFrame]:
+def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) -> list[pd.DataFrame]:
     """Predictions of every parser; those that are there are read."""
     files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
     frames = [
@@ -194,7 +194,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[Task]) -> list[p
     return done
 
 
-def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
+def _learned(config: ParsingConfig, tasks: Sequence[ParsingTask]) -> PictureSet:
     """Collect the images that any parser learns from or is validated on, each once."""
     used = [task.train for task in tasks]
     if attribution.sees_validation(config.method):
@@ -207,7 +207,7 @@ def _learned(config: ParsingConfig, tasks: Sequence[Task]) -> PictureSet:
 def _classifier(
     config: ParsingConfig,
     run_dir: Path,
-    task: Task,
+    task: ParsingTask,
     display: Progress,
     shared: SharedFeatures | None,
 ) -> Classifier:
@@ -249,11 +249,11 @@ def _classifier(
     return classifier
 
 
-def _model_path(run_dir: Path, task: Task) -> Path:
+def _model_path(run_dir: Path, task: ParsingTask) -> Path:
     return run_dir / MODELS / f"{task.model}.safetensors"
 
 
-def _is_trained(run_dir: Path, task: Task) -> bool:
+def _is_trained(run_dir: Path, task: ParsingTask) -> bool:
     """Whether there is a classifier that has learned from the same as now."""
     path = _model_path(run_dir, task)
     return (
@@ -261,7 +261,7 @@ def _is_trained(run_dir: Path, task: Task) -> bool:
     )
 
 
-def _summary(tasks: Sequence[Task]) -> str:
+def _summary(tasks: Sequence[ParsingTask]) -> str:
     """Summarise what would be trained and tested."""
     lines = [f"{len(tasks)} parsers of {len({task.model for task in tasks})} trainings"]
     for task in tasks:

@@ -22,7 +22,7 @@ _USED = ("network", "image_id", "split", "file", "height", "width", "file_checks
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class ParsingTask:
     """A parser with its pictures.
 
     Attributes:
@@ -71,7 +71,7 @@ class Task:
         return len(self.train) + len(self.test)
 
 
-def make(config: ParsingConfig) -> list[Task]:
+def make(config: ParsingConfig) -> list[ParsingTask]:
     """Make the parsers of the plan with their images, whose files are not read yet.
 
     Raises:
@@ -119,7 +119,9 @@ def _slim(pictures: PictureSet) -> PictureSet:
     return PictureSet(pictures.run_dir, pictures.index[list(_USED)])
 
 
-def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet) -> Task:
+def _task(
+    config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet
+) -> ParsingTask:
     """Make a parser with its images."""
     own = pictures.only(network=tuple(parser.trained))
     train = own.only(split="train")
@@ -136,6 +138,6 @@ def _task(config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: P
     if config.parser == "networks":  # those of one subset share it
         model = f"networks-{parser.subset}-s{parser.seed}-{learned_from[:6]}"
     test = tested.only(network=tuple(parser.tested))
-    return Task(
+    return ParsingTask(
         parser, model, classes, options, train, validation, test, learned_from, config.tested
     )

@@ -47,7 +47,7 @@ _psnr_y_db = jax.jit(images.psnr_y_db, static_argnames="crop_px")
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class UpscalingJob:
     """What is to be done for a class.
 
     Attributes:
@@ -143,16 +143,16 @@ def enlarge(one: PictureClass, model: nnx.Module | None, low: np.ndarray) -> np.
 
 def _jobs(
     run_dir: Path, classes: Sequence[PictureClass], windows: Mapping[str, Sequence[Window]]
-) -> list[Job]:
+) -> list[UpscalingJob]:
     """List what is to be done; read every network that it needs, to check that it can be.
 
     Raises:
         InputError: if a network's file or an index is damaged.
     """
-    jobs: list[Job] = []
+    jobs: list[UpscalingJob] = []
     flops: dict[tuple[object, ...], float] = {}
     for one in classes:
-        job = Job(one, windows[one.name], *_kept(run_dir, one, windows[one.name]))
+        job = UpscalingJob(one, windows[one.name], *_kept(run_dir, one, windows[one.name]))
         if one.load is not None and job.missing:
             model = one.load()
             kind = (one.facts["architecture"], one.scale, one.facts["overrides"])
@@ -192,7 +192,7 @@ def _flops_per_pixel(model: nnx.Module) -> float:
     return FILE_FLOPS + (float(analysis["flops"]) / PROBE_PX**2 if analysis else 0.0)
 
 
-def _make(run_dir: Path, jobs: Sequence[Job]) -> None:
+def _make(run_dir: Path, jobs: Sequence[UpscalingJob]) -> None:
     missing = sum(len(job.missing) for job in jobs)
     total = sum(len(job.windows) for job in jobs)
     if missing:
@@ -209,7 +209,9 @@ def _make(run_dir: Path, jobs: Sequence[Job]) -> None:
                 picture_sets.write_rows(run_dir, job.one.name, job.rows.values())
 
 
-def _make_class(run_dir: Path, job: Job, display: Progress, threads: ThreadPoolExecutor) -> None:
+def _make_class(
+    run_dir: Path, job: UpscalingJob, display: Progress, threads: ThreadPoolExecutor
+) -> None:
     """Make the missing images of a class; each batch is in the index once it is written."""
     one, missing = job.one, job.missing
     folder = run_dir / picture_sets.IMAGES / one.name
@@ -283,7 +285,7 @@ def _write(
     }
 
 
-def _summary(jobs: Sequence[Job], loaded: Sequence[photos.Photo]) -> str:
+def _summary(jobs: Sequence[UpscalingJob], loaded: Sequence[photos.Photo]) -> str:
     """Summarise what would be made, and its cost."""
     kinds = Counter(job.one.kind for job in jobs)
     total = sum(len(job.windows) for job in jobs)

@@ -20,7 +20,7 @@ import jaxfleet
 import jaxinr
 from experiments.siren import plan, report
 from experiments.siren.config import GridConfig as GridConfig
-from experiments.siren.jobs import Job as Job
+from experiments.siren.jobs import FitJob as FitJob
 from experiments.siren.jobs import make_row as make_row
 from experiments.siren.jobs import make_works as make_works
 from experiments.siren.jobs import run_jobs as run_jobs
@@ -62,14 +62,14 @@ def run(config: GridConfig, run_dir: Path) -> str:
     )
 
 
-def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
+def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[FitJob]]:
     pictures, jobs = plan.load(config)
     check_sizes(pictures, f"give an --image_size below {int(MAX_PIXELS**0.5)}")
     return pictures, jobs
 
 
 def _run_on_ray(
-    config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[Job]
+    config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[FitJob]
 ) -> None:
     """Has a cluster fit the jobs; the report is left to this process."""
     config = dataclasses.replace(config, photos=sources.absolute(config.photos))

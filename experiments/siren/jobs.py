@@ -46,7 +46,7 @@ MERGED_PARTS = 16  # of a process, from which on they are made one
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Job:
+class FitJob:
     """One network to fit: its place in the plan, its picture and hyperparameters."""
 
     trial_id: int
@@ -83,7 +83,7 @@ def schema() -> pa.Schema:
 
 
 def make_row(
-    job: Job,
+    job: FitJob,
     photo: Photo,
     finished: Finished,
     weight_bits: int,
@@ -121,7 +121,7 @@ def make_row(
 def make_works(
     config: GridConfig,
     pictures: Sequence[Photo],
-    jobs: Sequence[Job],
+    jobs: Sequence[FitJob],
     shard: Shard = WHOLE,
 ) -> list[tuple[buckets.AnyBucket, executors.Work]]:
     """Make the buckets of a shard of the plan, and how an executor runs each."""
@@ -147,7 +147,7 @@ def make_works(
 def _make_work(
     config: GridConfig,
     pictures: Sequence[Photo],
-    jobs: Sequence[Job],
+    jobs: Sequence[FitJob],
     bucket: buckets.AnyBucket,
     name: str,
 ) -> executors.Work:
@@ -180,7 +180,7 @@ def run_jobs(
     config: GridConfig,
     run_dir: Path,
     pictures: Sequence[Photo],
-    jobs: Sequence[Job],
+    jobs: Sequence[FitJob],
     finish: Callable[[], Path] | None,
     facts: Mapping[str, Any] | None = None,
 ) -> str:
@@ -241,7 +241,7 @@ def _run(
     run_dir: Path,
     pictures: Sequence[Photo],
     pairs: Sequence[tuple[buckets.AnyBucket, executors.Work]],
-    jobs: Sequence[Job],
+    jobs: Sequence[FitJob],
     results: store.Store,
 ) -> None:
     ids = [int(trial_id) for _, work in pairs for trial_id in work.trial_ids]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from experiments.siren.config import GridConfig, is_of
-from experiments.siren.jobs import Job
+from experiments.siren.jobs import FitJob
 from jaxfleet import albums, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
@@ -26,7 +26,7 @@ WHOLE = plan.Axis("image_size", values=(0,))  # pictures as they come
 Network = tuple[int, int, dict[str, Any]]
 
 
-def load(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
+def load(config: GridConfig) -> tuple[Sequence[Photo], list[FitJob]]:
     """Return the pictures of a plan, and its networks in order.
 
     Where all pictures have one size they are reduced here; where there are several, when they are
@@ -48,20 +48,20 @@ def load(config: GridConfig) -> tuple[Sequence[Photo], list[Job]]:
     entries = sorted({(photo, size) for photo, size, _ in networks})
     place = {entry: index for index, entry in enumerate(entries)}
     jobs = [
-        Job(i, place[photo, size], Trial(**values))
+        FitJob(i, place[photo, size], Trial(**values))
         for i, (photo, size, values) in enumerate(networks)
     ]
     return albums.Album(photos, entries, config.image_fit), jobs
 
 
-def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[Job]:
+def make_jobs(config: GridConfig, pictures: Sequence[Photo]) -> list[FitJob]:
     """Return the plan's networks on pictures of their final sizes, photographs outermost.
 
     Raises:
         InputError: if nothing is left after the filters.
     """
     networks = _networks(config, pictures, WHOLE, WHOLE)
-    return [Job(i, photo, Trial(**values)) for i, (photo, _, values) in enumerate(networks)]
+    return [FitJob(i, photo, Trial(**values)) for i, (photo, _, values) in enumerate(networks)]
 
 
 def _networks(

@@ -15,7 +15,7 @@ from jaxsr.networks import NETWORKS
 from jaxsr.training import losses
 from jaxsr.training import program as training_program
 from jaxsr.training import strategy as training_strategy
-from jaxsr.training.program import Recipe
+from jaxsr.training.program import TrainingRecipe
 
 PRETRAININGS = ("none", "l1")
 
@@ -236,13 +236,13 @@ class ZooConfig:
         default=False, metadata={"help": "Says what would be trained and what it costs."}
     )
 
-    def recipe(self, loss: str) -> Recipe:
+    def recipe(self, loss: str) -> TrainingRecipe:
         """How networks with this loss are trained."""
         is_adversarial = losses.LOSSES.get(loss) is not None
         iters = self.adversarial_iters if is_adversarial else 0
         batch = self.adversarial_batch_size if is_adversarial else 0
         rate = self.adversarial_learning_rate if is_adversarial else 0.0
-        return Recipe(
+        return TrainingRecipe(
             loss=loss,
             num_iters=iters or self.num_iters,
             batch_size=batch or self.batch_size,

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import jax
 
 from experiments.zoo.config import ZooConfig
-from experiments.zoo.plan import Fleet
+from experiments.zoo.plan import PlannedFleet
 from jaxfleet.progress import clock
 from jaxsr.training import cost as training_cost
 
 
-def summary(config: ZooConfig, fleet_list: Sequence[Fleet]) -> str:
+def summary(config: ZooConfig, fleet_list: Sequence[PlannedFleet]) -> str:
     """Return the plan as a table, and sums."""
     devices = jax.local_devices()
     rate = training_cost.flops_per_second(devices)

@@ -13,12 +13,12 @@ from jaxsr.datasets.training_sets import TrainingSet
 from jaxsr.training import cost as training_cost
 from jaxsr.training import losses
 from jaxsr.training import strategy as training_strategy
-from jaxsr.training.program import Program
+from jaxsr.training.program import TrainingProgram
 from jaxsr.training.strategy import Strategy
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class PlannedNetwork:
     """One network of the plan."""
 
     trial_id: int
@@ -40,13 +40,13 @@ class Network:
 
 
 @dataclasses.dataclass(frozen=True)
-class Fleet:
+class PlannedFleet:
     """Networks of one architecture, scale and loss, those of this process."""
 
     name: str
-    networks: tuple[Network, ...]
+    networks: tuple[PlannedNetwork, ...]
     planned: int  # networks of the kind in the whole plan
-    program: Program
+    program: TrainingProgram
     flops: float  # of an update of one network
 
     def strategy(self, config: ZooConfig, devices: Sequence[jax.Device]) -> Strategy:
@@ -64,7 +64,7 @@ class Fleet:
         )
 
 
-def make_networks(config: ZooConfig) -> list[Network]:
+def make_networks(config: ZooConfig) -> list[PlannedNetwork]:
     """Plan the networks: architectures, then scales, losses (l1 first), training sets, seeds.
 
     Raises:
@@ -87,7 +87,7 @@ def make_networks(config: ZooConfig) -> list[Network]:
     ]
     points = itertools.product(architectures, dict.fromkeys(config.scale), ordered, pairs)
     networks = [
-        Network(number, architecture, scale, loss, training_set, seed)
+        PlannedNetwork(number, architecture, scale, loss, training_set, seed)
         for number, (architecture, scale, loss, (training_set, seed)) in enumerate(points)
     ]
     if not networks:
@@ -100,10 +100,10 @@ def make_networks(config: ZooConfig) -> list[Network]:
 
 def make_fleets(
     config: ZooConfig,
-    networks: Sequence[Network],
+    networks: Sequence[PlannedNetwork],
     features: Mapping[str, losses.FeatureNetwork | None],
     shard: Shard,
-) -> list[Fleet]:
+) -> list[PlannedFleet]:
     """Make the fleets of a shard, l1 before what goes on from it.
 
     Networks that differ in their loss alone stay in one shard.
@@ -111,15 +111,15 @@ def make_fleets(
     Raises:
         InputError: for a hyperparameter, scale or crop that a network cannot have.
     """
-    fleets_of: dict[tuple[str, int, str], Fleet] = {}
-    grouped: dict[tuple[str, int, str], list[Network]] = {}
+    fleets_of: dict[tuple[str, int, str], PlannedFleet] = {}
+    grouped: dict[tuple[str, int, str], list[PlannedNetwork]] = {}
     for network in networks:
         key = (network.architecture.name, network.scale, network.loss)
         grouped.setdefault(key, []).append(network)
     for key, members in grouped.items():
         first = members[0]
         try:
-            program = Program(
+            program = TrainingProgram(
                 first.architecture.base,
                 first.scale,
                 first.architecture.overrides,
@@ -130,7 +130,7 @@ def make_fleets(
             raise InputError(f"--architecture={first.architecture.name}: {error}") from None
         flops = training_cost.flops_per_update(program)
         name = f"{key[0]}-x{key[1]}-{key[2]}"
-        fleets_of[key] = Fleet(name, tuple(members), len(members), program, flops)
+        fleets_of[key] = PlannedFleet(name, tuple(members), len(members), program, flops)
     families: dict[str, float] = {}
     for fleet in fleets_of.values():
         for network in fleet.networks:

@@ -21,8 +21,8 @@ import jaxfleet
 from experiments.report import columns
 from experiments.zoo import cost, evaluate, plan, report
 from experiments.zoo.config import ZooConfig
-from experiments.zoo.plan import Fleet as Fleet
-from experiments.zoo.plan import Network as Network
+from experiments.zoo.plan import PlannedFleet as PlannedFleet
+from experiments.zoo.plan import PlannedNetwork as PlannedNetwork
 from experiments.zoo.plan import make_fleets as make_fleets
 from experiments.zoo.plan import make_networks as make_networks
 from jaxfleet import decibels, executors, rundir, shards, storage, store
@@ -35,8 +35,8 @@ from jaxsr.files import networks as network_files
 from jaxsr.state_dicts import names as torch_names
 from jaxsr.training import feature_networks, losses
 from jaxsr.training import trainer as sr_trainer
-from jaxsr.training.program import Program
-from jaxsr.training.trainer import Trained
+from jaxsr.training.program import TrainingProgram
+from jaxsr.training.trainer import TrainedNetwork
 from jaxsr.upscale import run as run_network
 
 GIGA = 1e9
@@ -171,8 +171,8 @@ class _Pool:
 def _train(
     config: ZooConfig,
     run_dir: Path,
-    networks: Sequence[Network],
-    fleet_list: Sequence[Fleet],
+    networks: Sequence[PlannedNetwork],
+    fleet_list: Sequence[PlannedFleet],
     pool: _Pool,
     results: store.Store,
 ) -> None:
@@ -197,16 +197,18 @@ def _train(
     results.merge()
 
 
-def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> executors.Work:
+def _make_work(
+    config: ZooConfig, run_dir: Path, fleet: PlannedFleet, pool: _Pool
+) -> executors.Work:
     program, recipe = fleet.program, fleet.program.recipe
 
-    def start(skip: Sequence[int]) -> sr_trainer.Trainer:
+    def start(skip: Sequence[int]) -> sr_trainer.ZooTrainer:
         sets = list(dict.fromkeys(network.training_set for network in fleet.networks))
         scale = fleet.networks[0].scale
-        return sr_trainer.Trainer(
+        return sr_trainer.ZooTrainer(
             program,
             [
-                sr_trainer.Job(
+                sr_trainer.TrainingJob(
                     network.seed,
                     sets.index(network.training_set),
                     _beginning(config, run_dir, network, program),
@@ -222,7 +224,7 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
             work=fleet.flops / GIGA,
         )
 
-    def row(trained: Trained) -> dict[str, Any]:
+    def row(trained: TrainedNetwork) -> dict[str, Any]:
         return _keep(config, run_dir, fleet, trained, pool)
 
     ids = np.array([network.trial_id for network in fleet.networks])
@@ -230,7 +232,7 @@ def _make_work(config: ZooConfig, run_dir: Path, fleet: Fleet, pool: _Pool) -> e
 
 
 def _keep(
-    config: ZooConfig, run_dir: Path, fleet: Fleet, trained: Trained, pool: _Pool
+    config: ZooConfig, run_dir: Path, fleet: PlannedFleet, trained: TrainedNetwork, pool: _Pool
 ) -> dict[str, Any]:
     """Write a network's file, and return its row of the table."""
     network, program = fleet.networks[trained.job], fleet.program
@@ -278,7 +280,7 @@ def _measure(model: nnx.Module, pictures: evaluation.BenchmarkSet) -> dict[str, 
 
 
 def _beginning(
-    config: ZooConfig, run_dir: Path, network: Network, program: Program
+    config: ZooConfig, run_dir: Path, network: PlannedNetwork, program: TrainingProgram
 ) -> Callable[[], Any] | None:
     """Parameters that a network goes on from; None where they are drawn."""
     if config.pretraining == "none" or network.loss == "l1":
@@ -293,7 +295,7 @@ def _beginning(
     return read
 
 
-def _lost(run_dir: Path, networks: Sequence[Network], done: set[int]) -> set[int]:
+def _lost(run_dir: Path, networks: Sequence[PlannedNetwork], done: set[int]) -> set[int]:
     """Networks in the table whose files are gone."""
     if not done:
         return set()

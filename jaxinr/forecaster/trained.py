@@ -13,14 +13,14 @@ import numpy as np
 from flax import nnx
 
 from jaxfleet import fleet
-from jaxfleet.cards import Kind
+from jaxfleet.cards import CardKind
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import descriptors, inputs, training
 from jaxinr.forecaster.network import Shape
-from jaxinr.forecaster.training import TARGET_DB, Recipe, Scaling
+from jaxinr.forecaster.training import TARGET_DB, ForecasterRecipe, Scaling
 
 PACKAGED = "forecaster.safetensors"
-CARDS = Kind(
+CARDS = CardKind(
     "jaxinr.forecaster", "forecaster", "train it again with launch/siren_predictor.py", version=4
 )
 # Of fits on 96 x 96 and 192 x 128 pixels, after training on 24 and 48: BUILD.md, The forecaster.
@@ -192,7 +192,7 @@ class Trained:
                 raise InputError(f"a forecaster of another version; {CARDS.remedy}.")
             shape = Shape(**card["shape"])
             blank = jax.eval_shape(
-                lambda: training.create(Recipe(members=card["members"], shape=shape))[0]
+                lambda: training.create(ForecasterRecipe(members=card["members"], shape=shape))[0]
             )
             leaves = {name: arrays[f"member{name}"] for name in _leaves(blank)}
             expected = {name: leaf.shape for name, leaf in _leaves(blank).items()}

@@ -135,7 +135,7 @@ class Scaling:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class ForecasterRecipe:
     """How to train.
 
     Attributes:
@@ -159,7 +159,7 @@ class Recipe:
     shape: Shape = dataclasses.field(default_factory=Shape)
 
 
-def create(recipe: Recipe) -> tuple[State, State]:
+def create(recipe: ForecasterRecipe) -> tuple[State, State]:
     """Parameters of an ensemble, and the optimizer's state."""
 
     def init(key: Array) -> State:
@@ -170,7 +170,7 @@ def create(recipe: Recipe) -> tuple[State, State]:
 
 
 def make_step(
-    fits: Fits, scaling: Scaling, recipe: Recipe
+    fits: Fits, scaling: Scaling, recipe: ForecasterRecipe
 ) -> Callable[[State, State, int], tuple[State, State, Array]]:
     """Return a compiled step of all members, each on its own batches.
 
@@ -246,7 +246,7 @@ def _size(axes: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(2 * axes[:, inputs.PIXELS]) / 2)
 
 
-def _optimizer(recipe: Recipe) -> optax.GradientTransformation:
+def _optimizer(recipe: ForecasterRecipe) -> optax.GradientTransformation:
     """AdamW, warmed up, then down to nothing along a cosine."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, recipe.steps // 20, recipe.steps

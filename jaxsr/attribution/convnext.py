@@ -46,7 +46,7 @@ _SEEN_FOR_DEVIATION = 256  # middles of pictures
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Recipe(NamedTuple):
+class ConvNeXtRecipe(NamedTuple):
     """How a network learns where it is not told otherwise.
 
     Attributes:
@@ -64,12 +64,12 @@ class Recipe(NamedTuple):
     schedule: Schedule
 
 
-PAPER = Recipe("rgb", None, 1, 1, Schedule(3, 15, 16, 5e-4, classifier_training.PLATEAU))
+PAPER = ConvNeXtRecipe("rgb", None, 1, 1, Schedule(3, 15, 16, 5e-4, classifier_training.PLATEAU))
 # Where crops begin anywhere, the stem meets the grid of up-sampling in 16 positions, and of colours
 # it sees edges alone: of 12 networks of the mini zoo, 73 % of crops were right after 100 updates of
 # 64; 37 % where they began anywhere, and by colours 9 %, which is chance. Small crops make many
 # updates in little time.
-FROM_SCRATCH = Recipe(
+FROM_SCRATCH = ConvNeXtRecipe(
     *("residual", 64, 32, GRID_PX),
     Schedule(0, 10, 128, 3e-3, classifier_training.COSINE),
 )

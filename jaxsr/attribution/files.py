@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxfleet import storage
-from jaxfleet.cards import Kind
+from jaxfleet.cards import CardKind
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.methods import Classifier
 
-CARDS = Kind("jaxsr.attributor", "classifier", "remove it and fit it again", version=1)
+CARDS = CardKind("jaxsr.attributor", "classifier", "remove it and fit it again", version=1)
 
 
 def save(

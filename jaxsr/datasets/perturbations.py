@@ -39,7 +39,7 @@ _Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Kind:
+class PerturbationKind:
     """One of the things that can happen.
 
     Attributes:
@@ -213,12 +213,12 @@ def _blurred(pixels: np.ndarray, sigma_px: float) -> np.ndarray:
 
 _FACTOR = "times the size"
 KINDS = {
-    "jpeg": Kind(_jpeg, 1, 100, "JPEG", "quality", is_whole=True),
-    "webp": Kind(_webp, 1, 100, "WebP", "quality", is_whole=True),
-    "resize": Kind(_resize, 0.05, 8, "Another size", _FACTOR),
-    "rescale": Kind(_rescale, 0.05, 8, "Another size and back", _FACTOR),
-    "blur": Kind(_blur, 0, 50, "Blur", "standard deviation (pixels)"),
-    "noise": Kind(_noise, 0, 255, "Noise", "standard deviation (8-bit steps)"),
-    "crop": Kind(_crop, 0.05, 1, "A crop from anywhere", "of height and width"),
-    "screenshot": Kind(_screenshot, 0.05, 8, "A screenshot", _FACTOR),
+    "jpeg": PerturbationKind(_jpeg, 1, 100, "JPEG", "quality", is_whole=True),
+    "webp": PerturbationKind(_webp, 1, 100, "WebP", "quality", is_whole=True),
+    "resize": PerturbationKind(_resize, 0.05, 8, "Another size", _FACTOR),
+    "rescale": PerturbationKind(_rescale, 0.05, 8, "Another size and back", _FACTOR),
+    "blur": PerturbationKind(_blur, 0, 50, "Blur", "standard deviation (pixels)"),
+    "noise": PerturbationKind(_noise, 0, 255, "Noise", "standard deviation (8-bit steps)"),
+    "crop": PerturbationKind(_crop, 0.05, 1, "A crop from anywhere", "of height and width"),
+    "screenshot": PerturbationKind(_screenshot, 0.05, 8, "A screenshot", _FACTOR),
 }

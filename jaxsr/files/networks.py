@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxfleet import storage
-from jaxfleet.cards import Kind
+from jaxfleet.cards import CardKind
 from jaxfleet.errors import InputError
 from jaxsr import zoo
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from flax import nnx
 
 NETWORKS = "networks"  # in the run directory of a zoo
-CARDS = Kind(
+CARDS = CardKind(
     "jaxsr",
     "network of ours",
     "copy it again. A published file needs to be told its architecture and scale: --architecture, "

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 from jaxfleet import storage
-from jaxfleet.cards import Kind
+from jaxfleet.cards import CardKind
 from jaxfleet.errors import InputError
 
 NAME = "gallery.safetensors"  # in a run directory
-CARDS = Kind(
+CARDS = CardKind(
     "jaxsr.gallery", "gallery", "copy it again, or make it with launch/sr_gallery.py", version=2
 )
 

@@ -8,35 +8,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsr.networks import convolution
-from jaxsr.training.program import Program, State
+from jaxsr.training.program import TrainingProgram, TrainingState
 
 PROBE = (4, 64, 64, 64)  # pictures, rows, columns and features of the convolution that is timed
 PROBE_SECONDS = 1.0
 KERNEL_PX = 3
 
 
-def flops_per_update(program: Program) -> float:
+def flops_per_update(program: TrainingProgram) -> float:
     """Of one network and its discriminator, as XLA counts them before it optimises."""
     lowered = jax.jit(program.update).lower(program.shapes, program.constants, *_batch(program))
     analysis = lowered.cost_analysis()
     return float(analysis["flops"]) if analysis else 0.0
 
 
-def state_bytes(program: Program) -> int:
+def state_bytes(program: TrainingProgram) -> int:
     """Of one network in training: weights, their average, opt_state, the discriminator."""
     return _bytes(program.shapes)
 
 
-def weight_bytes(program: Program) -> int:
+def weight_bytes(program: TrainingProgram) -> int:
     """Of the weights of one network, float32."""
     return _bytes(program.shapes.params)
 
 
-def activation_bytes(program: Program) -> int:
+def activation_bytes(program: TrainingProgram) -> int:
     """Return the most bytes that the gradient of the l1 loss of one batch keeps."""
     low, _ = _batch(program)
 
-    def kept(state: State, low: jax.Array) -> object:
+    def kept(state: TrainingState, low: jax.Array) -> object:
         return jax.vjp(lambda params: program.apply(params, program.constants, low), state.params)
 
     return _bytes(jax.eval_shape(kept, program.shapes, low))
@@ -70,7 +70,7 @@ def flops_per_second(devices: Sequence[jax.Device]) -> float:
     return flops * calls / (time.perf_counter() - start)
 
 
-def _batch(program: Program) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+def _batch(program: TrainingProgram) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     recipe = program.recipe
     low, high = (
         jax.ShapeDtypeStruct((recipe.batch_size, side, side, 3), jnp.float32)

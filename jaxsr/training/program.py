@@ -32,7 +32,7 @@ MEMORY = 0.98  # of the running mean that is noted as the loss: about 50 updates
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """What is held constant while a network trains.
 
     Attributes:
@@ -91,7 +91,7 @@ class Recipe:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class State:
+class TrainingState:
     """One network in training; every array is of this network alone.
 
     Attributes:
@@ -125,7 +125,7 @@ class Constants(NamedTuple):
     features: losses.FeatureNetwork | None
 
 
-class Program:
+class TrainingProgram:
     """The training of networks of one architecture, scale and recipe.
 
     Args:
@@ -145,7 +145,7 @@ class Program:
         architecture: str,
         scale: int,
         overrides: Mapping[str, Any],
-        recipe: Recipe,
+        recipe: TrainingRecipe,
         features: losses.FeatureNetwork | None = None,
     ) -> None:
         """Build a network, for its kind and what is frozen in it."""
@@ -170,7 +170,7 @@ class Program:
         self.constants = Constants(parts[2], discriminator_frozen, features)
         self.optimiser = _adam(recipe)
 
-    def init(self, seed: int, start: Tree | None = None) -> State:
+    def init(self, seed: int, start: Tree | None = None) -> TrainingState:
         """Return the state of a network before its first update.
 
         Args:
@@ -184,7 +184,7 @@ class Program:
         discriminator: Tree = None
         if self.recipe.is_adversarial:
             discriminator = nnx.state(self._build_discriminator(seed), nnx.Param)
-        return State(
+        return TrainingState(
             seed=jnp.asarray(seed, jnp.int32),
             iteration=jnp.zeros((), jnp.int32),
             params=start,
@@ -197,12 +197,12 @@ class Program:
         )
 
     @property
-    def shapes(self) -> State:
+    def shapes(self) -> TrainingState:
         """Of a network in training; nothing is drawn."""
         return jax.eval_shape(lambda start: self.init(0, start), self._shapes)
 
     def model(self, params: Tree) -> nnx.Module:
-        """Return the network with these parameters, such as `State.average`."""
+        """Return the network with these parameters, such as `TrainingState.average`."""
         return nnx.merge(self.graph, params, self.constants.frozen)
 
     def apply(
@@ -216,13 +216,13 @@ class Program:
 
     def update(
         self,
-        state: State,
+        state: TrainingState,
         constants: Constants,
         low: Array,
         high: Array,
         *,
         axis: str | None = None,
-    ) -> State:
+    ) -> TrainingState:
         """One update of a network, and of its discriminator, on a batch.
 
         A loss or gradient that is not finite leaves the network as it was, from then on.
@@ -263,7 +263,7 @@ class Program:
         return dataclasses.replace(state, iteration=state.iteration + 1, is_finite=finite, **kept)
 
     def _gradient(
-        self, state: State, constants: Constants, low: Array, high: Array
+        self, state: TrainingState, constants: Constants, low: Array, high: Array
     ) -> tuple[Array, Tree, Array]:
         """Loss, its gradient by the parameters, and the output that it is of."""
         key = jax.random.fold_in(jax.random.key(state.seed), 2 * state.iteration + 1)
@@ -321,7 +321,7 @@ def _mean_over(axis: str | None, tree: Tree) -> Tree:
     return tree if axis is None else jax.lax.pmean(tree, axis)
 
 
-def _adam(recipe: Recipe) -> optax.GradientTransformation:
+def _adam(recipe: TrainingRecipe) -> optax.GradientTransformation:
     least = LEAST_RATE if recipe.schedule == "cosine" else 1.0
     rate = optax.warmup_cosine_decay_schedule(
         init_value=recipe.learning_rate if recipe.warmup_iters == 0 else 0.0,

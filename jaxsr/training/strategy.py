@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxfleet.errors import InputError
 from jaxsr.datasets import training_sets
 from jaxsr.training import program as training_program
-from jaxsr.training.program import Constants, Program, State
+from jaxsr.training.program import Constants, TrainingProgram, TrainingState
 
 BATCH = "batch"  # axis of a mesh
 STRATEGIES = ("auto", "single", "unrolled", "vmap")
@@ -80,11 +80,13 @@ def draw(
     return jax.vmap(lambda key: training_sets.sample(key, dataset, **shape))(keys)
 
 
-def compiled(program: Program, strategy: Strategy, mesh: Mesh | None) -> Callable[..., Any]:
+def compiled(program: TrainingProgram, strategy: Strategy, mesh: Mesh | None) -> Callable[..., Any]:
     """States of a group, constants, batches -> states after them; `mesh` spreads batches."""
     update = functools.partial(program.update, axis=BATCH if mesh else None)
 
-    def advance(state: State, constants: Constants, lows: Array, highs: Array) -> State:
+    def advance(
+        state: TrainingState, constants: Constants, lows: Array, highs: Array
+    ) -> TrainingState:
         if len(lows) == 1:
             return update(state, constants, lows[0], highs[0])
         return jax.lax.scan(

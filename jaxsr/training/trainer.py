@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxsr.datasets import training_sets
 from jaxsr.training import strategy as training_strategy
-from jaxsr.training.program import Constants, Program, State
+from jaxsr.training.program import Constants, TrainingProgram, TrainingState
 from jaxsr.training.strategy import Strategy
 
 Tree = Any
@@ -28,7 +28,7 @@ SEGMENT_SECONDS = 2.0  # until the host has a look
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One network to train.
 
     Attributes:
@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """One trained network.
 
     Attributes:
@@ -72,7 +72,7 @@ class _Group:
     """Networks that are updated together, as far as they are."""
 
     jobs: list[int]
-    states: list[State] | None = None  # on the host until a device takes them
+    states: list[TrainingState] | None = None  # on the host until a device takes them
     iteration: int = 0
     iterations: list[int] = dataclasses.field(default_factory=list)
     losses: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -94,7 +94,7 @@ class _Lane:
     updates: int = 0  # made in the last segment, of all its networks
 
 
-class Trainer:
+class ZooTrainer:
     """Trains every job; call `step` until it says there is nothing left.
 
     Args:
@@ -113,8 +113,8 @@ class Trainer:
 
     def __init__(
         self,
-        program: Program,
-        jobs: Sequence[Job],
+        program: TrainingProgram,
+        jobs: Sequence[TrainingJob],
         datasets: Sequence[training_sets.Dataset],
         *,
         strategy: Strategy,
@@ -155,7 +155,7 @@ class Trainer:
         begun += [group for group in self._waiting if group.states is not None]
         return np.ones(sum(len(group.jobs) for group in begun), bool)
 
-    def step(self) -> list[Trained] | None:
+    def step(self) -> list[TrainedNetwork] | None:
         """Trains for a segment and returns what finished; None when all is done."""
         for lane in self._lanes:
             if lane.group is None and self._waiting:
@@ -212,7 +212,7 @@ class Trainer:
         size = -(-len(jobs) // (rounds * lanes)) if jobs else 1
         return [_Group(list(jobs[i : i + size])) for i in range(0, len(jobs), size)]
 
-    def _segment(self, lane: _Lane) -> list[Trained]:
+    def _segment(self, lane: _Lane) -> list[TrainedNetwork]:
         """Update a lane's group until time is up or it has ended; in a thread of its own."""
         group = lane.group
         assert group is not None
@@ -283,13 +283,13 @@ class Trainer:
         group.scored.append(group.iteration)
         group.scores.append(np.array([self._validate(model) for model in models], np.float32))
 
-    def _collect(self, lane: _Lane, group: _Group) -> list[Trained]:
+    def _collect(self, lane: _Lane, group: _Group) -> list[TrainedNetwork]:
         states = jax.device_get(self._unpacked(lane))
         lane.group = lane.states = None
         losses = np.stack(group.losses, axis=1)
         scores = np.reshape(group.scores, (-1, len(states))).T.astype(np.float32)
         return [
-            Trained(
+            TrainedNetwork(
                 job=job,
                 status="done" if state.is_finite else "diverged",
                 params=state.average,
@@ -302,12 +302,12 @@ class Trainer:
             for i, (job, state) in enumerate(zip(group.jobs, states, strict=True))
         ]
 
-    def _packed(self, states: Sequence[State]) -> Any:
+    def _packed(self, states: Sequence[TrainingState]) -> Any:
         if not self.strategy.stacked:
             return tuple(states)
         return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *states)
 
-    def _unpacked(self, lane: _Lane) -> list[State]:
+    def _unpacked(self, lane: _Lane) -> list[TrainingState]:
         if not self.strategy.stacked:
             return list(lane.states)
         assert lane.group is not None
@@ -332,7 +332,7 @@ def _as_arrays(group: _Group) -> dict[str, Any]:
     }
 
 
-def _from_arrays(arrays: Mapping[str, Any], states: list[State]) -> _Group:
+def _from_arrays(arrays: Mapping[str, Any], states: list[TrainingState]) -> _Group:
     return _Group(
         jobs=arrays["jobs"].tolist(),
         states=states,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxfleet.trainer import Trainer
+from jaxfleet.trainer import FleetTrainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def trainer(hyper=None, *, program=None, slots_per_shard=2, **options):
     def params(job):
         return {"x": np.full(3, start[job]), "y": 2 * start[job]}
 
-    return Trainer(
+    return FleetTrainer(
         program or Bowls(),
         hyper,
         DATA,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import numpy as safetensors
 
-from jaxfleet.cards import Kind
+from jaxfleet.cards import CardKind
 from jaxfleet.errors import InputError
 
-THINGS = Kind("test.thing", "thing", "make it again", version=2)
+THINGS = CardKind("test.thing", "thing", "make it again", version=2)
 CARD = {"name": "a thing", "sizes": [1, 2], "share": 0.5}
 ARRAYS = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([1, 2], np.int64)}
 DATA = THINGS.pack(CARD, ARRAYS)

@@ -39,7 +39,7 @@ _Reduced = tuple[str, evaluation.Picture]
 
 
 @dataclass(frozen=True)
-class Job:
+class InstalledJob:
     """What a network has to do.
 
     Attributes:
@@ -133,7 +133,7 @@ def label(name: str, network: Installed, folder: Path) -> str:
 
 def _jobs(
     run_dir: Path, networks: Mapping[str, Installed], loaded: Sequence[photos.Photo]
-) -> list[Job]:
+) -> list[InstalledJob]:
     checksums = [zoo_evaluate.checksum_of(photo.pixels) for photo in loaded]
 
     @functools.cache
@@ -149,7 +149,7 @@ def _jobs(
             for photo, picture in reduced(network.scale)
             if _origin(_path(run_dir, name, picture)) != f"{photo} {checksum}"
         ]
-        jobs.append(Job(name, network, checksum, wanted))
+        jobs.append(InstalledJob(name, network, checksum, wanted))
     return jobs
 
 
@@ -168,7 +168,7 @@ def _origin(path: Path) -> str:
     return picture_files.text_of(path, ORIGIN)
 
 
-def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
+def _make(run_dir: Path, jobs: Sequence[InstalledJob], photographs: int) -> None:
     left = sum(len(job.missing) for job in jobs)
     total = len(jobs) * photographs
     work = sum(job.gflop for job in jobs)
@@ -179,7 +179,7 @@ def _make(run_dir: Path, jobs: Sequence[Job], photographs: int) -> None:
             _write_labels(run_dir)
 
 
-def _make_pictures(run_dir: Path, job: Job, display: Progress) -> None:
+def _make_pictures(run_dir: Path, job: InstalledJob, display: Progress) -> None:
     """Make the missing images of a network; each is in its place as soon as it is done."""
     storage.make_folder(run_dir / job.name, "--run_dir")
     apply = load(job.network, usable_cores())
@@ -212,7 +212,7 @@ def _png(picture: np.ndarray, origin: str) -> bytes:
     return pixels.png(picture, pnginfo=text)
 
 
-def _summary(jobs: Sequence[Job], photographs: int) -> str:
+def _summary(jobs: Sequence[InstalledJob], photographs: int) -> str:
     """Which networks there are, installed or not, and what is to be done."""
     job_of = {job.name: job for job in jobs}
     lines = [_summary_of_network(name, job_of.get(name), photographs) for name in NETWORKS]
@@ -220,7 +220,7 @@ def _summary(jobs: Sequence[Job], photographs: int) -> str:
     return "\n".join([*lines, _total(jobs, photographs, cores)])
 
 
-def _summary_of_network(name: str, job: Job | None, photographs: int) -> str:
+def _summary_of_network(name: str, job: InstalledJob | None, photographs: int) -> str:
     network = NETWORKS[name]
     if job is not None:
         there = photographs - len(job.missing)
@@ -232,7 +232,7 @@ def _summary_of_network(name: str, job: Job | None, photographs: int) -> str:
     return f"{name}: x{network.scale}, {network.kflop / 1e3:.1f} MFLOP a pixel; {said}"
 
 
-def _total(jobs: Iterable[Job], photographs: int, cores: int) -> str:
+def _total(jobs: Iterable[InstalledJob], photographs: int, cores: int) -> str:
     chosen = list(jobs)
     left = sum(len(job.missing) for job in chosen)
     gflop = sum(job.gflop for job in chosen)

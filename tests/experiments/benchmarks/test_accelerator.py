@@ -10,7 +10,7 @@ from experiments.benchmarks import accelerator as accelerator_benchmark
 from experiments.benchmarks import engines, limits, tables
 from experiments.benchmarks import siren as siren_benchmark
 from experiments.benchmarks.accelerator import Attempts
-from experiments.benchmarks.collection_hours import Forecast
+from experiments.benchmarks.collection_hours import HoursForecast
 from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.limits import Limits, Sizes
 from experiments.benchmarks.siren import BenchmarkConfig, Shape
@@ -146,7 +146,7 @@ def test_wanted_figures_are_judged():
         {"engine": "pallas, tf32", "shapes": 4, **dict.fromkeys(tables.MEANS, 9.0)},
         {"engine": "xla, float32", "shapes": 3, **dict.fromkeys(tables.MEANS, 99.0)},
     ]
-    forecast = Forecast((), 300_000, 562, 20.0, 1.5, 3.0, 2.0)
+    forecast = HoursForecast((), 300_000, 562, 20.0, 1.5, 3.0, 2.0)
     rows = tables.forecast_rows({FUSED: forecast, PORTABLE: "RuntimeError: out of memory"})
     ratio, share, hours = tables.wanted(means, rows, 4)
     assert ratio == "Times plain vmap in float32: 6 (pallas, float32); wanted 5, reached."

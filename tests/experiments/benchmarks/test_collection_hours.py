@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import collection_hours
-from experiments.benchmarks.collection_hours import Program
+from experiments.benchmarks.collection_hours import MeasuredBucket
 from experiments.benchmarks.engines import Rate
 from experiments.siren import grid as siren_grid
 from jaxinr.buckets import Bucket
@@ -41,7 +41,10 @@ def test_programs_are_drawn_in_proportion_to_their_cost():
 def test_forecast_by_hand():
     # The second bucket is slower than the rough model by twice as much as the first one.
     plan = [bucket(100, 3.6e9), bucket(300, 3.6e9)]
-    programs = [Program(plan[0], 1, Rate(1e6, 20.0)), Program(plan[1], 1, Rate(0.5e6, 40.0))]
+    programs = [
+        MeasuredBucket(plan[0], 1, Rate(1e6, 20.0)),
+        MeasuredBucket(plan[1], 1, Rate(0.5e6, 40.0)),
+    ]
     forecast = collection_hours.forecast(plan, programs, host_seconds=9.0)
     assert forecast.training_hours == pytest.approx(1.0 + 2.0)
     # Two hours of the whole plan by one draw, four by the other: spread sqrt(2), over sqrt(2).
@@ -57,7 +60,10 @@ def test_forecast_by_hand():
 def test_forecast_is_exact_where_the_rough_model_is_off_by_one_factor():
     plan = [bucket(1, 1e9, num_layers) for num_layers in (1, 2, 5)]
     rates = [1e3 * one.pixel_steps / collection_hours.rough_seconds(one) for one in plan]
-    few = [Program(plan[0], 1, Rate(rates[0], 0.0)), Program(plan[2], 3, Rate(rates[2], 0.0))]
+    few = [
+        MeasuredBucket(plan[0], 1, Rate(rates[0], 0.0)),
+        MeasuredBucket(plan[2], 3, Rate(rates[2], 0.0)),
+    ]
     forecast = collection_hours.forecast(plan, few, host_seconds=0.0)
     truth = sum(one.pixel_steps / rate for one, rate in zip(plan, rates, strict=True)) / 3600
     assert forecast.hours == pytest.approx(truth)

@@ -275,7 +275,7 @@ def test_quantised_quality_is_of_weights_at_their_own_bits(table, config):
 
 
 def test_row_of_a_network_that_never_had_a_finite_loss():
-    job = siren_grid.Job(0, 0, jaxinr.Trial(layer_size=4, num_layers=1))
+    job = siren_grid.FitJob(0, 0, jaxinr.Trial(layer_size=4, num_layers=1))
     shapes = job.trial.layer_shapes
     lost = tuple({"weight": np.full(s, np.nan), "bias": np.zeros(s[0])} for s in shapes)
     finished = trainer.Finished(

@@ -11,24 +11,24 @@ from experiments.zoo import run as zoo_run
 from experiments.zoo.config import ZooConfig
 from jaxsr.training import cost as training_cost
 from jaxsr.training import trainer as sr_trainer
-from jaxsr.training.program import Program, Recipe
+from jaxsr.training.program import TrainingProgram, TrainingRecipe
 
 SIZE = {"num_features": 4, "num_convs": 1}
-RECIPE = Recipe(batch_size=3, crop_px=16)
+RECIPE = TrainingRecipe(batch_size=3, crop_px=16)
 RATE = 1e9  # FLOPs in a second, on each of the devices
 DEVICES = 2
 
 
 @pytest.fixture(scope="module")
 def program():
-    return Program("srvgg", 2, SIZE, RECIPE)
+    return TrainingProgram("srvgg", 2, SIZE, RECIPE)
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """A zoo of two fleets of three networks; nothing may be trained."""
     monkeypatch.setattr(training_cost, "flops_per_second", lambda devices: len(devices) * RATE)
-    monkeypatch.setattr(sr_trainer, "Trainer", None)
+    monkeypatch.setattr(sr_trainer, "ZooTrainer", None)
     for name in ("a", "benchmark"):
         (tmp_path / name).mkdir()
         Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(tmp_path / name / "photo.png")

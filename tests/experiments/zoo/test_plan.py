@@ -89,7 +89,7 @@ def _fleets_without_programs(config, networks, shard):
         return 10.0 if program.recipe.is_adversarial else 1.0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo_plan, "Program", Costly)
+        patch.setattr(zoo_plan, "TrainingProgram", Costly)
         patch.setattr(training_cost, "flops_per_update", flops)
         patch.setattr(losses, "LOSSES", dict.fromkeys(("vgg_adv", "resnet_adv"), 1) | {"l1": None})
         return zoo_run.make_fleets(config, networks, dict.fromkeys(config.loss), shard)

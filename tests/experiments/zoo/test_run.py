@@ -28,7 +28,7 @@ from jaxsr.training import cost as training_cost
 from jaxsr.training import losses
 from jaxsr.training import strategy as training_strategy
 from jaxsr.training import trainer as sr_trainer
-from jaxsr.training.program import Program
+from jaxsr.training.program import TrainingProgram
 from launch import flagdefs
 
 FLAGFILES = Path(flagdefs.__file__).parent / "flagfiles" / "sr_zoo"
@@ -61,7 +61,7 @@ def _compiled_once():
 
     def program(*args):
         if repr(args) not in made:
-            made[repr(args)] = Program(*args)
+            made[repr(args)] = TrainingProgram(*args)
         return made[repr(args)]
 
     @functools.cache
@@ -71,7 +71,7 @@ def _compiled_once():
             return compiled(program, strategy, mesh)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo_plan, "Program", program)
+        patch.setattr(zoo_plan, "TrainingProgram", program)
         patch.setattr(training_cost, "flops_per_update", functools.cache(flops))
         patch.setattr(training_strategy, "compiled", once)
         patch.setattr(
@@ -131,7 +131,7 @@ def starts():
 def finished(home, tmp_path_factory, starts, _compiled_once):
     """The directory of a run of six networks, l1 and what goes on from it."""
     run_dir = tmp_path_factory.mktemp("finished") / "run"
-    init = Program.init
+    init = TrainingProgram.init
 
     def noted(program, seed, start=None):
         if seed:  # zero where only shapes are wanted
@@ -139,7 +139,7 @@ def finished(home, tmp_path_factory, starts, _compiled_once):
         return init(program, seed, start)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Program, "init", noted)
+        patch.setattr(TrainingProgram, "init", noted)
         answer = zoo_run.run(make_config(home), run_dir)
     assert answer == f"6 networks. Look at {run_dir / 'report.html'}"
     return run_dir
@@ -155,13 +155,13 @@ def trained(monkeypatch):
     """The seeds of networks that begin from now on; no page is drawn."""
     seeds = []
     monkeypatch.setattr(zoo_report, "write", lambda run_dir, planned: run_dir / "report.html")
-    place = sr_trainer.Trainer._place
+    place = sr_trainer.ZooTrainer._place
 
     def noted(trainer, lane, group):
         seeds.extend(trainer._jobs[job].seed for job in group.jobs)
         place(trainer, lane, group)
 
-    monkeypatch.setattr(sr_trainer.Trainer, "_place", noted)
+    monkeypatch.setattr(sr_trainer.ZooTrainer, "_place", noted)
     return seeds
 
 

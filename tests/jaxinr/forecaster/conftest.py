@@ -61,15 +61,15 @@ def formula_fits() -> training.Fits:
 
 
 @pytest.fixture(scope="session")
-def recipe() -> training.Recipe:
+def recipe() -> training.ForecasterRecipe:
     """Small and quick."""
-    return training.Recipe(
+    return training.ForecasterRecipe(
         members=2, steps=400, pictures=16, fits=32, shape=Shape(width=32, blocks=2, features=2)
     )
 
 
 @pytest.fixture(scope="session")
-def forecaster(formula_fits: training.Fits, recipe: training.Recipe) -> Trained:
+def forecaster(formula_fits: training.Fits, recipe: training.ForecasterRecipe) -> Trained:
     """Trained on the first 50 pictures."""
     own = formula_fits.of(formula_fits.picture < 50)
     scaling = training.Scaling.of(own)

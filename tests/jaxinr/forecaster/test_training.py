@@ -63,7 +63,7 @@ def test_a_batch_of_asks_equals_single_ones(
 
 @pytest.mark.slow
 def test_members_differ_and_steps_repeat(
-    formula_fits: training.Fits, recipe: training.Recipe
+    formula_fits: training.Fits, recipe: training.ForecasterRecipe
 ) -> None:
     scaling = training.Scaling.of(formula_fits)
 
@@ -80,7 +80,9 @@ def test_members_differ_and_steps_repeat(
 
 
 @pytest.mark.slow
-def test_trains_without_pictures(formula_fits: training.Fits, recipe: training.Recipe) -> None:
+def test_trains_without_pictures(
+    formula_fits: training.Fits, recipe: training.ForecasterRecipe
+) -> None:
     blind = dataclasses.replace(formula_fits, thumbnails=None)
     shape = dataclasses.replace(recipe.shape, features=0)
     recipe = dataclasses.replace(recipe, shape=shape)

@@ -5,15 +5,15 @@ import pytest
 
 import jaxsr
 from jaxsr.training import cost as training_cost
-from jaxsr.training.program import Program, Recipe
+from jaxsr.training.program import TrainingProgram, TrainingRecipe
 
 SIZE = {"num_features": 4, "num_convs": 1}
-RECIPE = Recipe(batch_size=3, crop_px=16)
+RECIPE = TrainingRecipe(batch_size=3, crop_px=16)
 
 
 @pytest.fixture(scope="module")
 def program():
-    return Program("srvgg", 2, SIZE, RECIPE)
+    return TrainingProgram("srvgg", 2, SIZE, RECIPE)
 
 
 def test_an_update_costs_what_its_convolutions_do(program):
@@ -27,7 +27,7 @@ def test_an_update_costs_what_its_convolutions_do(program):
 
 
 def test_flops_grow_with_the_batch(program):
-    double = Program("srvgg", 2, SIZE, Recipe(batch_size=6, crop_px=16))
+    double = TrainingProgram("srvgg", 2, SIZE, TrainingRecipe(batch_size=6, crop_px=16))
     ratio = training_cost.flops_per_update(double) / training_cost.flops_per_update(program)
     assert 1.6 < ratio < 2.0
 
@@ -40,7 +40,7 @@ def test_a_network_in_training_is_four_times_its_weights(program):
 
 
 def test_activations_grow_with_the_batch(program):
-    double = Program("srvgg", 2, SIZE, Recipe(batch_size=6, crop_px=16))
+    double = TrainingProgram("srvgg", 2, SIZE, TrainingRecipe(batch_size=6, crop_px=16))
     weights = 4 * jaxsr.count_parameters("srvgg", scale=2, **SIZE)
     one, two = (training_cost.activation_bytes(p) for p in (program, double))
     feature_map = 4 * 3 * 8 * 8 * 4  # of one convolution

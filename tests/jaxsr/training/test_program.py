@@ -13,10 +13,10 @@ import jaxsr
 from jaxfleet.errors import InputError
 from jaxsr.training import losses
 from jaxsr.training import program as training_program
-from jaxsr.training.program import Program, Recipe
+from jaxsr.training.program import TrainingProgram, TrainingRecipe
 
 SIZE = {"num_features": 4, "num_convs": 1}
-TINY = Recipe(num_iters=40, batch_size=2, crop_px=16, learning_rate=1e-2)
+TINY = TrainingRecipe(num_iters=40, batch_size=2, crop_px=16, learning_rate=1e-2)
 LEAST = 1e-8  # Adam's epsilon
 
 
@@ -37,7 +37,7 @@ class Rows:
 
 
 def program(features=None, **changes):
-    return Program("srvgg", 2, SIZE, dataclasses.replace(TINY, **changes), features)
+    return TrainingProgram("srvgg", 2, SIZE, dataclasses.replace(TINY, **changes), features)
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_seeds_draw_weights_and_a_start_takes_their_place(plain, start):
 
 def test_nlsn_hashes_anew_in_every_update(quick_jit, batches):
     size = {"num_features": 16, "num_blocks": 1, "chunk_size": 8, "num_hashes": 1}
-    nlsn = Program("nlsn", 2, size, TINY)
+    nlsn = TrainingProgram("nlsn", 2, size, TINY)
     start = nlsn.init(1)
     low, high = (side[0] for side in batches)
 
@@ -377,14 +377,14 @@ def test_keys_of_batches_are_of_seed_and_iteration_alone():
 )
 def test_recipes_that_cannot_be_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        Recipe(**changes)
+        TrainingRecipe(**changes)
 
 
 def test_programs_that_cannot_be_are_refused():
     refused = functools.partial(pytest.raises, InputError)
     with refused(match="crop_px is 16. Use a multiple of the scale, 3."):
-        Program("srvgg", 3, SIZE, TINY)
+        TrainingProgram("srvgg", 3, SIZE, TINY)
     with refused(match="The loss 'resnet_adv' needs the weights of its features."):
         program(loss="resnet_adv", crop_px=32)
     with pytest.raises(TypeError, match="srvgg has no depths; it takes"):
-        Program("srvgg", 2, {"depths": (2,)}, TINY)
+        TrainingProgram("srvgg", 2, {"depths": (2,)}, TINY)

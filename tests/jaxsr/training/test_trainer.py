@@ -11,14 +11,14 @@ import pytest
 from jaxfleet.checkpoints import Checkpoints
 from jaxsr.datasets import training_sets
 from jaxsr.training import strategy as training_strategy
-from jaxsr.training.program import Program, Recipe
+from jaxsr.training.program import TrainingProgram, TrainingRecipe
 from jaxsr.training.strategy import Strategy
-from jaxsr.training.trainer import Job, Trainer
+from jaxsr.training.trainer import TrainingJob, ZooTrainer
 
 SIZE = {"num_features": 4, "num_convs": 1}
-RECIPE = Recipe(num_iters=7, batch_size=2, crop_px=16, learning_rate=1e-2)
+RECIPE = TrainingRecipe(num_iters=7, batch_size=2, crop_px=16, learning_rate=1e-2)
 # Three seeds on the first set and one of them on the second, as in a zoo.
-JOBS = [Job(1), Job(2), Job(3), Job(1, dataset=1)]
+JOBS = [TrainingJob(1), TrainingJob(2), TrainingJob(3), TrainingJob(1, dataset=1)]
 SINGLE = Strategy()
 
 
@@ -40,7 +40,7 @@ def _compiled_once(quick_jit):
 
 @pytest.fixture(scope="module")
 def program():
-    return Program("srvgg", 2, SIZE, RECIPE)
+    return TrainingProgram("srvgg", 2, SIZE, RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def make(program, datasets):
     def call(jobs=JOBS, strategy=SINGLE, *, devices=None, **options):
         devices = jax.devices()[:1] if devices is None else devices
         options = {"log_every": 3, "validate_every": 4, **options}
-        return Trainer(program, jobs, datasets, strategy=strategy, devices=devices, **options)
+        return ZooTrainer(program, jobs, datasets, strategy=strategy, devices=devices, **options)
 
     return call
 
@@ -70,7 +70,7 @@ def make_short(make):
 
 
 def finish(trainer):
-    """Job -> `Trained`, each once."""
+    """TrainingJob -> `TrainedNetwork`, each once."""
     done = {}
     while (finished := trainer.step()) is not None:
         for one in finished:
@@ -127,7 +127,7 @@ def whole(program, datasets, _compiled_once):
     """All jobs, one after the other on one device, never interrupted."""
     options = {"log_every": 3, "validate_every": 4, "validate": score}
     devices = jax.devices()[:1]
-    return finish(Trainer(program, JOBS, datasets, strategy=SINGLE, devices=devices, **options))
+    return finish(ZooTrainer(program, JOBS, datasets, strategy=SINGLE, devices=devices, **options))
 
 
 # ---------------------------------------------------------------------------- groups
@@ -138,7 +138,7 @@ def test_a_lone_network_trains_on_all_devices_as_on_one(program, datasets, whole
     options = {"log_every": 3, "validate_every": 4, "validate": score}
     devices = jax.devices()[:2]
     strategy = Strategy(spread=True)
-    trainer = Trainer(program, JOBS[:1], datasets, strategy=strategy, devices=devices, **options)
+    trainer = ZooTrainer(program, JOBS[:1], datasets, strategy=strategy, devices=devices, **options)
     spread = finish(trainer)[0]
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
@@ -189,7 +189,7 @@ def test_networks_of_a_group_are_as_if_alone(make, whole, strategy):
 )
 def test_groups_are_as_equal_as_can_be(make, jobs, group, lanes, sizes):
     devices = jax.devices()[:lanes]
-    trainer = make([Job(seed) for seed in range(jobs)], Strategy(group), devices=devices)
+    trainer = make([TrainingJob(seed) for seed in range(jobs)], Strategy(group), devices=devices)
     assert [len(one.jobs) for one in trainer._waiting] == sizes
     assert [job for one in trainer._waiting for job in one.jobs] == list(range(jobs))
 
@@ -205,15 +205,15 @@ def test_a_program_is_traced_once_whatever_its_weights_come_from(
     program, datasets, whole, monkeypatch
 ):
     calls = []
-    update = Program.update
+    update = TrainingProgram.update
     monkeypatch.setattr(
-        Program, "update", lambda *args, **how: calls.append(1) or update(*args, **how)
+        TrainingProgram, "update", lambda *args, **how: calls.append(1) or update(*args, **how)
     )
     monkeypatch.setattr(training_strategy, "compiled", training_strategy.compiled.__wrapped__)
-    begun = Job(5, start=lambda: whole[0].params)  # numpy arrays, as of a file
-    trainer = Trainer(
+    begun = TrainingJob(5, start=lambda: whole[0].params)  # numpy arrays, as of a file
+    trainer = ZooTrainer(
         program,
-        [Job(1), begun],
+        [TrainingJob(1), begun],
         datasets,
         strategy=SINGLE,
         devices=jax.devices()[:1],
@@ -225,24 +225,31 @@ def test_a_program_is_traced_once_whatever_its_weights_come_from(
 
 
 def test_a_start_is_gone_on_from(datasets, whole):
-    still = Program("srvgg", 2, SIZE, dataclasses.replace(RECIPE, num_iters=1, warmup_iters=1))
-    jobs, first = [Job(5, start=lambda: whole[0].params)], jax.devices()[:1]
-    done = finish(Trainer(still, jobs, datasets, strategy=SINGLE, devices=first))
+    still = TrainingProgram(
+        "srvgg", 2, SIZE, dataclasses.replace(RECIPE, num_iters=1, warmup_iters=1)
+    )
+    jobs, first = [TrainingJob(5, start=lambda: whole[0].params)], jax.devices()[:1]
+    done = finish(ZooTrainer(still, jobs, datasets, strategy=SINGLE, devices=first))
     assert_same(done[0].params, whole[0].params)  # since the first rate is zero
 
 
 def test_batches_are_of_the_seed_whatever_the_network(datasets):
     drawn = []
     for name, size in (("srvgg", SIZE), ("edsr", {"num_features": 4, "num_blocks": 1})):
-        program = Program(name, 2, size, RECIPE)
+        program = TrainingProgram(name, 2, size, RECIPE)
         lows = []
 
         def advance(states, constants, batches, lows=lows):
             lows.append(np.asarray(batches[0][0]))
             return states
 
-        trainer = Trainer(
-            program, [Job(3)], datasets, strategy=SINGLE, devices=jax.devices()[:1], log_every=7
+        trainer = ZooTrainer(
+            program,
+            [TrainingJob(3)],
+            datasets,
+            strategy=SINGLE,
+            devices=jax.devices()[:1],
+            log_every=7,
         )
         trainer._advance = advance
         finish(trainer)
@@ -303,7 +310,7 @@ def infinite(params):
 
 @pytest.mark.parametrize("strategy", [SINGLE, Strategy(3), Strategy(4, stacked=True)], ids=str)
 def test_a_network_that_diverges_takes_none_along(make, whole, strategy):
-    jobs = [JOBS[0], Job(2, start=lambda: infinite(whole[1].params)), *JOBS[2:]]
+    jobs = [JOBS[0], TrainingJob(2, start=lambda: infinite(whole[1].params)), *JOBS[2:]]
     done = finish(make(jobs, strategy, validate=score))
     assert [done[job].status for job in range(4)] == ["done", "diverged", "done", "done"]
     assert np.isnan(done[1].losses).all()
@@ -390,7 +397,7 @@ def test_a_snapshot_of_other_networks_is_refused_and_changes_nothing(make_short,
     trainer = make_short(JOBS[:1], validate=score)
     _, snapshot = interrupted(trainer, 2)
     (group,) = snapshot["groups"]
-    other = jax.eval_shape(lambda: Program("srvgg", 2, {"num_features": 5}, RECIPE).shapes)
+    other = jax.eval_shape(lambda: TrainingProgram("srvgg", 2, {"num_features": 5}, RECIPE).shapes)
     wide = [np.zeros(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(other)]
     begun = make_short(JOBS[:1], validate=score)
     for members in ([wide], [group["states"][0][:-1]]):
