@@ -293,6 +293,20 @@ def render(
     _check_params("params", params, trial)
     _check_choice("coordinates", coordinates, siren.COORDINATES)
     layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
+    size = (trial.num_layers, trial.layer_size)
+    platform = jax.local_devices()[0].platform
+    if choice.choose("auto", platform, *size, network=trial.network) == "numba":
+        from jaxinr.kernels import host
+
+        picture = host.render(layers, trial, shape, coordinates, cores=trainer.usable_cores())
+    else:
+        picture = _render(layers, trial, shape, coordinates)
+    return np.clip(picture, 0.0, 1.0) if clip else picture
+
+
+def _render(layers: Params, trial: Trial, shape: tuple[int, int], coordinates: str) -> np.ndarray:
+    """Render by XLA's program."""
+    height, width = shape
     values = KINDS[trial.network].traced_values(trial)
     # In blocks of a power of two, the last one filled up: few sizes, so few compilations.
     pixels = height * width
@@ -303,8 +317,7 @@ def render(
         _render_block(layers, values, part, height, width, coordinates, trial.network)
         for part in index.reshape(-1, block)
     ]
-    picture = np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
-    return np.clip(picture, 0.0, 1.0) if clip else picture
+    return np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
 
 
 @functools.partial(jax.jit, static_argnames=("coordinates", "network"))

@@ -2,7 +2,7 @@
 
 Every figure has one size, that of half a page on a screen and of a whole one on a phone. Colours
 are those of Okabe and Ito, told apart also by the colour-blind; whatever has an order is coloured
-by viridis. Figures are drawn through `to_png`, once for a light page and once for a dark one.
+by viridis. Figures are drawn through `to_png`; a dark page inverts them.
 
 Letters: M fits (networks), T logged iterations, B points of a curve of PSNR against bits per pixel,
 K records of a run's progress.
@@ -27,15 +27,32 @@ MAX_LEVELS = 10  # boxes beside each other; more values than that are binned
 
 Curve = tuple[np.ndarray, np.ndarray]
 
-_INKS = {  # ink, faint ink, paper
-    "light": ("#22262b", "#d9dde2", "#ffffff"),
-    "dark": ("#dfe3e8", "#3a4048", "#171a1e"),
+_INK, _FAINT, _PAPER = "#22262b", "#d9dde2", "#ffffff"
+_STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": _INK,
+    "axes.facecolor": _PAPER,
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": _PAPER,
+    "font.size": 10.0,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "savefig.facecolor": _PAPER,
+    "text.color": _INK,
+    "text.parse_math": False,  # a dollar in the name of a photograph is a dollar
+    "xtick.color": _INK,
+    "ytick.color": _INK,
 }
 
 
-def to_png(draw: Callable[[], Figure], theme: str = "light", dpi: int = 180) -> bytes:
-    """PNG of the figure that `draw` makes, in the colours of `theme`, "light" or "dark"."""
-    with mpl.rc_context(_style(*_INKS[theme])):
+def to_png(draw: Callable[[], Figure], dpi: int = 180) -> bytes:
+    """Return the figure that `draw` makes as PNG, in the project's style."""
+    with mpl.rc_context(_STYLE):
         buffer = io.BytesIO()
         draw().savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
@@ -309,30 +326,6 @@ def new(rows: int = 1) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(5.4, 4.1), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)
     return figure, panels[0, 0]
-
-
-def _style(ink: str, faint: str, paper: str) -> dict[Any, Any]:
-    """Return the settings of matplotlib for this ink, faint ink and paper."""
-    return {
-        "axes.axisbelow": True,
-        "axes.edgecolor": ink,
-        "axes.facecolor": paper,
-        "axes.grid": True,
-        "axes.labelcolor": ink,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "figure.facecolor": paper,
-        "font.size": 10.0,
-        "grid.color": faint,
-        "grid.linewidth": 0.6,
-        "legend.fontsize": 8.5,
-        "legend.frameon": False,
-        "savefig.facecolor": paper,
-        "text.color": ink,
-        "text.parse_math": False,  # a dollar in the name of a photograph is a dollar
-        "xtick.color": ink,
-        "ytick.color": ink,
-    }
 
 
 def _colour(i: int, count: int, ordered: bool) -> Any:

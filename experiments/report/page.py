@@ -96,13 +96,11 @@ def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) 
 
 def plot(folder: pathlib.Path, drawing: Drawing) -> str:
     """Draws a figure, leaves its PNG in the folder, and returns it for the page."""
-    light, dark = (figures.to_png(drawing.draw, theme) for theme in ("light", "dark"))
-    storage.write_atomically(folder / f"{drawing.name}.png", light)
+    png = figures.to_png(drawing.draw)
+    storage.write_atomically(folder / f"{drawing.name}.png", png)
     return (
-        f'<figure class="plot"><h3>{drawing.heading}</h3><picture>'
-        f'<source media="screen and (prefers-color-scheme: dark)" '
-        f'srcset="{_data_uri(dark, "png")}">'
-        f'<img alt="{drawing.heading}" src="{_data_uri(light, "png")}"></picture>'
+        f'<figure class="plot"><h3>{drawing.heading}</h3>'
+        f'<img alt="{drawing.heading}" src="{_data_uri(png, "png")}">'
         f"<figcaption>{drawing.caption}</figcaption></figure>"
     )
 
@@ -240,6 +238,7 @@ _STYLE = """
 :root { --ink: #22262b; --quiet: #646c76; --line: #d9dde2; --card: #fff; --page: #f5f6f8 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --ink: #dfe3e8; --quiet: #98a1ac; --line: #2d333a; --card: #171a1e; --page: #0e1013 }
+  .plot img { filter: invert(.91) hue-rotate(180deg) }
 }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.25rem 4rem; background: var(--page);

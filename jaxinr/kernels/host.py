@@ -50,19 +50,30 @@ def aligned(*shape: int) -> np.ndarray:
     return memory[start : start + size].reshape(shape)
 
 
-def render(params: Params, trial: Trial, shape: tuple[int, int], coordinates: str) -> np.ndarray:
+def render(
+    params: Params, trial: Trial, shape: tuple[int, int], coordinates: str, *, cores: int = 1
+) -> np.ndarray:
     """Return the network's picture: [H, W, 3] float32, not clipped."""
     height, width = shape
-    network = _Arrays(trial, params, parts=1)
-    scratch = aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
-    black = aligned(2 + COLOURS, RENDER_PIXELS + PANEL)
-    part = np.empty((COLOURS, RENDER_PIXELS), np.float32)
     colours = np.empty((COLOURS, height * width), np.float32)
-    for start in range(0, height * width, RENDER_PIXELS):
+
+    def draw(start: int) -> None:
         index = np.arange(start, min(start + RENDER_PIXELS, height * width))
+        black = aligned(2 + COLOURS, RENDER_PIXELS + PANEL)
         black[:2, : len(index)] = siren.places(index, height, width, coordinates)
+        scratch = aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
+        part = np.empty((COLOURS, RENDER_PIXELS), np.float32)
+        network = _Arrays(trial, params, parts=1)
         network.run(cpu.RENDER, black, scratch, count=len(index), colours=part)
         colours[:, start : start + len(index)] = part[:, : len(index)]
+
+    starts = range(0, height * width, RENDER_PIXELS)
+    if min(cores, len(starts)) == 1:
+        for start in starts:
+            draw(start)
+    else:
+        with concurrent.futures.ThreadPoolExecutor(cores) as threads:
+            list(threads.map(draw, starts))
     return colours.T.reshape(height, width, COLOURS)
 
 
