@@ -15,7 +15,8 @@ def script(script_of):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((), "--pictures names no folder"),
+        ((), "runs/sr_images holds no pictures"),
+        (("--pictures=",), "--pictures names no folder"),
         (("--pictures=nowhere",), "nowhere holds no pictures"),
         (("--hold_out=3",), "--hold_out=3: write NAME=VALUE, such as seed=3"),
         (("--predict=colour",), "expected one of scale, loss, architecture, training_set"),
