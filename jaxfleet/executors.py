@@ -23,7 +23,7 @@ import numpy as np
 from jaxfleet import storage
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
-from jaxfleet.progress import Progress
+from jaxfleet.progress import Progress, Underway
 from jaxfleet.store import Store
 
 FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between checkpoints
@@ -54,6 +54,9 @@ class Trainer(Protocol):
 
     def losses(self) -> np.ndarray:
         """Mean squared errors of what is in training, for the eye."""
+
+    def underway(self) -> list[Underway]:
+        """How far each network in training is."""
 
     def snapshot(self) -> dict[str, Any]:
         """Everything in flight, a tree of numpy arrays."""
@@ -113,6 +116,7 @@ def run_here(
         trainer = work.make_trainer(done)
         if checkpoints.folder.exists():
             display.note(_take_up(work, trainer, checkpoints.load(), done, display.unit))
+            display.take_up(trainer.underway())
         flushed = saved = time.monotonic()
         with signals_wait() as stop:
             for finished in train(trainer):
@@ -122,6 +126,7 @@ def run_here(
                     trainer.work_done,
                     psnr_db=[row[work.shown] for row in rows],
                     training_mse=trainer.losses(),
+                    underway=trainer.underway(),
                 )
                 now = time.monotonic()
                 if stop.is_set() or now - saved > 60 * checkpoint_minutes:

@@ -14,7 +14,7 @@ STOP_SECONDS = 1.0  # from a second signal to the end of the process
 
 
 @contextlib.contextmanager
-def answering_signals(script: str) -> Iterator[None]:
+def answering_signals(script: str, again: str) -> Iterator[None]:
     """Answer Ctrl-C and SIGTERM within two seconds, also while a compiled program computes.
 
     Python raises KeyboardInterrupt only between its own instructions, so that a step of a minute
@@ -24,6 +24,7 @@ def answering_signals(script: str) -> Iterator[None]:
 
     Args:
         script: the name that begins the line on standard error.
+        again: what to do after a process that was stopped at once, such as "repeat the command".
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,7 +43,7 @@ def answering_signals(script: str) -> Iterator[None]:
             if finished.wait(ANSWER_SECONDS if asked == 1 else STOP_SECONDS):
                 break
             if asked > 1:
-                _say(f"{script}: stopped at once; repeat the command to go on.")
+                _say(f"{script}: stopped at once; {again}.")
                 os._exit(128 + number)
             _say(f"{script}: stopping after the running step; Ctrl-C again stops at once.")
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,7 +16,16 @@ from rich.text import Text
 
 from jaxfleet import decibels
 
+FEW = 4  # fits that are left, of which the display tells iterations
 FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
+
+
+class Underway(NamedTuple):
+    """A network in training: updates made, updates in all, and the work of an update."""
+
+    made: int
+    total: int
+    work: float
 
 
 class Progress:
@@ -53,6 +62,7 @@ class Progress:
         self._fits, self._steps = 0, 0.0
         self._mean = decibels.mean([])  # of finished networks
         self._training_db: float | None = None
+        self._underway: Sequence[Underway] = ()
         self._start = self._last = self._updated = time.monotonic()
         self._wait = FIRST_LINE_SECONDS
         self._news = False  # whether there was an update since the last line
@@ -91,6 +101,10 @@ class Progress:
             self._stream.write(text + "\n")
             self._stream.flush()
 
+    def take_up(self, underway: Sequence[Underway]) -> None:
+        """Leave out of the total what networks that go on from a checkpoint have behind them."""
+        self._total_steps = max(self._total_steps - sum(x.made * x.work for x in underway), 1.0)
+
     def update(
         self,
         work: float,
@@ -98,6 +112,7 @@ class Progress:
         finished: int | None = None,
         psnr_db: Sequence[float] = (),
         training_mse: Iterable[float] = (),
+        underway: Sequence[Underway] = (),
     ) -> None:
         """Add work that was done, and what has just finished; tell `on_sample`.
 
@@ -106,7 +121,9 @@ class Progress:
             finished: how many fits have finished; None for as many as `psnr_db` has values.
             psnr_db: of fits that have finished, dB; values that are not finite count for nothing.
             training_mse: present losses of the networks in training, for the eye alone.
+            underway: the networks in training; of a few, the display tells the iteration.
         """
+        self._underway = underway
         self._news = True
         self._steps += work
         self._fits += len(psnr_db) if finished is None else finished
@@ -154,8 +171,13 @@ class Progress:
         if not self._fits:  # long ones: a rate of 0 would say nothing
             rate = f"{min(self._steps / self._total_steps, 1.0):.0%} of the work"
         parts = [fits, rate, f"{self._steps / seconds:.3g} {self._work}/s"]
-        if self._mean.finite or self._mean.exact:
-            parts.append(f"mean PSNR {self._mean}")
+        if self._underway and self._total_fits - self._before - self._fits <= FEW:
+            last = min(self._underway, key=lambda one: one.made / one.total)
+            parts.insert(1, f"iteration {last.made:,} of {last.total:,}")
+        if self._mean.finite or self._mean.exact:  # the largest networks come first
+            so_far = "" if self._complete else " so far"
+            new = f" of {self._fits} new" if self._before else ""
+            parts.append(f"mean PSNR{so_far} {self._mean}{new}")
         elif self._training_db is not None:
             parts.append(f"in training {self._training_db:.2f} dB")
         return ", ".join(parts)

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from jaxfleet import fleet, histories
+from jaxfleet.progress import Underway
 
 Tree = Any
 
@@ -157,6 +158,13 @@ class FleetTrainer:
             self._note(slot, losses[slot], intervals, int(before[slot]), int(after[slot]))
         ended = self.training & (status != fleet.RUNNING) & (status != fleet.IDLE)
         return self._collect(np.flatnonzero(ended)) if ended.any() else []
+
+    def underway(self) -> list[Underway]:
+        """Return how far each training network is."""
+        slots = np.flatnonzero(self.training)
+        made, jobs = self._gather("iteration")[slots].tolist(), self.job[slots]
+        totals = np.asarray(self.hyper["num_iters"])[jobs].tolist()
+        return list(map(Underway, made, totals, self._work[jobs].tolist()))
 
     def losses(self) -> np.ndarray:
         """Last noted loss of each training network."""

@@ -260,7 +260,12 @@ def fit(
                     results[job] = make_fit(one, trials[job], pictures[picture_of[job]])
                 if progress:
                     quality = [results[job].psnr_db for job in jobs]
-                    display.update(team.work_done, psnr_db=quality, training_mse=team.losses())
+                    display.update(
+                        team.work_done,
+                        psnr_db=quality,
+                        training_mse=team.losses(),
+                        underway=team.underway(),
+                    )
     return _stack([results[job] for job in range(len(trials))], trials)
 
 

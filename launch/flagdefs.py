@@ -207,7 +207,7 @@ def run(config_class: type[Config], fn: Callable[..., object]) -> NoReturn:
         compiled.keep_programs()
         if role in ("resumed", "written") and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))
-        with process.answering_signals(_script()):
+        with process.answering_signals(_script(), again):
             result = fn(config) if role == "none" else fn(config, run_dir)
         if isinstance(result, str):
             print(result)

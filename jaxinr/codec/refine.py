@@ -125,7 +125,12 @@ def train_tail(
                 trained[job] = of_file(header, siren.crop(one.params, header.layer_size))
             if display is not None:
                 done = [-10.0 * np.log10(one.best_loss) for one in finished]
-                display.update(team.work_done, psnr_db=done, training_mse=team.losses())
+                display.update(
+                    team.work_done,
+                    psnr_db=done,
+                    training_mse=team.losses(),
+                    underway=team.underway(),
+                )
     return trained
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxfleet import fleet, table
+from jaxfleet.progress import Underway
 from jaxfleet.trainer import SEGMENT_SECONDS, Finished
 from jaxinr import pixels, siren
 from jaxinr.kernels import cpu
@@ -338,6 +339,13 @@ class Team:
             for one in (*self._networks, *ended)
         )
         return finished
+
+    def underway(self) -> list[Underway]:
+        """Return how far each network in training is."""
+        return [
+            Underway(int(one.record.iteration), int(one.record.num_iters), self._work[one.job])
+            for one in self._networks
+        ]
 
     def losses(self) -> np.ndarray:
         """Return the last noted loss of each network in training."""

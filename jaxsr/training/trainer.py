@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxfleet.progress import Underway
 from jaxsr.datasets import training_sets
 from jaxsr.training import strategy as training_strategy
 from jaxsr.training.program import Constants, TrainingProgram, TrainingState
@@ -151,9 +152,20 @@ class ZooTrainer:
     @property
     def training(self) -> np.ndarray:
         """[N] bool, all true: one for every network in training or taken up again."""
+        return np.ones(len(self.underway()), bool)
+
+    def underway(self) -> list[Underway]:
+        """Return how far each network in training, or taken up again, is."""
+        total = self.program.recipe.num_iters
+        return [
+            Underway(group.iteration, total, self._work)
+            for group in self._begun()
+            for _ in group.jobs
+        ]
+
+    def _begun(self) -> list[_Group]:
         begun = [lane.group for lane in self._lanes if lane.group]
-        begun += [group for group in self._waiting if group.states is not None]
-        return np.ones(sum(len(group.jobs) for group in begun), bool)
+        return begun + [group for group in self._waiting if group.states is not None]
 
     def step(self) -> list[TrainedNetwork] | None:
         """Trains for a segment and returns what finished; None when all is done."""
@@ -180,9 +192,7 @@ class ZooTrainer:
         for lane in self._lanes:
             if lane.group:
                 lane.group.states = self._unpacked(lane)
-        begun = [lane.group for lane in self._lanes if lane.group]
-        begun += [group for group in self._waiting if group.states is not None]
-        return {"groups": [_as_arrays(group) for group in begun]}
+        return {"groups": [_as_arrays(group) for group in self._begun()]}
 
     def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
         """Goes on from a snapshot of the same program and jobs; groups that are `done` are left.

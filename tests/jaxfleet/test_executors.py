@@ -10,7 +10,7 @@ import pytest
 
 from jaxfleet import executors, storage, trainer
 from jaxfleet.errors import InputError
-from jaxfleet.progress import Progress
+from jaxfleet.progress import Progress, Underway
 from jaxfleet.store import Store
 
 SCHEMA = pa.schema(
@@ -122,6 +122,9 @@ class Counting:
     def losses(self):
         return np.zeros(0)
 
+    def underway(self):
+        return [Underway(0, 1, 1.0) for _ in self.left]
+
     def snapshot(self):
         return {"left": np.array(self.left)}
 
@@ -149,7 +152,7 @@ def test_another_kind_of_trainer_is_run_and_its_own_column_shown(tmp_path):
     assert "1/3 networks" in run(last=0)
     log = run(last=2)
     assert "all: 2 networks taken up again." in log
-    assert "mean PSNR 31.50 dB" in log  # of the second and third
+    assert "mean PSNR so far 31.50 dB" in log  # of the second and third
     assert sorted(pd.read_parquet(tmp_path / "parts")["psnr_y_db"]) == [30.0, 31.0, 32.0]
 
 

@@ -15,13 +15,13 @@ import hashlib, sys, time
 from jaxfleet import process
 """
 COMPUTING = """\
-with process.answering_signals("grid"):
+with process.answering_signals("grid", "repeat the command to begin again"):
     print("ready", flush=True)
     # As a compiled program: Python sees no signal until it is over, minutes later.
     hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
 """
 QUICK = """\
-with process.answering_signals("grid"):
+with process.answering_signals("grid", "repeat the command to begin again"):
     try:
         print("ready", flush=True)
         time.sleep(60)
@@ -57,7 +57,7 @@ def test_ctrl_c_is_answered_in_two_seconds_and_obeyed_the_second_time():
         assert run.stdout.readline() == b"ready\n"
         for line in (
             b"grid: stopping after the running step; Ctrl-C again stops at once.\n",
-            b"grid: stopped at once; repeat the command to go on.\n",
+            b"grid: stopped at once; repeat the command to begin again.\n",
         ):
             asked = time.monotonic()
             run.send_signal(signal.SIGINT)

@@ -8,7 +8,7 @@ import types
 import pytest
 
 from jaxfleet import progress
-from jaxfleet.progress import Progress
+from jaxfleet.progress import Progress, Underway
 
 
 @pytest.fixture
@@ -30,8 +30,9 @@ def test_numbers_by_hand(now):
         now[0] += 10
         display.update(3500.0, psnr_db=[25.0] * 5)
     assert log.getvalue().splitlines() == [
-        "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR 25.00 dB, 1:10 left, 0:10 passed",
-        "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB, 0:20 passed",
+        "5/10 fits, 0.30 fits/s, 50 pixel-steps/s, mean PSNR so far 25.00 dB of 3 new, "
+        "1:10 left, 0:10 passed",
+        "10/10 fits, 0.40 fits/s, 200 pixel-steps/s, mean PSNR 25.00 dB of 8 new, 0:20 passed",
     ]
     expected = {"seconds": 10.0, "fits": 5.0, "pixel_steps": 500.0, "mean_psnr_db": 25.0}
     assert {name: samples[1][name] for name in expected} == expected
@@ -52,6 +53,25 @@ def test_few_long_fits_show_their_share_of_the_work(now):
     assert samples[0]["training_psnr_db"] == pytest.approx(20.0)
 
 
+def test_few_long_fits_tell_the_iteration_of_the_one_that_is_behind(now):
+    log = io.StringIO()
+    with Progress(10, 4000.0, fits_done=5, stream=log) as display:
+        now[0] += 1
+        networks = [Underway(700, 1000, 0.5), Underway(1200, 50_000, 0.1)]
+        display.update(100.0, underway=networks)
+        assert "iteration" not in display._counts()
+        display.update(100.0, psnr_db=[20.0], underway=networks)
+        assert "6/10 fits, iteration 1,200 of 50,000, 1.00 fits/s" in display._counts()
+
+
+def test_what_a_checkpoint_brings_is_not_counted_again(now):
+    with Progress(2, 4000.0, stream=io.StringIO()) as display:
+        display.take_up([Underway(700, 1000, 2.0), Underway(600, 1000, 1.0)])
+        now[0] += 10
+        display.update(1000.0)  # of the 2000 that are left
+        assert display._times() == "0:10 left, 0:10 passed"
+
+
 def test_exact_networks_are_counted_and_hide_no_mean(now):
     log = io.StringIO()
     with Progress(3, 300.0, stream=log) as display:
@@ -66,7 +86,8 @@ def test_slow_work_is_told_by_the_hour_and_in_its_own_words(now):
         now[0] += 100  # 400 of 4000, so 900 s to go
         display.update(400.0, psnr_db=[30.0])
     assert log.getvalue().splitlines()[-1] == (
-        "1/8 networks, 36.0 networks/h, 4 GFLOP/s, mean PSNR 30.00 dB, 15:00 left, 1:40 passed"
+        "1/8 networks, 36.0 networks/h, 4 GFLOP/s, mean PSNR so far 30.00 dB, 15:00 left, "
+        "1:40 passed"
     )
 
 
@@ -111,7 +132,8 @@ def test_last_line_comes_also_when_interrupted(now):
         raise KeyboardInterrupt
     assert log.getvalue().splitlines() == [
         "one part was damaged",
-        "1/3 fits, 1.00 fits/s, 50 pixel-steps/s, mean PSNR 30.00 dB, 0:01 left, 0:01 passed",
+        "1/3 fits, 1.00 fits/s, 50 pixel-steps/s, mean PSNR so far 30.00 dB, 0:01 left, "
+        "0:01 passed",
     ]
 
 
