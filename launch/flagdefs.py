@@ -1,17 +1,10 @@
 r"""Flags of a script from its frozen dataclass, and the script's main entry.
 
-The dataclass owns names, types, defaults and help; nothing is said twice:
+The dataclass owns names, types, defaults and help, in fields of `jaxfleet.options.flag`:
 
     @dataclasses.dataclass(frozen=True)
     class GridConfig:
-        layer_size: tuple[int, ...] = dataclasses.field(
-            default=(28,),
-            metadata={"help": "Units of each sine layer.", "lower": 1, "group": "Grid"},
-        )
-
-`metadata` holds `help` and, where they serve, `lower` and `upper` (inclusive), `choices`, `group`:
-a heading of `--help` for this field and those after it, and `saved`: False where a flag says where
-a run takes place and not what it does, and so is no part of `flags.txt`.
+        layer_size: tuple[int, ...] = flag((28,), "Units of each sine layer.", lower=1)
 
 A tuple is a flag that may be repeated. Its values add up, those of a flagfile too; `--layer_size=`
 forgets the ones before it. A field of type `X | None` is None until its flag is given.
@@ -313,7 +306,7 @@ def _specs(config_class: type["DataclassInstance"]) -> list[_Spec]:
                 f"{', '.join(getattr(kind, '__name__', str(kind)) for kind in _KINDS)}."
             )
         if field.default is dataclasses.MISSING or "help" not in field.metadata:
-            raise TypeError(f'{label} needs field(default=..., metadata={{"help": ...}}).')
+            raise TypeError(f'{label} needs a default and a help text: flag(default, "...")')
         kind, repeats = _KINDS[types[field.name]]
         specs.append(_Spec(field.name, kind, repeats, field.default, **field.metadata))
     return specs

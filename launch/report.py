@@ -11,7 +11,6 @@ again), launch/sr_zoo.py and launch/sr_attribution.py.
 import dataclasses
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +24,7 @@ from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
 from jaxfleet import photos, rundir
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from launch import flagdefs
 
 
@@ -34,12 +34,10 @@ class ReportConfig:
 
     RUN_DIR: ClassVar[str] = "read"
 
-    photos: str = field(
-        default="",
-        metadata={
-            "help": "Where the photographs are now, as launch/siren_grid.py takes it; empty for "
-            "where the run had them."
-        },
+    photos: str = flag(
+        "",
+        "Where the photographs are now, as launch/siren_grid.py takes it; empty for where the run "
+        "had them.",
     )
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import operator
-from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.convnext import FROM_SCRATCH, PAPER
@@ -30,158 +30,105 @@ def _default_of(name: str) -> str:
 class AttributionConfig:
     """Flags of `launch/sr_attribution.py`."""
 
-    pictures: str = field(
-        default="runs/sr_images",
-        metadata={
-            "group": "Pictures",
-            "help": "Run directory of launch/sr_images.py. Its split train is learnt from, "
-            "validation says how sure to be, test is for the tables.",
-        },
+    pictures: str = flag(
+        "runs/sr_images",
+        "Run directory of launch/sr_images.py. Its split train is learnt from, validation says "
+        "how sure to be, test is for the tables.",
+        group="Pictures",
     )
-    classes: tuple[str, ...] = field(
-        default=("network",),
-        metadata={
-            "help": "What kind of makers are told apart.",
-            "choices": picture_sets.KINDS,
-        },
+    classes: tuple[str, ...] = flag(
+        ("network",), "What kind of makers are told apart.", choices=picture_sets.KINDS
     )
-    where: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "COLUMN=VALUE of the index of the pictures, such as scale=2 or loss=l1: only "
-            "those. Of one column given twice, either value serves."
-        },
+    where: tuple[str, ...] = flag(
+        (),
+        "COLUMN=VALUE of the index of the pictures, such as scale=2 or loss=l1: only those. Of "
+        "one column given twice, either value serves.",
     )
-    crop_px: int = field(
-        default=CROP_PX,
-        metadata={
-            "help": "Side of the squares that are told apart; every square of a test picture that "
-            "fits beside the others is a test.",
-            "lower": 16,
-        },
+    crop_px: int = flag(
+        CROP_PX,
+        "Side of the squares that are told apart; every square of a test picture that fits beside "
+        "the others is a test.",
+        lower=16,
     )
-    method: tuple[str, ...] = field(
-        default=CLASSICAL,
-        metadata={
-            "group": "Classifiers",
-            "help": "How networks are told apart.",
-            "choices": attribution.METHODS,
-        },
+    method: tuple[str, ...] = flag(
+        CLASSICAL, "How networks are told apart.", group="Classifiers", choices=attribution.METHODS
     )
-    seed: tuple[int, ...] = field(
-        default=(0,),
-        metadata={
-            "help": "Of a classifier; with several the tables have deviations.",
-            "lower": 0,
-            "upper": 2**31 - 1,
-        },
+    seed: tuple[int, ...] = flag(
+        (0,), "Of a classifier; with several the tables have deviations.", lower=0, upper=2**31 - 1
     )
-    linear_period: int = field(
-        default=PERIOD,
-        metadata={
-            "group": "Method linear",
-            "help": "Pixels after which the grid of up-sampling repeats itself, a multiple of the "
-            "scales: 4 serves 2 and 4; 12 serves 3 too, with nine times as many features. Crops "
-            "must be a multiple of it.",
-            "lower": 1,
-        },
+    linear_period: int = flag(
+        PERIOD,
+        "Pixels after which the grid of up-sampling repeats itself, a multiple of the scales: 4 "
+        "serves 2 and 4; 12 serves 3 too, with nine times as many features. Crops must be a "
+        "multiple of it.",
+        group="Method linear",
+        lower=1,
     )
-    convnext_size: str = field(
-        default="zepto",
-        metadata={
-            "group": "Method convnext",
-            "help": "Of the network; the paper's is base.",
-            "choices": tuple(convnext.SIZES),
-        },
+    convnext_size: str = flag(
+        "zepto",
+        "Of the network; the paper's is base.",
+        group="Method convnext",
+        choices=tuple(convnext.SIZES),
     )
-    convnext_inputs: str | None = field(
-        default=None,
-        metadata={
-            "help": "rgb, the default with --convnext_weights, as in the paper; or residual, the "
-            "default without: what is finer than a pixel or so.",
-            "choices": attribution_convnext.INPUTS,
-        },
+    convnext_inputs: str | None = flag(
+        None,
+        "rgb, the default with --convnext_weights, as in the paper; or residual, the default "
+        "without: what is finer than a pixel or so.",
+        choices=attribution_convnext.INPUTS,
     )
-    convnext_weights: str = field(
-        default="",
-        metadata={
-            "help": "File of a ConvNeXt of this size to go on from, such as ImageNet's, or of an "
-            "classifier; empty to draw weights."
-        },
+    convnext_weights: str = flag(
+        "",
+        "File of a ConvNeXt of this size to go on from, such as ImageNet's, or of a classifier; "
+        "empty to draw weights.",
     )
-    convnext_stem_stride: int = field(
-        default=convnext.STEM_PX,
-        metadata={
-            "help": "Pixels between windows of the first layer: 4 as in the paper; 2 or 1 keep "
-            "finer structure, at 4 or 16 times the cost.",
-            "choices": convnext.STEM_STRIDES,
-        },
+    convnext_stem_stride: int = flag(
+        convnext.STEM_PX,
+        "Pixels between windows of the first layer: 4 as in the paper; 2 or 1 keep finer "
+        "structure, at 4 or 16 times the cost.",
+        choices=convnext.STEM_STRIDES,
     )
-    train_crop_px: int | None = field(
-        default=None,
-        metadata={
-            "help": "Side of the crops that it learns from, at most --crop_px; without this flag "
-            f"{FROM_SCRATCH.train_crop_px}, and with --convnext_weights --crop_px.",
-            "lower": 8,
-        },
+    train_crop_px: int | None = flag(
+        None,
+        "Side of the crops that it learns from, at most --crop_px; without this flag "
+        f"{FROM_SCRATCH.train_crop_px}, and with --convnext_weights --crop_px.",
+        lower=8,
     )
-    crops_per_picture: int | None = field(
-        default=None,
-        metadata={"help": f"In an epoch. {_default_of('crops_per_picture')}", "lower": 1},
+    crops_per_picture: int | None = flag(
+        None, f"In an epoch. {_default_of('crops_per_picture')}", lower=1
     )
-    head_epochs: int | None = field(
-        default=None,
-        metadata={
-            "help": "In which only the last layer trains, where there are --convnext_weights; "
-            f"without this flag {PAPER.schedule.head_epochs}.",
-            "lower": 0,
-        },
+    head_epochs: int | None = flag(
+        None,
+        "In which only the last layer trains, where there are --convnext_weights; "
+        f"without this flag {PAPER.schedule.head_epochs}.",
+        lower=0,
     )
-    epochs: int | None = field(
-        default=None,
-        metadata={
-            "help": f"In which all weights train, at most. {_default_of('schedule.epochs')}",
-            "lower": 1,
-        },
+    epochs: int | None = flag(
+        None, f"In which all weights train, at most. {_default_of('schedule.epochs')}", lower=1
     )
-    batch_size: int | None = field(
-        default=None,
-        metadata={"help": f"Crops in an update. {_default_of('schedule.batch_size')}", "lower": 1},
+    batch_size: int | None = flag(
+        None, f"Crops in an update. {_default_of('schedule.batch_size')}", lower=1
     )
-    learning_rate: float | None = field(
-        default=None,
-        metadata={
-            "help": "The highest: of AdamW, which rises to it and falls as a cosine; with "
-            f"--convnext_weights of Adamax. {_default_of('schedule.learning_rate')}",
-            "lower": 0,
-        },
+    learning_rate: float | None = flag(
+        None,
+        "The highest: of AdamW, which rises to it and falls as a cosine; with "
+        f"--convnext_weights of Adamax. {_default_of('schedule.learning_rate')}",
+        lower=0,
     )
-    dtype: str = field(
-        default="float32",
-        metadata={
-            "help": "What is computed in while it trains; weights are float32.",
-            "choices": ("float32", "bfloat16"),
-        },
+    dtype: str = flag(
+        "float32",
+        "What is computed in while it trains; weights are float32.",
+        choices=("float32", "bfloat16"),
     )
-    features_per_class: int = field(
-        default=20,
-        metadata={
-            "group": "Analyses",
-            "help": "Middles of test pictures of a class that distances between classes and t-SNE "
-            "are of; 0 for neither.",
-            "lower": 0,
-        },
+    features_per_class: int = flag(
+        20,
+        "Middles of test pictures of a class that distances between classes and t-SNE are of; 0 "
+        "for neither.",
+        group="Analyses",
+        lower=0,
     )
-    tsne: bool = field(
-        default=True,
-        metadata={"help": "Whether there is a t-SNE, of the first seed; needs scikit-learn."},
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={
-            "group": "Run",
-            "help": "Says which classifiers would be trained, and on how much.",
-        },
+    tsne: bool = flag(True, "Whether there is a t-SNE, of the first seed; needs scikit-learn.")
+    dry_run: bool = flag(
+        False, "Says which classifiers would be trained, and on how much.", group="Run"
     )
 
     def __post_init__(self) -> None:

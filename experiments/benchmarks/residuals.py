@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks.siren import markdown
 from jaxfleet import photos, rundir, storage
+from jaxfleet.options import flag
 from jaxfleet.pixels import from_uint8
 from jaxfleet.trainer import usable_cores
 from jaxsr.fingerprints import prnu, residuals
@@ -42,19 +42,15 @@ class FingerprintBenchmarkConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    task: tuple[str, ...] = field(
-        default=tuple(TASKS),
-        metadata={
-            "help": "residual: of wavelets; query: that in grey, of zero mean and levelled, as it "
-            "is compared with fingerprints.",
-            "choices": tuple(TASKS),
-        },
+    task: tuple[str, ...] = flag(
+        tuple(TASKS),
+        "residual: of wavelets; query: that in grey, of zero mean and levelled, as it is compared "
+        "with fingerprints.",
+        choices=tuple(TASKS),
     )
-    batch: int = field(default=8, metadata={"help": "Pictures on each device.", "lower": 1})
-    seconds: float = field(
-        default=3.0, metadata={"help": "At least, of each measurement.", "lower": 0.01}
-    )
-    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+    batch: int = flag(8, "Pictures on each device.", lower=1)
+    seconds: float = flag(3.0, "At least, of each measurement.", lower=0.01)
+    rounds: int = flag(3, "Measurements of each engine.", lower=1)
 
 
 def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:

@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +27,7 @@ from experiments.benchmarks import process
 from experiments.benchmarks.process import Share
 from experiments.siren import grid as siren_grid
 from jaxfleet import storage, store, trainer
+from jaxfleet.options import flag
 from jaxfleet.photos import Photo
 from jaxfleet.shards import Shard
 from jaxinr import buckets
@@ -43,59 +43,32 @@ class SimulationConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    num_workers: int = field(
-        default=1000, metadata={"group": "Fleet", "help": "Machines.", "lower": 1}
+    num_workers: int = flag(1000, "Machines.", group="Fleet", lower=1)
+    shares_per_worker: tuple[int, ...] = flag(
+        (1, 4), "Shares that the plan is cut into, for each machine.", lower=1
     )
-    shares_per_worker: tuple[int, ...] = field(
-        default=(1, 4),
-        metadata={"help": "Shares that the plan is cut into, for each machine.", "lower": 1},
+    speed_spread: float = flag(0.2, "Standard deviation of the logarithm of their speeds.", lower=0)
+    failure_hours: float = flag(12.0, "Mean hours between the failures of a machine.", lower=0.01)
+    restart_minutes: float = flag(5.0, "Until a machine that failed is back.", lower=0)
+    checkpoint_minutes: float = flag(10.0, "As in siren_grid.", lower=0.1)
+    num_trials: int = flag(
+        30_000, "Networks, a third of them of one architecture.", group="Work", lower=3
     )
-    speed_spread: float = field(
-        default=0.2,
-        metadata={"help": "Standard deviation of the logarithm of their speeds.", "lower": 0},
+    minutes_per_trial: float = flag(
+        2.4,
+        "Mean time of a network on a machine of speed 1. The paper's took 2.4: 12,000 GPU hours "
+        "for 300,000.",
+        lower=1e-3,
     )
-    failure_hours: float = field(
-        default=12.0,
-        metadata={"help": "Mean hours between the failures of a machine.", "lower": 0.01},
+    model_error: float = flag(
+        0.2,
+        "Standard deviation of the logarithm of a program's true cost over the one planned with.",
+        lower=0,
     )
-    restart_minutes: float = field(
-        default=5.0, metadata={"help": "Until a machine that failed is back.", "lower": 0}
+    platform: str = flag(
+        "gpu", "Says how many networks train side by side.", choices=("cpu", "gpu", "tpu")
     )
-    checkpoint_minutes: float = field(
-        default=10.0, metadata={"help": "As in siren_grid.", "lower": 0.1}
-    )
-    num_trials: int = field(
-        default=30_000,
-        metadata={
-            "group": "Work",
-            "help": "Networks, a third of them of one architecture.",
-            "lower": 3,
-        },
-    )
-    minutes_per_trial: float = field(
-        default=2.4,
-        metadata={
-            "help": "Mean time of a network on a machine of speed 1. The paper's took 2.4: "
-            "12,000 GPU hours for 300,000.",
-            "lower": 1e-3,
-        },
-    )
-    model_error: float = field(
-        default=0.2,
-        metadata={
-            "help": "Standard deviation of the logarithm of a program's true cost over the one "
-            "planned with.",
-            "lower": 0,
-        },
-    )
-    platform: str = field(
-        default="gpu",
-        metadata={
-            "help": "Says how many networks train side by side.",
-            "choices": ("cpu", "gpu", "tpu"),
-        },
-    )
-    seed: int = field(default=0, metadata={"help": "Of everything random.", "lower": 0})
+    seed: int = flag(0, "Of everything random.", lower=0)
 
 
 @dataclasses.dataclass(frozen=True)

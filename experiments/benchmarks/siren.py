@@ -14,7 +14,6 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,6 +26,7 @@ import jaxinr
 from experiments.benchmarks import peers, plain_vmap, stochastic
 from jaxfleet import photos, rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
@@ -81,46 +81,29 @@ class BenchmarkConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    part: tuple[str, ...] = field(
-        default=PARTS,
-        metadata={
-            "help": "shapes: the six shapes against the baselines; scaling: cost per fit and "
-            "memory from 64 to 4096 networks; mixed: widths 8 to 32 together and apart. Only where "
-            "asked for: start: imports, the quickstart and its first network, in fresh processes; "
-            "peers: fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and "
-            "COIN, beside their published times; pixels: how much sooner updates on 16,384 pixels "
-            "come to within 0.2 dB of updates on all pixels of a photograph; accelerator: every "
-            "engine on this device against its own limits, and the hours of the collection; "
-            "accelerator_tiles: the best block and group; agreement: the PSNR of one run's "
-            "networks against another's.",
-            "choices": (*OWN_PARTS, *OTHER_PARTS),
-        },
+    part: tuple[str, ...] = flag(
+        PARTS,
+        "shapes: the six shapes against the baselines; scaling: cost per fit and memory from 64 "
+        "to 4096 networks; mixed: widths 8 to 32 together and apart. Only where asked for: start: "
+        "imports, the quickstart and its first network, in fresh processes; peers: fits of 32 x "
+        "32 pixels an hour by the recipes of Implicit-Zoo and COIN, beside their published times; "
+        "pixels: how much sooner updates on 16,384 pixels come to within 0.2 dB of updates on all "
+        "pixels of a photograph; accelerator: every engine on this device against its own limits, "
+        "and the hours of the collection; accelerator_tiles: the best block and group; agreement: "
+        "the PSNR of one run's networks against another's.",
+        choices=(*OWN_PARTS, *OTHER_PARTS),
     )
-    seconds: float = field(
-        default=6.0,
-        metadata={
-            "help": "Aimed at for each measurement; on an accelerator no more than one.",
-            "lower": 0.1,
-        },
+    seconds: float = flag(
+        6.0, "Aimed at for each measurement; on an accelerator no more than one.", lower=0.1
     )
-    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
-    minutes: float = field(
-        default=9.0,
-        metadata={
-            "help": "Of --part=accelerator and accelerator_tiles: nothing is begun later.",
-            "lower": 0.0,
-        },
+    rounds: int = flag(3, "Measurements of each engine.", lower=1)
+    minutes: float = flag(
+        9.0, "Of --part=accelerator and accelerator_tiles: nothing is begun later.", lower=0.0
     )
-    photos: str = field(
-        default="packaged",
-        metadata={"help": f"Of --part=pixels: the first of these. {photos.HELP}"},
-    )
-    first_run: str = field(
-        default="", metadata={"help": "Of --part=agreement: run directory of a grid of SIRENs."}
-    )
-    second_run: str = field(
-        default="",
-        metadata={"help": "Of --part=agreement: another run of the same plan, or a share of it."},
+    photos: str = flag("packaged", f"Of --part=pixels: the first of these. {photos.HELP}")
+    first_run: str = flag("", "Of --part=agreement: run directory of a grid of SIRENs.")
+    second_run: str = flag(
+        "", "Of --part=agreement: another run of the same plan, or a share of it."
     )
 
     def __post_init__(self) -> None:

@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from flax import nnx
 import jaxsr
 from experiments.benchmarks.siren import markdown
 from jaxfleet import photos, rundir, storage
+from jaxfleet.options import flag
 from jaxsr.datasets import training_sets
 from jaxsr.training import cost as training_cost
 from jaxsr.training import strategy as training_strategy
@@ -100,22 +100,19 @@ class SrBenchmarkConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    part: tuple[str, ...] = field(
-        default=PARTS,
-        metadata={
-            "help": "step: an update of EDSR's baseline; fleet: the small networks of mini.flags, "
-            "many side by side and one after the other; upscale: a picture of 510 x 339 by 4.",
-            "choices": PARTS,
-        },
+    part: tuple[str, ...] = flag(
+        PARTS,
+        "step: an update of EDSR's baseline; fleet: the small networks of mini.flags, many side "
+        "by side and one after the other; upscale: a picture of 510 x 339 by 4.",
+        choices=PARTS,
     )
-    architecture: tuple[str, ...] = field(
-        default=tuple(name for name, _, _ in MINI),
-        metadata={"help": "Of --part=fleet.", "choices": tuple(name for name, _, _ in MINI)},
+    architecture: tuple[str, ...] = flag(
+        tuple(name for name, _, _ in MINI),
+        "Of --part=fleet.",
+        choices=tuple(name for name, _, _ in MINI),
     )
-    seconds: float = field(
-        default=4.0, metadata={"help": "Aimed at for each measurement.", "lower": 0.1}
-    )
-    rounds: int = field(default=3, metadata={"help": "Measurements of each engine.", "lower": 1})
+    seconds: float = flag(4.0, "Aimed at for each measurement.", lower=0.1)
+    rounds: int = flag(3, "Measurements of each engine.", lower=1)
 
 
 def run(config: SrBenchmarkConfig, run_dir: Path) -> str:

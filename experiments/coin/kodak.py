@@ -10,7 +10,6 @@ import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from experiments.siren.grid import FitJob
 from jaxfleet import codecs, storage
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.photos import Photo
 from jaxfleet.progress import clock
 from jaxfleet.trainer import usable_cores
@@ -40,50 +40,33 @@ CODEC_SECONDS_PER_PIXEL = 22e-6  # of one core, all four codecs in all settings
 class CoinConfig:
     """Flags of `launch/coin_kodak.py`. Defaults are COIN's recipe."""
 
-    photos: str = field(
-        default="tfds:kodak",
-        metadata={
-            "group": "Photographs",
-            "help": f"{sources.HELP} COIN's published points are for the 24 of Kodak and are shown "
-            "with these alone.",
-        },
+    photos: str = flag(
+        "tfds:kodak",
+        f"{sources.HELP} COIN's published points are for the 24 of Kodak and are shown "
+        "with these alone.",
+        group="Photographs",
     )
-    max_images: int = field(
-        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
+    reduce: int = flag(
+        1,
+        "Shrinks both sides of whole photographs by this factor, antialiased bicubic; rows and "
+        "columns that are left over are cut off evenly.",
+        lower=1,
     )
-    reduce: int = field(
-        default=1,
-        metadata={
-            "help": "Shrinks both sides of whole photographs by this factor, antialiased bicubic; "
-            "rows and columns that are left over are cut off evenly.",
-            "lower": 1,
-        },
+    size: tuple[str, ...] = flag(
+        SIZES,
+        "LAYERSxUNITS of a network, sine layers first. Repeat for several.",
+        group="Networks and training",
     )
-    size: tuple[str, ...] = field(
-        default=SIZES,
-        metadata={
-            "group": "Networks and training",
-            "help": "LAYERSxUNITS of a network, sine layers first. Repeat for several.",
-        },
-    )
-    w0_initial: float = field(
-        default=30.0, metadata={"help": "Frequency factor of the first layer."}
-    )
-    w0: float = field(default=30.0, metadata={"help": "Frequency factor of the others."})
-    learning_rate: float = field(default=2e-4, metadata={"help": "Of Adam, constant."})
-    num_iters: int = field(default=50_000, metadata={"help": "Adam updates, full batch."})
-    seed: int = field(default=0, metadata={"help": "Of the initial weights."})
-    log_every: int = field(
-        default=10,
-        metadata={"group": "Run", "help": "Iterations between history entries.", "lower": 1},
-    )
-    checkpoint_minutes: float = field(
-        default=10.0,
-        metadata={"help": "Minutes of work that a kill may cost at most.", "lower": 0},
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "Prints the plan and a time forecast from a short calibration; no fits."},
+    w0_initial: float = flag(30.0, "Frequency factor of the first layer.")
+    w0: float = flag(30.0, "Frequency factor of the others.")
+    learning_rate: float = flag(2e-4, "Of Adam, constant.")
+    num_iters: int = flag(50_000, "Adam updates, full batch.")
+    seed: int = flag(0, "Of the initial weights.")
+    log_every: int = flag(10, "Iterations between history entries.", group="Run", lower=1)
+    checkpoint_minutes: float = flag(10.0, "Minutes of work that a kill may cost at most.", lower=0)
+    dry_run: bool = flag(
+        False, "Prints the plan and a time forecast from a short calibration; no fits."
     )
 
     def __post_init__(self) -> None:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import itertools
-from dataclasses import field
 from typing import Any
 
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxinr.trial import SIREN, Trial
 
 # What reaches from coarse to fine in each kind, around the values of its paper. A grid of 4.
@@ -29,71 +29,44 @@ _WIDEST = 1024
 class NetworksConfig:
     """Flags of `launch/coordinate_networks.py`."""
 
-    photos: str = field(
-        default="tfds:kodak",
-        metadata={"group": "Photographs", "help": f"Compared on these. {sources.HELP}"},
+    photos: str = flag("tfds:kodak", f"Compared on these. {sources.HELP}", group="Photographs")
+    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
+    reduce: int = flag(
+        4,
+        "Shrinks both sides of the photographs by this factor; 4 makes 192 x 128 pixels of "
+        "Kodak's.",
+        lower=1,
     )
-    max_images: int = field(
-        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    tuning_photos: str = flag(
+        "packaged",
+        "Learning rate and scale of each kind are chosen on these, which must be others.",
     )
-    reduce: int = field(
-        default=4,
-        metadata={
-            "help": "Shrinks both sides of the photographs by this factor; 4 makes 192 x 128 "
-            "pixels of Kodak's.",
-            "lower": 1,
-        },
+    tuning_images: int = flag(3, "The first so many of them.", lower=1)
+    tuning_size: int = flag(156, "Side of the squares that they are shrunk to.", lower=8)
+    network: tuple[str, ...] = flag(
+        tuple(SCALES), "Kinds.", group="Networks and training", choices=tuple(SCALES)
     )
-    tuning_photos: str = field(
-        default="packaged",
-        metadata={
-            "help": "Learning rate and scale of each kind are chosen on these, which must be "
-            "others."
-        },
+    parameters: tuple[int, ...] = flag(
+        (540, 1250, 3000),
+        "Sizes, in weights and biases that are trained; each kind takes the width that comes "
+        "closest. Settings are chosen at the middle one.",
+        lower=50,
     )
-    tuning_images: int = field(
-        default=3, metadata={"help": "The first so many of them.", "lower": 1}
+    num_layers: int = flag(
+        4,
+        "Hidden layers; of relu_fourier one less, after as many random frequencies as a layer has "
+        "units.",
+        lower=2,
     )
-    tuning_size: int = field(
-        default=156, metadata={"help": "Side of the squares that they are shrunk to.", "lower": 8}
+    learning_rate: tuple[float, ...] = flag(
+        (1e-3, 3e-3, 1e-2), "Of Adam; tried in each kind.", lower=1e-8
     )
-    network: tuple[str, ...] = field(
-        default=tuple(SCALES),
-        metadata={"group": "Networks and training", "help": "Kinds.", "choices": tuple(SCALES)},
+    num_iters: int = flag(500, "Adam updates, full batch.", lower=1)
+    seed: int = flag(0, "Of the initial weights.", lower=0)
+    checkpoint_minutes: float = flag(
+        10.0, "Minutes of work that a kill may cost at most.", group="Run", lower=0
     )
-    parameters: tuple[int, ...] = field(
-        default=(540, 1250, 3000),
-        metadata={
-            "help": "Sizes, in weights and biases that are trained; each kind takes the width that "
-            "comes closest. Settings are chosen at the middle one.",
-            "lower": 50,
-        },
-    )
-    num_layers: int = field(
-        default=4,
-        metadata={
-            "help": "Hidden layers; of relu_fourier one less, after as many random frequencies as "
-            "a layer has units.",
-            "lower": 2,
-        },
-    )
-    learning_rate: tuple[float, ...] = field(
-        default=(1e-3, 3e-3, 1e-2), metadata={"help": "Of Adam; tried in each kind.", "lower": 1e-8}
-    )
-    num_iters: int = field(default=500, metadata={"help": "Adam updates, full batch.", "lower": 1})
-    seed: int = field(default=0, metadata={"help": "Of the initial weights.", "lower": 0})
-    checkpoint_minutes: float = field(
-        default=10.0,
-        metadata={
-            "group": "Run",
-            "help": "Minutes of work that a kill may cost at most.",
-            "lower": 0,
-        },
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "Prints both plans and time forecasts; no fits."},
-    )
+    dry_run: bool = flag(False, "Prints both plans and time forecasts; no fits.")
 
     def __post_init__(self) -> None:
         """Refuses what leaves nothing to compare."""

@@ -4,7 +4,6 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import jaxsr
 from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.pixels import from_uint8, png
 from jaxfleet.storage import check_file, make_folder, write_atomically
 from jaxsr.datasets import degrade
@@ -36,51 +36,34 @@ class UpscaleConfig:
 
     RUN_DIR: ClassVar[str] = "none"
 
-    model: str = field(
-        default="",
-        metadata={
-            "help": "A network: RUN_DIR/networks/NAME.safetensors of launch/sr_zoo.py, the name of "
-            "one that comes with jaxsr (edsr-A-x4-l1-s1; jaxsr.trained()), a published file (.pth, "
-            ".safetensors, .npz) with --architecture and --scale, or bicubic."
-        },
+    model: str = flag(
+        "",
+        "A network: RUN_DIR/networks/NAME.safetensors of launch/sr_zoo.py, the name of one that "
+        "comes with jaxsr (edsr-A-x4-l1-s1; jaxsr.trained()), a published file (.pth, "
+        ".safetensors, .npz) with --architecture and --scale, or bicubic.",
     )
-    architecture: str = field(
-        default="", metadata={"help": "Of a published file, one of jaxsr.names()."}
+    architecture: str = flag("", "Of a published file, one of jaxsr.names().")
+    scale: int | None = flag(
+        None, "Of a published file, or for bicubic: rows for each row.", lower=1
     )
-    scale: int | None = field(
-        default=None,
-        metadata={"help": "Of a published file, or for bicubic: rows for each row.", "lower": 1},
+    input: str = flag("", "A picture, or a folder of pictures.")
+    output: str = flag(
+        "",
+        "A .png, or a folder for NAME_xSCALE.png, made if need be; empty for the current folder.",
     )
-    input: str = field(default="", metadata={"help": "A picture, or a folder of pictures."})
-    output: str = field(
-        default="",
-        metadata={
-            "help": "A .png, or a folder for NAME_xSCALE.png, made if need be; empty for the "
-            "current folder."
-        },
+    overwrite: bool = flag(False, "Whether what is to be written may be there already.")
+    reference: str = flag("", "The picture that should come out, to say PSNR and SSIM against.")
+    tile: int | None = flag(
+        None,
+        "Side of the square pieces that are computed one after the other, in pixels of the "
+        "picture; not given: as memory asks for.",
+        group="Computation",
+        lower=SMALLEST_TILE,
     )
-    overwrite: bool = field(
-        default=False, metadata={"help": "Whether what is to be written may be there already."}
-    )
-    reference: str = field(
-        default="",
-        metadata={"help": "The picture that should come out, to say PSNR and SSIM against."},
-    )
-    tile: int | None = field(
-        default=None,
-        metadata={
-            "group": "Computation",
-            "help": "Side of the square pieces that are computed one after the other, in pixels of "
-            "the picture; not given: as memory asks for.",
-            "lower": SMALLEST_TILE,
-        },
-    )
-    self_ensemble: bool = field(
-        default=False,
-        metadata={
-            "help": "Whether to take the mean over the eight symmetries of a picture: eight times "
-            "the work, 0.10 dB more with IMDN x4 on Set5."
-        },
+    self_ensemble: bool = flag(
+        False,
+        "Whether to take the mean over the eight symmetries of a picture: eight times the work, "
+        "0.10 dB more with IMDN x4 on Set5.",
     )
 
     def __post_init__(self) -> None:

@@ -1,10 +1,10 @@
 """Flags of the comparison of the codec with others."""
 
 import dataclasses
-from dataclasses import field
 
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxinr.codec import api as codec
 
 
@@ -12,34 +12,17 @@ from jaxinr.codec import api as codec
 class RateDistortionConfig:
     """Flags of `launch/rate_distortion.py`."""
 
-    photos: str = field(
-        default="tfds:kodak", metadata={"group": "Photographs", "help": sources.HELP}
+    photos: str = flag("tfds:kodak", sources.HELP, group="Photographs")
+    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
+    reduce: int = flag(1, "Shrink both sides of the photographs by this factor.", lower=1)
+    bits_per_pixel: tuple[float, ...] = flag(
+        (0.1, 0.2, 0.4), "Sizes of the files. Repeat for several.", group="Encoding", lower=1e-3
     )
-    max_images: int = field(
-        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    num_iters: int = flag(codec.NUM_ITERS, "Adam updates of each fit.", lower=1)
+    refine_iters: int = flag(
+        codec.REFINE_ITERS, "Adam updates after each layer that is rounded.", lower=0
     )
-    reduce: int = field(
-        default=1,
-        metadata={"help": "Shrink both sides of the photographs by this factor.", "lower": 1},
-    )
-    bits_per_pixel: tuple[float, ...] = field(
-        default=(0.1, 0.2, 0.4),
-        metadata={
-            "group": "Encoding",
-            "help": "Sizes of the files. Repeat for several.",
-            "lower": 1e-3,
-        },
-    )
-    num_iters: int = field(
-        default=codec.NUM_ITERS, metadata={"help": "Adam updates of each fit.", "lower": 1}
-    )
-    refine_iters: int = field(
-        default=codec.REFINE_ITERS,
-        metadata={"help": "Adam updates after each layer that is rounded.", "lower": 0},
-    )
-    dry_run: bool = field(
-        default=False, metadata={"help": "Print how many files would be made; encode nothing."}
-    )
+    dry_run: bool = flag(False, "Print how many files would be made; encode nothing.")
 
     def __post_init__(self) -> None:
         """Refuse plans without a size, or with one twice."""

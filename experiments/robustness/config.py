@@ -1,9 +1,9 @@
 """Flags of robustness: which classifiers, and what happens to the pictures first."""
 
 import dataclasses
-from dataclasses import field
 
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxsr.attribution.methods import METHODS
 from jaxsr.datasets import perturbations
 
@@ -25,57 +25,36 @@ _CHAINS = ("resize:0.9+jpeg:75", "jpeg:90+jpeg:75", "screenshot:1+jpeg:85")
 class RobustnessConfig:
     """Flags of `launch/sr_robustness.py`."""
 
-    attribution: str = field(
-        default="runs/sr_attribution",
-        metadata={
-            "group": "Classifiers",
-            "help": "Run directory of launch/sr_attribution.py, whose classifiers are tested.",
-        },
+    attribution: str = flag(
+        "runs/sr_attribution",
+        "Run directory of launch/sr_attribution.py, whose classifiers are tested.",
+        group="Classifiers",
     )
-    method: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "Only classifiers of these methods; none given: all.",
-            "choices": METHODS,
-        },
+    method: tuple[str, ...] = flag(
+        (), "Only classifiers of these methods; none given: all.", choices=METHODS
     )
-    train_on: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "Each classifier is fitted anew besides, of its method and seed: on the "
-            "training pictures as they are, and once more each after one of these perturbations, "
-            "drawn by the names of network and photograph."
-        },
+    train_on: tuple[str, ...] = flag(
+        (),
+        "Each classifier is fitted anew besides, of its method and seed: on the training pictures "
+        "as they are, and once more each after one of these perturbations, drawn by the names of "
+        "network and photograph.",
     )
-    pictures: str = field(
-        default="",
-        metadata={
-            "group": "Pictures",
-            "help": "Run directory of launch/sr_images.py; empty for the one that the classifiers "
-            "learnt from. Test photographs are tested on.",
-        },
+    pictures: str = flag(
+        "",
+        "Run directory of launch/sr_images.py; empty for the one that the classifiers learnt "
+        "from. Test photographs are tested on.",
+        group="Pictures",
     )
-    perturb: tuple[str, ...] = field(
-        default=(*_SINGLE, *_CHAINS),
-        metadata={
-            "help": "KIND:STRENGTH, or several joined by + as in resize:0.5+jpeg:75; kinds are "
-            f"{', '.join(perturbations.KINDS)}. Pictures as they are come first in any case."
-        },
+    perturb: tuple[str, ...] = flag(
+        (*_SINGLE, *_CHAINS),
+        "KIND:STRENGTH, or several joined by + as in resize:0.5+jpeg:75; kinds are "
+        f"{', '.join(perturbations.KINDS)}. Pictures as they are come first in any case.",
     )
-    max_images: int = field(
-        default=0,
-        metadata={
-            "help": "The first so many test photographs of each network; 0 for all.",
-            "lower": 0,
-        },
+    max_images: int = flag(
+        0, "The first so many test photographs of each network; 0 for all.", lower=0
     )
-    seed: int = field(
-        default=0, metadata={"help": "Of noise and places.", "lower": 0, "upper": 2**31 - 1}
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"group": "Run", "help": "Says what would be tested, and on how much."},
-    )
+    seed: int = flag(0, "Of noise and places.", lower=0, upper=2**31 - 1)
+    dry_run: bool = flag(False, "Says what would be tested, and on how much.", group="Run")
 
     def __post_init__(self) -> None:
         """Refuses what is no perturbation.

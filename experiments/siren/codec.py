@@ -3,7 +3,6 @@
 import dataclasses
 import io
 from collections.abc import Callable
-from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.pixels import psnr_8bit_db
 from jaxfleet.storage import check_file, write_atomically
 from jaxinr import siren
@@ -27,74 +27,42 @@ class CodecConfig:
 
     RUN_DIR: ClassVar[str] = "none"
 
-    mode: str = field(
-        default="encode",
-        metadata={
-            "help": "What to do with --input: encode a picture, decode a file, or say what is in a "
-            "file.",
-            "choices": ("encode", "decode", "info"),
-        },
+    mode: str = flag(
+        "encode",
+        "What to do with --input: encode a picture, decode a file, or say what is in a file.",
+        choices=("encode", "decode", "info"),
     )
-    input: str = field(default="", metadata={"help": "The picture, or the file to decode."})
-    output: str = field(
-        default="", metadata={"help": "What to write: any name to encode, a .png to decode."}
+    input: str = flag("", "The picture, or the file to decode.")
+    output: str = flag("", "What to write: any name to encode, a .png to decode.")
+    overwrite: bool = flag(False, "Whether --output may be there already.")
+    bits_per_pixel: float | None = flag(
+        None, "Size of the file, at most; or give --num_layers and --layer_size.", group="Encoding"
     )
-    overwrite: bool = field(
-        default=False, metadata={"help": "Whether --output may be there already."}
+    num_layers: int | None = flag(None, "Sine layers.", lower=1, upper=MAX_LAYERS)
+    layer_size: int | None = flag(None, "Units of each sine layer.", lower=1, upper=MAX_LAYER_SIZE)
+    bits_per_weight: float = flag(
+        codec.WEIGHT_BITS,
+        "Bits that a weight takes in the file, on average. With --bits_per_pixel, fewer leave "
+        "more weights.",
+        lower=1,
+        upper=16,
     )
-    bits_per_pixel: float | None = field(
-        default=None,
-        metadata={
-            "help": "Size of the file, at most; or give --num_layers and --layer_size.",
-            "group": "Encoding",
-        },
+    num_iters: int = flag(codec.NUM_ITERS, "Adam updates of the fit.", lower=1)
+    refine_iters: int = flag(
+        codec.REFINE_ITERS, "Adam updates after each layer that is rounded.", lower=0
     )
-    num_layers: int | None = field(
-        default=None, metadata={"help": "Sine layers.", "lower": 1, "upper": MAX_LAYERS}
+    learning_rate: float = flag(codec.LEARNING_RATE, "Of the fit's Adam.", lower=1e-12)
+    seed: int = flag(0, "Of the initial weights.", lower=0, upper=2**31 - 1)
+    coordinates: str = flag("centers", "Where pixels lie.", choices=siren.COORDINATES)
+    height: int | None = flag(
+        None,
+        "Height to draw at; with one of the two, the other follows. The picture's own where "
+        "neither is given.",
+        lower=1,
+        group="Decoding",
     )
-    layer_size: int | None = field(
-        default=None,
-        metadata={"help": "Units of each sine layer.", "lower": 1, "upper": MAX_LAYER_SIZE},
-    )
-    bits_per_weight: float = field(
-        default=codec.WEIGHT_BITS,
-        metadata={
-            "help": "Bits that a weight takes in the file, on average. With --bits_per_pixel, "
-            "fewer leave more weights.",
-            "lower": 1,
-            "upper": 16,
-        },
-    )
-    num_iters: int = field(
-        default=codec.NUM_ITERS, metadata={"help": "Adam updates of the fit.", "lower": 1}
-    )
-    refine_iters: int = field(
-        default=codec.REFINE_ITERS,
-        metadata={"help": "Adam updates after each layer that is rounded.", "lower": 0},
-    )
-    learning_rate: float = field(
-        default=codec.LEARNING_RATE, metadata={"help": "Of the fit's Adam.", "lower": 1e-12}
-    )
-    seed: int = field(
-        default=0, metadata={"help": "Of the initial weights.", "lower": 0, "upper": 2**31 - 1}
-    )
-    coordinates: str = field(
-        default="centers",
-        metadata={"help": "Where pixels lie.", "choices": siren.COORDINATES},
-    )
-    height: int | None = field(
-        default=None,
-        metadata={
-            "help": "Height to draw at; with one of the two, the other follows. The picture's own "
-            "where neither is given.",
-            "lower": 1,
-            "group": "Decoding",
-        },
-    )
-    width: int | None = field(default=None, metadata={"help": "Width to draw at.", "lower": 1})
-    reference: str = field(
-        default="", metadata={"help": "A picture of the same size to say the PSNR against."}
-    )
+    width: int | None = flag(None, "Width to draw at.", lower=1)
+    reference: str = flag("", "A picture of the same size to say the PSNR against.")
 
     def __post_init__(self) -> None:
         """Refuses flags that do not go together.

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ import jaxfleet
 from experiments.siren import write_collection
 from jaxfleet import storage, store
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.progress import clock
 from jaxfleet.table import Table
 from jaxinr.collection import schema as collection
@@ -66,12 +66,10 @@ class TableConfig:
 
     RUN_DIR: ClassVar[str] = "read"
 
-    output: str = field(
-        default="",
-        metadata={
-            "help": "Folder of the table: a new one, or that of an earlier table of the same run, "
-            "which is replaced. Empty checks the run and writes nothing."
-        },
+    output: str = flag(
+        "",
+        "Folder of the table: a new one, or that of an earlier table of the same run, which is "
+        "replaced. Empty checks the run and writes nothing.",
     )
 
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import field
 
 from jaxfleet import histories, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxinr import quantise, siren
 from jaxinr.kernels import choice
 from jaxinr.networks.registry import KINDS, hyperparameters, owners
@@ -45,304 +45,196 @@ _SIZES = (True, 0, 1 << 16)  # of pictures, as in AXES
 class GridConfig:
     """Flags of `launch/siren_grid.py`."""
 
-    photos: str = field(
-        default="packaged",
-        metadata={
-            "group": "Photographs",
-            "help": sources.HELP,
-        },
+    photos: str = flag("packaged", sources.HELP, group="Photographs")
+    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
+    image_size: tuple[str, ...] = flag(
+        ("120",),
+        "Side of the square picture that is fitted, in pixels; 0 keeps the full "
+        f"photograph, square or not. {_AXIS_HELP} Of several sizes a photograph has those "
+        "that are not larger than itself.",
     )
-    max_images: int = field(
-        default=0, metadata={"help": "Use the first so many photographs; 0 for all.", "lower": 0}
+    image_fit: str = flag(
+        "resize",
+        "resize: the largest central square, shrunk; crop: a central window.",
+        choices=sources.FITS,
     )
-    image_size: tuple[str, ...] = field(
-        default=("120",),
-        metadata={
-            "help": "Side of the square picture that is fitted, in pixels; 0 keeps the full "
-            f"photograph, square or not. {_AXIS_HELP} Of several sizes a photograph has those "
-            "that are not larger than itself.",
-        },
+    layer_size: tuple[str, ...] = flag(
+        ("28",),
+        f"Units of a layer; complex ones in a WIRE. {_AXIS_HELP}",
+        group="Networks and training",
     )
-    image_fit: str = field(
-        default="resize",
-        metadata={
-            "help": "resize: the largest central square, shrunk; crop: a central window.",
-            "choices": sources.FITS,
-        },
+    num_layers: tuple[str, ...] = flag(
+        ("10",), f"Hidden layers; the linear output layer comes on top. {_AXIS_HELP}"
     )
-    layer_size: tuple[str, ...] = field(
-        default=("28",),
-        metadata={
-            "group": "Networks and training",
-            "help": f"Units of a layer; complex ones in a WIRE. {_AXIS_HELP}",
-        },
+    w0_initial: tuple[str, ...] = flag(
+        ("30",), f"Frequency factor of the first layer of a SIREN or a FINER. {_AXIS_HELP}"
     )
-    num_layers: tuple[str, ...] = field(
-        default=("10",),
-        metadata={"help": f"Hidden layers; the linear output layer comes on top. {_AXIS_HELP}"},
+    w0: tuple[str, ...] = flag(("30",), f"Frequency factor of their others. {_AXIS_HELP}")
+    learning_rate: tuple[str, ...] = flag(("2e-4",), f"Of Adam, constant. {_AXIS_HELP}")
+    num_iters: tuple[str, ...] = flag(("2000",), f"Adam updates, full batch. {_AXIS_HELP}")
+    seed: tuple[str, ...] = flag(("0",), f"Of the initial weights. {_AXIS_HELP}")
+    network: tuple[str, ...] = flag(
+        ("siren",),
+        "siren: sines; finer: sines whose frequency grows with their argument; gauss: bells; "
+        "wire: complex Gabor wavelets; relu_fourier: ReLU on random Fourier features. Repeat for "
+        "a grid or a sample of several. Of the axes a kind takes those that it has.",
+        group="Kinds of networks",
+        choices=tuple(KINDS),
     )
-    w0_initial: tuple[str, ...] = field(
-        default=("30",),
-        metadata={
-            "help": f"Frequency factor of the first layer of a SIREN or a FINER. {_AXIS_HELP}"
-        },
+    first_bias_scale: tuple[str, ...] = flag(
+        (),
+        "First biases of a FINER lie within plus or minus this; "
+        f"{_DEFAULTS['first_bias_scale']} unless given. {_AXIS_HELP}",
     )
-    w0: tuple[str, ...] = field(
-        default=("30",), metadata={"help": f"Frequency factor of their others. {_AXIS_HELP}"}
+    sigma: tuple[str, ...] = flag(
+        (),
+        "Of gauss, width of the bell; of relu_fourier, standard deviation of the "
+        "frequencies in cycles per unit of the coordinates, which span 2; "
+        f"{_DEFAULTS['sigma']} unless given. {_AXIS_HELP}",
     )
-    learning_rate: tuple[str, ...] = field(
-        default=("2e-4",), metadata={"help": f"Of Adam, constant. {_AXIS_HELP}"}
+    omega0: tuple[str, ...] = flag(
+        (), f"Frequency factor of a WIRE; {_DEFAULTS['omega0']} unless given. {_AXIS_HELP}"
     )
-    num_iters: tuple[str, ...] = field(
-        default=("2000",), metadata={"help": f"Adam updates, full batch. {_AXIS_HELP}"}
+    s0: tuple[str, ...] = flag(
+        (), f"Scale of a WIRE's envelope; {_DEFAULTS['s0']} unless given. {_AXIS_HELP}"
     )
-    seed: tuple[str, ...] = field(
-        default=("0",), metadata={"help": f"Of the initial weights. {_AXIS_HELP}"}
+    num_frequencies: tuple[str, ...] = flag(
+        (),
+        "Random frequencies of relu_fourier, each with a sine and a cosine; "
+        f"{_DEFAULTS['num_frequencies']} unless given. Networks of each number have a program "
+        f"of their own. {_AXIS_HELP}",
     )
-    network: tuple[str, ...] = field(
-        default=("siren",),
-        metadata={
-            "group": "Kinds of networks",
-            "help": "siren: sines; finer: sines whose frequency grows with their argument; gauss: "
-            "bells; wire: complex Gabor wavelets; relu_fourier: ReLU on random Fourier features. "
-            "Repeat for a grid or a sample of several. Of the axes a kind takes those that it has.",
-            "choices": tuple(KINDS),
-        },
+    pixels_per_update: tuple[str, ...] = flag(
+        (),
+        "Pixels of the picture that each update takes, in random order; all of them if "
+        "not given, or 0. PSNR, histories and the best weights are of the whole picture, "
+        f"measured so seldom that it takes a tenth of the time. {_AXIS_HELP}",
     )
-    first_bias_scale: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "First biases of a FINER lie within plus or minus this; "
-            f"{_DEFAULTS['first_bias_scale']} unless given. {_AXIS_HELP}"
-        },
+    target_psnr_db: float = flag(
+        0.0, "A network that reaches this PSNR stops; 0 for never.", lower=0
     )
-    sigma: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "Of gauss, width of the bell; of relu_fourier, standard deviation of the "
-            "frequencies in cycles per unit of the coordinates, which span 2; "
-            f"{_DEFAULTS['sigma']} unless given. {_AXIS_HELP}"
-        },
+    coordinates: str = flag(
+        "coin",
+        "coin: both axes divided by height - 1, then mapped to [-1, 1]; symmetric: each axis "
+        "mapped to [-1, 1]; centers: pixel centres of equal cells of [-1, 1].",
+        choices=siren.COORDINATES,
     )
-    omega0: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": f"Frequency factor of a WIRE; {_DEFAULTS['omega0']} unless given. {_AXIS_HELP}"
-        },
+    bias_init: str = flag(
+        "coin", "Biases uniform like the weights, or zero.", choices=siren.BIAS_INITS
     )
-    s0: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": f"Scale of a WIRE's envelope; {_DEFAULTS['s0']} unless given. {_AXIS_HELP}"
-        },
+    sampling: str = flag(
+        "grid",
+        "grid: every combination on every photograph; random: --num_trials draws.",
+        group="Plan",
+        choices=("grid", "random"),
     )
-    num_frequencies: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "Random frequencies of relu_fourier, each with a sine and a cosine; "
-            f"{_DEFAULTS['num_frequencies']} unless given. Networks of each number have a program "
-            f"of their own. {_AXIS_HELP}"
-        },
+    num_trials: int = flag(0, "Draws of --sampling=random.", lower=0)
+    sampling_seed: int = flag(0, "Of the random draws.", lower=0)
+    max_bits_per_pixel: float = flag(
+        0.0,
+        "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no limit. 4.8 "
+        "keeps 10 values of the picture for each weight.",
+        lower=0,
     )
-    pixels_per_update: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "Pixels of the picture that each update takes, in random order; all of them if "
-            "not given, or 0. PSNR, histories and the best weights are of the whole picture, "
-            f"measured so seldom that it takes a tenth of the time. {_AXIS_HELP}"
-        },
+    max_gflop: float = flag(
+        0.0,
+        "Leaves out networks whose training takes more GFLOP than this in matrix products, about "
+        "6 for each weight, pixel and iteration; 0 for no limit. A random sample draws others in "
+        "their place. --dry_run says what all take together.",
+        lower=0,
     )
-    target_psnr_db: float = field(
-        default=0.0,
-        metadata={"help": "A network that reaches this PSNR stops; 0 for never.", "lower": 0},
+    sizes_per_draw: int = flag(
+        1,
+        "With --sampling=random: so many networks of each draw, which differ in nothing but the "
+        "size of their picture.",
+        lower=1,
     )
-    coordinates: str = field(
-        default="coin",
-        metadata={
-            "help": "coin: both axes divided by height - 1, then mapped to [-1, 1]; symmetric: "
-            "each axis mapped to [-1, 1]; centers: pixel centres of equal cells of [-1, 1].",
-            "choices": siren.COORDINATES,
-        },
+    log_every: int = flag(
+        10, "Iterations between history entries.", group="What the table says", lower=1
     )
-    bias_init: str = field(
-        default="coin",
-        metadata={"help": "Biases uniform like the weights, or zero.", "choices": siren.BIAS_INITS},
+    log_spacing: str = flag(
+        "linear",
+        "linear: an entry every --log_every iterations; log: four entries to each doubling, from "
+        "multiples of --log_every, so that 50,000 iterations have 46 entries.",
+        choices=histories.SPACINGS,
     )
-    sampling: str = field(
-        default="grid",
-        metadata={
-            "group": "Plan",
-            "help": "grid: every combination on every photograph; random: --num_trials draws.",
-            "choices": ("grid", "random"),
-        },
+    keep_weights: bool = flag(
+        True,
+        "Whether the table keeps the weights of the networks, which are most of it. Without them "
+        "it can be learnt from, but not rendered or exported as networks.",
     )
-    num_trials: int = field(default=0, metadata={"help": "Draws of --sampling=random.", "lower": 0})
-    sampling_seed: int = field(default=0, metadata={"help": "Of the random draws.", "lower": 0})
-    max_bits_per_pixel: float = field(
-        default=0.0,
-        metadata={
-            "help": "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no "
-            "limit. 4.8 keeps 10 values of the picture for each weight.",
-            "lower": 0,
-        },
+    weight_bits: int = flag(
+        8,
+        "k: how large and how good a network would be with every weight rounded to k bits, as "
+        "quantised_bpp (k bits for each weight), entropy_bpp (what an ideal entropy coder could "
+        "make of them) and psnr_quantised_db. Changes those columns alone: networks train, and "
+        "are kept and measured, in float32.",
+        lower=quantise.MIN_BITS,
+        upper=quantise.MAX_BITS,
     )
-    max_gflop: float = field(
-        default=0.0,
-        metadata={
-            "help": "Leaves out networks whose training takes more GFLOP than this in matrix "
-            "products, about 6 for each weight, pixel and iteration; 0 for no limit. A random "
-            "sample draws others in their place. --dry_run says what all take together.",
-            "lower": 0,
-        },
+    num_repeats: int = flag(
+        0,
+        "With --sampling=random: so many networks more, of one architecture, which differ from "
+        "each other in photograph, seed and the other axes alone.",
+        lower=0,
     )
-    sizes_per_draw: int = field(
-        default=1,
-        metadata={
-            "help": "With --sampling=random: so many networks of each draw, which differ in "
-            "nothing but the size of their picture.",
-            "lower": 1,
-        },
+    repeat_layer_size: int = flag(28, "Units of a layer of --num_repeats.", lower=1)
+    repeat_num_layers: int = flag(10, "Sine layers of --num_repeats.", lower=1)
+    repeat_w0_initial: tuple[str, ...] = flag(
+        ("30",),
+        "Frequency factor of the first layer of --num_repeats; choices or a range, as for "
+        "--w0_initial.",
     )
-    log_every: int = field(
-        default=10,
-        metadata={
-            "group": "What the table says",
-            "help": "Iterations between history entries.",
-            "lower": 1,
-        },
+    repeat_learning_rate: tuple[str, ...] = flag((), "Of --num_repeats, if not as --learning_rate.")
+    repeat_num_iters: tuple[str, ...] = flag((), "Of --num_repeats, if not as --num_iters.")
+    repeat_image_size: tuple[str, ...] = flag((), "Of --num_repeats, if not as --image_size.")
+    checkpoint_minutes: float = flag(
+        10.0, "Minutes of work that a kill may cost at most.", group="Run", lower=0
     )
-    log_spacing: str = field(
-        default="linear",
-        metadata={
-            "help": "linear: an entry every --log_every iterations; log: four entries to each "
-            "doubling, from multiples of --log_every, so that 50,000 iterations have 46 entries.",
-            "choices": histories.SPACINGS,
-        },
+    kernel: str = flag(
+        "auto",
+        "xla: the portable program, on any device; pallas: a fused kernel, which keeps "
+        "activations on the chip of a GPU (up to 128 units a layer; slow on a CPU, which "
+        "interprets it); auto: the faster of the two where both were timed. What pallas cannot "
+        "train, xla does, and one line on standard error says why. Results agree up to rounding.",
+        choices=choice.KERNELS,
     )
-    keep_weights: bool = field(
-        default=True,
-        metadata={
-            "help": "Whether the table keeps the weights of the networks, which are most of it. "
-            "Without them it can be learnt from, but not rendered or exported as networks."
-        },
+    products: str = flag(
+        "float32",
+        "Of the matrices of hidden layers, in training: float32; tf32 or bfloat16, which round "
+        "the factors to 11 or 8 bits for the tensor cores of a GPU, faster at a cost in PSNR. "
+        "Sums, sines, the first and the last layer stay float32, and so does the decoded picture. "
+        "On a CPU tf32 is float32, and bfloat16 slow.",
+        choices=siren.PRODUCTS,
     )
-    weight_bits: int = field(
-        default=8,
-        metadata={
-            "help": "k: how large and how good a network would be with every weight rounded to k "
-            "bits, as quantised_bpp (k bits for each weight), entropy_bpp (what an ideal entropy "
-            "coder could make of them) and psnr_quantised_db. Changes those columns alone: "
-            "networks train, and are kept and measured, in float32.",
-            "lower": quantise.MIN_BITS,
-            "upper": quantise.MAX_BITS,
-        },
+    shard: int | None = flag(
+        None,
+        "Which share of the trials this process fits, counted from 0; all write to the same "
+        "--run_dir. Read from the batch system if not given: a SLURM job array, a Kubernetes "
+        "indexed job, a Cloud TPU pod.",
+        group="Several machines",
+        lower=0,
+        saved=False,
     )
-    num_repeats: int = field(
-        default=0,
-        metadata={
-            "help": "With --sampling=random: so many networks more, of one architecture, which "
-            "differ from each other in photograph, seed and the other axes alone.",
-            "lower": 0,
-        },
+    num_shards: int | None = flag(
+        None, "How many shares there are; also from the batch system.", lower=1, saved=False
     )
-    repeat_layer_size: int = field(
-        default=28, metadata={"help": "Units of a layer of --num_repeats.", "lower": 1}
+    executor: str = flag(
+        "here",
+        "here: this process; ray: tasks of a Ray cluster, a share each (--num_shards, or four for "
+        "each device).",
+        choices=("here", "ray"),
+        saved=False,
     )
-    repeat_num_layers: int = field(
-        default=10, metadata={"help": "Sine layers of --num_repeats.", "lower": 1}
+    ray_address: str = flag(
+        "",
+        "Of the Ray cluster, such as auto or ray://HOST:10001; empty starts one on this machine.",
+        saved=False,
     )
-    repeat_w0_initial: tuple[str, ...] = field(
-        default=("30",),
-        metadata={
-            "help": "Frequency factor of the first layer of --num_repeats; choices or a range, as "
-            "for --w0_initial."
-        },
-    )
-    repeat_learning_rate: tuple[str, ...] = field(
-        default=(), metadata={"help": "Of --num_repeats, if not as --learning_rate."}
-    )
-    repeat_num_iters: tuple[str, ...] = field(
-        default=(), metadata={"help": "Of --num_repeats, if not as --num_iters."}
-    )
-    repeat_image_size: tuple[str, ...] = field(
-        default=(), metadata={"help": "Of --num_repeats, if not as --image_size."}
-    )
-    checkpoint_minutes: float = field(
-        default=10.0,
-        metadata={
-            "group": "Run",
-            "help": "Minutes of work that a kill may cost at most.",
-            "lower": 0,
-        },
-    )
-    kernel: str = field(
-        default="auto",
-        metadata={
-            "help": "xla: the portable program, on any device; pallas: a fused kernel, which keeps "
-            "activations on the chip of a GPU (up to 128 units a layer; slow on a CPU, which "
-            "interprets it); auto: the faster of the two where both were timed. What pallas cannot "
-            "train, xla does, and one line on standard error says why. Results agree up to "
-            "rounding.",
-            "choices": choice.KERNELS,
-        },
-    )
-    products: str = field(
-        default="float32",
-        metadata={
-            "help": "Of the matrices of hidden layers, in training: float32; tf32 or bfloat16, "
-            "which round the factors to 11 or 8 bits for the tensor cores of a GPU, faster at a "
-            "cost in PSNR. Sums, sines, the first and the last layer stay float32, and so does the "
-            "decoded picture. On a CPU tf32 is float32, and bfloat16 slow.",
-            "choices": siren.PRODUCTS,
-        },
-    )
-    shard: int | None = field(
-        default=None,
-        metadata={
-            "group": "Several machines",
-            "help": "Which share of the trials this process fits, counted from 0; all write to the "
-            "same --run_dir. Read from the batch system if not given: a SLURM job array, a "
-            "Kubernetes indexed job, a Cloud TPU pod.",
-            "lower": 0,
-            "saved": False,
-        },
-    )
-    num_shards: int | None = field(
-        default=None,
-        metadata={
-            "help": "How many shares there are; also from the batch system.",
-            "lower": 1,
-            "saved": False,
-        },
-    )
-    executor: str = field(
-        default="here",
-        metadata={
-            "help": "here: this process; ray: tasks of a Ray cluster, a share each "
-            "(--num_shards, or four for each device).",
-            "choices": ("here", "ray"),
-            "saved": False,
-        },
-    )
-    ray_address: str = field(
-        default="",
-        metadata={
-            "help": "Of the Ray cluster, such as auto or ray://HOST:10001; empty starts one on "
-            "this machine.",
-            "saved": False,
-        },
-    )
-    ray_gpus: float = field(
-        default=0.0,
-        metadata={"help": "GPUs that a Ray task needs.", "lower": 0, "saved": False},
-    )
-    ray_cpus: float = field(
-        default=1.0,
-        metadata={"help": "CPU cores that a Ray task needs.", "lower": 0, "saved": False},
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "Prints the plan and a time forecast from a short calibration; no fits."},
+    ray_gpus: float = flag(0.0, "GPUs that a Ray task needs.", lower=0, saved=False)
+    ray_cpus: float = flag(1.0, "CPU cores that a Ray task needs.", lower=0, saved=False)
+    dry_run: bool = flag(
+        False, "Prints the plan and a time forecast from a short calibration; no fits."
     )
 
     def __post_init__(self) -> None:

