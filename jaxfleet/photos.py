@@ -2,12 +2,13 @@
 
 A source is one word, with a path or a name after a colon:
 
-    packaged                      eight colour photographs that scikit-image installs; no download
+    packaged[:SPLIT]              eight colour photographs that scikit-image installs; no download
     folder:PATH                   every picture file directly in PATH, sorted by name
     tfds:NAME[/CONFIG][:SPLIT]    a TensorFlow Datasets dataset, read without TensorFlow
 
-Several sources stand one after the other, a comma between them: `packaged,folder:PATH`. A comma
-that no kind of source follows is part of the path.
+`packaged:train` has six of the eight, `packaged:test` the other two. Several sources stand one
+after the other, a comma between them: `packaged,folder:PATH`. A comma that no kind of source
+follows is part of the path.
 
 All photographs become [H, W, 3] uint8 in the same way, as `jaxfleet.picture_files` reads them. What
 was converted, and what a folder holds beside the pictures, is said on standard error. No JAX device
@@ -29,16 +30,16 @@ import numpy as np
 from jaxfleet import images, picture_files
 from jaxfleet.errors import InputError
 
-KINDS = ("packaged", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
+KINDS = ("packaged[:train|:test]", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
 HELP = (
-    "packaged (colour photographs that scikit-image installs), folder:PATH, or "
+    "packaged (eight colour photographs that scikit-image installs; packaged:train has six of "
+    "them, packaged:test the other two), folder:PATH, or "
     "tfds:NAME[/CONFIG][:SPLIT]; several with commas between them, as in "
     "folder:PATH,folder:PATH. No two photographs may have the same name."
 )
 FITS = ("resize", "crop")
 
-# The colour photographs of the scikit-image wheel; its other colour pictures are drawings, and
-# motorcycle_right is the other eye of motorcycle_left.
+# Of the scikit-image wheel; its other colour pictures are drawings, or the other eye's.
 _PACKAGED = (
     "astronaut.png",
     "chelsea.png",
@@ -49,11 +50,12 @@ _PACKAGED = (
     "retina.jpg",
     "rocket.jpg",
 )
+_PACKAGED_TEST = ("chelsea.png", "motorcycle_left.png")
 _IMAGE_FEATURES = ("image", "hr")
 _NAME_FEATURES = ("filename", "file_name", "image/filename")
 
 # Between two sources, but not in a path.
-_COMMA = re.compile(r",\s*(?=folder:|tfds:|packaged(?:,|$))")
+_COMMA = re.compile(r",\s*(?=folder:|tfds:|packaged(?::\w+)?(?:,|$))")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def load(
     What a photograph is called does not depend on the sources beside its own.
 
     Args:
-        source: `packaged`, `folder:PATH` or `tfds:NAME[/CONFIG][:SPLIT]`; without a split,
+        source: `packaged[:SPLIT]`, `folder:PATH` or `tfds:NAME[/CONFIG][:SPLIT]`; without a split,
             the first of the dataset. Several with commas between them.
         image_size: side of the square that each photograph becomes, pixels. 0 keeps the
             whole photographs, whatever their sizes.
@@ -155,6 +157,27 @@ def absolute(source: str) -> str:
     )
 
 
+def members(source: str) -> set[str]:
+    """Name what a source has, without reading it, so that two sources can be compared.
+
+    Absolute paths of the image files; for a dataset of TFDS, one name for all its images.
+
+    Raises:
+        InputError: if the source does not exist.
+    """
+    found = set()
+    for one in _split(source):
+        kind, _, rest = one.partition(":")
+        if kind == "packaged":
+            found |= {str((_packaged_folder() / name).resolve()) for name in _packaged_names(rest)}
+        elif kind == "folder":
+            listing = picture_files.list_folder(Path(rest), f"'{rest}'")
+            found |= {str(path.resolve()) for path in listing.taken}
+        else:
+            found.add(one)
+    return found
+
+
 # What a source yields: image_id, name for messages, function that returns the file's bytes.
 _Example = tuple[str, str, Callable[[], bytes]]
 
@@ -167,8 +190,8 @@ def _split(source: str) -> list[str]:
 def _examples(source: str, data_dir: str | None) -> Iterator[_Example]:
     """Yield the images of a single source, read as they are asked for."""
     kind, _, rest = source.partition(":")
-    if source == "packaged":
-        return _packaged()
+    if kind == "packaged":
+        return _packaged(rest)
     if kind == "folder" and rest:
         return _folder(Path(rest))
     if kind == "tfds" and rest:
@@ -177,11 +200,22 @@ def _examples(source: str, data_dir: str | None) -> Iterator[_Example]:
     raise InputError(f"Unknown source '{source}'. Use one of: {', '.join(KINDS)}.{hint}")
 
 
-def _packaged() -> Iterator[_Example]:
+def _packaged(split: str) -> Iterator[_Example]:
+    for filename in _packaged_names(split):
+        read = (_packaged_folder() / filename).read_bytes
+        yield Path(filename).stem, f"scikit-image's {filename}", read
+
+
+def _packaged_names(split: str) -> list[str]:
+    if split not in ("", "train", "test"):
+        raise InputError(f"'packaged' has no split '{split}'. Use train or test, or leave it out.")
+    is_test = {"train": [False], "test": [True]}.get(split, [False, True])
+    return [name for name in _PACKAGED if (name in _PACKAGED_TEST) in is_test]
+
+
+def _packaged_folder() -> Path:
     # By path, since skimage.data would fetch a file that it misses.
-    folder = importlib.resources.files("skimage") / "data"
-    for filename in _PACKAGED:
-        yield Path(filename).stem, f"scikit-image's {filename}", (folder / filename).read_bytes
+    return Path(str(importlib.resources.files("skimage") / "data"))
 
 
 # ---------------------------------------------------------------------------- folder

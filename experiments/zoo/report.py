@@ -20,6 +20,7 @@ from experiments.zoo.crops import Crops
 from experiments.zoo.evaluate import BICUBIC
 from experiments.zoo.figures import Kind, Point
 from jaxfleet import decibels, photos, rundir, storage
+from jaxfleet.errors import InputError
 from jaxsr.datasets.training_sets import TrainingSet
 
 MAX_PICTURES = 3  # of each scale
@@ -120,17 +121,28 @@ def _diverged(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _overlap(plan: Mapping[str, Any], measured: pd.DataFrame) -> str:
     """Name the benchmark sets whose photographs networks of this run were trained on."""
-    trained = {
-        photos.absolute(TrainingSet.parse(text).source) for text in plan.get("training_set", ())
-    }
-    sets = measured.loc[measured["source"].isin(trained), "set"].unique()
-    if not len(sets):
+    sources = measured.groupby("set")["source"].first()
+    trained = [TrainingSet.parse(text).source for text in plan.get("training_set", ())]
+    sets = [str(name) for name, source in sources.items() if overlap(trained, source)]
+    if not sets:
         return ""
-    names = html.escape(", ".join(map(str, sets)))
+    names = html.escape(", ".join(sets))
     return (
         f"<p>Networks were trained on photographs of {names}, so their numbers there are higher "
         "than on new photographs, and do not compare with those of papers.</p>"
     )
+
+
+def overlap(trained: Sequence[str], source: str) -> int:
+    """Count the photographs of a source that are in sources of training sets, too.
+
+    A photograph is recognised by its file. A dataset of TFDS counts as one photograph, and a
+    source that is not there any more only if it is a training set's as it stands.
+    """
+    try:
+        return len(photos.members(source) & set().union(*map(photos.members, trained)))
+    except InputError:
+        return int(photos.absolute(source) in map(photos.absolute, trained))
 
 
 def _incomplete(

@@ -183,7 +183,27 @@ def test_sources_for_a_process_that_stands_elsewhere(folders, monkeypatch):
 # ---------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("source", ["web", "", "packaged:x", "folder:", "tfds:"])
+def test_packaged_photographs_have_two_splits(folders):
+    train, test = (photos.load(f"packaged:{split}") for split in ("train", "test"))
+    assert [photo.image_id for photo in test] == ["chelsea", "motorcycle_left"]
+    assert len(train) == 6
+    both = photos.load(f"packaged:train, packaged:test,folder:{folders / 'one'}")
+    assert {photo.image_id for photo in photos.load("packaged")} < {one.image_id for one in both}
+    with pytest.raises(InputError, match="'packaged' has no split 'x'. Use train or test"):
+        photos.load("packaged:x")
+
+
+def test_members_of_a_source_are_its_files(folders):
+    train, test = (photos.members(f"packaged:{split}") for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (6, 2, set())
+    assert train | test == photos.members("packaged")
+    (folders / "linked").symlink_to(folders / "one")
+    one = f"folder:{folders / 'one'}"
+    assert photos.members(f"folder:{folders / 'linked'}") == photos.members(one)
+    assert photos.members(f"tfds:kodak,{one}") == {"tfds:kodak"} | photos.members(one)
+
+
+@pytest.mark.parametrize("source", ["web", "", "folder:", "tfds:"])
 def test_unknown_source_lists_the_kinds(source):
     with pytest.raises(InputError, match="Unknown source.*packaged.*folder:PATH.*tfds:NAME"):
         photos.load(source)

@@ -102,6 +102,13 @@ def test_benchmarks_that_were_trained_on_are_named(finished):
     assert zoo_report._overlap({}, measured) == ""
 
 
+def test_photographs_that_two_sources_share_are_counted_by_their_files(tmp_path):
+    assert zoo_report.overlap(["packaged:train"], "packaged:test") == 0
+    assert zoo_report.overlap(["packaged:train", "tfds:kodak"], "packaged") == 6
+    gone = f"folder:{tmp_path / 'gone'}"
+    assert (zoo_report.overlap([gone], gone), zoo_report.overlap([], gone)) == (1, 0)
+
+
 def test_page_of_a_complete_run(page_path):
     text, run_dir = page_path.read_text(), page_path.parent
     assert page_path.name == "report.html"
