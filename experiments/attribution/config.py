@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxsr.attribution import convnext as attribution_convnext
@@ -23,112 +24,110 @@ CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
 def _default_of(name: str) -> str:
     """Return the default of a flag of the network, for its help."""
     ours, paper = map(operator.attrgetter(name), (FROM_SCRATCH, PAPER))
-    return f"Without this flag {ours:g}, and with --convnext_weights {paper:g}, as in the paper."
+    return f"By default {ours:g}, and {paper:g} with --convnext_weights, as in the paper."
 
 
 @dataclasses.dataclass(frozen=True)
 class AttributionConfig:
     """Flags of `launch/sr_attribution.py`."""
 
-    pictures: str = flag(
-        "runs/sr_images",
-        "Run directory of launch/sr_images.py. Its split train is learnt from, validation says "
-        "how sure to be, test is for the tables.",
-        group="Pictures",
+    pictures: str = flags.pictures(
+        "Classifiers learn from its training split, are calibrated on the validation split and "
+        "tested on the test split."
     )
     classes: tuple[str, ...] = flag(
-        ("network",), "What kind of makers are told apart.", choices=picture_sets.KINDS
+        ("network",), "Kinds of classes to tell apart.", choices=picture_sets.KINDS
     )
     where: tuple[str, ...] = flag(
         (),
-        "COLUMN=VALUE of the index of the pictures, such as scale=2 or loss=l1: only those. Of "
-        "one column given twice, either value serves.",
+        "COLUMN=VALUE of the index of the pictures, such as scale=2 or loss=l1: use only those. "
+        "A column given twice accepts either value.",
     )
     crop_px: int = flag(
         CROP_PX,
-        "Side of the squares that are told apart; every square of a test picture that fits beside "
-        "the others is a test.",
+        "Side of the square crops, pixels; every crop of a test picture that fits beside the "
+        "others is tested.",
         lower=16,
     )
     method: tuple[str, ...] = flag(
-        CLASSICAL, "How networks are told apart.", group="Classifiers", choices=attribution.METHODS
+        CLASSICAL, "Attribution methods.", group="Classifiers", choices=attribution.METHODS
     )
-    seed: tuple[int, ...] = flag(
-        (0,), "Of a classifier; with several the tables have deviations.", lower=0, upper=2**31 - 1
-    )
+    seed: tuple[int, ...] = flags.seeds("a classifier")
     linear_period: int = flag(
         PERIOD,
-        "Pixels after which the grid of up-sampling repeats itself, a multiple of the scales: 4 "
-        "serves 2 and 4; 12 serves 3 too, with nine times as many features. Crops must be a "
-        "multiple of it.",
+        "Period in pixels of the upsampling grid, a multiple of the scales: 4 serves 2 and 4; "
+        "12 serves 3 too, with nine times as many features. The crop size must be a multiple of "
+        "it.",
         group="Method linear",
         lower=1,
     )
     convnext_size: str = flag(
         "zepto",
-        "Of the network; the paper's is base.",
+        "Size of the network; the paper uses base.",
         group="Method convnext",
         choices=tuple(convnext.SIZES),
     )
     convnext_inputs: str | None = flag(
         None,
-        "rgb, the default with --convnext_weights, as in the paper; or residual, the default "
-        "without: what is finer than a pixel or so.",
+        "Input of the network: rgb, the default with --convnext_weights, as in the paper; or "
+        "residual, the default without, which is the detail finer than about a pixel.",
         choices=attribution_convnext.INPUTS,
     )
     convnext_weights: str = flag(
         "",
-        "File of a ConvNeXt of this size to go on from, such as ImageNet's, or of a classifier; "
-        "empty to draw weights.",
+        "File of a ConvNeXt of this size, such as one trained on ImageNet, or of a classifier, "
+        "to start from; empty for random weights.",
     )
     convnext_stem_stride: int = flag(
         convnext.STEM_PX,
-        "Pixels between windows of the first layer: 4 as in the paper; 2 or 1 keep finer "
-        "structure, at 4 or 16 times the cost.",
+        "Stride of the first layer, pixels: 4 as in the paper; 2 or 1 keep finer structure at 4 "
+        "or 16 times the cost.",
         choices=convnext.STEM_STRIDES,
     )
     train_crop_px: int | None = flag(
         None,
-        "Side of the crops that it learns from, at most --crop_px; without this flag "
-        f"{FROM_SCRATCH.train_crop_px}, and with --convnext_weights --crop_px.",
+        "Side of the training crops, pixels, at most --crop_px; by default "
+        f"{FROM_SCRATCH.train_crop_px}, and --crop_px with --convnext_weights.",
         lower=8,
     )
     crops_per_picture: int | None = flag(
-        None, f"In an epoch. {_default_of('crops_per_picture')}", lower=1
+        None, f"Crops per picture in an epoch. {_default_of('crops_per_picture')}", lower=1
     )
     head_epochs: int | None = flag(
         None,
-        "In which only the last layer trains, where there are --convnext_weights; "
-        f"without this flag {PAPER.schedule.head_epochs}.",
+        "Epochs in which only the last layer trains, with --convnext_weights; by default "
+        f"{PAPER.schedule.head_epochs}.",
         lower=0,
     )
     epochs: int | None = flag(
-        None, f"In which all weights train, at most. {_default_of('schedule.epochs')}", lower=1
+        None,
+        f"Epochs in which all weights train, at most. {_default_of('schedule.epochs')}",
+        lower=1,
     )
     batch_size: int | None = flag(
-        None, f"Crops in an update. {_default_of('schedule.batch_size')}", lower=1
+        None, f"Crops in a batch. {_default_of('schedule.batch_size')}", lower=1
     )
     learning_rate: float | None = flag(
         None,
-        "The highest: of AdamW, which rises to it and falls as a cosine; with "
-        f"--convnext_weights of Adamax. {_default_of('schedule.learning_rate')}",
+        "Highest learning rate: of AdamW with warm-up and cosine decay, or of Adamax with "
+        f"--convnext_weights. {_default_of('schedule.learning_rate')}",
         lower=0,
     )
     dtype: str = flag(
         "float32",
-        "What is computed in while it trains; weights are float32.",
+        "Precision of the computation in training; weights are float32.",
         choices=("float32", "bfloat16"),
     )
     features_per_class: int = flag(
         20,
-        "Middles of test pictures of a class that distances between classes and t-SNE are of; 0 "
+        "Test pictures per class whose central crops are used for class distances and t-SNE; 0 "
         "for neither.",
         group="Analyses",
         lower=0,
     )
-    tsne: bool = flag(True, "Whether there is a t-SNE, of the first seed; needs scikit-learn.")
-    dry_run: bool = flag(
-        False, "Says which classifiers would be trained, and on how much.", group="Run"
+    tsne: bool = flag(True, "Compute a t-SNE for the first seed; needs scikit-learn.")
+    dry_run: bool = flags.dry_run(
+        "which classifiers would be trained, and on how much", group="Run"
     )
 
     def __post_init__(self) -> None:

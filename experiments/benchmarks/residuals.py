@@ -44,13 +44,13 @@ class FingerprintBenchmarkConfig:
 
     task: tuple[str, ...] = flag(
         tuple(TASKS),
-        "residual: of wavelets; query: that in grey, of zero mean and levelled, as it is compared "
-        "with fingerprints.",
+        "residual: wavelet residuals; query: grey residuals with zero mean and a flat spectrum, "
+        "as compared with fingerprints.",
         choices=tuple(TASKS),
     )
-    batch: int = flag(8, "Pictures on each device.", lower=1)
-    seconds: float = flag(3.0, "At least, of each measurement.", lower=0.01)
-    rounds: int = flag(3, "Measurements of each engine.", lower=1)
+    batch: int = flag(8, "Images per device.", lower=1)
+    seconds: float = flag(3.0, "Least duration of a measurement.", lower=0.01)
+    rounds: int = flag(3, "Measurements per engine; the best counts.", lower=1)
 
 
 def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:

@@ -43,16 +43,18 @@ class SimulationConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    num_workers: int = flag(1000, "Machines.", group="Fleet", lower=1)
-    shares_per_worker: tuple[int, ...] = flag(
-        (1, 4), "Shares that the plan is cut into, for each machine.", lower=1
+    num_workers: int = flag(1000, "Number of machines.", group="Fleet", lower=1)
+    shares_per_worker: tuple[int, ...] = flag((1, 4), "Shares of the plan per machine.", lower=1)
+    speed_spread: float = flag(
+        0.2, "Standard deviation of the logarithm of machine speeds.", lower=0
     )
-    speed_spread: float = flag(0.2, "Standard deviation of the logarithm of their speeds.", lower=0)
     failure_hours: float = flag(12.0, "Mean hours between the failures of a machine.", lower=0.01)
-    restart_minutes: float = flag(5.0, "Until a machine that failed is back.", lower=0)
-    checkpoint_minutes: float = flag(10.0, "As in siren_grid.", lower=0.1)
+    restart_minutes: float = flag(5.0, "Minutes until a failed machine is back.", lower=0)
+    checkpoint_minutes: float = flag(
+        10.0, "Minutes between checkpoints, as in siren_grid.", lower=0.1
+    )
     num_trials: int = flag(
-        30_000, "Networks, a third of them of one architecture.", group="Work", lower=3
+        30_000, "Number of networks, a third of them of one architecture.", group="Work", lower=3
     )
     minutes_per_trial: float = flag(
         2.4,
@@ -66,9 +68,11 @@ class SimulationConfig:
         lower=0,
     )
     platform: str = flag(
-        "gpu", "Says how many networks train side by side.", choices=("cpu", "gpu", "tpu")
+        "gpu",
+        "Platform, which decides how many networks train side by side.",
+        choices=("cpu", "gpu", "tpu"),
     )
-    seed: int = flag(0, "Of everything random.", lower=0)
+    seed: int = flag(0, "Random seed of the simulation.", lower=0)
 
 
 @dataclasses.dataclass(frozen=True)

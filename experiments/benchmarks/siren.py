@@ -94,9 +94,9 @@ class BenchmarkConfig:
         choices=(*OWN_PARTS, *OTHER_PARTS),
     )
     seconds: float = flag(
-        6.0, "Aimed at for each measurement; on an accelerator no more than one.", lower=0.1
+        6.0, "Target duration of a measurement; at most one on an accelerator.", lower=0.1
     )
-    rounds: int = flag(3, "Measurements of each engine.", lower=1)
+    rounds: int = flag(3, "Measurements per engine; the best counts.", lower=1)
     minutes: float = flag(
         9.0, "Of --part=accelerator and accelerator_tiles: nothing is begun later.", lower=0.0
     )

@@ -108,11 +108,11 @@ class SrBenchmarkConfig:
     )
     architecture: tuple[str, ...] = flag(
         tuple(name for name, _, _ in MINI),
-        "Of --part=fleet.",
+        "Architectures of --part=fleet.",
         choices=tuple(name for name, _, _ in MINI),
     )
-    seconds: float = flag(4.0, "Aimed at for each measurement.", lower=0.1)
-    rounds: int = flag(3, "Measurements of each engine.", lower=1)
+    seconds: float = flag(4.0, "Target duration of a measurement.", lower=0.1)
+    rounds: int = flag(3, "Measurements per engine; the best counts.", lower=1)
 
 
 def run(config: SrBenchmarkConfig, run_dir: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 import jaxfleet
+from experiments import flags
 from experiments.coin import measures, report
 from experiments.report import columns
 from experiments.siren import grid as siren_grid
@@ -40,34 +41,25 @@ CODEC_SECONDS_PER_PIXEL = 22e-6  # of one core, all four codecs in all settings
 class CoinConfig:
     """Flags of `launch/coin_kodak.py`. Defaults are COIN's recipe."""
 
-    photos: str = flag(
+    photos: str = flags.photos(
         "tfds:kodak",
-        f"{sources.HELP} COIN's published points are for the 24 of Kodak and are shown "
-        "with these alone.",
-        group="Photographs",
+        "COIN's published points belong to the 24 of Kodak and are shown with these alone.",
     )
-    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
-    reduce: int = flag(
-        1,
-        "Shrinks both sides of whole photographs by this factor, antialiased bicubic; rows and "
-        "columns that are left over are cut off evenly.",
-        lower=1,
-    )
+    max_images: int = flags.max_images()
+    reduce: int = flags.reduce()
     size: tuple[str, ...] = flag(
         SIZES,
-        "LAYERSxUNITS of a network, sine layers first. Repeat for several.",
+        "LAYERSxUNITS of a network, counting sine layers. Repeat for several.",
         group="Networks and training",
     )
     w0_initial: float = flag(30.0, "Frequency factor of the first layer.")
-    w0: float = flag(30.0, "Frequency factor of the others.")
-    learning_rate: float = flag(2e-4, "Of Adam, constant.")
-    num_iters: int = flag(50_000, "Adam updates, full batch.")
-    seed: int = flag(0, "Of the initial weights.")
+    w0: float = flag(30.0, "Frequency factor of the other sine layers.")
+    learning_rate: float = flag(2e-4, "Learning rate of Adam, constant.")
+    num_iters: int = flag(50_000, "Number of Adam updates, full batch.")
+    seed: int = flags.seed("the initial weights")
     log_every: int = flag(10, "Iterations between history entries.", group="Run", lower=1)
-    checkpoint_minutes: float = flag(10.0, "Minutes of work that a kill may cost at most.", lower=0)
-    dry_run: bool = flag(
-        False, "Prints the plan and a time forecast from a short calibration; no fits."
-    )
+    checkpoint_minutes: float = flags.checkpoint_minutes()
+    dry_run: bool = flags.dry_run()
 
     def __post_init__(self) -> None:
         """Refuses what is no size, and numbers that no network can have."""

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from jaxfleet import photos as sources
+from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxinr.trial import SIREN, Trial
@@ -29,44 +29,40 @@ _WIDEST = 1024
 class NetworksConfig:
     """Flags of `launch/coordinate_networks.py`."""
 
-    photos: str = flag("tfds:kodak", f"Compared on these. {sources.HELP}", group="Photographs")
-    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
-    reduce: int = flag(
-        4,
-        "Shrinks both sides of the photographs by this factor; 4 makes 192 x 128 pixels of "
-        "Kodak's.",
-        lower=1,
-    )
+    photos: str = flags.photos("tfds:kodak", "The kinds are compared on these photographs.")
+    max_images: int = flags.max_images()
+    reduce: int = flags.reduce(4)
     tuning_photos: str = flag(
         "packaged",
-        "Learning rate and scale of each kind are chosen on these, which must be others.",
+        "Other photographs, on which the learning rate and scale of each kind are tuned.",
     )
-    tuning_images: int = flag(3, "The first so many of them.", lower=1)
-    tuning_size: int = flag(156, "Side of the squares that they are shrunk to.", lower=8)
+    tuning_images: int = flag(3, "Use only the first so many of them.", lower=1)
+    tuning_size: int = flag(156, "Side of the squares that they are resized to, pixels.", lower=8)
     network: tuple[str, ...] = flag(
-        tuple(SCALES), "Kinds.", group="Networks and training", choices=tuple(SCALES)
+        tuple(SCALES),
+        "Kinds of networks to compare.",
+        group="Networks and training",
+        choices=tuple(SCALES),
     )
     parameters: tuple[int, ...] = flag(
         (540, 1250, 3000),
-        "Sizes, in weights and biases that are trained; each kind takes the width that comes "
-        "closest. Settings are chosen at the middle one.",
+        "Network sizes, in trained weights and biases; each kind takes the width that comes "
+        "closest. Hyperparameters are tuned at the middle size.",
         lower=50,
     )
     num_layers: int = flag(
         4,
-        "Hidden layers; of relu_fourier one less, after as many random frequencies as a layer has "
-        "units.",
+        "Number of hidden layers; relu_fourier has one less, after as many random frequencies "
+        "as a layer has units.",
         lower=2,
     )
     learning_rate: tuple[float, ...] = flag(
-        (1e-3, 3e-3, 1e-2), "Of Adam; tried in each kind.", lower=1e-8
+        (1e-3, 3e-3, 1e-2), "Learning rates of Adam to try for each kind.", lower=1e-8
     )
-    num_iters: int = flag(500, "Adam updates, full batch.", lower=1)
-    seed: int = flag(0, "Of the initial weights.", lower=0)
-    checkpoint_minutes: float = flag(
-        10.0, "Minutes of work that a kill may cost at most.", group="Run", lower=0
-    )
-    dry_run: bool = flag(False, "Prints both plans and time forecasts; no fits.")
+    num_iters: int = flag(500, "Number of Adam updates, full batch.", lower=1)
+    seed: int = flags.seed("the initial weights")
+    checkpoint_minutes: float = flags.checkpoint_minutes(group="Run")
+    dry_run: bool = flags.dry_run("both plans and forecasts of their time")
 
     def __post_init__(self) -> None:
         """Refuses what leaves nothing to compare."""

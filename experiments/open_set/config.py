@@ -2,9 +2,10 @@
 
 import dataclasses
 
+from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
-from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.methods import METHODS
 from jaxsr.datasets.crops import CROP_PX
 
 COLUMNS = ("seed", "architecture", "training_set", "loss", "scale")
@@ -15,14 +16,11 @@ EACH = "each"
 class OpenSetConfig:
     """Flags of `launch/sr_open_set.py`."""
 
-    pictures: str = flag(
-        "runs/sr_images",
-        "Run directory of launch/sr_images.py; of its classes the networks are used.",
-        group="Pictures",
-    )
+    pictures: str = flags.pictures("The networks among its classes are used.")
     crop_px: int = flag(
         CROP_PX,
-        "Side of the squares that are told apart; all that lie side by side in a picture count.",
+        "Side of the square crops, pixels; every crop of a picture that fits beside the others "
+        "is used.",
         lower=16,
     )
     unseen: tuple[str, ...] = flag(
@@ -32,18 +30,13 @@ class OpenSetConfig:
         group="Splits",
     )
     tpr: float = flag(
-        0.95, "Share of the known that the threshold leaves answered.", lower=0.01, upper=1.0
+        0.95, "Share of known crops that the threshold accepts.", lower=0.01, upper=1.0
     )
     method: tuple[str, ...] = flag(
-        ("linear",),
-        "How networks are told apart.",
-        group="Classifiers",
-        choices=attribution.METHODS,
+        ("linear",), "Attribution methods.", group="Classifiers", choices=METHODS
     )
-    seed: tuple[int, ...] = flag(
-        (0,), "Of a classifier; with several the tables have deviations.", lower=0, upper=2**31 - 1
-    )
-    dry_run: bool = flag(False, "Says what would be fitted, and on how much.", group="Run")
+    seed: tuple[int, ...] = flags.seeds("a classifier")
+    dry_run: bool = flags.dry_run("what would be fitted, and on how much", group="Run")
 
     def __post_init__(self) -> None:
         """Refuses flags that leave nothing to do.

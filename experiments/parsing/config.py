@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from experiments import flags
 from experiments.parsing.plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
@@ -20,67 +21,58 @@ _SHRINKAGES = {"loss": -1.0}
 class ParsingConfig:
     """Flags of `launch/sr_parsing.py`."""
 
-    pictures: str = flag(
-        "runs/sr_images",
-        "Run directory of launch/sr_images.py: pictures to learn from, and to test on by networks "
-        "that are held out.",
-        group="Pictures",
+    pictures: str = flags.pictures(
+        "Parsers learn from its pictures and are tested on those of held-out networks."
     )
     also_on: str = flag(
         "",
-        "Another run directory of launch/sr_images.py, such as of published networks: parsers of "
-        "all networks of --pictures are tested on its test photographs.",
+        "Another run directory of launch/sr_images.py, such as one of published networks; "
+        "parsers trained on all networks of --pictures are tested on its test photographs.",
     )
-    crop_px: int = flag(224, "Side of the squares that are learned from and tested on.", lower=8)
+    crop_px: int = flag(224, "Side of the square crops, pixels.", lower=8)
     tested: str = flag(
         MIDDLE,
-        "What tests see: the square in the middle of each picture, as in the paper, or all "
-        "squares of the picture, whose log-probabilities are added.",
+        "What a test uses: the central crop of each picture, as in the paper, or all crops of "
+        "it, whose log-probabilities are added.",
         choices=(MIDDLE, PICTURE),
     )
     predict: tuple[str, ...] = flag(
         HYPERPARAMETERS,
-        "What is to be told from a picture.",
+        "Hyperparameters to predict.",
         group="Parsers",
         choices=HYPERPARAMETERS,
     )
     hold_out: tuple[str, ...] = flag(
         (),
         "NAME=VALUE, such as seed=3, training_set=B, architecture=swinir or loss=l1: networks "
-        "with it are kept for the test. None given: the paper's, which are 18 parsers "
-        "(training_set=B where there is no flickr2k).",
+        "with this value are held out for the test. By default those of the paper, which make "
+        "18 parsers (training_set=B where there is no flickr2k).",
     )
     method: str = flag(
-        "kernel", "What pictures are told apart by.", choices=tuple(attribution.METHODS)
+        "kernel", "Attribution method whose features are used.", choices=attribution.METHODS
     )
     parser: str = flag(
         "direct",
-        "direct learns to tell the values; networks learns to tell the networks, and gives a "
-        "value the probability of all that have it.",
+        "direct: predict the values; networks: predict the network, and give a value the "
+        "probability of all networks that have it.",
         choices=WAYS,
     )
     shrinkage: float | None = flag(
         None,
-        "Of the covariance of methods linear, spectrum and dct, from 0 to 1; -1 is the optimum of "
-        "Ledoit and Wolf for independent crops. Not given: that for losses, and 0.2 for all else, "
-        "more than crops alone ask for, since a parser is asked about other networks, of which "
-        "few are learned from.",
+        "Shrinkage of the covariance in methods linear, spectrum and dct, from 0 to 1; -1 is "
+        "the optimum of Ledoit and Wolf for independent crops. By default -1 for losses and 0.2 "
+        "otherwise: more than for crops alone, since a parser must generalise to new networks, "
+        "and few are there to learn from.",
         lower=-1.0,
         upper=1.0,
     )
     all_seeds_train: bool = flag(
         False,
-        "Parsers of training sets learn from networks of all seeds, as the paper's released code "
-        "does; as the paper says it they learn from seed 1 alone. Both are tested on seed 1.",
+        "Train parsers of training sets on networks of all seeds, as the released code of the "
+        "paper does; its text says seed 1 alone. Both are tested on seed 1.",
     )
-    seed: tuple[int, ...] = flag(
-        (0,),
-        "Of the trainings. With several, the mean and the standard deviation are shown, as in the "
-        "paper.",
-        lower=0,
-        upper=2**31 - 1,
-    )
-    dry_run: bool = flag(False, "Lists the parsers, and what they are tested on.", group="Run")
+    seed: tuple[int, ...] = flags.seeds("the trainings")
+    dry_run: bool = flags.dry_run("the parsers and what they are tested on", group="Run")
 
     def options(self, predicted: str) -> dict[str, Any]:
         """Of the method, where `predicted` is told; "network" for parsers by networks."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxfleet import photos
+from experiments import flags
 from jaxfleet.options import flag
 
 
@@ -10,38 +10,36 @@ from jaxfleet.options import flag
 class ImagesConfig:
     """Flags of `launch/sr_images.py`."""
 
-    photos: str = flag(
-        "packaged",
-        f"High resolution that no network was trained on: {photos.HELP}",
-        group="Photographs",
-    )
+    photos: str = flags.photos(note="High-resolution photographs that no network was trained on.")
     max_images: int = flag(
-        0, "The first so many photographs, and of each folder of --labelled; 0 for all.", lower=0
+        0,
+        "Use only the first so many photographs, and images of each --labelled folder; 0 for all.",
+        lower=0,
     )
     crop_px: int = flag(
         0,
-        "Side of the square in the middle of a photograph that becomes a picture, a multiple of "
-        "every scale; 0 for whole photographs.",
+        "Side in pixels of the central square of a photograph that is used, a multiple of every "
+        "scale; 0 for whole photographs.",
         lower=0,
     )
     zoo: tuple[str, ...] = flag(
         (),
-        "Run directory of launch/sr_zoo.py: all networks that it has; packaged: the zoo of "
-        "mini.flags, which comes with jaxsr.",
+        "Run directory of launch/sr_zoo.py, all networks of which are used; packaged: the zoo "
+        "that jaxsr installs.",
         group="Classes",
     )
     network: tuple[str, ...] = flag(
         (),
         "[NAME=]FILE of a network of ours, or NAME=FILE architecture=A scale=N of a published "
-        "one, with what else is known of it: loss=L, training_set=T, seed=N, num_iters=N, and "
-        "hyperparameters that differ from the architecture's.",
+        "one, optionally with loss=L, training_set=T, seed=N, num_iters=N and hyperparameters "
+        "that differ from the defaults of the architecture.",
     )
     labelled: tuple[str, ...] = flag(
         (),
-        "NAME=FOLDER: pictures that were made elsewhere, a class of its own; after it any of "
-        "architecture=A, scale=N, loss=L, training_set=T, seed=N, num_iters=N. One called like a "
-        "photograph is taken to be of it.",
+        "NAME=FOLDER: images made elsewhere, as a class of their own; optionally followed by "
+        "architecture=A, scale=N, loss=L, training_set=T, seed=N, num_iters=N. An image with "
+        "the name of a photograph counts as made from it.",
     )
-    include_bicubic: bool = flag(False, "Bicubic enlargement is a class, at each scale.")
-    include_originals: bool = flag(False, "The photographs as they are make a class.")
-    dry_run: bool = flag(False, "Says how many pictures there would be, and the cost.", group="Run")
+    include_bicubic: bool = flag(False, "Add bicubic interpolation as a class at each scale.")
+    include_originals: bool = flag(False, "Add the unchanged photographs as a class.")
+    dry_run: bool = flags.dry_run("how many images would be made, and the cost", group="Run")

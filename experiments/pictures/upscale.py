@@ -42,28 +42,27 @@ class UpscaleConfig:
         "comes with jaxsr (edsr-A-x4-l1-s1; jaxsr.trained()), a published file (.pth, "
         ".safetensors, .npz) with --architecture and --scale, or bicubic.",
     )
-    architecture: str = flag("", "Of a published file, one of jaxsr.names().")
-    scale: int | None = flag(
-        None, "Of a published file, or for bicubic: rows for each row.", lower=1
-    )
-    input: str = flag("", "A picture, or a folder of pictures.")
+    architecture: str = flag("", "Architecture of a published file, one of jaxsr.names().")
+    scale: int | None = flag(None, "Upscaling factor of a published file or of bicubic.", lower=1)
+    input: str = flag("", "An image, or a folder of images.")
     output: str = flag(
         "",
-        "A .png, or a folder for NAME_xSCALE.png, made if need be; empty for the current folder.",
+        "A .png, or a folder for NAME_xSCALE.png, created if necessary; by default the current "
+        "folder.",
     )
-    overwrite: bool = flag(False, "Whether what is to be written may be there already.")
-    reference: str = flag("", "The picture that should come out, to say PSNR and SSIM against.")
+    overwrite: bool = flag(False, "Replace files that exist.")
+    reference: str = flag("", "The expected image, to measure PSNR and SSIM against.")
     tile: int | None = flag(
         None,
-        "Side of the square pieces that are computed one after the other, in pixels of the "
-        "picture; not given: as memory asks for.",
+        "Side of the tiles that are computed one after the other, in pixels of the input; by "
+        "default chosen to fit into memory.",
         group="Computation",
         lower=SMALLEST_TILE,
     )
     self_ensemble: bool = flag(
         False,
-        "Whether to take the mean over the eight symmetries of a picture: eight times the work, "
-        "0.10 dB more with IMDN x4 on Set5.",
+        "Average over the eight symmetries of the square: eight times the work, 0.10 dB more "
+        "with IMDN x4 on Set5.",
     )
 
     def __post_init__(self) -> None:

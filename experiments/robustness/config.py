@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxsr.attribution.methods import METHODS
@@ -27,23 +28,20 @@ class RobustnessConfig:
 
     attribution: str = flag(
         "runs/sr_attribution",
-        "Run directory of launch/sr_attribution.py, whose classifiers are tested.",
+        "Run directory of launch/sr_attribution.py whose classifiers are tested.",
         group="Classifiers",
     )
     method: tuple[str, ...] = flag(
-        (), "Only classifiers of these methods; none given: all.", choices=METHODS
+        (), "Test only classifiers of these methods; by default all.", choices=METHODS
     )
     train_on: tuple[str, ...] = flag(
         (),
-        "Each classifier is fitted anew besides, of its method and seed: on the training pictures "
-        "as they are, and once more each after one of these perturbations, drawn by the names of "
-        "network and photograph.",
+        "Perturbations to train with: each classifier is also fitted anew, with its method and "
+        "seed, on the unchanged training pictures and once more each with one of these, drawn "
+        "by the names of network and photograph.",
     )
-    pictures: str = flag(
-        "",
-        "Run directory of launch/sr_images.py; empty for the one that the classifiers learnt "
-        "from. Test photographs are tested on.",
-        group="Pictures",
+    pictures: str = flags.pictures(
+        "Its test photographs are used; empty for the run that the classifiers learnt from.", ""
     )
     perturb: tuple[str, ...] = flag(
         (*_SINGLE, *_CHAINS),
@@ -51,10 +49,10 @@ class RobustnessConfig:
         f"{', '.join(perturbations.KINDS)}. Pictures as they are come first in any case.",
     )
     max_images: int = flag(
-        0, "The first so many test photographs of each network; 0 for all.", lower=0
+        0, "Use only the first so many test photographs of each network; 0 for all.", lower=0
     )
-    seed: int = flag(0, "Of noise and places.", lower=0, upper=2**31 - 1)
-    dry_run: bool = flag(False, "Says what would be tested, and on how much.", group="Run")
+    seed: int = flags.seed("noise and crop positions")
+    dry_run: bool = flags.dry_run("what would be tested, and on how much", group="Run")
 
     def __post_init__(self) -> None:
         """Refuses what is no perturbation.

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from PIL import Image
 
+from experiments import flags
 from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
@@ -29,40 +30,41 @@ class CodecConfig:
 
     mode: str = flag(
         "encode",
-        "What to do with --input: encode a picture, decode a file, or say what is in a file.",
+        "encode an image, decode a file, or print info about a file.",
         choices=("encode", "decode", "info"),
     )
-    input: str = flag("", "The picture, or the file to decode.")
-    output: str = flag("", "What to write: any name to encode, a .png to decode.")
-    overwrite: bool = flag(False, "Whether --output may be there already.")
+    input: str = flag("", "The image to encode, or the file to decode.")
+    output: str = flag("", "The file to write: any name to encode, a .png to decode.")
+    overwrite: bool = flag(False, "Replace --output if it exists.")
     bits_per_pixel: float | None = flag(
-        None, "Size of the file, at most; or give --num_layers and --layer_size.", group="Encoding"
+        None, "Largest size of the file; or give --num_layers and --layer_size.", group="Encoding"
     )
-    num_layers: int | None = flag(None, "Sine layers.", lower=1, upper=MAX_LAYERS)
-    layer_size: int | None = flag(None, "Units of each sine layer.", lower=1, upper=MAX_LAYER_SIZE)
+    num_layers: int | None = flag(None, "Number of sine layers.", lower=1, upper=MAX_LAYERS)
+    layer_size: int | None = flag(None, "Units per sine layer.", lower=1, upper=MAX_LAYER_SIZE)
     bits_per_weight: float = flag(
         codec.WEIGHT_BITS,
-        "Bits that a weight takes in the file, on average. With --bits_per_pixel, fewer leave "
-        "more weights.",
+        "Mean bits per weight in the file. With --bits_per_pixel, fewer bits allow more weights.",
         lower=1,
         upper=16,
     )
     num_iters: int = flag(codec.NUM_ITERS, "Adam updates of the fit.", lower=1)
     refine_iters: int = flag(
-        codec.REFINE_ITERS, "Adam updates after each layer that is rounded.", lower=0
+        codec.REFINE_ITERS, "Adam updates after each layer is rounded.", lower=0
     )
-    learning_rate: float = flag(codec.LEARNING_RATE, "Of the fit's Adam.", lower=1e-12)
-    seed: int = flag(0, "Of the initial weights.", lower=0, upper=2**31 - 1)
-    coordinates: str = flag("centers", "Where pixels lie.", choices=siren.COORDINATES)
+    learning_rate: float = flag(
+        codec.LEARNING_RATE, "Learning rate of Adam in the fit.", lower=1e-12
+    )
+    seed: int = flags.seed("the initial weights")
+    coordinates: str = flag("centers", "Coordinates of the pixels.", choices=siren.COORDINATES)
     height: int | None = flag(
         None,
-        "Height to draw at; with one of the two, the other follows. The picture's own where "
-        "neither is given.",
+        "Height of the decoded image; if only one of the two is given, the other follows. By "
+        "default those of the encoded image.",
         lower=1,
         group="Decoding",
     )
-    width: int | None = flag(None, "Width to draw at.", lower=1)
-    reference: str = flag("", "A picture of the same size to say the PSNR against.")
+    width: int | None = flag(None, "Width of the decoded image.", lower=1)
+    reference: str = flag("", "Image of the same size to measure the PSNR against.")
 
     def __post_init__(self) -> None:
         """Refuses flags that do not go together.

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from experiments import flags
 from jaxfleet import histories, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
@@ -45,22 +46,23 @@ _SIZES = (True, 0, 1 << 16)  # of pictures, as in AXES
 class GridConfig:
     """Flags of `launch/siren_grid.py`."""
 
-    photos: str = flag("packaged", sources.HELP, group="Photographs")
-    max_images: int = flag(0, "Use the first so many photographs; 0 for all.", lower=0)
+    photos: str = flags.photos()
+    max_images: int = flags.max_images()
     image_size: tuple[str, ...] = flag(
         ("120",),
-        "Side of the square picture that is fitted, in pixels; 0 keeps the full "
+        "Side of the square image that is fitted, in pixels; 0 keeps the full "
         f"photograph, square or not. {_AXIS_HELP} Of several sizes a photograph has those "
         "that are not larger than itself.",
     )
     image_fit: str = flag(
         "resize",
-        "resize: the largest central square, shrunk; crop: a central window.",
+        "How a photograph becomes a square: resize, the largest central square is resized; "
+        "crop, a central window is cut.",
         choices=sources.FITS,
     )
     layer_size: tuple[str, ...] = flag(
         ("28",),
-        f"Units of a layer; complex ones in a WIRE. {_AXIS_HELP}",
+        f"Units per layer, complex ones in a WIRE. {_AXIS_HELP}",
         group="Networks and training",
     )
     num_layers: tuple[str, ...] = flag(
@@ -69,10 +71,10 @@ class GridConfig:
     w0_initial: tuple[str, ...] = flag(
         ("30",), f"Frequency factor of the first layer of a SIREN or a FINER. {_AXIS_HELP}"
     )
-    w0: tuple[str, ...] = flag(("30",), f"Frequency factor of their others. {_AXIS_HELP}")
-    learning_rate: tuple[str, ...] = flag(("2e-4",), f"Of Adam, constant. {_AXIS_HELP}")
-    num_iters: tuple[str, ...] = flag(("2000",), f"Adam updates, full batch. {_AXIS_HELP}")
-    seed: tuple[str, ...] = flag(("0",), f"Of the initial weights. {_AXIS_HELP}")
+    w0: tuple[str, ...] = flag(("30",), f"Frequency factor of their other layers. {_AXIS_HELP}")
+    learning_rate: tuple[str, ...] = flag(("2e-4",), f"Learning rate of Adam. {_AXIS_HELP}")
+    num_iters: tuple[str, ...] = flag(("2000",), f"Number of Adam updates. {_AXIS_HELP}")
+    seed: tuple[str, ...] = flag(("0",), f"Random seed of the initial weights. {_AXIS_HELP}")
     network: tuple[str, ...] = flag(
         ("siren",),
         "siren: sines; finer: sines whose frequency grows with their argument; gauss: bells; "
@@ -111,7 +113,7 @@ class GridConfig:
         f"measured so seldom that it takes a tenth of the time. {_AXIS_HELP}",
     )
     target_psnr_db: float = flag(
-        0.0, "A network that reaches this PSNR stops; 0 for never.", lower=0
+        0.0, "Stop a network when it reaches this PSNR; 0 for never.", lower=0
     )
     coordinates: str = flag(
         "coin",
@@ -120,33 +122,34 @@ class GridConfig:
         choices=siren.COORDINATES,
     )
     bias_init: str = flag(
-        "coin", "Biases uniform like the weights, or zero.", choices=siren.BIAS_INITS
+        "coin",
+        "Initial biases: uniform like the weights (coin), or zero.",
+        choices=siren.BIAS_INITS,
     )
     sampling: str = flag(
         "grid",
-        "grid: every combination on every photograph; random: --num_trials draws.",
+        "grid: every combination on every photograph; random: --num_trials random draws.",
         group="Plan",
         choices=("grid", "random"),
     )
-    num_trials: int = flag(0, "Draws of --sampling=random.", lower=0)
-    sampling_seed: int = flag(0, "Of the random draws.", lower=0)
+    num_trials: int = flag(0, "Number of draws with --sampling=random.", lower=0)
+    sampling_seed: int = flag(0, "Random seed of the draws.", lower=0)
     max_bits_per_pixel: float = flag(
         0.0,
-        "Leaves out networks of more bits per pixel at 16 bits a weight; 0 for no limit. 4.8 "
-        "keeps 10 values of the picture for each weight.",
+        "Leave out networks of more bits per pixel at 16 bits a weight; 0 for no limit. 4.8 "
+        "keeps 10 values of the image for each weight.",
         lower=0,
     )
     max_gflop: float = flag(
         0.0,
-        "Leaves out networks whose training takes more GFLOP than this in matrix products, about "
-        "6 for each weight, pixel and iteration; 0 for no limit. A random sample draws others in "
-        "their place. --dry_run says what all take together.",
+        "Leave out networks whose training takes more GFLOP than this in matrix products, about "
+        "6 for each weight, pixel and iteration; 0 for no limit. A random sample draws others "
+        "in their place. --dry_run prints the sum.",
         lower=0,
     )
     sizes_per_draw: int = flag(
         1,
-        "With --sampling=random: so many networks of each draw, which differ in nothing but the "
-        "size of their picture.",
+        "With --sampling=random: networks per draw, which differ only in the size of their image.",
         lower=1,
     )
     log_every: int = flag(
@@ -160,37 +163,41 @@ class GridConfig:
     )
     keep_weights: bool = flag(
         True,
-        "Whether the table keeps the weights of the networks, which are most of it. Without them "
-        "it can be learnt from, but not rendered or exported as networks.",
+        "Keep the weights of the networks in the table; they are most of it. Without them the "
+        "table can train a forecaster, but its networks cannot be rendered or exported.",
     )
     weight_bits: int = flag(
         8,
-        "k: how large and how good a network would be with every weight rounded to k bits, as "
-        "quantised_bpp (k bits for each weight), entropy_bpp (what an ideal entropy coder could "
-        "make of them) and psnr_quantised_db. Changes those columns alone: networks train, and "
-        "are kept and measured, in float32.",
+        "k: the table reports how large and how good a network is with every weight rounded to "
+        "k bits, as quantised_bpp (k bits per weight), entropy_bpp (with an ideal entropy "
+        "coder) and psnr_quantised_db. Only these columns change: networks are trained, kept "
+        "and measured in float32.",
         lower=quantise.MIN_BITS,
         upper=quantise.MAX_BITS,
     )
     num_repeats: int = flag(
         0,
-        "With --sampling=random: so many networks more, of one architecture, which differ from "
-        "each other in photograph, seed and the other axes alone.",
+        "With --sampling=random: this many additional networks of one architecture, which "
+        "differ only in photograph, seed and the other axes.",
         lower=0,
     )
-    repeat_layer_size: int = flag(28, "Units of a layer of --num_repeats.", lower=1)
+    repeat_layer_size: int = flag(28, "Units per layer of --num_repeats.", lower=1)
     repeat_num_layers: int = flag(10, "Sine layers of --num_repeats.", lower=1)
     repeat_w0_initial: tuple[str, ...] = flag(
         ("30",),
-        "Frequency factor of the first layer of --num_repeats; choices or a range, as for "
+        "Frequency factor of the first layer of --num_repeats: values or a range, as for "
         "--w0_initial.",
     )
-    repeat_learning_rate: tuple[str, ...] = flag((), "Of --num_repeats, if not as --learning_rate.")
-    repeat_num_iters: tuple[str, ...] = flag((), "Of --num_repeats, if not as --num_iters.")
-    repeat_image_size: tuple[str, ...] = flag((), "Of --num_repeats, if not as --image_size.")
-    checkpoint_minutes: float = flag(
-        10.0, "Minutes of work that a kill may cost at most.", group="Run", lower=0
+    repeat_learning_rate: tuple[str, ...] = flag(
+        (), "Learning rate of --num_repeats, if different from --learning_rate."
     )
+    repeat_num_iters: tuple[str, ...] = flag(
+        (), "Iterations of --num_repeats, if different from --num_iters."
+    )
+    repeat_image_size: tuple[str, ...] = flag(
+        (), "Image size of --num_repeats, if different from --image_size."
+    )
+    checkpoint_minutes: float = flags.checkpoint_minutes(group="Run")
     kernel: str = flag(
         "auto",
         "xla: the portable program, on any device; pallas: a fused kernel, which keeps "
@@ -201,41 +208,40 @@ class GridConfig:
     )
     products: str = flag(
         "float32",
-        "Of the matrices of hidden layers, in training: float32; tf32 or bfloat16, which round "
-        "the factors to 11 or 8 bits for the tensor cores of a GPU, faster at a cost in PSNR. "
-        "Sums, sines, the first and the last layer stay float32, and so does the decoded picture. "
-        "On a CPU tf32 is float32, and bfloat16 slow.",
+        "Precision of the matrix products of hidden layers in training: float32; tf32 or "
+        "bfloat16, which round the factors to 11 or 8 bits for the tensor cores of a GPU, "
+        "faster at a cost in PSNR. Sums, sines, the first and the last layer and the decoded "
+        "image stay float32. On a CPU tf32 is float32, and bfloat16 is slow.",
         choices=siren.PRODUCTS,
     )
     shard: int | None = flag(
         None,
-        "Which share of the trials this process fits, counted from 0; all write to the same "
-        "--run_dir. Read from the batch system if not given: a SLURM job array, a Kubernetes "
-        "indexed job, a Cloud TPU pod.",
+        "Index of the share of the trials that this process fits, from 0; all processes write "
+        "to the same --run_dir. By default read from the batch system: a SLURM job array, a "
+        "Kubernetes indexed job, a Cloud TPU pod.",
         group="Several machines",
         lower=0,
         saved=False,
     )
     num_shards: int | None = flag(
-        None, "How many shares there are; also from the batch system.", lower=1, saved=False
+        None, "Number of shares; also read from the batch system.", lower=1, saved=False
     )
     executor: str = flag(
         "here",
-        "here: this process; ray: tasks of a Ray cluster, a share each (--num_shards, or four for "
-        "each device).",
+        "here: this process; ray: tasks of a Ray cluster, one per share (--num_shards, or four "
+        "per device).",
         choices=("here", "ray"),
         saved=False,
     )
     ray_address: str = flag(
         "",
-        "Of the Ray cluster, such as auto or ray://HOST:10001; empty starts one on this machine.",
+        "Address of the Ray cluster, such as auto or ray://HOST:10001; empty starts one on this "
+        "machine.",
         saved=False,
     )
-    ray_gpus: float = flag(0.0, "GPUs that a Ray task needs.", lower=0, saved=False)
-    ray_cpus: float = flag(1.0, "CPU cores that a Ray task needs.", lower=0, saved=False)
-    dry_run: bool = flag(
-        False, "Prints the plan and a time forecast from a short calibration; no fits."
-    )
+    ray_gpus: float = flag(0.0, "GPUs of a Ray task.", lower=0, saved=False)
+    ray_cpus: float = flag(1.0, "CPU cores of a Ray task.", lower=0, saved=False)
+    dry_run: bool = flags.dry_run()
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""

@@ -62,8 +62,8 @@ class ExportConfig:
     )
     max_files: int = flag(
         1000,
-        "Refuses to write more files than this; 0 for no limit. Of no matter for coin_collection, "
-        "which has many networks in a file.",
+        "Refuse to write more files than this; 0 for no limit. coin_collection ignores it, "
+        "since it puts many networks into a file.",
         lower=0,
     )
     rows_per_file: int | None = flag(
@@ -74,17 +74,15 @@ class ExportConfig:
     )
     trial_id: tuple[int, ...] = flag(
         (),
-        "By their number in the table.",
+        "Number of a network in the table.",
         group="Which networks: those for which all of these hold; every one unless told",
         lower=0,
     )
-    image_id: tuple[str, ...] = flag((), "Of these photographs.")
-    network: tuple[str, ...] = flag((), "Of these kinds.", choices=tuple(KINDS))
-    num_layers: tuple[int, ...] = flag((), "Of these numbers of hidden layers.", lower=1)
-    layer_size: tuple[int, ...] = flag((), "Of these numbers of units a layer.", lower=1)
-    best_per_image: bool = flag(
-        False, "Of each photograph only the network of the best PSNR among those."
-    )
+    image_id: tuple[str, ...] = flag((), "Name of its photograph.")
+    network: tuple[str, ...] = flag((), "Its kind.", choices=tuple(KINDS))
+    num_layers: tuple[int, ...] = flag((), "Its number of hidden layers.", lower=1)
+    layer_size: tuple[int, ...] = flag((), "Its units per layer.", lower=1)
+    best_per_image: bool = flag(False, "Only the network with the best PSNR of each photograph.")
 
     def __post_init__(self) -> None:
         """Refuses what contradicts itself."""

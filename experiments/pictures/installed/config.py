@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from experiments import flags
 from experiments.pictures.installed.networks import NETWORKS
-from jaxfleet import photos
 from jaxfleet.options import flag
 
 
@@ -11,15 +11,15 @@ from jaxfleet.options import flag
 class InstalledConfig:
     """Flags of `launch/sr_installed.py`."""
 
-    photos: str = flag("packaged", f"High resolution: {photos.HELP}", group="Photographs")
-    max_images: int = flag(0, "The first so many photographs; 0 for all.", lower=0)
+    photos: str = flags.photos(note="High-resolution photographs.")
+    max_images: int = flags.max_images()
     network: tuple[str, ...] = flag(
         (),
-        "Who enlarges them; not given: all whose packages are installed. --dry_run says which "
-        "are, and what they cost.",
+        "Networks that upscale them; by default all whose packages are installed. --dry_run "
+        "lists them with their cost.",
         group="Networks",
         choices=tuple(NETWORKS),
     )
-    dry_run: bool = flag(
-        False, "Says which networks there are, and what is to be done.", group="Run"
+    dry_run: bool = flags.dry_run(
+        "which networks are installed, and what is left to do", group="Run"
     )
