@@ -85,7 +85,8 @@ class Program(Protocol):
 class State:
     """N slots. `hyper` holds [N] arrays: learning_rate, num_iters, target_loss and the program's.
 
-    A target_loss of 0 means none.
+    A target_loss of 0 means none. Where `hyper` has a learning_rate_decay, half a cosine takes that
+    share of the learning rate away.
 
     Attributes:
         params: trees with leaves [N, ...], `iteration` updates old.
@@ -149,6 +150,10 @@ def _adam(state: State, gradient: Tree, moving: Array) -> State:
     age = jnp.maximum(iteration, 1).astype(jnp.float32)
     # 1 - decay^age, which float32 would round to five digits at first.
     rate = state.hyper["learning_rate"] / -jnp.expm1(age * math.log(ADAM_DECAY_MEAN))
+    if "learning_rate_decay" in state.hyper:
+        half_turns = (age - 1.0) / state.hyper["num_iters"].astype(jnp.float32)
+        lost = 0.5 - 0.5 * jnp.cos(math.pi * half_turns)
+        rate *= 1.0 - state.hyper["learning_rate_decay"] * lost
     correction = lax.rsqrt(-jnp.expm1(age * math.log(ADAM_DECAY_SQUARE)))
 
     def leaf(p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:

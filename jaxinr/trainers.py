@@ -62,6 +62,7 @@ def make_trainer(
         name: np.array([getattr(trial, name) for trial in own], kind)
         for name, kind in (
             ("learning_rate", np.float32),
+            ("learning_rate_decay", np.float32),
             ("num_iters", np.int32),
             *registry.KINDS[program.network].traced_types(),
         )

@@ -18,7 +18,7 @@ from jaxinr.networks.registry import KINDS, hyperparameters
 SIREN = "siren"
 _HYPERPARAMETERS = hyperparameters()
 _WHOLE = ("layer_size", "num_layers", "num_iters", "seed", "pixels_per_update")
-_COMMON = ("network", "learning_rate", *_WHOLE)
+_COMMON = ("network", "learning_rate", "learning_rate_decay", *_WHOLE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)  # a plan has 300,000
@@ -35,7 +35,10 @@ class Trial:
         num_layers: hidden layers, at least 1; the linear output layer comes on top.
         w0_initial: frequency factor of the first layer of a SIREN or a FINER.
         w0: frequency factor of the other layers of a SIREN or a FINER.
-        learning_rate: of Adam, constant.
+        learning_rate: of Adam, at the beginning.
+        learning_rate_decay: share of the learning rate that half a cosine takes away until the last
+            update: 0 for a constant rate, 1 for one that ends at 0, which is what updates of a
+            part of the pixels need to come to rest.
         num_iters: Adam updates.
         seed: of the initial weights; the same seed gives the same network on any device.
         pixels_per_update: pixels of the picture that each update takes, in random order; 0 for
@@ -54,6 +57,7 @@ class Trial:
     w0_initial: float = 30.0
     w0: float = 30.0
     learning_rate: float = 2e-4
+    learning_rate_decay: float = 0.0
     num_iters: int = 2000
     seed: int = 0
     pixels_per_update: int = 0
@@ -85,6 +89,10 @@ class Trial:
                 raise ValueError(f"{name} must be in [1, 2**31); got {getattr(self, name)}.")
         for name in ("w0_initial", "w0", "learning_rate"):
             _check_positive(name, getattr(self, name))
+        if not 0 <= self.learning_rate_decay <= 1:
+            raise ValueError(
+                f"learning_rate_decay must be in [0, 1]; got {self.learning_rate_decay}."
+            )
         for name in ("seed", "pixels_per_update"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise ValueError(f"{name} must be in [0, 2**31); got {getattr(self, name)}.")
@@ -156,6 +164,7 @@ class Trial:
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Trial)}
 # Fields that older tables do not have.
 _LATER = (
+    "learning_rate_decay",
     "pixels_per_update",
     "network",
     *(name for name in _HYPERPARAMETERS if _DEFAULTS[name] is None),

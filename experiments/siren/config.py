@@ -27,6 +27,7 @@ AXES: dict[str, tuple[bool, float, float]] = {
     "learning_rate": (False, 1e-8, 1e2),
     "num_iters": (True, 1, 10**9),
     "seed": (True, 0, 2**31 - 1),
+    "learning_rate_decay": (False, 0.0, 1.0),
     "pixels_per_update": (True, 0, 2**31 - 1),
     **_OF_KINDS,
 }
@@ -105,6 +106,11 @@ class GridConfig:
         "Random frequencies of relu_fourier, each with a sine and a cosine; "
         f"{_DEFAULTS['num_frequencies']} unless given. Networks of each number have a program "
         f"of their own. {_AXIS_HELP}",
+    )
+    learning_rate_decay: tuple[str, ...] = flag(
+        (),
+        "Share of the learning rate that half a cosine takes away until the last update; 0, "
+        f"a constant rate, if not given. {_AXIS_HELP}",
     )
     pixels_per_update: tuple[str, ...] = flag(
         (),

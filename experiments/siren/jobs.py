@@ -65,7 +65,8 @@ def schema() -> pa.Schema:
     counts = ("trial_id", "pixels_per_update", "parameters", "weight_bits", "best_iteration")
     names = (
         "trial_id image_id split image_height image_width network layer_size num_layers "
-        f"{' '.join(kinds_have)} learning_rate num_iters seed pixels_per_update status parameters "
+        f"{' '.join(kinds_have)} learning_rate learning_rate_decay num_iters seed "
+        "pixels_per_update status parameters "
         "hp_bpp fp_bpp weight_bits quantised_bpp entropy_bpp psnr_quantised_db psnr_db "
         "best_psnr_db psnr_8bit_db ssim best_iteration iteration_history psnr_history seconds "
         "layer_shapes weights"
@@ -308,7 +309,7 @@ def _facts(config: GridConfig, pictures: Sequence[Photo]) -> dict[str, Any]:
         **{"kernel": "auto", "products": "float32", "log_spacing": "linear"},
         **{"keep_weights": True, "max_gflop": 0.0, "sizes_per_draw": 1},
         **{"network": (SIREN,), **dict.fromkeys(hyperparameters(), ())},
-        "pixels_per_update": (),
+        **{"pixels_per_update": (), "learning_rate_decay": ()},
         **dict.fromkeys(("repeat_learning_rate", "repeat_num_iters", "repeat_image_size"), ()),
     }
     neutral += [name for name, first in choices.items() if getattr(config, name) == first]

@@ -53,7 +53,7 @@ NETWORK = np.dtype(
         for name in "layers width first_layer pixels update_pixels offset parts".split()
     ]
     + [(name, np.int64) for name in "num_iters iteration best_iteration status logged".split()]
-    + [(name, np.float64) for name in "w0_initial w0 learning_rate target_loss".split()]
+    + [(name, np.float64) for name in "w0_initial w0 learning_rate decay target_loss".split()]
     + [(name, np.float64) for name in "loss best_loss".split()]
 )
 
@@ -251,7 +251,9 @@ def update(one, losses, gradients, params, mean, square):  # type: ignore[no-unt
             gradients[0, k] += gradients[part, k]
     one.iteration += 1
     age = one.iteration
-    rate = np.float32(one.learning_rate / -math.expm1(age * math.log(ADAM_DECAY_MEAN)))
+    lost = 0.5 - 0.5 * math.cos(math.pi * (age - 1) / one.num_iters)
+    learning_rate = one.learning_rate * (1.0 - one.decay * lost)
+    rate = np.float32(learning_rate / -math.expm1(age * math.log(ADAM_DECAY_MEAN)))
     correction = np.float32(1.0 / math.sqrt(-math.expm1(age * math.log(ADAM_DECAY_SQUARE))))
     keep, keep_square = np.float32(ADAM_DECAY_MEAN), np.float32(ADAM_DECAY_SQUARE)
     new, new_square = np.float32(1.0 - ADAM_DECAY_MEAN), np.float32(1.0 - ADAM_DECAY_SQUARE)

@@ -101,6 +101,7 @@ class _Arrays:
         self.record = record = self._record[0]
         record.layers, record.width, record.parts = trial.num_layers, trial.layer_size, parts
         record.num_iters, record.learning_rate = trial.num_iters, trial.learning_rate
+        record.decay = trial.learning_rate_decay
         record.w0_initial, record.w0 = trial.w0_initial, trial.w0
         record.best_loss, record.status = np.inf, fleet.RUNNING
         self.params = table.flatten(params)

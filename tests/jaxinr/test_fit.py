@@ -8,7 +8,9 @@ import types
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -112,6 +114,7 @@ def test_a_lone_cpu_device_in_a_running_process_gives_the_same(mixed, kernel, tm
     script = """
 import json, sys
 import jax
+import jax.numpy as jnp
 assert len(jax.devices()) == 1
 import numpy as np
 import jaxinr
@@ -219,6 +222,47 @@ def test_kernels_agree(mixed, kernel):
     for one, fit in zip(other.fits, mixed.fits.fits, strict=True):
         alike(one, fit)
         assert one.psnr_8bit_db == pytest.approx(fit.psnr_8bit_db, abs=2e-3)
+
+
+# ---------------------------------------------------------------------------- a decaying rate
+
+
+@pytest.mark.parametrize("decay", [0.6, 1.0])
+def test_a_decaying_rate_is_the_cosine_of_optax(mixed, decay):
+    trial = dataclasses.replace(TRIALS[0], num_iters=30, learning_rate_decay=decay)
+    fits = mixed.again([trial], [mixed.images[0]], log_every=1)
+    height, width = SIZES[0]
+    points = siren.points_of(jnp.arange(height * width), height, width, "coin")
+    target = jnp.asarray(mixed.images[0].reshape(-1, 3).T, jnp.float32) / 255
+    schedule = optax.cosine_decay_schedule(trial.learning_rate, 30, alpha=1 - decay)
+    optimizer = optax.adam(schedule)
+
+    @jax.value_and_grad
+    def loss(params):
+        x = points
+        for depth, layer in enumerate(params):
+            x = layer["weight"] @ x + layer["bias"][:, None]
+            if depth < trial.num_layers:
+                x = jnp.sin((trial.w0 if depth else trial.w0_initial) * x)
+        return jnp.mean((x - target) ** 2)
+
+    @jax.jit
+    def update(params, state):
+        value, gradient = loss(params)
+        steps, state = optimizer.update(gradient, state)
+        return optax.apply_updates(params, steps), state, value
+
+    params = jax.tree.map(jnp.asarray, siren.init(trial))
+    state, losses = optimizer.init(params), []
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(31):
+            params, state, value = update(params, state)
+            losses.append(float(value))
+    np.testing.assert_allclose(fits.psnr_db[0], -10 * np.log10(losses), rtol=0, atol=2e-3)
+    constant = mixed.again(
+        [dataclasses.replace(trial, learning_rate_decay=0.0)], log_every=1, images=[mixed.images[0]]
+    )
+    assert abs(constant.psnr_db[0] - fits.psnr_db[0]).max() > 0.02
 
 
 # ---------------------------------------------------------------------------- a part of the pixels
@@ -374,8 +418,8 @@ def test_a_picture_that_comes_twice_is_sent_once(mixed, monkeypatch):
         sent.append(len(images))
         return original(images, *layout)
 
-    original = buckets.pack
-    monkeypatch.setattr(buckets, "pack", pack)
+    original = trainers.pack
+    monkeypatch.setattr(trainers, "pack", pack)
     fits = mixed.again()
     assert sent == [3]
     for one, other in zip(fits.fits, mixed.fits.fits, strict=True):

@@ -75,7 +75,7 @@ def test_from_row_takes_numpy_scalars_and_leaves_other_columns():
     expected = Trial(layer_size=16, num_layers=4, w0_initial=12.5, num_iters=50, seed=7)
     assert trial == expected
     kinds = [type(value) for value in dataclasses.astuple(trial)]
-    assert kinds == [int, int, float, float, float, int, int, int, str] + [type(None)] * 5
+    assert kinds == [int, int, float, float, float, float, int, int, int, str] + [type(None)] * 5
 
 
 def test_a_row_is_the_trial_it_came_from():

@@ -116,6 +116,7 @@ COLUMNS = {
     "s0": "float64",
     "num_frequencies": "float64",  # null throughout: of another kind of network
     "learning_rate": "float64",
+    "learning_rate_decay": "float64",
     "num_iters": "int64",
     "seed": "int64",
     "pixels_per_update": "int64",
