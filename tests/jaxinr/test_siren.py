@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 from jaxfleet.fleet import compiler_options
-from jaxinr import Trial, buckets, from_torch, siren
+from jaxinr import Trial, buckets, from_torch, program, siren
 
 # ---------------------------------------------------------------------------- sine
 
@@ -163,7 +163,7 @@ def test_gradient_of_the_program_against_finite_differences():
         "w0_initial": np.array(w0_initial, np.float32),
         "w0": np.array(w0, np.float32),
     }
-    data = buckets.pack(images, bucket.program.blocks, bucket.program.block)
+    data = program.pack(images, bucket.program.blocks, bucket.program.block)
     networks = [siren.pad(siren.init(trial), 4) for trial in trials]
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
 
