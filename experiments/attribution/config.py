@@ -10,15 +10,15 @@ from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxsr.attribution import convnext as attribution_convnext
-from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.convnext import FROM_SCRATCH, PAPER
+from jaxsr.attribution.table import METHODS, check_options
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 from jaxsr.networks import convnext
 
 CONVNEXT, LINEAR = "convnext", "linear"
-CLASSICAL = tuple(name for name in attribution.METHODS if name != CONVNEXT)
+CLASSICAL = tuple(name for name in METHODS if name != CONVNEXT)
 
 
 def _default_of(name: str) -> str:
@@ -50,7 +50,7 @@ class AttributionConfig:
         lower=16,
     )
     method: tuple[str, ...] = flag(
-        CLASSICAL, "Attribution methods.", group="Classifiers", choices=attribution.METHODS
+        CLASSICAL, "Attribution methods.", group="Classifiers", choices=METHODS
     )
     seed: tuple[int, ...] = flags.seeds("a classifier")
     linear_period: int = flag(
@@ -141,7 +141,7 @@ class AttributionConfig:
                 raise InputError(f"--{name} needs a value.")
         self.filters()
         if LINEAR in self.method:
-            attribution.check(LINEAR, self.crop_px, period=self.linear_period)
+            check_options(LINEAR, self.crop_px, period=self.linear_period)
 
     def filters(self) -> dict[str, list[Any]]:
         """`where`, as column -> values, whole numbers as such.

@@ -34,7 +34,7 @@ from jaxfleet.splits import SPLITS
 from jaxsr.attribution import calibration
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import BATCH, in_batches, tile_starts
 from jaxsr.datasets.picture_sets import Pictures, PictureSet

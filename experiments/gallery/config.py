@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any, ClassVar
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.table import METHODS, check_options, options_of
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
 
@@ -27,7 +27,7 @@ class GalleryConfig:
         default="linear",
         metadata={
             "help": "Whose features pictures are compared by.",
-            "choices": attribution.METHODS,
+            "choices": METHODS,
         },
     )
     crop_px: int = field(
@@ -56,13 +56,13 @@ class GalleryConfig:
         """
         if not self.pictures:
             raise InputError("--pictures=RUN_DIR of launch/sr_images.py is missing.")
-        attribution.check(self.method, self.crop_px, **self.options)
+        check_options(self.method, self.crop_px, **self.options)
 
     @property
     def has_parser(self) -> bool:
         """Whether tiles are such that a parser can see them."""
         try:
-            attribution.check("kernel", self.crop_px)
+            check_options("kernel", self.crop_px)
         except InputError:
             return False
         return True
@@ -70,5 +70,5 @@ class GalleryConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Of the method."""
-        has_period = "period" in attribution.options_of(self.method)
+        has_period = "period" in options_of(self.method)
         return {"period": self.linear_period} if has_period else {}

@@ -14,7 +14,8 @@ from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier, CropFeatures
+from jaxsr.attribution.classifier import Classifier
+from jaxsr.attribution.methods import CropFeatures
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import files as gallery_files

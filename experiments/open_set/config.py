@@ -5,7 +5,7 @@ import dataclasses
 from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
-from jaxsr.attribution.methods import METHODS
+from jaxsr.attribution.table import METHODS
 from jaxsr.datasets.crops import CROP_PX
 
 COLUMNS = ("seed", "architecture", "training_set", "loss", "scale")

@@ -37,7 +37,7 @@ from jaxfleet.progress import Progress
 from jaxfleet.splits import SPLITS
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import PictureSet
 
@@ -166,7 +166,7 @@ def score(
 
     Args:
         split: which are which.
-        method: one of `attribution.METHODS`.
+        method: one of `METHODS`.
         seed: of the classifier.
         crop_px: c.
         shared: what the method sees of all the pictures, where it does not learn from pixels.

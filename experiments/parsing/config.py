@@ -7,7 +7,7 @@ from experiments import flags
 from experiments.parsing.plan import HYPERPARAMETERS, HeldOut
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
-from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.table import METHODS, options_of
 
 WAYS = ("direct", "networks")
 MIDDLE, PICTURE = "middle", "picture"
@@ -48,9 +48,7 @@ class ParsingConfig:
         "with this value are held out for the test. By default those of the paper, which make "
         "18 parsers (training_set=B where there is no flickr2k).",
     )
-    method: str = flag(
-        "kernel", "Attribution method whose features are used.", choices=attribution.METHODS
-    )
+    method: str = flag("kernel", "Attribution method whose features are used.", choices=METHODS)
     parser: str = flag(
         "direct",
         "direct: predict the values; networks: predict the network, and give a value the "
@@ -76,7 +74,7 @@ class ParsingConfig:
 
     def options(self, predicted: str) -> dict[str, Any]:
         """Of the method, where `predicted` is told; "network" for parsers by networks."""
-        if "shrinkage" not in attribution.options_of(self.method):
+        if "shrinkage" not in options_of(self.method):
             return {}
         shrinkage = self.shrinkage
         if shrinkage is None:

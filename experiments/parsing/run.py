@@ -40,7 +40,8 @@ from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
+from jaxsr.attribution.table import sees_validation
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.picture_sets import Pictures, PictureSet
 
@@ -197,7 +198,7 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) ->
 def _learned(config: ParsingConfig, tasks: Sequence[ParsingTask]) -> PictureSet:
     """Collect the images that any parser learns from or is validated on, each once."""
     used = [task.train for task in tasks]
-    if attribution.sees_validation(config.method):
+    if sees_validation(config.method):
         used += [task.validation for task in tasks if task.validation is not None]
     index = pd.concat([one.index for one in used]) if used else pd.DataFrame({"file": []})
     folder = tasks[0].train.run_dir if tasks else Path()
@@ -223,7 +224,7 @@ def _classifier(
     extracted = {}
     if shared is not None:
         extracted = {"extracted": shared.of(task.train)}
-        if task.validation is not None and attribution.sees_validation(config.method):
+        if task.validation is not None and sees_validation(config.method):
             extracted["extracted_validation"] = shared.of(task.validation)
     classifier = attribution.fit(
         config.method,

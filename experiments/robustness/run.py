@@ -37,7 +37,7 @@ from jaxfleet.progress import Progress
 from jaxsr.attribution import calibration
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets import perturbations, picture_sets
 from jaxsr.datasets.perturbations import Perturbation
 from jaxsr.datasets.picture_sets import PictureSet

@@ -29,8 +29,8 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import from_uint8
 from jaxsr.attribution import classifier_training
+from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.attribution.classifier_training import Schedule
-from jaxsr.attribution.methods import PixelClassifier
 from jaxsr.datasets.crops import BATCH, CROP_PX, GRID_PX, centre, check_picture, in_batches
 from jaxsr.files import torch as weight_files
 from jaxsr.fingerprints import residuals

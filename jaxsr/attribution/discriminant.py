@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jaxsr.attribution import lda
-from jaxsr.attribution.methods import FeatureClassifier
+from jaxsr.attribution.classifier import FeatureClassifier
 from jaxsr.attribution.open_set import Gaussians
 
 _LDA = "lda."  # in names of arrays

@@ -13,7 +13,7 @@ from typing import Any
 from jaxfleet import storage
 from jaxfleet.cards import CardKind
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 
 CARDS = CardKind("jaxsr.attributor", "classifier", "remove it and fit it again", version=1)
 

@@ -5,20 +5,14 @@
     of_picture = attribution.combine(log_scores)                   # [K]
 
 A class is a network, or any other thing that pictures may have in common. A method is an entry of
-`TABLE`: the function that fits its classifier and, where that learns from features of crops, the
-feature function (`jaxsr.fingerprints.crop_features`). Its module has `from_arrays(arrays, facts)`
-too, the inverse of `Classifier.to_arrays`; modules are imported when they are asked for. Several
-classifiers may share the features of pictures (`extract_features`). `jaxsr.attribution.files` reads
-and writes classifiers.
+`jaxsr.attribution.table`. Several classifiers may share the features of pictures
+(`extract_features`). `jaxsr.attribution.files` reads and writes classifiers.
 
 Letters: N crops, n tiles of a picture, c side of a crop in pixels, K classes, D features, H rows,
 W columns.
 """
 
-import abc
 import collections
-import dataclasses
-import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,230 +21,12 @@ import numpy as np
 import scipy.special
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution.open_set import Gaussians
-from jaxsr.datasets.crops import BATCH, CROP_PX, check_crops, in_batches, tiles
-from jaxsr.fingerprints.crop_features import Features
-
-
-class Method(NamedTuple):
-    """A method of attribution.
-
-    Attributes:
-        classifier: MODULE:FUNCTION that fits it. From features: [N, D], labels [N] and the fields
-            of `FeatureClassifier` by name; from pixels: as `fit`, without the method.
-        features: MODULE:NAME of its `Features`; empty if it learns from pixels.
-    """
-
-    classifier: str
-    features: str = ""
-
-    @property
-    def function(self) -> Callable[..., "Classifier"]:
-        """Fits the classifier."""
-        found: Callable[..., Classifier] = _imported(self.classifier)
-        return found
-
-    def from_arrays(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Any:
-        """Return the classifier of arrays and facts."""
-        return _imported(f"{self.classifier.partition(':')[0]}:from_arrays")(arrays, facts)
-
-
-_LDA = "jaxsr.attribution.discriminant:fit"
-TABLE: dict[str, Method] = {
-    "prnu": Method("jaxsr.attribution.residual:fit_prnu"),
-    "ncc": Method("jaxsr.attribution.residual:fit_ncc"),
-    "spectrum": Method(_LDA, "jaxsr.attribution.features:SPECTRUM"),
-    "dct": Method(_LDA, "jaxsr.attribution.features:DCT"),
-    "linear": Method(_LDA, "jaxsr.fingerprints.phase_autocorrelation:FEATURES"),
-    "kernel": Method(
-        "jaxsr.attribution.regression:fit", "jaxsr.attribution.crop_regression:FEATURES"
-    ),
-    "convnext": Method("jaxsr.attribution.convnext:fit"),
-}
-METHODS = tuple(TABLE)
+from jaxsr.attribution.classifier import Classifier
+from jaxsr.attribution.table import check_options, features_of, method_of, options_of
+from jaxsr.datasets.crops import BATCH, CROP_PX, in_batches, tiles
 
 Labelled = tuple[Sequence[np.ndarray], np.ndarray]  # pictures and their labels
 Progress = Callable[..., object]
-
-
-class Classifier(abc.ABC):
-    """Predicts the class of each crop.
-
-    Attributes:
-        method: one of `METHODS`.
-        classes: K names.
-        crop_px: the side of a crop, c, pixels.
-    """
-
-    method: str
-    classes: tuple[str, ...]
-    crop_px: int
-
-    @abc.abstractmethod
-    def extract(self, crops: np.ndarray) -> np.ndarray:
-        """Extract the features that scores and embeddings are computed from.
-
-        Args:
-            crops: [N, c, c, 3] uint8; the upsampling grid begins at their first pixel.
-
-        Returns:
-            [N, ...]: features of the crops, or the crops themselves.
-        """
-
-    @abc.abstractmethod
-    def log_scores_of(self, extracted: np.ndarray) -> np.ndarray:
-        """Return `log_scores` of extracted features."""
-
-    @abc.abstractmethod
-    def embedding_of(self, extracted: np.ndarray) -> np.ndarray:
-        """Return `embedding` of extracted features."""
-
-    @abc.abstractmethod
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return the arrays and JSON-able facts that restore the classifier.
-
-        Method, classes and crop_px need not be among the facts: `methods.to_arrays` adds them.
-        """
-
-    @property
-    @abc.abstractmethod
-    def period(self) -> int:
-        """Period in pixels of the grid that its features depend on; 1 if there is none."""
-
-    @abc.abstractmethod
-    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return the features of shifted crops, exact except at their borders.
-
-        Args:
-            extracted: [N, ...] features of crops.
-            rows: by how many pixels the shifted crops begin further down.
-            columns: by how many pixels they begin further right.
-        """
-
-    @property
-    def gaussians(self) -> Gaussians | None:
-        """Gaussians of the classes in the space of `embedding`, if the method has them."""
-        return None
-
-    def log_scores(self, crops: np.ndarray) -> np.ndarray:
-        """Return log-probabilities, not calibrated.
-
-        Args:
-            crops: [N, c, c, 3] uint8.
-
-        Returns:
-            [N, K] float32; the exponentials of a row sum to 1.
-        """
-        return self.log_scores_of(self.extract(crops))
-
-    def embedding(self, crops: np.ndarray) -> np.ndarray:
-        """Return the vectors between which distances of crops are measured.
-
-        Args:
-            crops: [N, c, c, 3] uint8.
-
-        Returns:
-            [N, D] float32.
-        """
-        return self.embedding_of(self.extract(crops))
-
-    def find_grid(
-        self, crops: np.ndarray, gaussians: Gaussians | None = None
-    ) -> tuple[tuple[int, int], np.ndarray]:
-        """Find where the upsampling grid begins in a picture that was cropped.
-
-        The offset is the one at which the crops are most like a class, by the mean of
-        `Gaussians.relative_mahalanobis`, or of the highest log score if there are no Gaussians.
-        With few classes, and so few dimensions of the embedding, it is often wrong.
-
-        Args:
-            crops: [N, c, c, 3] uint8, of one picture; they lie a multiple of the period apart, as
-                those of `tiles`.
-            gaussians: of the classes, in the space of `embedding`; None for those of the method.
-
-        Returns:
-            Rows and columns from the first pixel of the crops to where the grid begins, and the
-            [N, ...] features of crops that begin there.
-        """
-        extracted = self.extract(crops)
-        gaussians = self.gaussians if gaussians is None else gaussians
-
-        def likeness(moved: np.ndarray) -> float:
-            if gaussians is None:
-                return float(self.log_scores_of(moved).max(axis=1).mean())
-            return float(gaussians.relative_mahalanobis(self.embedding_of(moved)).mean())
-
-        ways = range(self.period)
-        places = [(rows, columns) for rows in ways for columns in ways]
-        if len(places) == 1:
-            return places[0], extracted
-        moved = [self.shifted(extracted, *place) for place in places]
-        best = int(np.argmax([likeness(one) for one in moved]))
-        return places[best], moved[best]
-
-    def log_scores_anywhere(self, crops: np.ndarray) -> np.ndarray:
-        """Return `log_scores` of crops of one picture after `find_grid`.
-
-        `log_scores` assumes that the grid begins at the first pixel of each crop, as in a picture
-        that was not cropped.
-        """
-        return self.log_scores_of(self.find_grid(crops)[1])
-
-
-class PixelClassifier(Classifier):
-    """A classifier of the pixels of crops."""
-
-    period = 4  # serves scales of 2 and 4
-
-    def extract(self, crops: np.ndarray) -> np.ndarray:
-        """Return the crops, [N, c, c, 3] uint8, which are checked."""
-        check_crops(crops, self.crop_px)
-        return crops
-
-    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return crops rolled by the shift; pixels before it move to the end."""
-        return np.roll(extracted, (-rows, -columns), axis=(1, 2))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FeatureClassifier(Classifier):
-    """A classifier of features of crops.
-
-    Attributes:
-        method: one of `METHODS`, with features.
-        classes: K names.
-        crop_px: c.
-        options: of the features.
-    """
-
-    method: str
-    classes: tuple[str, ...]
-    crop_px: int
-    options: Mapping[str, Any]
-
-    def extract(self, crops: np.ndarray) -> np.ndarray:
-        """Return features of crops, [N, c, c, 3] uint8 to [N, D] float32."""
-        check_crops(crops, self.crop_px)
-        return in_batches(lambda some: self._features.of(some, self.options), crops)
-
-    @property
-    def period(self) -> int:
-        """Period in pixels of the grid that the features depend on; 1 if there is none."""
-        return self._features.period(**self._all_options)
-
-    def shifted(self, extracted: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        """Return the features of shifted crops."""
-        return self._features.shifted(extracted, rows, columns, **self._all_options)
-
-    @property
-    def _features(self) -> Features:
-        found = features_of(self.method)
-        assert found is not None
-        return found
-
-    @property
-    def _all_options(self) -> dict[str, Any]:
-        return {**self._features.options, **self.options}
 
 
 class CropFeatures(NamedTuple):
@@ -273,40 +49,6 @@ class CropFeatures(NamedTuple):
         return CropFeatures(self.features[order], owners[order])
 
 
-def features_of(method: str) -> Features | None:
-    """Return the feature function of a method; None of one that learns from pixels.
-
-    Raises:
-        InputError: if there is no such method.
-    """
-    names = _method(method).features
-    return _imported(names) if names else None
-
-
-def options_of(method: str) -> tuple[str, ...]:
-    """Return the names of the options that `fit` takes for a method.
-
-    Raises:
-        InputError: if there is no such method.
-    """
-    features = features_of(method)
-    parameters = inspect.signature(_method(method).function).parameters
-    own = [name for name, one in parameters.items() if one.default is not inspect.Parameter.empty]
-    return (*(features.options if features else ()), *(n for n in own if n not in _COMMON))
-
-
-def check(method: str, crop_px: int, **options: Any) -> None:
-    """Check that the options of the features can be used with crops of this size.
-
-    Raises:
-        InputError: naming what is wrong.
-    """
-    features = features_of(method)
-    if features is not None:
-        own = {name: options[name] for name in features.options if name in options}
-        features.check(crop_px, **{**features.options, **own})
-
-
 def extract_features(
     method: str,
     pictures: Sequence[np.ndarray],
@@ -322,16 +64,11 @@ def extract_features(
     features = features_of(method)
     if features is None:
         return None
-    check(method, crop_px, **options)
+    check_options(method, crop_px, **options)
     own = {name: options[name] for name in features.options if name in options}
     return extract_with(
         lambda crops: features.of(crops, own), pictures, crop_px=crop_px, progress=progress
     )
-
-
-def sees_validation(method: str) -> bool:
-    """Return whether the classifier of a method uses features of validation pictures."""
-    return "validation" in inspect.signature(_method(method).function).parameters
 
 
 def extract_with(
@@ -406,7 +143,7 @@ def fit(
             twice, a label is out of range, or a picture is smaller than a crop or no [H, W, 3].
         TypeError: if a picture is not uint8.
     """
-    chosen, features = _method(method), features_of(method)
+    chosen, features = method_of(method), features_of(method)
     _check_classes(classes)
     _check_labels(labels, len(pictures), classes)
     missing = [name for k, name in enumerate(classes) if not np.any(np.asarray(labels) == k)]
@@ -508,23 +245,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> C
         InputError: if the method is not known.
         KeyError: if an array or a fact is missing.
     """
-    restored: Classifier = _method(facts["method"]).from_arrays(arrays, facts)
+    restored: Classifier = method_of(facts["method"]).from_arrays(arrays, facts)
     return restored
-
-
-_COMMON = ("crop_px", "seed", "validation", "progress")
-
-
-def _method(name: str) -> Method:
-    if name not in TABLE:
-        raise InputError(f"No method '{name}' of attribution; use one of {', '.join(TABLE)}.")
-    return TABLE[name]
-
-
-def _imported(path: str) -> Any:
-    """Import the object of MODULE:NAME."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _check_classes(classes: Sequence[str]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from jaxsr.attribution import calibration, crop_regression, kernel_ridge
+from jaxsr.attribution.classifier import FeatureClassifier
 from jaxsr.attribution.crop_regression import CropRegression
-from jaxsr.attribution.methods import FeatureClassifier
 
 _TEMPERATURE = 0.2  # of expected shares, where there is no validation
 

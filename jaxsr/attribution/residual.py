@@ -22,7 +22,7 @@ from jax import Array
 from jaxfleet.errors import InputError
 from jaxsr.attribution import calibration
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import PixelClassifier
+from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.datasets.crops import BATCH, centre, in_batches
 from jaxsr.fingerprints import correlation, prnu, residuals
 

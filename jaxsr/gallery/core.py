@@ -25,7 +25,7 @@ from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.showing import Tabular
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import welch

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import calibration, open_set
-from jaxsr.attribution.methods import Classifier
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.fingerprints import welch
 from jaxsr.gallery.core import ClassCard, Gallery

@@ -17,6 +17,7 @@ from experiments.zoo import run as zoo_run
 from experiments.zoo.evaluate import network_path
 from jaxfleet.store import Store
 from jaxsr.attribution import methods as attribution
+from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import centre
 
@@ -29,7 +30,7 @@ PHOTOS = {"dawn": (70, 75), "dusk": (70, 75), "noon": (81, 64)}  # rows, columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Statistics(attribution.PixelClassifier):
+class Statistics(PixelClassifier):
     """Nearest mean of colour and noise, in units of the scatter within a class."""
 
     classes: tuple[str, ...]

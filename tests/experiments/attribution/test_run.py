@@ -20,8 +20,8 @@ from jaxfleet import storage
 from jaxfleet.errors import InputError, InUseError
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution import files as classifier_files
-from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.methods import Method
+from jaxsr.attribution.classifier import PixelClassifier
+from jaxsr.attribution.table import TABLE, Method
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
 
@@ -74,7 +74,7 @@ def write_pictures(folder, splits=PHOTOS):
     return folder
 
 
-class Levels(attribution.PixelClassifier):
+class Levels(PixelClassifier):
     """A classifier by mean grey level; with no slope it answers the first class always."""
 
     def __init__(self, method, classes, crop_px, means, slope):
@@ -116,8 +116,8 @@ def fits(monkeypatch):
     module.fit_prnu = lambda *args, **options: fit("prnu", 0.0, *args, **options)
     module.from_arrays = from_arrays
     monkeypatch.setitem(sys.modules, "levels", module)
-    monkeypatch.setitem(attribution.TABLE, "dct", Method("levels:fit_dct"))
-    monkeypatch.setitem(attribution.TABLE, "prnu", Method("levels:fit_prnu"))
+    monkeypatch.setitem(TABLE, "dct", Method("levels:fit_dct"))
+    monkeypatch.setitem(TABLE, "prnu", Method("levels:fit_prnu"))
     return fitted
 
 
@@ -307,7 +307,7 @@ def test_a_command_that_failed_may_be_corrected_but_not_what_was_fitted(
         return sys.modules["levels"].fit_dct(*args, **options)
 
     sys.modules["levels"].fit = fit
-    monkeypatch.setitem(attribution.TABLE, "convnext", Method("levels:fit"))
+    monkeypatch.setitem(TABLE, "convnext", Method("levels:fit"))
     with pytest.raises(InputError, match="diverges"):
         attribution_run.run(config_of(pictures, **convnext, learning_rate=9.0), run_dir)
     attribution_run.run(config_of(pictures, **convnext, learning_rate=1e-3), run_dir)
@@ -403,7 +403,7 @@ def test_crops_of_several_batches_are_those_of_pictures_one_by_one(pictures, mon
 def test_a_real_method_and_tsne_from_pictures_to_a_page(pictures, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     module = Method("jaxsr.attribution.discriminant:fit", "jaxsr.attribution.features:DCT")
-    monkeypatch.setitem(attribution.TABLE, "dct", module)
+    monkeypatch.setitem(TABLE, "dct", module)
     run_dir = tmp_path / "run"
     attribution_run.run(config_of(pictures, method=("dct",), tsne=True, crop_px=32), run_dir)
     features = attribution_files.read_features(run_dir)

@@ -9,6 +9,7 @@ from jaxsr.attribution import crop_regression
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.features import BINS
+from jaxsr.attribution.table import TABLE, Method, options_of
 from jaxsr.fingerprints import phase_autocorrelation
 from jaxsr.fingerprints.crop_features import Features
 
@@ -188,13 +189,13 @@ def test_a_new_method_is_an_entry_and_a_function(monkeypatch, tmp_path):
         )
     )
     monkeypatch.setitem(sys.modules, "means", module)
-    entry = attribution.Method("jaxsr.attribution.discriminant:fit", "means:MEANS")
-    monkeypatch.setitem(attribution.TABLE, "means", entry)
+    entry = Method("jaxsr.attribution.discriminant:fit", "means:MEANS")
+    monkeypatch.setitem(TABLE, "means", entry)
     labels = np.arange(30) % 3
     noise = np.random.default_rng(0).integers(0, 9, (30, SIDE, SIDE, 3))
     made = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
     fitted = attribution.fit("means", made, labels, CLASSES, crop_px=SIDE, scale=2.0)
-    assert attribution.options_of("means") == ("scale", "shrinkage")
+    assert options_of("means") == ("scale", "shrinkage")
     classifier_files.save(fitted, tmp_path / "means.safetensors")
     again = classifier_files.load(tmp_path / "means.safetensors")
     assert again.options == {"scale": 2.0}

@@ -12,6 +12,8 @@ from safetensors import numpy as safetensors
 from jaxfleet.errors import InputError
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
+from jaxsr.attribution.classifier import PixelClassifier
+from jaxsr.attribution.table import TABLE, Method
 from jaxsr.gallery import core as gallery
 from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import fit as gallery_fit
@@ -31,7 +33,7 @@ SPREAD = 6.0  # of the mean colour within a class, grey levels
 
 
 @dataclasses.dataclass(frozen=True)
-class Colours(attribution.PixelClassifier):
+class Colours(PixelClassifier):
     """Features are the mean colour of a crop."""
 
     classes: tuple[str, ...] = tuple(card.name for card in CARDS)
@@ -59,8 +61,8 @@ def from_arrays(arrays, facts):
 def _method(monkeypatch):
     module = types.SimpleNamespace(from_arrays=from_arrays)
     monkeypatch.setitem(sys.modules, "mean_colours", module)
-    method = attribution.Method("mean_colours:fit")
-    monkeypatch.setitem(attribution.TABLE, "colours", method)
+    method = Method("mean_colours:fit")
+    monkeypatch.setitem(TABLE, "colours", method)
 
 
 def flat(colour, height=CROP, width=CROP):
