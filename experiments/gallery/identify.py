@@ -1,7 +1,9 @@
 """Which network made a picture: of one, of a folder, and a network more to compare with."""
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,9 @@ from jaxfleet import picture_files, storage
 from jaxfleet.errors import InputError
 from jaxsr.datasets import picture_sets
 from jaxsr.fingerprints import welch
-from jaxsr.gallery.core import HYPERPARAMETERS, Gallery, Identification
+from jaxsr.gallery import state as states
+from jaxsr.gallery.answer import Identification
+from jaxsr.gallery.core import HYPERPARAMETERS, Gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +27,7 @@ COLUMNS = (
     *("file", "network", "probability"),
     *(column for name in HYPERPARAMETERS for column in (name, f"{name}_probability")),
     *("is_known", "margin", "is_super_resolved", "super_resolved_probability"),
-    *("tiles", "notes", "error"),
+    *("tiles", "verdict", "notes", "error"),
 )
 
 
@@ -37,17 +41,22 @@ def identify_file(config: IdentifyConfig) -> str:
         raise InputError("--output goes with a folder; what is found of a picture is printed.")
     gallery = open_gallery(config)
     target = checked_target("picture", config.picture)
+    json_target = checked_target("json", config.json)
     path = Path(config.input).expanduser()
     if target is not None and target.resolve() == path.resolve():
         raise InputError(f"--picture={target} is read, and will not be written; name another.")
-    pixels, notes = read_picture(path)
+    pixels, notes, data = open_picture(path)
     try:
-        found = gallery.identify(pixels)
+        found = gallery.identify(pixels, states.of_file(data, pixels))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     height, width = pixels.shape[:2]
     said = f"{path}: {width} x {height} pixels, tiles looked at: {found.num_tiles}"
+    notes = _with_state(notes, found)
     lines = [f"{said} ({notes})" if notes else said, *summary(gallery, found, config.top)]
+    if json_target is not None:
+        storage.write_atomically(json_target, _json([json_of(path.name, data, found)]))
+        lines.append(f"wrote {json_target}")
     if target is not None:
         from experiments.report import figures
 
@@ -70,14 +79,18 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
         raise InputError("--picture goes with one picture, and --input names a folder.")
     gallery = open_gallery(config)
     target = checked_target("output", config.output)
+    json_target = checked_target("json", config.json)
     paths = find_pictures("input", config.input)
-    rows = [row_of(gallery, path) for path in paths]
+    answered = [_answer(gallery, path) for path in paths]
+    rows = [row for row, _ in answered]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     if target is not None:
         storage.write_atomically(target, buffer.getvalue().encode())
+    if json_target is not None:
+        storage.write_atomically(json_target, _json([told for _, told in answered]))
     return buffer.getvalue(), len(rows), sum("error" in row for row in rows)
 
 
@@ -108,30 +121,53 @@ def enrol(config: IdentifyConfig) -> str:
     return f"{target}: {count} classes; {one.name} by {len(paths)} pictures of {one.source}."
 
 
-def row_of(gallery: Gallery, path: Path) -> dict[str, Any]:
-    """`COLUMNS` of a picture; of one that cannot be used only its file and the error."""
+def _answer(gallery: Gallery, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `COLUMNS` of a picture and its JSON; if it cannot be used, its file and the error."""
     try:
-        pixels, notes = read_picture(path)
-        found = gallery.identify(pixels)
+        pixels, notes, data = open_picture(path)
+        found = gallery.identify(pixels, states.of_file(data, pixels))
     except InputError as error:
-        return {"file": path.name, "error": str(error)}
+        failed = {"file": path.name, "error": str(error)}
+        return failed, failed
     name, chance = found.ranking[0]
     row: dict[str, Any] = {"file": path.name, "network": name, "probability": f"{chance:.4f}"}
-    for what, (value, probability) in found.hyperparameters.items():
+    for what, (value, probability) in found.hyperparameters.items() if found.is_known else ():
         row |= {what: value, f"{what}_probability": f"{probability:.4f}"}
-    sure = "" if found.is_super_resolved is None else _word(found.is_super_resolved)
-    return row | {
+    row |= {
         "is_known": _word(found.is_known),
         "margin": f"{found.margin:.3f}",
-        "is_super_resolved": sure,
+        "is_super_resolved": _word(found.is_super_resolved),
         "super_resolved_probability": f"{found.super_resolved_probability:.4f}",
         "tiles": found.num_tiles,
-        "notes": notes,
+        "verdict": found.verdict,
+        "notes": _with_state(notes, found),
     }
+    return row, json_of(path.name, data, found)
+
+
+def json_of(name: str, data: bytes, found: Identification) -> dict[str, Any]:
+    """Return the answer about a file, JSON-able, with the SHA-256 of the file."""
+    return {"file": name, "sha256": hashlib.sha256(data).hexdigest(), **found.to_json()}
+
+
+def _json(answers: Sequence[Mapping[str, Any]]) -> bytes:
+    return (json.dumps(answers, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _with_state(notes: str, found: Identification) -> str:
+    """Add what has happened to the file to what else weakens the answer."""
+    if found.state.compression == states.LOSSLESS:
+        return notes
+    return "; ".join(filter(None, (notes, f"compressed with loss: {found.state}")))
 
 
 def read_picture(path: Path) -> tuple[np.ndarray, str]:
-    """[H, W, 3] uint8 of a file, upright as its EXIF says; and what weakens the answer.
+    """Return the pixels and notes of `open_picture`."""
+    return open_picture(path)[:2]
+
+
+def open_picture(path: Path) -> tuple[np.ndarray, str, bytes]:
+    """[H, W, 3] uint8 of a file, upright as its EXIF says; what weakens the answer; its bytes.
 
     Nothing is converted: of grey, 16 bits, a palette, other colour models and transparency a
     conversion would make pixels that nobody has seen, and colours stay as they are stored, whatever
@@ -140,7 +176,8 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
     Raises:
         InputError: for these, for animations, and for files that are no whole pictures.
     """
-    picture = picture_files.read(path, convert_profile=False)
+    data = picture_files.bytes_of(path)
+    picture = picture_files.decode(data, f"'{path}'", convert_profile=False)
     header = picture.header
     for refused, why in (
         (header.bits > 8, "more than 8 bits; networks of the gallery wrote 8"),
@@ -152,9 +189,7 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
         if refused:
             raise InputError(f"{path}: {why}. Give the picture as the network wrote it.")
     notes = [note for note in picture.notes if "ICC profile" in note]
-    if header.is_lossy:
-        notes.append("compressed with loss: the answer holds for pictures as networks wrote them")
-    return picture.pixels, "; ".join(notes)
+    return picture.pixels, "; ".join(notes), data
 
 
 def find_pictures(flag: str, text: str) -> list[Path]:
@@ -195,21 +230,23 @@ def open_gallery(config: IdentifyConfig) -> Gallery:
 def summary(gallery: Gallery, found: Identification, top: int) -> list[str]:
     """Return the answer in lines of text, with `top` networks."""
     share = found.super_resolved_probability
-    if found.is_super_resolved is None:
-        made = "not to be told: the gallery has nothing that is not"
-    else:
-        made = f"{_word(found.is_super_resolved)} (probability {share:.1%})"
-    known = "yes" if found.is_known else "no: it is like no class of the gallery; the nearest are"
+    made = _word(found.is_super_resolved)
+    if found.is_super_resolved is not None:
+        made += f" (probability {share:.1%})"
+    known = {
+        True: "yes",
+        False: "no: it is like no class of the gallery; the nearest are",
+        None: f"cannot tell: not calibrated for pictures in this state ({found.state})",
+    }[found.is_known]
     lines = [
         f"super-resolved: {made}",
         f"known: {known} (margin {found.margin:.1f}; of what is known 0 or more, and a probability "
         f"of at least {gallery.least_probability:.0%})",
         *(f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]),
     ]
-    if found.hyperparameters and found.is_super_resolved is not False:
+    if found.hyperparameters and found.is_known and found.is_super_resolved:
         parts = [f"{what} {v} ({p:.1%})" for what, (v, p) in found.hyperparameters.items()]
-        said = "built with" if found.is_known else "seems to be built with"
-        lines.append(f"{said}: {', '.join(parts)}")
+        lines.append(f"built with: {', '.join(parts)}")
     return lines
 
 
@@ -258,5 +295,5 @@ def _limits(spectra: Mapping[str, np.ndarray]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def _word(answer: bool) -> str:
-    return "yes" if answer else "no"
+def _word(answer: bool | None) -> str:
+    return {True: "yes", False: "no", None: "cannot tell"}[answer]

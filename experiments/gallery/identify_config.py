@@ -56,6 +56,13 @@ class IdentifyConfig:
             "--add a .safetensors. One that is there is replaced.",
         },
     )
+    json: str = field(
+        default="",
+        metadata={
+            "help": "A .json to write: all answers with their probabilities and error rates, the "
+            "SHA-256 of each file, and version and checksum of the gallery."
+        },
+    )
 
     def __post_init__(self) -> None:
         """Refuses flags that do not go together.
@@ -69,8 +76,10 @@ class IdentifyConfig:
             raise ValueError("--add=NAME=FOLDER needs --output=FILE, for the larger gallery.")
         if self.picture and not self.input:
             raise ValueError("--picture goes with --input=FILE.")
+        if self.json and self.add:
+            raise ValueError("--json goes with --input.")
         output = ".safetensors" if self.add else ".csv"
-        for flag, ending in (("picture", ".png"), ("output", output)):
+        for flag, ending in (("picture", ".png"), ("output", output), ("json", ".json")):
             value = getattr(self, flag)
             if value and not value.lower().endswith(ending):
                 raise ValueError(f"--{flag}={value}: give a name that ends in {ending}.")

@@ -5,12 +5,14 @@ as in `resize:0.5+jpeg:75`:
 
     none            nothing
     jpeg:Q          JPEG of quality Q, 1 to 100, colour at half resolution (4:2:0)
+    jpeg444:Q       the same, colour at full resolution
     webp:Q          lossy WebP of quality Q, 1 to 100
     resize:F        F times the size, antialiased bicubic, and left so
     rescale:F       F times the size and back to the old one, both antialiased bicubic
     blur:S          Gaussian of standard deviation S pixels
     noise:S         Gaussian noise of standard deviation S steps of 8 bits, each value its own
     crop:F          F of the height and of the width, from a place drawn at random
+    sharpen:A       A times what a Gaussian blur of 1 pixel takes away is added
     screenshot:F    shown at F times the size and sharpened by the viewer, as unsharp masks do: half
                     of what a Gaussian blur of 1 pixel takes away is added; lossless
 
@@ -20,8 +22,9 @@ Letters: H rows and W columns of what comes in, h and w of what comes out. Pure;
 of codecs are made in memory.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +125,34 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])
 
 
+def draw_state(rng: np.random.Generator) -> Perturbation:
+    """Draw what may have happened to a picture between its maker and whoever asks about it.
+
+    In half of the cases it was cut, resized to 0.5 to 1, sharpened or compressed before, as
+    messengers and editors do. It ends as PNG, as JPEG of quality 50 to 98, half of them 4:2:0, or
+    as WebP.
+    """
+    before = ("none", "none", "none", "none", "crop", "resize", "resize", "jpeg", "sharpen")
+    strengths: Mapping[str, Callable[[], float]] = {
+        "crop": lambda: round(float(rng.uniform(0.8, 0.97)), 3),
+        "resize": lambda: round(float(rng.uniform(0.5, 1.0)), 3),
+        "jpeg": lambda: int(rng.integers(60, 97)),
+        "sharpen": lambda: round(float(rng.uniform(0.3, 1.2)), 2),
+        "webp": lambda: int(rng.integers(60, 97)),
+        "last": lambda: int(rng.integers(50, 99)),
+    }
+    steps = []
+    first = before[rng.integers(len(before))]
+    if first != NONE:
+        steps.append(Step(first, strengths[first]()))
+    share = rng.random()
+    if share < 0.7:
+        steps.append(Step("jpeg" if share < 0.4 else "jpeg444", strengths["last"]()))
+    elif share < 0.8:
+        steps.append(Step("webp", strengths["webp"]()))
+    return Perturbation(tuple(steps))
+
+
 def filled(picture: np.ndarray, side_px: int) -> np.ndarray:
     """Mirror an image at the right and the bottom where it is smaller than a square.
 
@@ -162,8 +193,10 @@ def _parse_step(part: str, whole: str) -> Step:
 # ------------------------------------------------------------------------------------ the changes
 
 
-def _jpeg(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    setting = {"quality": int(strength), "subsampling": "4:2:0"}
+def _jpeg(
+    picture: np.ndarray, strength: float, rng: np.random.Generator, subsampling: str = "4:2:0"
+) -> np.ndarray:
+    setting = {"quality": int(strength), "subsampling": subsampling}
     return codecs.decode(codecs.encode(picture, codecs.JPEG, setting))
 
 
@@ -198,8 +231,12 @@ def _crop(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.
 
 
 def _screenshot(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    shown = from_uint8(_resize(picture, strength, rng))
-    return to_uint8(shown + np.float32(SHARPENING) * (shown - _blurred(shown, SHARPENING_PX)))
+    return _sharpen(_resize(picture, strength, rng), SHARPENING, rng)
+
+
+def _sharpen(picture: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    shown = from_uint8(picture)
+    return to_uint8(shown + np.float32(strength) * (shown - _blurred(shown, SHARPENING_PX)))
 
 
 def _scaled(picture: np.ndarray, factor: float) -> tuple[int, int]:
@@ -214,11 +251,20 @@ def _blurred(pixels: np.ndarray, sigma_px: float) -> np.ndarray:
 _FACTOR = "times the size"
 KINDS = {
     "jpeg": PerturbationKind(_jpeg, 1, 100, "JPEG", "quality", is_whole=True),
+    "jpeg444": PerturbationKind(
+        functools.partial(_jpeg, subsampling="4:4:4"),
+        1,
+        100,
+        "JPEG 4:4:4",
+        "quality",
+        is_whole=True,
+    ),
     "webp": PerturbationKind(_webp, 1, 100, "WebP", "quality", is_whole=True),
     "resize": PerturbationKind(_resize, 0.05, 8, "Another size", _FACTOR),
     "rescale": PerturbationKind(_rescale, 0.05, 8, "Another size and back", _FACTOR),
     "blur": PerturbationKind(_blur, 0, 50, "Blur", "standard deviation (pixels)"),
     "noise": PerturbationKind(_noise, 0, 255, "Noise", "standard deviation (8-bit steps)"),
+    "sharpen": PerturbationKind(_sharpen, 0, 10, "Sharpening", "times the detail"),
     "crop": PerturbationKind(_crop, 0.05, 1, "A crop from anywhere", "of height and width"),
     "screenshot": PerturbationKind(_screenshot, 0.05, 8, "A screenshot", _FACTOR),
 }

@@ -13,6 +13,8 @@ the classifier did not learn from.
 Letters: N pictures, T tiles, K classes, c side of a tile in pixels, s side of a spectrum.
 """
 
+import hashlib
+import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,23 +25,29 @@ import scipy.special
 
 from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.showing import Tabular
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier import Classifier
 from jaxsr.attribution.open_set import Gaussians
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import welch
+from jaxsr.fingerprints.evidence import LEAST_PX
 from jaxsr.gallery import files
+from jaxsr.gallery import judge as judging
+from jaxsr.gallery import state as states
+from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.files import CARDS
+from jaxsr.gallery.judge import Judge
 from jaxsr.gallery.parsing import Parser
+from jaxsr.gallery.state import LOSSLESS, State
 from jaxsr.gallery.tiles import checked, finite, tiles
 
 KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.datasets.picture_sets` has them
+GROUP_OF = {"network": "network", "bicubic": "interpolation", "original": "original"}
 FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
 HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 LEAST_PICTURES = 20  # to enrol a network
 ROUNDS = 3  # of looking for the grid in its pictures
-_CLASSIFIER, _PARSER = "attributor/", "parser/"  # in names of arrays
+_CLASSIFIER, _PARSER, _JUDGE = "attributor/", "parser/", "judge/"  # in names of arrays
 _NUMBERS = ("temperature", "growth", "threshold", "least_probability")
 
 
@@ -67,53 +75,6 @@ class ClassCard:
         return self.kind == "network" or (self.kind == "elsewhere" and told)
 
 
-@dataclass(frozen=True, repr=False)
-class Identification(Tabular):
-    """What a gallery says of a picture.
-
-    Attributes:
-        ranking: K pairs of name and probability, the most probable first. The probabilities sum
-            to 1: they are those if one of the classes made the picture.
-        hyperparameters: architecture, scale, loss, training_set -> value and probability. Of a
-            known picture they are summed over the super-resolving classes that state it, among
-            which it is the most probable; of an unknown one they are what the gallery's parser
-            says, if it has one. One that no class states is left out. The number of a seed means
-            nothing in another network, so seeds are not among them.
-        is_known: whether the picture is as near to a class as those of the classes are, and one
-            class is as probable as it is with those.
-        margin: by how much the picture is nearer to a class than the threshold asks for; below 0
-            it counts as unknown.
-        is_super_resolved: whether a super-resolving class is more probable than all others
-            together; None if the gallery has no others.
-        super_resolved_probability: of all super-resolving classes.
-        num_tiles: T that were looked at.
-        grid: rows and columns from the picture's first pixel to where the grid of up-sampling
-            begins; (0, 0) of a picture that nothing was cut off from, and where nobody knows.
-    """
-
-    ranking: tuple[tuple[str, float], ...]
-    hyperparameters: Mapping[str, tuple[Any, float]]
-    is_known: bool
-    margin: float
-    is_super_resolved: bool | None
-    super_resolved_probability: float
-    num_tiles: int
-    grid: tuple[int, int] = (0, 0)
-
-    def __repr__(self) -> str:
-        """Return one line."""
-        name, probability = self.ranking[0]
-        known = "known" if self.is_known else "unknown, nearest to"
-        joined = f"{known}: {name}" if self.is_known else f"{known} {name}"
-        return f"Identification({joined} at {probability:.1%}, of {len(self.ranking)} classes)"
-
-    def to_pandas(self) -> Any:
-        """Return the ranking as a pandas.DataFrame of `name` and `probability`."""
-        import pandas as pd
-
-        return pd.DataFrame(self.ranking, columns=["name", "probability"])
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Gallery:
     """Classes that pictures are compared with; get one from `open` or `jaxsr.gallery.fit`.
@@ -130,6 +91,9 @@ class Gallery:
         facts: what else is to be known of the gallery, JSON-able.
         least_probability: of its likeliest class, which a picture of a class has at least.
         parser: of hyperparameters of networks that are not in the gallery; None if it has none.
+        judge: of pictures in any state; None if it has none, and then only pictures as networks
+            wrote them are answered.
+        sha256: of the file that it was read from; empty if from none.
     """
 
     classifier: Classifier
@@ -142,6 +106,8 @@ class Gallery:
     facts: Mapping[str, Any] = field(default_factory=dict)
     least_probability: float = 0.0
     parser: Parser | None = None
+    sha256: str = ""
+    judge: Judge | None = None
 
     def __repr__(self) -> str:
         """Return one line."""
@@ -159,8 +125,9 @@ class Gallery:
         """
         place = files.find(path)
         card, arrays = CARDS.read(place)
+        digest = hashlib.sha256(place.read_bytes()).hexdigest()
         with CARDS.reading(str(place)):
-            return cls.from_arrays(arrays, card)
+            return replace(cls.from_arrays(arrays, card), sha256=digest)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file that `open` reads; readers see all of it or none.
@@ -182,6 +149,10 @@ class Gallery:
         if self.parser is not None:
             of_parser, parser_facts = self.parser.to_arrays()
             arrays |= {_PARSER + name: array for name, array in of_parser.items()}
+        judge_facts = None
+        if self.judge is not None:
+            of_judge, judge_facts = self.judge.to_arrays()
+            arrays |= {_JUDGE + name: array for name, array in of_judge.items()}
         facts = {
             "attributor": classifier_facts,
             "classes": [
@@ -190,6 +161,7 @@ class Gallery:
             **{name: getattr(self, name) for name in _NUMBERS},
             "facts": dict(self.facts),
             "parser": parser_facts,
+            "judge": judge_facts,
         }
         return {**arrays, **self.gaussians.to_arrays(), "spectra": self.spectra}, facts
 
@@ -200,7 +172,7 @@ class Gallery:
         Raises:
             KeyError: if an array or a fact is missing.
         """
-        own = facts["parser"]
+        own, judge = facts["parser"], facts.get("judge")
         return cls(
             attribution.from_arrays(_within(_CLASSIFIER, arrays), facts["attributor"]),
             tuple(ClassCard(**one) for one in facts["classes"]),
@@ -209,7 +181,17 @@ class Gallery:
             spectra=arrays["spectra"],
             facts=facts["facts"],
             parser=own and Parser.from_arrays(_within(_PARSER, arrays), own),
+            judge=judge and Judge.from_arrays(_within(_JUDGE, arrays), judge),
         )
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What answers depend on: version of jaxsr, SHA-256 of the gallery's file, classes."""
+        try:
+            version = importlib.metadata.version("jaxfleet")
+        except importlib.metadata.PackageNotFoundError:
+            version = "not installed"
+        return {"jaxsr": version, "gallery_sha256": self.sha256, "classes": len(self.cards)}
 
     @property
     def crop_px(self) -> int:
@@ -221,33 +203,79 @@ class Gallery:
         """Of the K classes."""
         return tuple(card.name for card in self.cards)
 
-    def identify(self, image: np.ndarray) -> Identification:
+    def identify(self, image: np.ndarray, state: State | None = None) -> Identification:
         """Which class made a picture, and what that says.
 
         Args:
-            image: [H, W, 3] uint8, colour, H and W at least `crop_px`, as it was made: not turned
-                into other sizes, and better not compressed with loss. It may be cut out of a
-                larger one: all places where the grid of up-sampling may begin are tried.
+            image: [H, W, 3] uint8, colour, H and W at least `crop_px`, as it was decoded. It may
+                be cut out of a larger one: all places where the grid of up-sampling may begin are
+                tried.
+            state: of its file, by `jaxsr.gallery.state.of_file`; None for what the pixels say.
+
+        Returns:
+            What can be said. A gallery without a judge was calibrated on pictures as networks
+            wrote them: it has a ranking, and no answers, for those that were compressed with loss.
 
         Raises:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
-        cut = tiles(checked(image, self.crop_px), self.crop_px)
+        least_px = self.crop_px if self.judge is None else LEAST_PX
+        state = states.of_pixels(checked(image, least_px)) if state is None else state
+        if self.judge is None:
+            return self._compared(image, state)
+        opinion = self.judge(checked(image, least_px), state)
+        told = judging.answers(self.judge, opinion)
+        told["num_tiles"] = len(judging.tiles(image))
+        is_own = told["ranking"][0][0] in self.names and min(image.shape[:2]) >= self.crop_px
+        if is_own and told.get("group") == "network" and state.compression == LOSSLESS:
+            own = self._compared(image, state)  # surer about what it learnt as it was written
+            if own.is_known and own.is_super_resolved:
+                family = self.judge.family_of(told["ranking"][0][0])
+                told |= {"network": own.network, "family": family, "is_known": True}
+                told |= {"ranking": own.ranking, "grid": own.grid, "margin": own.margin}
+        cards = {card.name: card for card in self.cards}
+        named = [cards[told["network"]]] if told.get("network") in cards else []
+        return Identification(
+            **{
+                "margin": float(opinion.classes.max()) - opinion.threshold("known"),
+                "super_resolved_probability": float(opinion.groups[2]),
+                "hyperparameters": parse(named, np.ones(len(named))),
+                "state": state,
+                "settings": self.settings,
+                **told,
+            }
+        )
+
+    def _compared(self, image: np.ndarray, state: State) -> Identification:
+        """Answer by the distances from the classes alone."""
+        cut = tiles(image, self.crop_px)
         grid, features = self.features_on_grid(cut)
         margin = float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
         chances = self.chances(features)
         made = np.asarray([card.is_super_resolved for card in self.cards])
         share = float(np.sum(chances, where=made))
-        is_known = margin >= 0 and float(chances.max()) >= self.least_probability
+        is_near = margin >= 0 and float(chances.max()) >= self.least_probability
+        is_calibrated = state.compression == LOSSLESS
+        best = self.cards[int(np.argmax(chances))]
+        answers: dict[str, Any] = {"is_super_resolved": None}
+        if is_near and is_calibrated:
+            answers = {
+                "group": GROUP_OF.get(best.kind),
+                "network": best.name if best.is_super_resolved else None,
+                "is_enlarged": best.kind != "original" if best.kind in GROUP_OF else None,
+                "is_super_resolved": None if made.all() else share > 0.5,
+            }
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),
-            hyperparameters=self._parsed(image, grid, None if is_known else self.parser, chances),
-            is_known=is_known,
+            hyperparameters=self._parsed(image, grid, None if is_near else self.parser, chances),
+            is_known=is_near if is_calibrated else None,
             margin=margin,
-            is_super_resolved=None if made.all() else share > 0.5,
             super_resolved_probability=share,
             num_tiles=len(cut),
             grid=grid,
+            state=state,
+            settings=self.settings,
+            **answers,
         )
 
     def chances(self, features: np.ndarray) -> np.ndarray:

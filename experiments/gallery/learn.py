@@ -1,0 +1,470 @@
+"""Fit the judge of a gallery to collected evidence, calibrate it, and measure it.
+
+Networks that are not known are stood for by families that are left out: the families fall into
+`FOLDS` parts, and for each a judge learns without them. Thresholds come from validation
+photographs, the table and the error rates from test photographs.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import scipy.special
+
+from experiments.gallery import collect, training
+from experiments.gallery.learn_config import LearnConfig
+from jaxfleet import picture_files, rundir
+from jaxsr.attribution import calibration as calibrating
+from jaxsr.datasets import perturbations
+from jaxsr.gallery import files as gallery_files
+from jaxsr.gallery import judge as judging
+from jaxsr.gallery.answer import GROUPS
+from jaxsr.gallery.core import Gallery
+from jaxsr.gallery.judge import BINS, Calibration, Judge
+
+FOLDS = 3
+ORIGINAL, INTERPOLATION, NETWORK = GROUPS
+PLAIN_RATE = 0.008  # of photographs that may be called a network's, on validation photographs
+NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
+OTHER_NO_RATE = 0.02
+UNKNOWN_RATE = 0.03  # of networks of families left out that may count as known
+SURE = 0.9  # share of answers that is to be right, of families and of networks
+SCALE_SURE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """All evidence: N rows, with `kind_of_state` and `log_scale`; [N, D] float16 inputs."""
+
+    rows: pd.DataFrame
+    given: np.ndarray
+
+    def only(self, mask: np.ndarray) -> "Data":
+        """Return some of the rows."""
+        return Data(self.rows[mask].reset_index(drop=True), self.given[mask])
+
+
+def run(config: LearnConfig, run_dir: Path) -> str:
+    """Fit, calibrate and measure; leave `gallery.safetensors` and `table.json`.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: if there is no evidence, or a gallery that cannot be used.
+    """
+    data = load(Path(config.evidence))
+    with rundir.held(run_dir, "sr_judge"):
+        rundir.unfinish(run_dir)
+        known = _fitted(run_dir / "judge.npz", data, (), config)
+        folds = fold_of(data.rows)
+        without = [
+            _fitted(
+                run_dir / f"without_{fold}.npz",
+                data,
+                tuple(sorted(name for name, own in folds.items() if own == fold)),
+                config,
+            )
+            for fold in range(FOLDS)
+        ]
+        seen = predict(known, data)
+        unseen = predict_unseen(without, data, folds)
+        judge = calibrated(known, data.rows, seen, unseen)
+        judge, table = measure(judge, data.rows, seen, unseen)
+        (run_dir / "table.json").write_text(json.dumps(table, indent=1))
+        base = Gallery.open(config.gallery or None)
+        dataclasses.replace(base, judge=judge).save(run_dir / gallery_files.NAME)
+        rundir.finish(run_dir)
+    return describe(table)
+
+
+def load(run_dir: Path) -> Data:
+    """Read the evidence of a run directory."""
+    rows, features = collect.read(run_dir)
+    states = judging.states_of(rows["state"].tolist())
+    rows = rows.assign(
+        kind_of_state=[judging.kind_of(state) for state in states],
+        log_scale=np.log(np.maximum(1.0, rows["enlargement"] * rows["state"].map(_resized))),
+    )
+    given = np.stack(
+        [
+            judging.inputs(one, state).astype(np.float16)
+            for one, state in zip(features, states, strict=True)
+        ]
+    )
+    return Data(rows, given)
+
+
+def _resized(state: str) -> float:
+    factors = [s.strength for s in perturbations.parse(state).steps if s.kind == "resize"]
+    return float(np.prod(factors)) if factors else 1.0
+
+
+def fold_of(rows: pd.DataFrame) -> dict[str, int]:
+    """Return the fold of each family of networks, so that folds have about as many classes."""
+    own = rows[rows["kind"] == NETWORK].groupby("family")["name"].nunique().sort_values()
+    totals, folds = [0] * FOLDS, {}
+    for family, count in reversed(list(own.items())):
+        folds[str(family)] = int(np.argmin(totals))
+        totals[folds[str(family)]] += int(count)
+    return folds
+
+
+# -------------------------------------------------------------------------------------- fitting
+
+
+def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConfig) -> Judge:
+    """Fit a judge without some families, or read the one that is there."""
+    classes = data.rows[~data.rows["family"].isin(left_out)]
+    classes = classes.groupby("name")[["family", "kind"]].first().sort_index()
+    names, families, kinds = (
+        tuple(classes.index),
+        tuple(classes["family"]),
+        tuple(classes["kind"]),
+    )
+    if path.is_file():
+        with np.load(path) as arrays:
+            if str(arrays["names"]) == json.dumps(names):
+                found = {k: arrays[k] for k in arrays.files if k != "names"}
+                return Judge(names, families, kinds, found, {})
+    some = data.only(
+        ((data.rows["split"] == "train") & ~data.rows["family"].isin(left_out)).to_numpy()
+    )
+    given = some.given.astype(np.float32)
+    mean, scale = given.mean(axis=0), given.std(axis=0) + 1e-3
+    given = np.clip((given - mean) / scale, -judging.MOST_UNITS, judging.MOST_UNITS)
+    place = {name: k for k, name in enumerate(names)}
+    family_place = {name: k for k, name in enumerate(dict.fromkeys(families))}
+    targets = training.Targets(
+        some.rows["name"].map(place).to_numpy(),
+        some.rows["kind"].map(GROUPS.index).to_numpy(),
+        np.rint(some.rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy(),
+        np.array([family_place[name] for name in families]),
+        np.array([GROUPS.index(kind) for kind in kinds]),
+    )
+    arrays = training.train(
+        jax.random.key(config.seed),
+        given.astype(np.float16),
+        targets,
+        len(BINS),
+        epochs=config.epochs,
+        tell=lambda line: picture_files.tell(f"{path.stem}: {line}"),
+    )
+    arrays = {
+        "mean": mean,
+        "scale": scale,
+        **{k: v for k, v in arrays.items() if k not in ("scale",)},
+        "scale_bins": arrays["scale"],
+    }
+    arrays = {
+        k: v.astype(np.float32 if k in ("mean", "scale") else np.float16) for k, v in arrays.items()
+    }
+    np.savez(path, names=json.dumps(names), **arrays)
+    return Judge(names, families, kinds, arrays, {})
+
+
+Predictions = dict[str, np.ndarray]  # logits: "class" [N, K], "group" [N, 3], "scale_bins" [N, B]
+
+
+def predict(judge: Judge, data: Data) -> Predictions:
+    """Return the logits of all pictures but those that are learnt from (rows of NaN)."""
+    rows = np.flatnonzero(data.rows["split"] != "train")
+    found = {}
+    for name, values in judge.logits(data.given[rows].astype(np.float32)).items():
+        found[name] = np.full((len(data.rows), values.shape[1]), np.nan, np.float32)
+        found[name][rows] = values
+    return found
+
+
+def predict_unseen(without: list[Judge], data: Data, folds: Mapping[str, int]) -> Predictions:
+    """Return logits by judges that do not know the family.
+
+    Those of "class" are [N, 1]: the logarithm of the probability of the likeliest class.
+    """
+    fold = data.rows["family"].map(folds).to_numpy()
+    found: Predictions = {}
+    for number, judge in enumerate(without):
+        mask = fold == number
+        own = predict(judge, data.only(mask))
+        own["class"] = scipy.special.log_softmax(own["class"], axis=1).max(axis=1, keepdims=True)
+        for name, values in own.items():
+            if name not in found:
+                found[name] = np.full((len(data.rows), values.shape[1]), np.nan, np.float32)
+            found[name][mask] = values
+    return found
+
+
+# ---------------------------------------------------------------------------------- calibration
+
+
+def calibrated(judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions) -> Judge:
+    """Return the judge with a calibration for each kind of state that has pictures."""
+    found = {}
+    for kind in sorted(set(rows["kind_of_state"]) - {""}):
+        mask = ((rows["split"] == "validation") & (rows["kind_of_state"] == kind)).to_numpy()
+        if mask.sum() < 100:
+            continue
+        found[kind] = _calibrate(judge, rows[mask], _of(seen, mask), _of(unseen, mask), kind)
+    return dataclasses.replace(judge, calibrations=found)
+
+
+def _of(predictions: Predictions, mask: np.ndarray) -> Predictions:
+    return {name: values[mask] for name, values in predictions.items()}
+
+
+def _calibrate(
+    judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions, kind: str
+) -> Calibration:
+    labels = rows["name"].map({name: k for k, name in enumerate(judge.names)}).to_numpy()
+    group = rows["kind"].map(GROUPS.index).to_numpy()
+    bins = np.rint(rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy()
+    is_network = group == 2
+    temperatures = {
+        "class": calibrating.fit_temperature(seen["class"], labels),
+        "group": calibrating.fit_temperature(
+            np.concatenate([seen["group"], unseen["group"][is_network]]),
+            np.concatenate([group, group[is_network]]),
+        ),
+        "scale_bins": calibrating.fit_temperature(
+            np.concatenate([seen["scale_bins"], unseen["scale_bins"][is_network]]),
+            np.concatenate([bins, bins[is_network]]),
+        ),
+    }
+    views = _views(judge, rows, seen, temperatures)
+    strange = _views(judge, rows[is_network], _of(unseen, is_network), temperatures)
+    no = NO_RATE.get(kind, OTHER_NO_RATE)
+    plain, interpolated = group == 0, group == 1
+    groups = views["groups"]
+    both = np.concatenate([groups[is_network], strange["groups"]])
+    thresholds = {
+        NETWORK: max(
+            0.5, _beyond(groups[plain, 2], PLAIN_RATE), _beyond(groups[interpolated, 2], 0.02)
+        ),
+        ORIGINAL: max(0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)),
+        INTERPOLATION: max(0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)),
+        "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
+        "known": _beyond(strange["best"], UNKNOWN_RATE),
+    }
+    made = is_network & (groups[:, 2] >= thresholds[NETWORK])
+    right = {
+        "network": views["top"][made] == rows["name"].to_numpy()[made],
+        "family": views["family"][made] == rows["family"].to_numpy()[made],
+    }
+    thresholds["network"] = max(
+        thresholds["known"], _sure(views["best"][made], right["network"], SURE)
+    )
+    thresholds["family"] = _sure(views["family_chance"][made], right["family"], SURE)
+    off = np.abs(
+        np.concatenate([views["log_scale"], strange["log_scale"]])
+        - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
+    )
+    enlarged = np.concatenate([group > 0, np.ones(is_network.sum(), bool)])
+    chance = np.concatenate([views["scale_chance"], strange["scale_chance"]])
+    thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < np.log(1.1), SCALE_SURE)
+    return Calibration(temperatures, {k: float(v) for k, v in thresholds.items()}, {})
+
+
+def _views(
+    judge: Judge, rows: pd.DataFrame, logits: Predictions, temperatures: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Return probabilities at their temperatures, and what is likeliest."""
+    scale, chance = judging.scale_of(logits["scale_bins"] / temperatures["scale_bins"])
+    found = {
+        "groups": scipy.special.softmax(logits["group"] / temperatures["group"], axis=1),
+        "scale_chance": chance,
+        "log_scale": np.log(scale),
+    }
+    if logits["class"].shape[1] == 1:
+        found["best"] = np.exp(logits["class"][:, 0])
+        return found
+    classes = scipy.special.softmax(logits["class"] / temperatures["class"], axis=1)
+    of_family = pd.DataFrame(classes[:, np.array(judge.kinds) == NETWORK].T)
+    own = np.array(judge.families)[np.array(judge.kinds) == NETWORK]
+    sums = of_family.groupby(own).sum().T
+    sums = sums.div(sums.sum(axis=1).clip(lower=1e-9), axis=0)
+    return found | {
+        "classes": classes,
+        "best": classes.max(axis=1),
+        "top": np.array(judge.names)[classes.argmax(axis=1)],
+        "family": np.array(sums.columns)[sums.to_numpy().argmax(axis=1)],
+        "family_chance": sums.to_numpy().max(axis=1),
+    }
+
+
+def _beyond(values: np.ndarray, rate: float) -> float:
+    """Return the threshold that at most a share of the values reach; `NEVER` if there are none."""
+    if not len(values):
+        return judging.NEVER
+    ordered = np.sort(values)[::-1]
+    return float(np.nextafter(ordered[int(rate * len(values))], 2.0))
+
+
+def _sure(chances: np.ndarray, right: np.ndarray, share: float) -> float:
+    """Return the least probability from which on a share of the answers is right."""
+    order = np.argsort(-chances)
+    if not len(order):
+        return judging.NEVER
+    so_far = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
+    good = np.flatnonzero(so_far >= share)
+    good = good[good >= min(20, len(order) - 1)]
+    return float(chances[order][good[-1]]) if len(good) else judging.NEVER
+
+
+# -------------------------------------------------------------------------------------- measures
+
+
+def measure(
+    judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions
+) -> tuple[Judge, dict[str, Any]]:
+    """Answer about all test pictures; return the judge with its error rates, and the table."""
+    tested = ((rows["split"] == "test") & (rows["kind_of_state"] != "")).to_numpy()
+    known = answered(judge, rows[tested], _of(seen, tested))
+    strange = tested & (rows["kind"] == NETWORK).to_numpy()
+    others = answered(judge, rows[strange], _of(unseen, strange))
+    calibrations = {
+        kind: dataclasses.replace(one, error_rates=error_rates(known[known.kind_of_state == kind]))
+        for kind, one in judge.calibrations.items()
+    }
+    table = {
+        state: _column(known[known.state == state], others[others.state == state])
+        for state in dict.fromkeys(rows.loc[tested, "state"])
+    }
+    return dataclasses.replace(judge, calibrations=calibrations), table
+
+
+def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFrame:
+    """Return the rows with what the judge answers: `said_group`, `said_family`, and so on."""
+    found = []
+    count = len(judge.names)
+    for i, kind in enumerate(rows["kind_of_state"]):
+        own = {name: values[i] for name, values in logits.items()}
+        if len(own["class"]) == 1:  # of a family that was left out: how likely the likeliest is
+            best = float(np.exp(own["class"][0]))
+            spread = np.full(count, (1.0 - best) / (count - 1))
+            spread[judge.kinds.index(NETWORK)] = best
+            opinion = dataclasses.replace(
+                judge.opinion({**own, "class": np.zeros(count)}, kind), classes=spread
+            )
+        else:
+            opinion = judge.opinion(own, kind)
+        told = judging.answers(judge, opinion)
+        best_chance = max(opinion.classes)
+        found.append(
+            {
+                "said_group": told.get("group"),
+                "said_enlarged": told.get("is_enlarged"),
+                "said_family": told.get("family"),
+                "said_network": told.get("network"),
+                "said_known": told["is_known"],
+                "said_scale": told["scale"][0] if told.get("scale") else np.nan,
+                "top": judge.names[int(np.argmax(opinion.classes))],
+                "top_chance": best_chance,
+                "top_family": told["families"][0][0] if told.get("families") else None,
+                "group_chance": float(opinion.groups.max()),
+                "top_group": GROUPS[int(opinion.groups.argmax())],
+            }
+        )
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+
+
+def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
+    """Return what `Calibration.error_rates` holds, of pictures of one kind of state."""
+    plain, made = known[known.kind == ORIGINAL], known[known.kind == NETWORK]
+    named, family = made[made.said_network.notna()], made[made.said_family.notna()]
+    scaled = known[known.said_scale.notna()]
+    off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > np.log(1.1)
+    return {
+        NETWORK: (
+            "photographs called enlarged by a network",
+            int((plain.said_group == NETWORK).sum()),
+            len(plain),
+        ),
+        INTERPOLATION: (
+            "photographs called enlarged by interpolation",
+            int((plain.said_group == INTERPOLATION).sum()),
+            len(plain),
+        ),
+        ORIGINAL: (
+            "pictures of networks called not enlarged",
+            int((made.said_group == ORIGINAL).sum()),
+            len(made),
+        ),
+        "enlarged": (
+            "photographs called enlarged",
+            int((plain.said_enlarged == True).sum()),  # noqa: E712 - None is neither
+            len(plain),
+        ),
+        "family": (
+            "answers with a family named another",
+            int((family.said_family != family.family).sum()),
+            len(family),
+        ),
+        "network": (
+            "answers with a network named another",
+            int((named.said_network != named.name).sum()),
+            len(named),
+        ),
+        "scale": ("enlargements were wrong by more than 10 %", int(off.sum()), len(scaled)),
+    }
+
+
+def _column(known: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
+    """Return the rows of the table in one state, shares; NaN where there is no picture."""
+    plain = known[known.kind == ORIGINAL]
+    interpolated = known[known.kind == INTERPOLATION]
+    made = known[known.kind == NETWORK]
+    zoo, real = made[made.family == collect.ZOO], made[made.family != collect.ZOO]
+    scaled = pd.concat([known, others])
+    scaled = scaled[scaled.said_scale.notna()]
+
+    def share(right: Any) -> float:
+        return float(np.mean(right)) if len(right) else float("nan")
+
+    return {
+        "right network, real networks": share(real.said_network == real.name),
+        "right network if one had to be named, real networks": share(real.top == real.name),
+        "right network, the zoo": share(zoo.said_network == zoo.name),
+        "right network if one had to be named, the zoo": share(zoo.top == zoo.name),
+        "right family, real networks": share(real.said_family == real.family),
+        "networks' pictures called enlarged by a network": share(made.said_group == NETWORK),
+        "networks' pictures called not enlarged": share(made.said_group == ORIGINAL),
+        "photographs called enlarged by a network": share(plain.said_group == NETWORK),
+        "photographs called not enlarged": share(plain.said_group == ORIGINAL),
+        "interpolations called enlarged by a network": share(interpolated.said_group == NETWORK),
+        "families left out: enlarged by a network": share(others.said_group == NETWORK),
+        "families left out: called not enlarged": share(others.said_group == ORIGINAL),
+        "families left out: counted as known": share(others.said_network.notna()),
+        "enlargement within 10 %, where printed": share(
+            np.abs(np.log(scaled.said_scale) - scaled.log_scale) < np.log(1.1)
+        ),
+        "enlargement printed": share(pd.concat([made, interpolated]).said_scale.notna()),
+        "calibration error of the group": _ece(known.group_chance, known.top_group == known.kind),
+        "calibration error of the network": _ece(made.top_chance, made.top == made.name),
+        "pictures": len(known),
+    }
+
+
+def _ece(chance: pd.Series, right: pd.Series) -> float:
+    if not len(chance):
+        return float("nan")
+    pairs = np.stack([chance, 1.0 - chance], axis=1).astype(float)
+    # Of two answers, "right" and "wrong", calibration of the first is what is asked.
+    place = np.clip(np.ceil(pairs[:, 0] * 15).astype(int) - 1, 0, 14)
+    gaps = np.bincount(place, pairs[:, 0] - right.to_numpy(float), minlength=15)
+    return float(np.abs(gaps).sum() / len(pairs))
+
+
+def describe(table: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the table as lines of Markdown."""
+    states = list(table)
+    lines = [f"| | {' | '.join(states)} |", "|---|" + "---|" * len(states)]
+    for name in table[states[0]]:
+        values = [table[state][name] for state in states]
+        cells = [f"{x:.0f}" if name == "pictures" else f"{x:.1%}" for x in values]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

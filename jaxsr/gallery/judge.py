@@ -1,0 +1,295 @@
+"""Who enlarged a picture, in whatever state its file is: probabilities, and answers where earned.
+
+A perceptron turns the evidence of a picture (`jaxsr.fingerprints.evidence`) and the state of its
+file into an embedding. From that follow the probabilities of the groups (`answer.GROUPS`), of the
+scale, and of the classes, which are summed over families. Temperatures, and the thresholds beyond
+which an answer is given at all, belong to a kind of state: they were chosen on photographs that
+nothing was learnt from, for networks that are not known with families left out. What has no
+threshold for a kind of state is not answered there.
+
+Letters: D values of evidence and state, U units of the embedding, K classes, B bins of scale.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from jaxsr.datasets.crops import tiles as tiles_of
+from jaxsr.fingerprints.evidence import TILE_PX, evidence
+from jaxsr.gallery.answer import GROUPS, ErrorRate
+from jaxsr.gallery.state import JPEG, LOSSLESS, WEBP, State
+
+MOST_TILES = 24
+SMALL_PX = 320  # up to here a picture is one tile
+BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
+MOST_UNITS = 6.0  # standard deviations, of an input
+NEVER = 2.0  # a threshold that no probability reaches
+OUTPUTS = ("class", "group", "scale_bins")
+_ARRAYS = ("mean", "scale", "w1", "b1", "w2", "b2", *OUTPUTS)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a kind of state is answered.
+
+    Attributes:
+        temperatures: of `OUTPUTS`.
+        thresholds: answer -> the least probability with which it is given: "enlarged", each of
+            `GROUPS`, "family", "network", "scale", and "known" of the likeliest class.
+        error_rates: answer -> what was measured, as `ErrorRate` takes it.
+    """
+
+    temperatures: Mapping[str, float]
+    thresholds: Mapping[str, float]
+    error_rates: Mapping[str, tuple[str, int, int]]
+
+    def rate(self, answer: str) -> ErrorRate | None:
+        """Return how often an answer was wrong; None if that was not measured."""
+        found = self.error_rates.get(answer)
+        return None if found is None else ErrorRate(*found)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a judge thinks of a picture.
+
+    Attributes:
+        groups: [3] probabilities of `GROUPS`.
+        classes: [K] probabilities, if one of the classes made it.
+        scale: the likeliest enlargement.
+        scale_probability: that it is right within 10 %.
+        calibration: of the kind of state; None if it has none.
+    """
+
+    groups: np.ndarray
+    classes: np.ndarray
+    scale: float
+    scale_probability: float
+    calibration: Calibration | None
+
+    def threshold(self, answer: str) -> float:
+        """Return the least probability of an answer; `NEVER` if the state has no calibration."""
+        return NEVER if self.calibration is None else self.calibration.thresholds.get(answer, NEVER)
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Get it from `experiments.gallery.learn`, or with the gallery that ships.
+
+    Attributes:
+        names: K classes.
+        families: of each class; of an interpolation or an original its own name.
+        kinds: of each class, one of `GROUPS`.
+        arrays: `mean` and `scale` [D] of the inputs, `w1`, `b1`, `w2`, `b2` to the embedding,
+            `class` [U, K], `group` [U, 3] and `scale_bins` [U, B] from there.
+        calibrations: kind of state (`kind_of`) -> how it is answered.
+    """
+
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    kinds: tuple[str, ...]
+    arrays: Mapping[str, np.ndarray]
+    calibrations: Mapping[str, Calibration]
+
+    def family_of(self, name: str) -> str:
+        """Return the family of a class."""
+        return self.families[self.names.index(name)]
+
+    def __call__(self, picture: np.ndarray, state: State) -> Opinion:
+        """Judge a picture.
+
+        Args:
+            picture: [H, W, 3] uint8, 96 pixels or more a side.
+            state: of its file.
+        """
+        return self.of_evidence(evidence(tiles(picture)), state)
+
+    def of_evidence(self, found: np.ndarray, state: State) -> Opinion:
+        """Judge a picture by its evidence, [D - 5]."""
+        logits = self.logits(inputs(found, state)[None])
+        return self.opinion({name: values[0] for name, values in logits.items()}, kind_of(state))
+
+    def logits(self, given: np.ndarray) -> dict[str, np.ndarray]:
+        """Return logits of inputs [N, D]: `class` [N, K], `group` [N, 3], `scale_bins` [N, B]."""
+        embedded = self.embed(given)
+        return {name: embedded @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
+
+    def opinion(self, logits: Mapping[str, np.ndarray], kind: str) -> Opinion:
+        """Return the opinion of the logits of one picture in a kind of state."""
+        calibration = self.calibrations.get(kind)
+        own = calibration.temperatures if calibration else {}
+        groups, classes = (
+            scipy.special.softmax(logits[name] / own.get(name, 1.0)) for name in ("group", "class")
+        )
+        scale, chance = scale_of(logits["scale_bins"][None] / own.get("scale_bins", 1.0))
+        return Opinion(groups, classes, float(scale[0]), float(chance[0]), calibration)
+
+    def embed(self, given: np.ndarray) -> np.ndarray:
+        """[N, D] inputs to [N, U] float32."""
+        arrays = {name: self.arrays[name].astype(np.float32) for name in _ARRAYS[:6]}
+        units = np.clip((given - arrays["mean"]) / arrays["scale"], -MOST_UNITS, MOST_UNITS)
+        return _gelu(_gelu(units @ arrays["w1"] + arrays["b1"]) @ arrays["w2"] + arrays["b2"])
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return the arrays, and the rest as JSON-able facts."""
+        facts = {
+            "classes": [
+                list(one) for one in zip(self.names, self.families, self.kinds, strict=True)
+            ],
+            "calibrations": {
+                kind: {own.name: dict(getattr(one, own.name)) for own in fields(one)}
+                for kind, one in self.calibrations.items()
+            },
+        }
+        return dict(self.arrays), facts
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "Judge":
+        """Return the judge of `to_arrays`.
+
+        Raises:
+            KeyError: if an array or a fact is missing.
+        """
+        names, families, kinds = (tuple(each) for each in zip(*facts["classes"], strict=True))
+        calibrations = {kind: Calibration(**one) for kind, one in facts["calibrations"].items()}
+        return cls(names, families, kinds, {name: arrays[name] for name in _ARRAYS}, calibrations)
+
+
+def tiles(picture: np.ndarray) -> np.ndarray:
+    """Return the parts of a picture that are looked at: [H, W, 3] to [T, c, c, 3]."""
+    side = min(picture.shape[:2])
+    if side <= SMALL_PX:
+        top, left = ((size - side) // 2 // 24 * 24 for size in picture.shape[:2])
+        return picture[None, top : top + side, left : left + side]
+    cut = tiles_of(picture, TILE_PX)
+    if len(cut) <= MOST_TILES:
+        return cut
+    return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
+
+
+def inputs(found: np.ndarray, state: State) -> np.ndarray:
+    """Return evidence [D - 5] with the state of the file behind it, [D] float32."""
+    quality = 100 if state.quality is None else state.quality
+    told = [
+        float(state.compression == JPEG),
+        float(state.compression == WEBP),
+        (100 - quality) / 50 if state.compression == JPEG else 0.0,
+        float(state.subsampling == "4:2:0"),
+        float(quality >= 93),
+    ]
+    return np.concatenate([found.astype(np.float32), np.asarray(told, np.float32)])
+
+
+def kind_of(state: State) -> str:
+    """Return the kind of state that calibrations belong to; empty if there is none."""
+    if state.compression == LOSSLESS:
+        return LOSSLESS
+    if state.compression == WEBP:
+        return WEBP
+    if state.compression != JPEG or state.quality is None or state.quality < 50:
+        return ""
+    for least in (93, 82):
+        if state.quality >= least:
+            return f"{JPEG} {least} and better"
+    return f"{JPEG} 50 to 81"
+
+
+def scale_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the enlargement, and the probability that it is right within 10 %.
+
+    Args:
+        logits: [N, B] of bins.
+
+    Returns:
+        [N] times the size, and [N] probabilities: of the likeliest bin and its neighbours.
+    """
+    bins = np.pad(scipy.special.softmax(logits, axis=1), ((0, 0), (1, 1)))
+    best = bins.argmax(axis=1)
+    near = np.stack([bins[np.arange(len(bins)), best + k] for k in (-1, 0, 1)], axis=1)
+    chance = near.sum(axis=1)
+    place = ((best[:, None] - 1 + np.array([-1, 0, 1])) * near).sum(axis=1) / chance
+    return np.exp(place * np.log(BINS[1])), chance
+
+
+def by_family(judge: Judge, classes: np.ndarray) -> list[tuple[str, float]]:
+    """Return families of networks and their probabilities, the most probable first."""
+    sums: dict[str, float] = {}
+    for family, kind, chance in zip(judge.families, judge.kinds, classes, strict=True):
+        if kind == GROUPS[2]:
+            sums[family] = sums.get(family, 0.0) + float(chance)
+    total = sum(sums.values()) or 1.0
+    return sorted(((k, v / total) for k, v in sums.items()), key=lambda pair: -pair[1])
+
+
+def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
+    """Return the fields of `Identification` that a judge fills."""
+    calibration, least = opinion.calibration, opinion.threshold
+    ranking = tuple(
+        (judge.names[i], float(opinion.classes[i])) for i in np.argsort(-opinion.classes)
+    )
+    found: dict[str, Any] = {"ranking": ranking, "is_super_resolved": None, "is_known": None}
+    if calibration is None:
+        return found
+    groups = dict(zip(GROUPS, (float(x) for x in opinion.groups), strict=True))
+    families = by_family(judge, opinion.classes)
+    group = max(groups, key=lambda name: groups[name])
+    given = [("group", group)] if groups[group] >= least(group) else []
+    answered = group if given else None
+    found |= {"groups": groups, "families": tuple(families), "group": answered}
+    enlarged = 1.0 - groups[GROUPS[0]]
+    if answered is not None:
+        found["is_enlarged"] = answered != GROUPS[0]
+        found["is_super_resolved"] = answered == GROUPS[2]
+    elif enlarged >= least("enlarged"):
+        found["is_enlarged"] = True
+    if found.get("is_enlarged") and opinion.scale_probability >= least("scale"):
+        found["scale"] = (round(opinion.scale, 2), opinion.scale_probability)
+    if answered == GROUPS[2]:
+        best = int(np.argmax(opinion.classes))
+        chance = float(opinion.classes[best])
+        if judge.kinds[best] == GROUPS[2]:
+            found["is_known"] = True if chance >= least("known") else None
+            if families[0][1] >= least("family"):
+                found["family"] = families[0][0]
+            if found.get("family") == judge.families[best] and chance >= least("network"):
+                found["network"] = judge.names[best]
+    said = {
+        "is_enlarged": "enlarged" if found.get("is_enlarged") else GROUPS[0],
+        "group": answered,
+        "scale": "scale",
+        "family": "family",
+        "network": "network",
+    }
+    rates = {
+        question: calibration.rate(key)
+        for question, key in said.items()
+        if key and found.get(question) is not None
+    }
+    found["error_rates"] = {name: rate for name, rate in rates.items() if rate is not None}
+    return found
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    """Return JAX's approximate GELU."""
+    inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3)
+    return np.asarray(0.5 * x * (1 + np.tanh(inner)), np.float32)
+
+
+def states_of(texts: Sequence[str]) -> list[State]:
+    """Return the states of the files that perturbations (`jaxsr.datasets.perturbations`) leave."""
+    found = []
+    for text in texts:
+        steps = [step.partition(":") for step in text.split("+")]
+        last = next((s for s in reversed(steps) if s[0] in ("jpeg", "jpeg444", "webp")), None)
+        tail = steps[-1][0] in ("jpeg", "jpeg444", "webp")
+        if last is None or not tail:
+            found.append(State())
+        elif last[0] == "webp":
+            found.append(State(WEBP))
+        else:
+            sampling = "4:2:0" if last[0] == "jpeg" else "4:4:4"
+            found.append(State(JPEG, int(last[2]), sampling))
+    return found

@@ -1,0 +1,65 @@
+"""Evidence: what repeats, what is cut off, what does not depend on direction or number."""
+
+import numpy as np
+import pytest
+
+from jaxsr.fingerprints import evidence as module
+from jaxsr.fingerprints.evidence import evidence
+
+
+def noise(seed=0, side=240):
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def parts(found):
+    """Lattice, spectrum, runs, levels."""
+    runs, levels = 4 * (module._groups().max() + 1), 21
+    spectrum = 256 + 64 + 3 * 33
+    ends = np.cumsum([len(found) - runs - levels - spectrum, spectrum, runs])
+    return np.split(found, ends)
+
+
+def test_evidence_of_equal_tiles_is_that_of_one():
+    tile = noise()
+    np.testing.assert_allclose(
+        evidence(np.stack([tile, tile])), evidence(tile[None]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_grid_of_two_pixels_shows_in_the_lattice_and_nowhere_else():
+    plain = noise().astype(float)
+    grid = plain.copy()
+    grid[::2, ::2] = 128 + (grid[::2, ::2] - 128) / 4  # a place of the grid varies less
+    even = evidence(np.clip(grid, 0, 255).astype(np.uint8)[None])
+    flat = evidence(plain.astype(np.uint8)[None])
+    moved = evidence(np.roll(grid, (1, 1), (0, 1)).astype(np.uint8)[None])
+    count = len(module._harmonics()[0])
+    magnitudes = [parts(x)[0][-25 * (count - 1) :].reshape(25, -1)[0] for x in (even, flat, moved)]
+    assert magnitudes[0].max() > 10 * magnitudes[1].max()
+    np.testing.assert_allclose(magnitudes[2], magnitudes[0], rtol=0.05, atol=0.01)
+
+
+def test_what_is_interpolated_has_no_high_frequencies():
+    small = noise(side=120).astype(float)
+    large = small.repeat(2, 0).repeat(2, 1)
+    smooth = (
+        large + np.roll(large, 1, 0) + np.roll(large, 1, 1) + np.roll(large, (1, 1), (0, 1))
+    ) / 4
+    found = parts(evidence(smooth.astype(np.uint8)[None]))[1]
+    luma = found[-99:-66]  # by radius, from 0 to 32 cycles in 64 pixels
+    assert luma[31] < luma[10] - 2
+
+
+def test_shares_of_runs_add_up_and_do_not_tell_left_from_right():
+    tile = noise(1)
+    found = [parts(evidence(x[None]))[2].reshape(4, -1) for x in (tile, tile[:, ::-1], tile[::-1])]
+    np.testing.assert_allclose((found[0] ** 2).sum(axis=1), 1.0, rtol=1e-3)
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=0.01)
+
+
+def test_tiles_that_are_no_tiles_are_refused():
+    with pytest.raises(ValueError, match=r"\[T, c, c, 3\] uint8"):
+        evidence(noise())
+    with pytest.raises(ValueError, match="96 pixels a side"):
+        evidence(noise(side=90)[None])
