@@ -98,7 +98,7 @@ class Checkpoints:
         return jax.tree.unflatten(structure, whole)
 
     def clear(self) -> None:
-        """Forgets all snapshots."""
+        """Forget all snapshots."""
         if storage.is_local(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
         elif (self.folder / ARCHIVE).exists():

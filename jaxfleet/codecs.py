@@ -119,7 +119,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.ndarray]:
-    """Size and PSNR of the files of one picture that no other of the codec beats.
+    """Return the size and PSNR of the files of one picture that no other of the codec beats.
 
     A file is beaten where another is not larger and has a PSNR not lower.
 
@@ -141,7 +141,7 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
 
 
 def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
-    """One line: what PSNR the codec's files of that size have, for people to compare with.
+    """Return one line: what PSNR the codec's files of that size have, for people to compare with.
 
     Args:
         image: [H, W, 3] uint8, RGB.

@@ -41,7 +41,7 @@ class Mean(NamedTuple):
         return Mean(sum(db * number for db, number in own) / count, count, exact)
 
     def __str__(self) -> str:
-        """`25.31 dB`, `25.31 dB and 2 exact`, `exact` or `unknown`."""
+        """Return `25.31 dB`, `25.31 dB and 2 exact`, `exact` or `unknown`."""
         if self.finite and self.exact:
             return f"{text(self.db)} and {self.exact:,} exact"
         return text(self.db)

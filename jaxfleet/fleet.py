@@ -64,7 +64,7 @@ class Program(Protocol):
     def loss_and_gradient(
         self, params: Tree, hyper: dict[str, Array], batch: Tree
     ) -> tuple[Array, Tree]:
-        """[G] losses, and their gradients like `params`."""
+        """Return [G] losses, and their gradients like `params`."""
         ...
 
     def draw(self, hyper: dict[str, Array], batch: Tree, iteration: Array) -> Tree:
@@ -114,7 +114,7 @@ class State:
 
 
 def _where(mask: Array, new: Tree, old: Tree) -> Tree:
-    """Per slot: the leaves of `new` where mask [N] is true, of `old` elsewhere."""
+    """Select per slot the leaves of `new` where mask [N] is true, of `old` elsewhere."""
     return jax.tree.map(
         lambda n, o: jnp.where(mask.reshape(mask.shape + (1,) * (n.ndim - 1)), n, o), new, old
     )
@@ -137,7 +137,7 @@ def _observe(state: State, loss: Array, watched: Array) -> State:
 
 
 def _verdict(state: State) -> Array:
-    """[N] DIVERGED, TARGET or RUNNING, by the last measured loss alone."""
+    """Return [N] DIVERGED, TARGET or RUNNING, by the last measured loss alone."""
     target = state.hyper["target_loss"]
     reached = (target > 0) & (state.loss <= target)
     status = jnp.where(reached, TARGET, RUNNING)
@@ -219,7 +219,7 @@ def _train_group(
 
 
 def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tree]:
-    """Measures the parameters after the last update, and makes the results of the best ones."""
+    """Measure the parameters after the last update; make the results of the best ones."""
     batch = program.prepare(state.hyper, data)
     if program.is_stochastic:
         loss = program.loss(state.params, state.hyper, batch)
@@ -290,7 +290,7 @@ class Fleet:
         self.refill = jax.jit(_refill, donate_argnums=0, out_shardings=self.slots)
 
     def idle(self, params: Tree, hyper: dict[str, Any]) -> State:
-        """Slots without a training, as many as `hyper` has rows; `params` is one network."""
+        """Return slots without a training, as many as `hyper` has rows; `params` is one network."""
         count = len(hyper["learning_rate"])
         number: Any = np.zeros(count, np.float32)
         whole: Any = np.zeros(count, np.int32)
@@ -303,7 +303,7 @@ class Fleet:
 
 
 def _refill(state: State, mask: Array, params: Tree, hyper: dict[str, Array]) -> State:
-    """Fresh trainings in the slots of `mask` [N] bool; the other slots keep theirs."""
+    """Start fresh trainings in the slots of `mask` [N] bool; the other slots keep theirs."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     number, whole = jnp.zeros_like(state.loss), jnp.zeros_like(state.status)
     fresh = State(

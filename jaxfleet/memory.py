@@ -18,7 +18,7 @@ _STEP_BYTES = 1 << 26  # by which the heap grows
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep what this process frees, for itself: a heap that never shrinks.
+    """Have glibc keep what this process frees, for itself: a heap that never shrinks.
 
     To be called before JAX allocates: what exists stays as it is. Whoever sets MALLOC_ variables or
     GLIBC_TUNABLES has chosen, and is left alone.

@@ -136,7 +136,7 @@ def load(
 def read(
     path: str | os.PathLike[str], *, image_size: int = 0, image_fit: str = "resize"
 ) -> np.ndarray:
-    """One picture file, as the photographs of `load`: [H, W, 3] uint8.
+    """Return one picture file, as the photographs of `load`: [H, W, 3] uint8.
 
     Raises:
         InputError: as `load`, naming the file.
@@ -369,7 +369,7 @@ def fitted(pixels: np.ndarray, name: str, image_size: int, image_fit: str) -> np
 
 
 def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Antialiased bicubic, as `images.bicubic_matrix` says, rounded to 8 bits at the end.
+    """Return antialiased bicubic, as `images.bicubic_matrix` says, rounded to 8 bits at the end.
 
     Args:
         pixels: [H, W, C] uint8.

@@ -41,13 +41,13 @@ class Axis:
     integer: bool = False
 
     def __str__(self) -> str:
-        """As on the command line, numbers in one way of writing."""
+        """Return the axis as on the command line, numbers written in one way."""
         if self.law == "values":
             return ",".join(f"{value:.12g}" for value in self.values)
         return f"{self.law}:{self.low:.12g}:{self.high:.12g}"
 
     def draw(self, key: np.random.Generator, count: int) -> list[Number]:
-        """`count` independent values."""
+        """Return `count` independent values."""
         if self.law == "values":
             return [self.values[i] for i in key.integers(len(self.values), size=count)]
         if self.integer and self.law == "uniform":
@@ -112,7 +112,7 @@ def parse_axis(
 
 
 def grid(axes: Sequence[Axis]) -> list[dict[str, Number]]:
-    """Every combination, the last axis running fastest.
+    """Return every combination, the last axis running fastest.
 
     Raises:
         InputError: if an axis is a range, which has no end of values.
@@ -134,7 +134,7 @@ def sample(
     seed: int | Sequence[int],
     keep: Callable[[Mapping[str, np.ndarray]], Any] = lambda _: True,
 ) -> list[dict[str, Number]]:
-    """`count` independent draws that `keep` accepts; the same seed gives the same draws.
+    """Return `count` independent draws that `keep` accepts; the same seed gives the same draws.
 
     Args:
         axes: what is drawn, each independently of the others.
@@ -163,7 +163,7 @@ def sample(
 def partition(
     sizes: Sequence[int], cost: Callable[[int, int], float], overhead: float
 ) -> dict[int, int]:
-    """Which padded size each size trains at, so that the forecast time is least.
+    """Return which padded size each size trains at, so that the forecast time is least.
 
     Sizes that share a padded size share a compiled program, which costs `overhead` seconds once;
     but every member then pays for the largest. Exact, by dynamic programming over sorted sizes.

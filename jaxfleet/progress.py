@@ -162,7 +162,7 @@ class Progress:
         return self._before + self._fits >= self._total_fits
 
     def _counts(self) -> str:
-        """Fits, rates and quality at the last update."""
+        """Return the fits, rates and quality at the last update."""
         fits = f"{self._before + self._fits}/{self._total_fits} {self.unit}"
         if not self._fits and not self._steps:
             return fits if self._complete else f"{fits}, starting ..."
@@ -195,14 +195,14 @@ class Progress:
 
 
 def _rate(per_second: float, unit: str) -> str:
-    """By the hour where a second sees next to none."""
+    """Format a rate, per hour if there is less than about one per second."""
     if 0 < per_second < 0.1:
         return f"{3600 * per_second:.1f} {unit}/h"
     return f"{per_second:.2f} {unit}/s"
 
 
 def clock(seconds: Any) -> str:
-    """Seconds as 0:07, 12:34, 5:00:00, or ? where unknown."""
+    """Return the seconds as 0:07, 12:34, 5:00:00, or ? where unknown."""
     if not math.isfinite(seconds):
         return "?"
     minutes, second = divmod(round(seconds), 60)

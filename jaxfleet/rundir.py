@@ -130,7 +130,7 @@ def unfinish(run_dir: Path) -> None:
 
 
 def is_finished(run_dir: Path) -> bool:
-    """Whether a run is complete."""
+    """Return whether a run is complete."""
     return (run_dir / DONE).exists()
 
 
@@ -238,7 +238,7 @@ def _hash(plan: Mapping[str, Any]) -> str:
 
 
 def _refuse_foreign(run_dir: Path) -> None:
-    """Refuses a directory that holds something, but no run."""
+    """Refuse a directory that holds something, but no run."""
     others = [name for name in storage.names(run_dir) if name != "flags.txt"]
     if others and MANIFEST not in others:
         raise InputError(

@@ -22,7 +22,7 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        """Refuses a share that there is not."""
+        """Refuse a share that there is not."""
         if not 0 <= self.index < self.count:
             raise InputError(
                 f"--shard={self.index} of --num_shards={self.count}: shards count from 0 to "
@@ -35,7 +35,7 @@ class Shard:
         return f"-{self.index:05}-of-{self.count:05}" if self.count > 1 else ""
 
     def cut(self, costs: Sequence[float] | np.ndarray) -> np.ndarray:
-        """[N] bool: which of a line of N trials with these costs are this shard's.
+        """Return [N] bool: which of a line of N trials with these costs are this shard's.
 
         A trial belongs to the share that its middle falls into, so every trial has one shard.
         """

@@ -50,7 +50,7 @@ def location(text: str) -> Path:
 
 
 def is_local(path: Path) -> bool:
-    """Whether a path is on a disk of this machine, or one mounted here."""
+    """Return whether a path is on a disk of this machine, or one mounted here."""
     return isinstance(path, Path)
 
 
@@ -64,7 +64,7 @@ def filesystem(path: Path) -> Any:
 
 
 def names(folder: Path, *, hidden: bool = False) -> list[str]:
-    """Names in a folder, sorted; none if it is absent. Unfinished files are hidden ones."""
+    """Return names in a folder, sorted; none if it is absent. Unfinished files are hidden ones."""
     try:
         found = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _sync(handle: int) -> None:
-    """Has the system write a file or folder to its disk, where it is able to."""
+    """Have the system write a file or folder to its disk, where it is able to."""
     try:
         os.fsync(handle)
     except OSError as error:

@@ -124,7 +124,7 @@ class Store:
         self._replace(group, tables)
 
     def _replace(self, paths: Sequence[Path], tables: Sequence[pa.Table]) -> None:
-        """One part in place of several."""
+        """Return one part in place of several."""
         if len(paths) < 2:
             return
         # Parts of before there was a column get it, as null.
@@ -146,7 +146,7 @@ class Store:
         return name
 
     def close(self) -> None:
-        """Lets another process have the directory."""
+        """Let another process have the directory."""
         self._held.close()
 
     def _check_own_parts(self) -> list[str]:
@@ -164,7 +164,7 @@ class Store:
         return sorted(bad)
 
     def _refuse_damage_of_others(self) -> None:
-        """Refuses damaged parts of another cut, before anything is fitted next to them."""
+        """Refuse damaged parts of another cut, before anything is fitted next to them."""
         for name in storage.names(self.parts):
             path = self.parts / name
             match = _PART.fullmatch(name)
@@ -202,6 +202,6 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a part's bytes are those that its name says."""
+    """Return whether a part's bytes are those that its name says."""
     match = _PART.fullmatch(path.name)
     return match is not None and path.exists() and rundir.checksum(path.read_bytes()) == match[2]

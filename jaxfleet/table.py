@@ -32,7 +32,7 @@ class Table(Tabular):
         self._files = self._listed()
 
     def __len__(self) -> int:
-        """Rows."""
+        """Return the rows."""
         return len(self._index[0])
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class Table(Tabular):
         return table.take(place).select(list(columns)).to_pandas()
 
     def batches(self, columns: Sequence[str], trial_ids: np.ndarray | None = None) -> Iterator[Any]:
-        """Rows as pandas.DataFrames of at most a few hundred, so that weights fit in memory.
+        """Return rows as pandas.DataFrames of at most a few hundred, so that weights fit in memory.
 
         Every part is read once; rows come as they lie in them, parts in the order of their least
         trial_id.
@@ -125,7 +125,7 @@ class Table(Tabular):
                 raise
 
     def weights(self, row: Any) -> tuple[dict[str, np.ndarray], ...]:
-        """Layers `{"weight": [out, in], "bias": [out]}` of a row, or of a trial_id.
+        """Return the layers `{"weight": [out, in], "bias": [out]}` of a row, or of a trial_id.
 
         Raises:
             InputError: if there is no such trial.
@@ -223,7 +223,7 @@ def open(run_dir: str | Path) -> Table:
 
 
 def flatten(layers: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """[P] float32: layer by layer, weight [out, in] row by row, then bias."""
+    """Return [P] float32: layer by layer, weight [out, in] row by row, then bias."""
     return np.concatenate(
         [np.ravel(layer[name]) for layer in layers for name in ("weight", "bias")]
     ).astype(np.float32)

@@ -94,7 +94,7 @@ _UNPADDED = Family(0, 0, 0)  # the CPU kernel's
 def seconds_per_pixel(
     width: int, num_layers: int, network: str = SIREN, static: tuple[int, ...] = ()
 ) -> float:
-    """Rough time of a training step per pixel at a padded width; for comparing plans."""
+    """Return the rough time of a training step per pixel at a padded width; for comparing plans."""
     kind = registry.KINDS[network]
     shapes = kind.shapes(width, num_layers, *static)
     units = kind.seconds * sum(out for out, _ in shapes[:-1])
@@ -179,7 +179,7 @@ def line_up(
 
 
 def _pixel_steps(trials: Sequence[Trial], pixels: np.ndarray) -> np.ndarray:
-    """[N] pixels of all updates together; `pixels` are those of the pictures."""
+    """Return [N] pixels of all updates together; `pixels` are those of the pictures."""
     pairs = zip(trials, pixels.tolist(), strict=True)
     return np.array([minibatches.pixel_steps_of(trial, count) for trial, count in pairs], float)
 
@@ -190,7 +190,7 @@ def _seconds_per_pixel(key: Family, trial: Trial) -> float:
 
 
 def _tile(width: int, network: str, platform: str, used: str) -> tuple[int, int]:
-    """See `program.tile`; activations of complex units take the room of two."""
+    """Choose the tile as `program.tile` does; complex units count twice."""
     return tile(width * registry.KINDS[network].parts, platform, used)
 
 
@@ -206,7 +206,7 @@ def make_buckets(
     kernel: str = "auto",
     products: str = "float32",
 ) -> list[AnyBucket]:
-    """Buckets of trials, heaviest first.
+    """Return the buckets of trials, heaviest first.
 
     Every shard pads and groups as the whole would, so a trial has the same program in any cut.
 
@@ -299,7 +299,7 @@ def _bytes_on_a_core(trial: Trial, pixels: int) -> float:
 
 
 def _max_groups(seconds: float) -> int:
-    """So many groups that the least segment, a log interval, is a few seconds: signals wait for it.
+    """Limit groups so that a log interval, for which signals wait, takes a few seconds.
 
     `seconds` are those of a group by the rough model, whose two cores are two shards.
     """

@@ -45,7 +45,7 @@ def as_torch(params: Params, hyperparameters: Hyperparameters) -> bytes:
 
 
 def as_npz(params: Params, hyperparameters: Hyperparameters) -> bytes:
-    """For `numpy.load`, without pickle."""
+    """Write arrays for `numpy.load`, without pickle."""
     file = io.BytesIO()
     text = np.array(_json(hyperparameters))
     entries: dict[str, Any] = {"hyperparameters": text, **_named(params, hyperparameters)}
@@ -54,7 +54,7 @@ def as_npz(params: Params, hyperparameters: Hyperparameters) -> bytes:
 
 
 def as_safetensors(params: Params, hyperparameters: Hyperparameters) -> bytes:
-    """For the safetensors readers of NumPy, JAX, PyTorch, Rust and others."""
+    """Write arrays for the safetensors readers of NumPy, JAX, PyTorch, Rust and others."""
     from safetensors import numpy as safetensors
 
     # One entry: the library writes several in an order that changes from call to call.
@@ -63,7 +63,7 @@ def as_safetensors(params: Params, hyperparameters: Hyperparameters) -> bytes:
 
 
 def as_json(params: Params, hyperparameters: Hyperparameters) -> bytes:
-    """For whatever reads JSON, such as a page in a browser.
+    """Write arrays as JSON, for example for a page in a browser.
 
     Raises:
         ValueError: if a weight is not finite.

@@ -47,7 +47,7 @@ class Apply(Protocol):
     def __call__(
         self, params: Params, values: Mapping[str, Any], points: Any, products: str
     ) -> Any:
-        """Colours [3, P], not clipped, at points [2, P]; `values` of the kind's `traced`."""
+        """Return colours [3, P], not clipped, at points [2, P]; `values` of the kind's `traced`."""
         ...
 
 
@@ -85,12 +85,12 @@ class TorchNames:
     fixed: tuple[str, ...] = ()
 
     def layers(self, count: int) -> list[str]:
-        """Names of `count` trained layers."""
+        """Return the names of `count` trained layers."""
         places = [place * self.stride for place in range(count)]
         return [self.hidden.format(i) for i in places[:-1]] + [self.last.format(places[-1])]
 
     def count(self, greatest: int) -> int:
-        """Trained layers of a network whose greatest place in `net` is this."""
+        """Return the trained layers of a network whose greatest place in `net` is this."""
         return greatest // self.stride + (1 if "{}" in self.last else 2)
 
 
@@ -142,7 +142,7 @@ class Kind:
         return {name: kind(getattr(trial, name)) for name, kind in self.traced_types()}
 
     def count(self, shapes: Sequence[tuple[int, int]]) -> int:
-        """Weights and biases that are trained."""
+        """Return the weights and biases that are trained."""
         return sum(out * (fan_in + 1) for out, fan_in in shapes[self.fixed_layers :])
 
     def flops_per_pixel(self, shapes: Sequence[tuple[int, int]]) -> int:
@@ -162,7 +162,7 @@ class Kind:
 
 
 def dense_shapes(layer_size: int, num_layers: int) -> Shapes:
-    """(out, in) of a network of coordinates to L layers of W units to colours."""
+    """Return (out, in) of a network of coordinates to L layers of W units to colours."""
     sizes = [INPUTS] + [layer_size] * num_layers + [CHANNELS]
     return [(sizes[i + 1], sizes[i]) for i in range(num_layers + 1)]
 

@@ -29,7 +29,7 @@ _FUSED_TILE = (512, 1024)
 
 @functools.cache
 def tile(width: int, platform: str, kernel: str = "xla") -> tuple[int, int]:
-    """(networks in a group, pixels in a block) for networks padded to `width` units."""
+    """Return (networks in a group, pixels in a block) for networks padded to `width` units."""
     if kernel == "pallas":
         return _FUSED_TILE
     if platform != "cpu":
@@ -39,7 +39,7 @@ def tile(width: int, platform: str, kernel: str = "xla") -> tuple[int, int]:
 
 @functools.cache
 def padded_pixels(pixels: int, block: int) -> int:
-    """`pixels` rounded up to whole blocks, and blocks to numbers with three leading bits.
+    """Return `pixels` rounded up to whole blocks, and blocks to numbers with three leading bits.
 
     Pictures of similar size then share a program; at most a quarter is wasted, an eighth on
     average.
@@ -178,7 +178,7 @@ class SirenProgram:
         }
 
     def loss(self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]) -> Array:
-        """Mean squared error over pixels and channels [G], block by block."""
+        """Return the mean squared error over pixels and channels [G], block by block."""
         losses_of = self._losses_of_block(hyper, batch["scale"])
 
         def add(total: Array, block: dict[str, Array]) -> tuple[Array, None]:
@@ -208,7 +208,7 @@ class SirenProgram:
     def _losses_of_block(
         self, hyper: dict[str, Array], scale: Array
     ) -> Callable[[Params, dict[str, Array]], Array]:
-        """(parameters, a block of a batch) -> [G] what the block adds to the losses."""
+        """Return (parameters, a block of a batch) -> [G] what the block adds to the losses."""
         kind = KINDS[self.network]
         values = {name: hyper[name] for name in kind.traced}
 

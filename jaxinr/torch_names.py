@@ -20,7 +20,7 @@ _PLACE = re.compile(r"net\.(\d{1,3})\.")
 
 
 def to_torch(params: Params, network: str = SIREN) -> dict[str, np.ndarray]:
-    """{"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer..."}.
+    """Return {"net.0.linear.weight": [out, in], "net.0.linear.bias": [out], ..., "last_layer..."}.
 
     Args:
         params: layers `{"weight", "bias"}` of any kind of network.

@@ -146,6 +146,6 @@ def _make_team(
 
 
 def _pixels_of_updates(trials: Sequence[Trial], pixels: Sequence[int]) -> np.ndarray:
-    """[N] pixels that an update of each trial takes; `pixels` are those of the pictures."""
+    """Return [N] pixels that an update of each trial takes; `pixels` are those of the pictures."""
     pairs = zip(trials, pixels, strict=True)
     return np.array([minibatches.pixels_of_update(trial, count) for trial, count in pairs], float)

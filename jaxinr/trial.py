@@ -69,7 +69,7 @@ class Trial:
     num_frequencies: int | None = None
 
     def __new__(cls, **values: Any) -> "Trial":
-        """Refuses names that no trial has, and says which its network has."""
+        """Refuse names that no trial has, and say which its network has."""
         unknown = [name for name in values if name not in cls.__dataclass_fields__]
         if unknown:
             network = values.get("network", SIREN)
@@ -81,7 +81,7 @@ class Trial:
         return object.__new__(cls)  # slots make the class anew, and super() takes the first one
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be trained; fills in the defaults of the kind."""
+        """Refuse what cannot be trained; fill in the defaults of the kind."""
         for name in _WHOLE:
             _check_whole(name, getattr(self, name))
         for name in ("layer_size", "num_layers", "num_iters"):
@@ -129,7 +129,7 @@ class Trial:
         return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
-        """Values by field, None for those that the kind does not have."""
+        """Return the values by field, None for those that the kind does not have."""
         own = KINDS[self.network].hyperparameters
         return {
             name: getattr(self, name) if name in own or name not in _HYPERPARAMETERS else None
@@ -157,7 +157,7 @@ class Trial:
         return count_parameters(self.layer_size, self.num_layers, self.network, self.static)
 
     def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
-        """Size of the network at `bits` per parameter, over the pixels of the image."""
+        """Return the size of the network at `bits` per parameter, over the pixels of the image."""
         return self.parameters * bits / (height * width)
 
 
@@ -193,7 +193,7 @@ def _check_positive(name: str, value: Any) -> None:
 
 
 def require_sirens(trials: Iterable[Trial], what: str) -> None:
-    """Refuses other kinds of networks, where only SIRENs are known.
+    """Refuse other kinds of networks, where only SIRENs are known.
 
     Raises:
         ValueError: naming the kind.

@@ -209,7 +209,7 @@ def compare(output: Array, truth: Array, *, crop_px: int) -> dict[str, Array]:
 
 @jax.jit
 def feature_distance(features: losses.FeatureNetwork, output: Array, true_features: Array) -> Array:
-    """Mean squared difference of the features of a picture, as in `losses.feature_distance`.
+    """Return mean squared difference of the features of a picture, as in `losses.feature_distance`.
 
     Args:
         features: VGG19 with weights.
@@ -245,7 +245,7 @@ def sharpness_db(luma: Array, true_luma: Array) -> Array:
 
 
 def _detail(luma: Array) -> Array:
-    """Energy of [H, W, 1] from `SHARP_FROM` cycles per pixel on."""
+    """Return the energy of [H, W, 1] from `SHARP_FROM` cycles per pixel on."""
     y, x = (np.arange(size) / (2 * size) for size in luma.shape[:2])
     is_fine = np.hypot(y[:, None], x[None, :]) >= SHARP_FROM
     # Without the mean, float32 keeps its digits for what is small.

@@ -44,7 +44,7 @@ def upscale(
     self_ensemble: bool = False,
     on_progress: Callable[[float], object] | None = None,
 ) -> np.ndarray:
-    """One picture, enlarged by a network.
+    """Upscale one image with a network.
 
     What a convolution sees is local, so EDSR, RDN, SwinIR, RRDBNet and SRVGG give in tiles what
     they give at once, to well below 1/255. RCAN and IMDN weigh channels by means over the whole
@@ -99,7 +99,7 @@ def upscale(
 
 
 def run(network: Network, images: jax.Array | np.ndarray) -> jax.Array:
-    """Images through a network, compiled once for each kind of network and shape.
+    """Run images through a network, compiled once for each kind of network and shape.
 
     Networks are of one kind if their weights are all that differs (equal `nnx.graphdef`).
 
@@ -194,7 +194,7 @@ def _side_by_memory(graphdef: Any, state: Any, size: tuple[int, ...], smallest: 
 
 
 def _bytes_per_pixel(graphdef: Any, state: Any) -> int:
-    """Bytes of activations for each pixel that comes in, about; nothing is computed."""
+    """Return the bytes of activations for each pixel that comes in, about; nothing is computed."""
     probe = jax.ShapeDtypeStruct((1, _PROBE, _PROBE, 3), jnp.float32)
     equations = _run.trace(graphdef, state, probe).jaxpr.eqns
     arrays = [variable.aval for equation in equations for variable in equation.outvars]
@@ -209,7 +209,7 @@ def _enlarge(
     grid: _Grid,
     tell: Callable[[float], object],
 ) -> np.ndarray:
-    """[H, W, 3] float32 to [rH, rW, 3], not clipped, tile by tile if a side exceeds `side`.
+    """Map [H, W, 3] float32 to [rH, rW, 3], not clipped, tile by tile if a side exceeds `side`.
 
     All tiles have one shape, and start and end on the network's grid.
     """
@@ -247,7 +247,7 @@ class _Tile:
 
 
 def _tiles(size: int, side: int, overlap: int) -> list[_Tile]:
-    """Tiles of an axis: neighbours share 2 `overlap` pixels or more, cut in the middle."""
+    """Return tiles of an axis: neighbours share 2 `overlap` pixels or more, cut in the middle."""
     last = max(size - side, 0)
     starts = [*range(0, last, side - 2 * overlap), last]
     cuts = [(one + side + other) // 2 for one, other in itertools.pairwise(starts)]

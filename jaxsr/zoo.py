@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """Names that `build` knows, architectures and their sizes."""
+    """Return the names that `build` knows, architectures and their sizes."""
     from jaxsr.networks import NETWORKS
 
     return list(NETWORKS)
@@ -51,7 +51,7 @@ def build(name: str, *, scale: int, rngs: nnx.Rngs | None = None, **overrides: A
 
 
 def count_parameters(name: str, *, scale: int, **overrides: Any) -> int:
-    """Numbers that a network would hold, by shapes alone; nothing is allocated.
+    """Return the numbers that a network would hold, by shapes alone; nothing is allocated.
 
     Frozen ones count (the mean colours of NLSN, 24), running statistics do not.
 

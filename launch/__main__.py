@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _summary(path: Path) -> str:
-    """First paragraph of a script's docstring, without importing the script."""
+    """Return the first paragraph of a script's docstring, without importing the script."""
     doc = ast.get_docstring(ast.parse(path.read_text())) or ""
     return " ".join(doc.split("\n\n")[0].split())
 

@@ -84,7 +84,7 @@ def main(config: ReportConfig, run_dir: Path) -> str:
 
 
 def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.GridConfig:
-    """How photographs become those of an imported run: squares, if those are of one size."""
+    """Return how photographs become those of an imported run: squares, if those are of one size."""
     shapes = {(height, width) for _, height, width in sizes}
     (height, width), *others = shapes
     side = height if height == width and not others else 0

@@ -1,4 +1,4 @@
-r"""Is a network still found when its picture was compressed, resized, blurred or cut?
+r"""Robustness of attribution to compression, resizing, blur and cropping.
 
     python launch/sr_robustness.py --flagfile=launch/flagfiles/sr_robustness/mini.flags
     python launch/sr_robustness.py --attribution=runs/sr_attribution --perturb= \

@@ -25,7 +25,7 @@ CONFIG = pictures_upscale.UpscaleConfig
 
 
 def main(config: pictures_upscale.UpscaleConfig) -> None:
-    """Enlarges what --input names; prints a line for each picture as it is done."""
+    """Upscale what --input names; print a line for each image as it is done."""
     for line in pictures_upscale.run(config):
         print(line, flush=True)
 

@@ -131,7 +131,7 @@ class AttributionConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses flags that leave nothing to do, or say it in another way.
+        """Refuse flags that leave nothing to do or contradict one another.
 
         Raises:
             InputError: naming the flag.
@@ -144,7 +144,7 @@ class AttributionConfig:
             check_options(LINEAR, self.crop_px, period=self.linear_period)
 
     def filters(self) -> dict[str, list[Any]]:
-        """`where`, as column -> values, whole numbers as such.
+        """Return `where`, as column -> values, whole numbers as such.
 
         Raises:
             InputError: for what is not COLUMN=VALUE.

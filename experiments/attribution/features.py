@@ -28,14 +28,14 @@ _PERPLEXITY, _COMPONENTS = 30.0, 50
 
 
 def chosen_rows(index: pd.DataFrame, per_class: int) -> np.ndarray:
-    """Rows of the first so many photographs of each class, by name."""
+    """Return the rows of the first so many photographs of each class, by name."""
     place = index.sort_values("image_id").groupby("network").cumcount()
     return np.sort(place[place < per_class].index.to_numpy())
 
 
 @jax.jit
 def acutance(crops: Array) -> Array:
-    """How sharp crops are: the variance of the Laplacian of luma.
+    """Return how sharp crops are: the variance of the Laplacian of luma.
 
     Args:
         crops: [N, c, c, 3] uint8, c at least 3.
@@ -50,12 +50,12 @@ def acutance(crops: Array) -> Array:
 
 
 def has_tsne() -> bool:
-    """Whether scikit-learn is installed."""
+    """Return whether scikit-learn is installed."""
     return importlib.util.find_spec("sklearn") is not None
 
 
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Points of a plane, near where features are near.
+    """Embed features in a plane, where near features stay near.
 
     Args:
         features: [N, D] float, N at least `LEAST`; their 50 main components are what counts.
@@ -92,7 +92,7 @@ def first_seeds(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
 def mean_ratios(
     arrays: Mapping[str, np.ndarray], classes: pd.DataFrame, method: str
 ) -> dict[str, np.ndarray]:
-    """Ratios of distances between classes, means over the seeds of a method.
+    """Return the ratios of distances between classes, means over the seeds of a method.
 
     Args:
         arrays: classifier, METHOD-SEED -> [N, D] float; `network`, [N] names of classes.
@@ -129,7 +129,7 @@ def ratio_tables(arrays: Mapping[str, np.ndarray], classes: pd.DataFrame) -> pd.
 
 
 def ratio_table(ratios: np.ndarray, classes: pd.DataFrame) -> pd.DataFrame:
-    """Mean ratio of pairs of classes by what they have in common.
+    """Return the mean ratio of pairs of classes by what they have in common.
 
     Args:
         ratios: [K, K] float.

@@ -65,7 +65,7 @@ def matrix(
 
 
 def scatter(points: np.ndarray, groups: Sequence[str]) -> Figure:
-    """Points of a plane by what they are.
+    """Draw points of a plane, coloured by what they are.
 
     Args:
         points: [N, 2] float.
@@ -86,7 +86,7 @@ def scatter(points: np.ndarray, groups: Sequence[str]) -> Figure:
 
 
 def lines(curves: Mapping[str, Line], *, x_label: str, log_x: bool = False) -> Figure:
-    """Accuracy along something, a curve for each method; bars are standard errors."""
+    """Draw accuracy along something, a curve for each method; bars are standard errors."""
     figure, axes = figures.new()
     for i, (name, (x, percent, error)) in enumerate(curves.items()):
         axes.errorbar(

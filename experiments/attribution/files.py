@@ -78,7 +78,7 @@ def refuse_other_options(run_dir: Path, method: str, seed: int, options: Mapping
 
 
 def read_classes(run_dir: Path) -> pd.DataFrame:
-    """K rows in the order of the scores: `network`, `kind` and `picture_sets.FACTS`.
+    """Return K rows in the order of the scores: `network`, `kind` and `picture_sets.FACTS`.
 
     Raises:
         InputError: if the directory holds no run of attribution, or its manifest is damaged.
@@ -88,7 +88,7 @@ def read_classes(run_dir: Path) -> pd.DataFrame:
 
 
 def class_columns() -> list[str]:
-    """Columns of the frame of classes."""
+    """Return the columns of the frame of classes."""
     return ["network", "kind", *picture_sets.FACTS]
 
 
@@ -109,7 +109,7 @@ def write_predictions(run_dir: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(run_dir: Path) -> Predictions | None:
-    """All predictions of a run; None if there are none yet.
+    """Return all predictions of a run; None if there are none yet.
 
     Raises:
         InputError: if the directory is none of a run, or the file is damaged.
@@ -141,7 +141,7 @@ def write_features(run_dir: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_features(run_dir: Path) -> dict[str, np.ndarray]:
-    """Arrays by name; none if there are none yet.
+    """Return the arrays by name; none if there are none yet.
 
     Raises:
         InputError: if the file is damaged.

@@ -46,11 +46,11 @@ class Perturbed(Sequence[np.ndarray]):
     seed: int = 0
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.plan)
 
     def __getitem__(self, place: Any) -> Any:
-        """[H, W, 3] uint8 of one, or several as a sequence of them."""
+        """Return [H, W, 3] uint8 of one, or several as a sequence of them."""
         if isinstance(place, slice):
             return dataclasses.replace(self, plan=self.plan[place])
         row, perturbation = self.plan[place]
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
 
 
 def batches(pictures: Sequence[np.ndarray], crop_px: int) -> Iterator[Batch]:
-    """All crops of pictures, `crops.BATCH` at a time.
+    """Return all crops of pictures, `crops.BATCH` at a time.
 
     Args:
         pictures: [H, W, 3] uint8 each.
@@ -99,7 +99,7 @@ def batches(pictures: Sequence[np.ndarray], crop_px: int) -> Iterator[Batch]:
 
 
 def refuse_small(pictures: PictureSet, crop_px: int) -> None:
-    """Refuses pictures that no crop fits into.
+    """Refuse pictures that no crop fits into.
 
     Raises:
         InputError: naming one.
@@ -113,7 +113,7 @@ def refuse_small(pictures: PictureSet, crop_px: int) -> None:
 
 
 def made_from(pictures: PictureSet, *others: Any) -> str:
-    """Checksum of the pictures and of anything else that JSON can hold."""
+    """Return the checksum of the pictures and of anything else that JSON can hold."""
     used = pictures.index[["network", "split", "file_checksum"]].to_numpy().tolist()
     return rundir.digest(used, *others)
 

@@ -62,12 +62,12 @@ class AttributionTask:
         return tuple(self.classes["network"])
 
     def labelled(self, split: str) -> tuple[Pictures, np.ndarray]:
-        """Pictures of a split and the class of each, [N] int64."""
+        """Return the pictures of a split and the class of each, [N] int64."""
         pictures = self.splits[split]
         return Pictures(pictures), pd.Index(self.names).get_indexer(pictures.index["network"])
 
     def count(self, split: str) -> int:
-        """Crops side by side in all pictures of a split; 0 where there is none."""
+        """Return the crops side by side in all pictures of a split; 0 where there is none."""
         if split not in self.splits:
             return 0
         sizes = self.splits[split].index[["height", "width"]].value_counts()
@@ -78,7 +78,7 @@ class AttributionTask:
 
 
 def run(config: AttributionConfig, run_dir: Path) -> str:
-    """Trains and tests the classifiers that are not there yet; makes tables and the report.
+    """Train and test the classifiers that are missing; write tables and the report.
 
     Returns:
         How often each method is right, and where the report is; of a dry run, what would be done.
@@ -194,7 +194,7 @@ def _make(
     task: AttributionTask,
     planned: Sequence[tuple[str, int]],
 ) -> None:
-    """Every classifier that is planned, its features and predictions."""
+    """Make every planned classifier, its features and predictions."""
     there = files.read_predictions(run_dir)
     arrays = _kept_features(config, run_dir, task)
     todo = [
@@ -232,7 +232,7 @@ def _make(
 
 
 def _is_predicted(run_dir: Path, there: Predictions | None, method: str, seed: int) -> bool:
-    """Whether there are the predictions of a classifier, and the classifier."""
+    """Return whether there are the predictions of a classifier, and the classifier."""
     if there is None or not files.model_path(run_dir, method, seed).exists():
         return False
     return bool(((there.frame["method"] == method) & (there.frame["seed"] == seed)).any())
@@ -328,7 +328,7 @@ def _predict(
 
 
 def _joined(one: Predictions, new: Predictions) -> Predictions:
-    """Predictions together; new ones replace those of the same classifier."""
+    """Return the predictions together; new ones replace those of the same classifier."""
     method, seed = new.frame["method"].iloc[0], new.frame["seed"].iloc[0]
     others = ((one.frame["method"] != method) | (one.frame["seed"] != seed)).to_numpy()
     frame = pd.concat([one.frame[others], new.frame], ignore_index=True)
@@ -360,7 +360,7 @@ def _kept_features(
 def _features(
     config: AttributionConfig, task: AttributionTask, classifier: Classifier
 ) -> np.ndarray:
-    """[N, D] features of the middles of some test pictures of every class."""
+    """Return [N, D] features of the middles of some test pictures of every class."""
     pictures, rows = task.splits[_TEST], _feature_rows(config, task)
     parts = []
     for start in range(0, len(rows), BATCH):

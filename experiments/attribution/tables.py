@@ -55,7 +55,7 @@ class Predictions:
         return Predictions(self.frame[rows], self.log_scores[rows], self.classes)
 
     def truth(self) -> np.ndarray:
-        """[N] int, the class of each row."""
+        """Return [N] int, the class of each row."""
         return pd.Index(self.classes["network"]).get_indexer(self.frame["network"])
 
     def with_facts(self) -> pd.DataFrame:
@@ -68,7 +68,7 @@ class Predictions:
 
 
 def measure(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Accuracy of every method in each group of rows.
+    """Return the accuracy of every method in each group of rows.
 
     Args:
         frame: rows with `method`, `seed`, `is_correct`, the keys, and perhaps `image_id`.
@@ -98,7 +98,7 @@ def measure(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def standard_error(frame: pd.DataFrame) -> float:
-    """Of the share of right rows, where photographs are drawn and all their crops are taken.
+    """Return the standard error of the share of right rows, with photographs as the samples.
 
     Args:
         frame: rows with `image_id` and `is_correct`.
@@ -116,7 +116,7 @@ def standard_error(frame: pd.DataFrame) -> float:
 
 
 def overall(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy of every method, with `chance`: that of a guess."""
+    """Return the accuracy of every method, with `chance`: that of a guess."""
     measured = measure(predictions.frame, [])
     return measured.assign(chance=1.0 / len(predictions.classes))
 
@@ -152,7 +152,7 @@ def quadrants(predictions: Predictions) -> pd.DataFrame:
 
 
 def seed_triplets(predictions: Predictions) -> pd.DataFrame:
-    """How well networks that differ in their seed alone are told apart.
+    """Return how well networks that differ in their seed alone are told apart.
 
     Scores are restricted to the seeds of one network, of which the best is the answer. The paper
     has three seeds each; two or more serve here.
@@ -188,7 +188,7 @@ def seed_triplets(predictions: Predictions) -> pd.DataFrame:
 
 
 def votes(predictions: Predictions, sizes: Sequence[int] = VOTES) -> pd.DataFrame:
-    """Accuracy where several crops of one network are judged together.
+    """Return the accuracy where several crops of one network are judged together.
 
     Crops of a vote are of different photographs as far as there are enough. The majority decides,
     and of equals the larger sum of log-probabilities; or that sum decides alone. Every crop has
@@ -296,7 +296,7 @@ def by_quality(predictions: Predictions, quality: str) -> pd.DataFrame:
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
-    """[K, K] float64: of the crops of a class (row), the share that went to each (column).
+    """Return [K, K] float64: of the crops of a class (row), the share that went to each (column).
 
     Rows sum to 1, or are 0 of a class without crops. All seeds of classifiers are taken together.
     """
@@ -308,7 +308,7 @@ def confusion(predictions: Predictions) -> np.ndarray:
 
 
 def ordered(classes: pd.DataFrame) -> np.ndarray:
-    """[K] int: classes by architecture, then scale, loss, training set and seed."""
+    """Return [K] int: classes by architecture, then scale, loss, training set and seed."""
     return classes.reset_index(drop=True).sort_values(list(_ORDER)).index.to_numpy()
 
 
@@ -348,7 +348,7 @@ def wide(long: pd.DataFrame, keys: Mapping[str, str]) -> tuple[pd.DataFrame, dic
 
 
 def percent(share: float, deviation: float = np.nan) -> str | None:
-    """`95.4 ± 0.7`, or `95.4` where no deviation is known; None of no share."""
+    """Return `95.4 ± 0.7`, or `95.4` where no deviation is known; None of no share."""
     return page.with_deviation(100 * share, 100 * deviation)
 
 

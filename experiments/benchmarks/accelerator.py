@@ -1,4 +1,4 @@
-"""How near is the engine to what an accelerator can do, and how long would the collection take?
+"""Measure the engine against the limits of an accelerator; forecast the collection's hours.
 
 One command on one device: its limits, measured on the spot; how exact each engine is; how fast, at
 four shapes, beside plain vmap; and the hours for the 300,000 networks of the collection. What an
@@ -122,7 +122,7 @@ CPU = Scale(
 
 
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
-    """Measures the parts of this module, has `siren.run` do the others, gives the text.
+    """Measure the parts of this module, let `siren.run` do the others, and return the text.
 
     Leaves `accelerator_benchmark.json` and `.md`, `accelerator_tiles.json`, `agreement.json`,
     `start.json`.
@@ -153,7 +153,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
 
 
 def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
-    """Limits, exactness, rates and the collection's hours on this machine's device, as text.
+    """Return limits, exactness, rates and the collection's hours on this machine's device, as text.
 
     Every engine has a process of its own: a kernel that kills it, or leaves the device in error,
     takes its own rows with it alone.
@@ -201,7 +201,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
 
 
 def machine(config: BenchmarkConfig) -> tuple[Scale, dict[str, str], Limits]:
-    """How much this machine is given to do, what it is and its limits."""
+    """Return how much work this machine is given, what it is and its limits."""
     del config
     scale = scale_here()
     return scale, device(), benchmarks_limits.measure(scale.sizes)
@@ -269,7 +269,7 @@ class Attempts:
 
 
 def scale_here() -> Scale:
-    """How much this machine's device is given to do."""
+    """Return how much work this machine's device is given."""
     return CPU if jax.local_devices()[0].platform == "cpu" else ACCELERATOR
 
 
@@ -316,7 +316,7 @@ def _pictures(shape: Shape) -> list[np.ndarray]:
 def _engine(
     scale: Scale, attempt: Attempts, engine: Engine, config: BenchmarkConfig
 ) -> tuple[Exactness | str, dict[Shape, Rate | str]]:
-    """Everything about one engine but the collection."""
+    """Return everything about one engine but the collection."""
     exactness = attempt(lambda: _exactness(scale, engine))
     rates: dict[Shape, Rate | str] = {}
     for shape in scale.shapes:
@@ -345,7 +345,7 @@ def _exactness(scale: Scale, engine: Engine) -> Exactness:
 def _collection(
     scale: Scale, attempt: Attempts, engine: Engine, config: BenchmarkConfig
 ) -> collection_hours.HoursForecast:
-    """Of as many of the plan's drawn programs as the time allows."""
+    """Forecast the hours from as many of the plan's drawn programs as the time allows."""
     seconds = min(config.seconds, scale.most_seconds)
     plan = collection_hours.make_plan(scale.collection)
     buckets = plan.buckets(engine)

@@ -1,4 +1,4 @@
-"""Do two runs of one plan, say on a GPU and on a CPU, reach the same PSNR?
+"""Compare the PSNR of two runs of one plan, for example on a GPU and on a CPU.
 
 Rounding differs between devices and grows over thousands of steps, so that a network ends a little
 higher here and a little lower there. What must agree is the mean of the differences and the
@@ -22,7 +22,7 @@ MOST_STANDARD_ERRORS = 3.0  # of the mean difference
 
 
 def of_runs(first: Path, second: Path) -> list[dict[str, Any]]:
-    """One row of `compare` for the networks that both runs have fitted.
+    """Return one row of `compare` for the networks that both runs have fitted.
 
     Args:
         first: run directory of `launch/siren_grid.py`.
@@ -50,7 +50,7 @@ def of_runs(first: Path, second: Path) -> list[dict[str, Any]]:
 
 
 def compare(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
-    """Differences, second less first, of networks that were fitted twice.
+    """Compare networks that were fitted twice: differences, second less first.
 
     Networks without a finite PSNR in both runs count as `diverged` alone.
 
@@ -82,7 +82,7 @@ def compare(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
 
 
 def verdict(rows: Sequence[dict[str, Any]]) -> str:
-    """Whether the mean difference is what chance explains."""
+    """Return whether the mean difference is what chance explains."""
     (row,) = rows
     apart, error = row["mean_difference_db"], row["standard_error_db"]
     agrees = abs(apart) <= MOST_STANDARD_ERRORS * error

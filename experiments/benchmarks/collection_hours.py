@@ -50,7 +50,7 @@ class Plan:
     pictures: Sequence[np.ndarray]
 
     def buckets(self, engine: Engine) -> list[Bucket]:
-        """As the engine groups them on this machine, by depth and width."""
+        """Return the buckets as the engine groups them on this machine, by depth and width."""
         sizes = [picture.shape[:2] for picture in self.pictures]
         found = make_buckets(engine, self.trials, sizes)
         return sorted(found, key=lambda b: (b.program.num_layers, b.program.width))
@@ -76,7 +76,7 @@ class MeasuredBucket:
         return self.bucket.pixel_steps / self.rate.pixel_steps_per_s / rough_seconds(self.bucket)
 
     def row(self) -> dict[str, Any]:
-        """Of a table."""
+        """Return a row of a table."""
         program = self.bucket.program
         flops = self.bucket.flops / self.bucket.pixel_steps
         return {
@@ -117,7 +117,7 @@ class HoursForecast:
         return self.training_hours + self.compile_hours + self.host_hours
 
     def row(self) -> dict[str, Any]:
-        """Of a table."""
+        """Return a row of a table."""
         return {
             "networks": self.networks,
             "programs": self.num_programs,
@@ -150,7 +150,7 @@ def draw(buckets: Sequence[Bucket], count: int) -> Counter[int]:
 
 
 def measure(plan: Plan, bucket: Bucket, draws: int, seconds: float) -> MeasuredBucket:
-    """One program of the plan, of which one group trains for about `seconds`."""
+    """Measure one program of the plan by training a group for about `seconds`."""
     program = bucket.program
     jobs = bucket.jobs[: program.group * devices()]
     few = dataclasses.replace(bucket, jobs=jobs, slots_per_shard=program.group)
@@ -176,7 +176,7 @@ def host_seconds(engine: Engine, plan: Plan) -> float:
 def forecast(
     buckets: Sequence[Bucket], programs: Sequence[MeasuredBucket], host_seconds: float
 ) -> HoursForecast:
-    """Of the whole plan, from some of its programs.
+    """Forecast the hours of the whole plan from some of its programs.
 
     Args:
         buckets: of the plan.

@@ -43,7 +43,7 @@ class Engine:
     products: str
 
     def __str__(self) -> str:
-        """As in the tables."""
+        """Return the name that tables show."""
         return f"{self.kernel}, {self.products}"
 
     @property
@@ -106,7 +106,7 @@ def rate(
     seconds: float,
     rounds: int,
 ) -> Rate:
-    """How fast an engine trains networks of one size.
+    """Return how fast an engine trains networks of one size.
 
     Args:
         engine: what to measure.
@@ -129,7 +129,7 @@ def rate_of_bucket(
     seconds: float,
     rounds: int,
 ) -> Rate:
-    """How fast `jaxinr` trains a bucket, between the start of its fits and their end.
+    """Return how fast `jaxinr` trains a bucket, between the start of its fits and their end.
 
     Args:
         bucket: of some of the trials.
@@ -158,7 +158,7 @@ def rate_of_bucket(
 
 
 def devices() -> int:
-    """Shards of a fleet on this machine: its accelerators, or a CPU's cores."""
+    """Return the shards of a fleet on this machine: its accelerators, or a CPU's cores."""
     return sum(mesh.size for mesh in trainer.lanes())
 
 
@@ -223,7 +223,7 @@ def _rate_of_plain(
 def short_fit(
     engine: Engine, trials: Sequence[Trial], pictures: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """[N] best PSNR of each network, dB, on raw output.
+    """Return [N] best PSNR of each network, dB, on raw output.
 
     Args:
         engine: what fits.
@@ -248,7 +248,7 @@ def short_fit(
 def errors(
     engine: Engine, trials: Sequence[Trial], pictures: Sequence[np.ndarray]
 ) -> tuple[float, float]:
-    """`Exactness.loss_error` and `gradient_error`.
+    """Return `Exactness.loss_error` and `gradient_error`.
 
     Args:
         engine: what computes them.
@@ -272,7 +272,7 @@ def errors(
 def reference(
     params: Params, trial: Trial, points: np.ndarray, target: np.ndarray
 ) -> tuple[float, Params]:
-    """Mean squared error of one network and its gradient, in float64 and by hand.
+    """Return the mean squared error of one network and its gradient, in float64 and by hand.
 
     Args:
         params: layers `{"weight": [out, in], "bias": [out]}`.
@@ -298,7 +298,7 @@ def reference(
 def _loss_and_gradient(
     engine: Engine, trials: Sequence[Trial], pictures: Sequence[np.ndarray]
 ) -> tuple[Array, Params]:
-    """[N] losses and the gradients, leaves [N, ...] as the engine pads them."""
+    """Return [N] losses and the gradients, leaves [N, ...] as the engine pads them."""
     if engine.is_plain:
         with engine.precision():
             return jax.jit(functools.partial(_plain_loss_and_gradient, trial=trials[0]))(
@@ -338,12 +338,12 @@ def _plain_loss_and_gradient(
 
 
 def _points(picture: np.ndarray) -> Array:
-    """[P, 2] coordinates of a picture [H, W, 3]."""
+    """Return [P, 2] coordinates of a picture [H, W, 3]."""
     height, width = picture.shape[:2]
     return siren.points_of(jnp.arange(height * width), height, width, "coin").T
 
 
 def _targets(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """[N, P, 3] float32 in [0, 1]."""
+    """Return [N, P, 3] float32 in [0, 1]."""
     flat = np.stack([picture.reshape(-1, 3) for picture in pictures])
     return from_uint8(flat)

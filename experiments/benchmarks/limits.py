@@ -106,12 +106,12 @@ def _many_times(sine: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 
 def unfused_bytes(layer_size: int, num_layers: int) -> int:
-    """Memory traffic of a pixel-step where every layer goes through memory."""
+    """Return the memory traffic of a pixel-step where every layer goes through memory."""
     return UNFUSED_BYTES * layer_size * num_layers
 
 
 def sines(layer_size: int, num_layers: int) -> int:
-    """Sines and cosines of a pixel-step."""
+    """Return the sines and cosines of a pixel-step."""
     return 2 * layer_size * num_layers
 
 

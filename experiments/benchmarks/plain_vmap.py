@@ -17,7 +17,7 @@ from jaxinr.trial import Trial
 
 
 def apply(params: Params, w0_initial: float, w0: float, points: Array) -> Array:
-    """[P, 2] points to [P, 3] colours."""
+    """Map [P, 2] points to [P, 3] colours."""
     features = points
     for depth, layer in enumerate(params[:-1]):
         omega = w0_initial if depth == 0 else w0

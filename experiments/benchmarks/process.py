@@ -106,7 +106,7 @@ class _Clock:
         self.wait, self.trained = executors.FLUSH_SECONDS, 0.0
 
     def pass_to(self, when: float, *, training: bool = True) -> bool:
-        """Whether the process lives until then."""
+        """Return whether the process lives until then."""
         end = min(when, self.death)
         if training:
             self.trained += (end - self.now) * self.speed
@@ -134,7 +134,7 @@ def _train(
     clock: _Clock,
     results: store.Store,
 ) -> bool:
-    """Trains a bucket to its end; False if the process dies before."""
+    """Train a bucket to its end; False if the process dies before."""
     if not clock.pass_to(clock.now + buckets.COMPILE_SECONDS, training=False):
         return False
     saved = flushed = clock.now

@@ -1,4 +1,4 @@
-"""How fast are noise residuals extracted, against prnu-python on the same cores?
+"""Speed of noise residuals, against prnu-python on the same cores.
 
 Pictures of 512 x 512 in colour, 8 bits, in memory. Ours are a batch spread over all devices, once
 its program is compiled; prnu-python runs in one process per core, each on pictures of its own.
@@ -54,7 +54,7 @@ class FingerprintBenchmarkConfig:
 
 
 def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
-    """Measures, leaves `fingerprint_benchmark.json`, and gives the table as text."""
+    """Measure, write `fingerprint_benchmark.json` and return the table as text."""
     rows = [row for task in dict.fromkeys(config.task) for row in _compare(config, task)]
     content = {**rundir.environment(), "rows": rows}
     storage.make_folder(run_dir, "--run_dir")
@@ -112,7 +112,7 @@ def _jaxsr(config: FingerprintBenchmarkConfig, task: str) -> Callable[[], float]
 
 
 def _every_core(task: str, seconds: float) -> float:
-    """Images per second of prnu-python, one process per core at the same time."""
+    """Return the images per second of prnu-python, one process per core at the same time."""
     cores = usable_cores()
     context = multiprocessing.get_context("spawn")
     with (
@@ -127,7 +127,7 @@ def _every_core(task: str, seconds: float) -> float:
 
 
 def _one_core(task: str, seconds: float, core: int, together: Any) -> float:
-    """Images per second of this process; waits for the others before it starts."""
+    """Return the images per second of this process, after waiting for the others to start."""
     theirs = getattr(_prnu_python(), TASKS[task][1])
     picture = _pictures(core + 1)[core]
     theirs(picture.copy())
@@ -153,7 +153,7 @@ def _calls_per_second(work: Callable[[], object], seconds: float) -> float:
 
 
 def _pictures(count: int) -> Sequence[np.ndarray]:
-    """Windows of packaged photographs, [SIDE_PX, SIDE_PX, 3] uint8, one after the other."""
+    """Return windows of packaged photographs, [SIDE_PX, SIDE_PX, 3] uint8, one after the other."""
     loaded = [
         photo.pixels for photo in photos.load("packaged") if min(photo.pixels.shape[:2]) >= SIDE_PX
     ]

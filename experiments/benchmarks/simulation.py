@@ -1,4 +1,4 @@
-"""Does a collection on a thousand machines end with every network once, and how long does it take?
+"""Simulate a collection on a thousand machines: its time, and that every network is there once.
 
 Simulates the clock and the training alone. Plan, cut and store are the real ones: every simulated
 process (`process`) opens its share of a run directory, flushes and checkpoints as a real
@@ -148,7 +148,7 @@ def make_shares(config: SimulationConfig, count: int) -> list[Share]:
 
 
 def simulate(config: SimulationConfig, shares_per_worker: int, run_dir: Path) -> Outcome:
-    """One collection, from the first process to the last network.
+    """Simulate one collection, from the first process to the last network.
 
     Raises:
         RuntimeError: if the store does not hold every trial exactly once.
@@ -255,7 +255,7 @@ def _store_folder() -> Iterator[Path]:
 
 
 def _check(run_dir: Path, trials: int) -> tuple[int, int, float]:
-    """Parts, rows, and the seconds that opening took."""
+    """Return the parts, rows, and the seconds that opening took."""
     began = time.monotonic()
     table = jaxfleet.open(run_dir)
     found = len(table)

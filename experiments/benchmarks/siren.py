@@ -1,4 +1,4 @@
-"""How fast is the engine, against the obvious ways and against the machine's own limit?
+"""Speed of the engine, against other ways to train and against the machine's limit.
 
 Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
 keeps its best of `rounds`. Our engine is measured through the public `jaxinr.fit`, from the call to

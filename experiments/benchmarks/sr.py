@@ -1,4 +1,4 @@
-"""How fast are super-resolution networks trained and used, side by side, alone, and by PyTorch?
+"""Speed of training and using super-resolution networks: side by side, alone, by PyTorch.
 
 Everything is measured in one run on one machine, in turn, since machines are noisy: each engine
 keeps its best of `rounds`. Ours is measured through `jaxsr.training.trainer.ZooTrainer` and
@@ -57,7 +57,7 @@ class Case:
     in_torch: bool = False
 
     def __str__(self) -> str:
-        """As in the table."""
+        """Return the name that the table shows."""
         return f"{self.architecture} x{self.scale}, {self.batch_size} crops of {self.crop_px} px"
 
 
@@ -116,7 +116,7 @@ class SrBenchmarkConfig:
 
 
 def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
-    """Measures, leaves `sr_benchmark.json`, and gives the tables as text."""
+    """Measure, write `sr_benchmark.json` and return the tables as text."""
     parts = {"step": _step, "fleet": _fleet, "upscale": _upscale}
     rows = {part: parts[part](config) for part in dict.fromkeys(config.part)}
     content = {**rundir.environment(), **rows}
@@ -126,7 +126,7 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
 
 
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
-    """One network: its batch over all devices, or on one."""
+    """Benchmark one network: its batch over all devices, or on one."""
     devices = jax.local_devices()
     engines = {
         "jaxsr": _trainer(STEP, 1, Strategy(spread=True), devices, config.seconds),
@@ -136,7 +136,7 @@ def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
 
 
 def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
-    """Small networks: a fleet on all devices, and other ways to train as many."""
+    """Benchmark small networks: a fleet on all devices, and other ways to train as many."""
     devices = jax.local_devices()
     networks, rows = NETWORKS * len(devices), []
     for case in FLEET:
@@ -236,7 +236,7 @@ def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], floa
 
 
 def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
-    """EDSR's baseline enlarges one picture four times."""
+    """Benchmark EDSR's baseline, which enlarges one picture four times."""
     height, width = PICTURE
     pixels = max(photos.load("packaged"), key=lambda photo: photo.pixels.size).pixels
     image = np.ascontiguousarray(pixels[:height, :width])

@@ -1,4 +1,4 @@
-"""How much sooner do updates on a part of the pixels come to the PSNR of updates on all of them?
+"""Time until updates on a part of the pixels reach the PSNR of updates on all of them.
 
 Full batch: the best learning rate is found on the photograph averaged over squares of REDUCE pixels
 a side, where training is the same as long as networks cannot store what averaging takes away. With

@@ -52,7 +52,7 @@ def exactness_rows(found: Mapping[Engine, Exactness | str]) -> list[dict[str, An
 
 
 def shape_rows(measured: Measured, limits: Limits) -> list[dict[str, Any]]:
-    """One row for each shape and engine, shape by shape.
+    """Return one row for each shape and engine, shape by shape.
 
     `limit` is what binds: memory (every layer through it, unless the engine is fused), products of
     the engine's own kind, or sines; `share_of_limit` is the time at that limit over the time taken,
@@ -94,7 +94,7 @@ def _figures(measured: Measured, limits: Limits, engine: Engine, shape: Shape) -
 
 
 def mean_rows(measured: Measured, limits: Limits) -> list[dict[str, Any]]:
-    """Geometric means of each engine over the shapes, of those that it could train."""
+    """Return the geometric means of each engine over the shapes, of those that it could train."""
     rows = []
     for engine in dict.fromkeys(engine for engine, _ in measured):
         figures = [
@@ -112,7 +112,7 @@ def mean_rows(measured: Measured, limits: Limits) -> list[dict[str, Any]]:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive numbers."""
+    """Return the geometric mean of positive numbers."""
     return float(np.exp(np.mean(np.log(values))))
 
 
@@ -128,7 +128,7 @@ def fastest(measured: Measured) -> Engine | None:
 
 
 def program_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """One row for each engine and measured program of the plan."""
+    """Return one row for each engine and measured program of the plan."""
     return [
         {"engine": str(engine), **program.row()}
         for engine, one in forecasts.items()
@@ -138,7 +138,7 @@ def program_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
 
 
 def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
-    """One row for each engine that has a forecast, then the remarks on the others."""
+    """Return one row for each engine that has a forecast, then the remarks on the others."""
     known = {engine: one for engine, one in forecasts.items() if not isinstance(one, str)}
     rows: list[dict[str, Any]] = [
         {"engine": str(engine), **one.row(), "remark": ""} for engine, one in known.items()
@@ -154,7 +154,7 @@ def forecast_rows(forecasts: Forecasts) -> list[dict[str, Any]]:
 def wanted(
     means: Sequence[Mapping[str, Any]], forecasts: Sequence[Mapping[str, Any]], shapes: int
 ) -> list[str]:
-    """One sentence for each figure wanted of an H200: what was reached, by which engine.
+    """Return one sentence for each figure wanted of an H200: what was reached, by which engine.
 
     Args:
         means: of `mean_rows`.
@@ -191,7 +191,7 @@ def wanted(
 
 
 def summary(content: Mapping[str, Any]) -> str:
-    """Everything that was found so far, as Markdown."""
+    """Return everything that was found so far, as Markdown."""
     texts = [content["remark"]] if content.get("remark") else []
     texts += [
         f"#### {heading}\n\n{markdown(content[name])}"

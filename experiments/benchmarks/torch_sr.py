@@ -37,7 +37,7 @@ def build(architecture: str, scale: int, **sizes: Any) -> nn.Module:
 def updates_per_second(
     network: nn.Module, scale: int, batch_size: int, crop_px: int, seconds: float
 ) -> float:
-    """Adam updates of the l1 loss on random pixels, the loss read at each as trainers do."""
+    """Return Adam updates of the l1 loss on random pixels, the loss read at each as trainers do."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=BETAS)
     low = torch.rand(batch_size, 3, crop_px // scale, crop_px // scale)
     high = torch.rand(batch_size, 3, crop_px, crop_px)
@@ -57,7 +57,7 @@ def updates_per_second(
 
 
 def seconds_to_upscale(network: nn.Module, image: np.ndarray) -> float:
-    """Of one picture [H, W, 3] uint8 to the enlarged one, uint8, after one of warming up."""
+    """Return the seconds to upscale one image [H, W, 3] uint8, after a warm-up."""
 
     def once() -> float:
         start = time.perf_counter()

@@ -37,7 +37,7 @@ class Panel(NamedTuple):
 
 
 def rate_distortion(panels: Sequence[Panel]) -> Figure:
-    """PSNR against bits per pixel, a panel below another; names in one legend below all."""
+    """Return PSNR against bits per pixel, a panel below another; names in one legend below all."""
     figure = Figure(figsize=(5.4, 1.0 + 3.6 * len(panels)), layout="constrained")
     for axes, panel in zip(
         figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True
@@ -54,7 +54,7 @@ def rate_distortion(panels: Sequence[Panel]) -> Figure:
 def quantisation(
     names: Sequence[str], bits: Sequence[int], psnr_db: np.ndarray, floats_db: np.ndarray
 ) -> Figure:
-    """PSNR against bits per weight, and below it what is lost to float32.
+    """Draw the PSNR against bits per weight, and below it what is lost to float32.
 
     Args:
         names: [S] sizes of network, smallest first.

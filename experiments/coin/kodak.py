@@ -1,4 +1,4 @@
-"""How far does COIN get with the sizes of its paper, next to JPEG, JPEG 2000, WebP and AVIF?
+"""COIN at the sizes of its paper, beside JPEG, JPEG 2000, WebP and AVIF.
 
 Fits networks of each size to every photograph as `experiments.siren.grid` does, then measures them
 with their weights in float32, float16 and 4 to 16 bits, and the codecs on the same pixels. Source:

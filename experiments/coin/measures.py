@@ -111,7 +111,7 @@ def quantisation(
     weights: Callable[[pd.Series], Params],
     pictures: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """Rate and PSNR of every network in every precision.
+    """Return the rate and PSNR of every network in every precision.
 
     Networks go to the devices in turn, all precisions of one at a time.
 

@@ -180,7 +180,7 @@ def _rows(means: pd.DataFrame, curves: Mapping[str, tuple[np.ndarray, np.ndarray
 
 
 def _at(curve: tuple[np.ndarray, np.ndarray] | None, rate: float) -> float:
-    """DB of a curve at a rate; NaN where it has none."""
+    """Return the decibels of a curve at a rate; NaN where it has none."""
     if curve is None or not len(curve[0]):
         return np.nan
     x, y = curve

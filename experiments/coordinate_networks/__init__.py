@@ -1,1 +1,1 @@
-"""Which kind of coordinate network stores a photograph best in a given number of parameters?"""
+"""Comparison of coordinate networks at equal numbers of parameters."""

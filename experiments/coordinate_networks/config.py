@@ -65,7 +65,7 @@ class NetworksConfig:
     dry_run: bool = flags.dry_run("both plans and forecasts of their time")
 
     def __post_init__(self) -> None:
-        """Refuses what leaves nothing to compare."""
+        """Refuse what leaves nothing to compare."""
         for name in ("network", "parameters", "learning_rate"):
             values = getattr(self, name)
             if not values:
@@ -96,7 +96,7 @@ class NetworksConfig:
         return min(map(of, range(1, _WIDEST)), key=lambda one: abs(one.parameters - parameters))
 
     def candidates(self, network: str) -> list[Trial]:
-        """Every learning rate with every scale, at the middle size."""
+        """Return every learning rate with every scale, at the middle size."""
         size = self.trial(network, self.middle)
         return [
             dataclasses.replace(size, learning_rate=rate, **scale)

@@ -109,7 +109,7 @@ def settings(config: NetworksConfig, chosen: Mapping[str, Trial]) -> pd.DataFram
 
 
 def draw(rows: pd.DataFrame) -> Figure:
-    """Mean PSNR against parameters, a line for each kind."""
+    """Draw the mean PSNR against parameters, a line for each kind."""
     figure, axes = figures.new()
     for i, (_, own) in enumerate(rows.groupby("network", sort=False)):
         axes.plot(

@@ -27,7 +27,7 @@ TUNING, COMPARED = "tuning", "compared"
 
 
 def run(config: NetworksConfig, run_dir: Path) -> str:
-    """Fits what is not fitted yet, then writes the page.
+    """Fit what is not fitted yet, then write the page.
 
     Returns:
         What was found and where to look; of a dry run, both plans and their cost.
@@ -79,7 +79,7 @@ def choose(run_dir: Path, networks: Sequence[str]) -> dict[str, Trial]:
 
 
 def _photographs(config: NetworksConfig) -> tuple[list[Photo], list[Photo]]:
-    """Those that settings are chosen on, and those that kinds are compared on."""
+    """Return the photographs for tuning and those for the comparison."""
     tuning = sources.load(
         config.tuning_photos, image_size=config.tuning_size, max_images=config.tuning_images
     )
@@ -95,7 +95,7 @@ def _photographs(config: NetworksConfig) -> tuple[list[Photo], list[Photo]]:
 
 
 def _sizes(config: NetworksConfig, chosen: dict[str, Trial]) -> list[Trial]:
-    """Each kind at each size, with its settings."""
+    """Return each kind at each size, with its settings."""
     trials = []
     for parameters in sorted(config.parameters):
         for network, one in chosen.items():
@@ -108,7 +108,7 @@ def _sizes(config: NetworksConfig, chosen: dict[str, Trial]) -> list[Trial]:
 def _fit(
     config: NetworksConfig, run_dir: Path, pictures: Sequence[Photo], trials: Sequence[Trial]
 ) -> str:
-    """Fits every trial to every picture; the trials of a picture stand together."""
+    """Fit every trial to every picture; the trials of a picture stand together."""
     pairs = [(photo, trial) for photo in range(len(pictures)) for trial in trials]
     jobs = [FitJob(i, photo, trial) for i, (photo, trial) in enumerate(pairs)]
     grid = GridConfig(

@@ -1,4 +1,4 @@
-"""Can the PSNR of a SIREN be told from the picture and its hyperparameters, without a fit?
+"""Train and evaluate the forecaster of a SIREN's PSNR from image and hyperparameters.
 
 Trains the forecaster on collections of fits, and measures it against baselines on photographs and
 architectures that it has not seen. Source: Vonderfecht & Liu, Predicting the Encoding Error of

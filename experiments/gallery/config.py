@@ -49,7 +49,7 @@ class GalleryConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses to work on nothing, or with a grid that tiles cannot have.
+        """Refuse to work on nothing, or with a grid that tiles cannot have.
 
         Raises:
             InputError: naming the flag.

@@ -65,7 +65,7 @@ class IdentifyConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses flags that do not go together.
+        """Refuse flags that do not go together.
 
         Raises:
             ValueError: naming the flags.

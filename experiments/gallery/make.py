@@ -28,7 +28,7 @@ _LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the fi
 
 
 def run(config: GalleryConfig, run_dir: Path) -> str:
-    """Fits a classifier, makes `gallery.safetensors` of it and tries it on test pictures.
+    """Fit a classifier, make `gallery.safetensors` of it and test it on test pictures.
 
     Returns:
         Where it is, and how good.
@@ -91,7 +91,7 @@ def make_cards(index: pd.DataFrame) -> list[ClassCard]:
 
 
 def check(index: pd.DataFrame, cards: Sequence[ClassCard], config: GalleryConfig) -> None:
-    """Refuses pictures that no gallery can be made of.
+    """Refuse pictures that no gallery can be made of.
 
     Raises:
         InputError: if there are fewer than two classes, a class has fewer than two pictures to
@@ -116,7 +116,7 @@ def check(index: pd.DataFrame, cards: Sequence[ClassCard], config: GalleryConfig
 
 
 def summary(made: Gallery, pictures: Sequence[np.ndarray], labels: np.ndarray) -> str:
-    """How good a gallery is on pictures of its classes.
+    """Return how good a gallery is on pictures of its classes.
 
     Pictures that `Gallery.identify` refuses, such as grey ones, are left out and counted.
 
@@ -213,7 +213,7 @@ def _fit_parser(
 def _labelled(
     pictures: PictureSet, cards: Sequence[ClassCard], split: str
 ) -> tuple[Pictures, np.ndarray]:
-    """Pictures of a split, and the place of each one's class among the cards."""
+    """Return the pictures of a split, and the place of each one's class among the cards."""
     chosen = pictures.only(split=split)
     place = {card.name: k for k, card in enumerate(cards)}
     return Pictures(chosen), chosen.index["network"].map(place).to_numpy(np.int64)

@@ -39,7 +39,7 @@ class OpenSetConfig:
     dry_run: bool = flags.dry_run("what would be fitted, and on how much", group="Run")
 
     def __post_init__(self) -> None:
-        """Refuses flags that leave nothing to do.
+        """Refuse flags that leave nothing to do.
 
         Raises:
             InputError: naming the flag.

@@ -69,7 +69,7 @@ class Split:
         return self.unseen.replace("=", "-")
 
     def only(self, split: str, networks: Sequence[str]) -> PictureSet | None:
-        """Pictures of a split and of networks; None if there are none."""
+        """Return the pictures of a split and of networks; None if there are none."""
         index = self.pictures.index
         chosen = index[(index["split"] == split) & index["network"].isin(networks)]
         if chosen.empty:
@@ -78,7 +78,7 @@ class Split:
 
 
 def run(config: OpenSetConfig, run_dir: Path) -> str:
-    """Fits and tests what is not there yet; makes the table and the report.
+    """Fit and test what is missing; write the table and the report.
 
     Returns:
         What there is and where; of a dry run, what would be done.
@@ -162,7 +162,7 @@ def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
 def score(
     split: Split, method: str, seed: int, crop_px: int, shared: SharedFeatures | None = None
 ) -> pd.DataFrame:
-    """Fits a classifier on the known networks and scores crops of known and unknown ones.
+    """Fit a classifier on the known networks; score crops of known and unknown ones.
 
     Args:
         split: which are which.
@@ -211,7 +211,7 @@ def score(
 
 
 def measure(rows: pd.DataFrame, tpr: float) -> pd.DataFrame:
-    """How well each score tells known networks from unknown ones.
+    """Return how well each score tells known networks from unknown ones.
 
     Args:
         rows: of `score`, of any number of classifiers.
@@ -263,7 +263,7 @@ class _Seen:
 
     @staticmethod
     def of(classifier: Classifier, pictures: PictureSet, shared: SharedFeatures | None) -> "_Seen":
-        """All crops of pictures."""
+        """Return all crops of pictures."""
         if shared is not None:
             crops, owners = shared.of(pictures)
             return _Seen(owners, classifier.log_scores_of(crops), classifier.embedding_of(crops))
@@ -283,7 +283,7 @@ def _rows(
     gaussians: open_set.Gaussians,
     known: Sequence[str],
 ) -> pd.DataFrame:
-    """Of the crops of one kind of pictures.
+    """Return the rows of the crops of one kind of pictures.
 
     Probabilities are not calibrated: thresholds are of the score itself, and the temperature of an
     classifier that is always right makes all of them 1.
@@ -308,7 +308,7 @@ def _rows(
 
 
 def _labels(pictures: PictureSet, known: Sequence[str]) -> np.ndarray:
-    """[N] int64, places in `known`."""
+    """Return [N] int64, places in `known`."""
     return pd.Index(known).get_indexer(pictures.index["network"])
 
 

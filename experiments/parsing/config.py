@@ -73,7 +73,7 @@ class ParsingConfig:
     dry_run: bool = flags.dry_run("the parsers and what they are tested on", group="Run")
 
     def options(self, predicted: str) -> dict[str, Any]:
-        """Of the method, where `predicted` is told; "network" for parsers by networks."""
+        """Return the options of the method to predict `predicted`, or "network"."""
         if "shrinkage" not in options_of(self.method):
             return {}
         shrinkage = self.shrinkage
@@ -82,7 +82,7 @@ class ParsingConfig:
         return {"shrinkage": None if shrinkage < 0 else shrinkage}
 
     def __post_init__(self) -> None:
-        """Refuses flags that cannot be used.
+        """Refuse flags that cannot be used.
 
         Raises:
             InputError: naming the flag.

@@ -46,7 +46,7 @@ class HeldOut:
         return cls(name, value)
 
     def __str__(self) -> str:
-        """As `parse` takes it."""
+        """Return the text that `parse` takes."""
         return f"{self.name}={self.value}"
 
 
@@ -199,7 +199,7 @@ def _cut(
     held_out: HeldOut | None,
     all_seeds_train: bool,
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Networks to learn from and to test, each with its value."""
+    """Return the networks to learn from and to test, each with its value."""
     known = networks[networks[predicted] != ""]
     counted = known
     if predicted == "training_set":
@@ -228,7 +228,7 @@ def column_of(held_out: str) -> int:
 
 
 def in_order(held_out: Iterable[str]) -> list[str]:
-    """Things held out, each once, in the order of the paper's table, others after them."""
+    """List what is held out, each once, in the order of the paper's table, others after it."""
     return sorted(
         set(held_out), key=lambda text: (column_of(text) % (len(PAPER_HELD_OUT) + 1), text)
     )

@@ -50,7 +50,7 @@ MODELS, PREDICTIONS = "models", "predictions"
 
 
 def run(config: ParsingConfig, run_dir: Path) -> str:
-    """Trains the parsers that are not there yet, tests them, and writes the report.
+    """Train the missing parsers, test them and write the report.
 
     A parser is trained again if the flags or the pictures that it learned from are not what they
     were, and tested again if the tested pictures are not.
@@ -86,7 +86,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
 
 
 def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: int) -> np.ndarray:
-    """Log-probabilities of values from those of the networks that have them.
+    """Return the log-probabilities of values, from those of the networks that have them.
 
     Args:
         log_scores: [N, M] float, log-probabilities.
@@ -123,7 +123,7 @@ def log_probabilities(task: ParsingTask, classifier: Classifier, crops: np.ndarr
 
 
 def parse(task: ParsingTask, classifier: Classifier) -> pd.DataFrame:
-    """Rows of the tested pictures: the columns of the module's docstring, without the last.
+    """Return rows of the tested pictures: the columns of the module's docstring, without the last.
 
     Raises:
         InputError: if a picture is gone or changed.
@@ -150,7 +150,7 @@ def parse(task: ParsingTask, classifier: Classifier) -> pd.DataFrame:
 
 
 def _of_middles(task: ParsingTask, classifier: Classifier) -> np.ndarray:
-    """[N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
+    """Return [N, K] float32 log-probabilities of the squares in the middle of the test pictures."""
     parts = []
     for start in range(0, len(task.test), BATCH):
         rows = range(start, min(start + BATCH, len(task.test)))
@@ -170,7 +170,7 @@ def _of_pictures(task: ParsingTask, classifier: Classifier) -> np.ndarray:
 
 
 def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) -> list[pd.DataFrame]:
-    """Predictions of every parser; those that are there are read."""
+    """Return the predictions of every parser, reading those that are there."""
     files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
     frames = [
         rundir.read_rows(path, task.made_from) for path, task in zip(files, tasks, strict=True)
@@ -212,7 +212,7 @@ def _classifier(
     display: Progress,
     shared: SharedFeatures | None,
 ) -> Classifier:
-    """Of the file, if it has learned from the same; otherwise it is trained and written."""
+    """Load the classifier if it has learned from the same; otherwise train and write it."""
     on_progress = progress_callback(display, len(task.train))
     path = _model_path(run_dir, task)
     if _is_trained(run_dir, task):
@@ -255,7 +255,7 @@ def _model_path(run_dir: Path, task: ParsingTask) -> Path:
 
 
 def _is_trained(run_dir: Path, task: ParsingTask) -> bool:
-    """Whether there is a classifier that has learned from the same as now."""
+    """Return whether there is a classifier that has learned from the same as now."""
     path = _model_path(run_dir, task)
     return (
         path.exists() and classifier_files.facts_of(path).get("learned_from") == task.learned_from

@@ -33,7 +33,7 @@ Columns = dict[str, tuple[str, str]]
 
 
 def accuracies(predictions: pd.DataFrame) -> pd.DataFrame:
-    """How often the parsers are right, a row for each hyperparameter and value held out.
+    """Return how often the parsers are right, a row for each hyperparameter and value held out.
 
     Args:
         predictions: rows of `experiments.parsing.run`. Those whose value the parser does not know
@@ -84,7 +84,7 @@ def confusion(predictions: pd.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def confusions(predictions: pd.DataFrame) -> dict[str, dict[str, tuple[tuple[str, ...], Any]]]:
-    """Hyperparameter -> value held out -> what `confusion` gives, of parsers tested here."""
+    """Return hyperparameter -> value held out -> what `confusion` gives, of parsers tested here."""
     found: dict[str, dict[str, Any]] = {}
     for (predicted, held_out), own in _groups(predictions):
         if held_out:
@@ -160,7 +160,7 @@ def by_network(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_scatter(percent: float, std_percent: float, seeds: int) -> str:
-    """`98.6 ± 0.2`; without the scatter where there is one seed."""
+    """Return `98.6 ± 0.2`; without the scatter where there is one seed."""
     return str(page.with_deviation(percent, std_percent if seeds > 1 else math.nan))
 
 
@@ -182,7 +182,7 @@ def _titles(measured: pd.DataFrame) -> dict[str, str]:
 
 
 def _title(held_out: str) -> str:
-    """`seed 3`; the paper's value in brackets where another stands for it."""
+    """Return `seed 3`; the paper's value in brackets where another stands for it."""
     name, _, value = held_out.partition("=")
     column = plan.column_of(held_out)
     paper = PAPER_HELD_OUT[column][1][0] if column >= 0 else value
@@ -190,7 +190,7 @@ def _title(held_out: str) -> str:
 
 
 def _groups(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    """Hyperparameter and value held out -> rows, in the paper's order."""
+    """Map each hyperparameter and held-out value to its rows, in the paper's order."""
     order = plan.in_order(predictions["held_out"])
     for predicted in HYPERPARAMETERS:
         for held_out in order:
@@ -202,6 +202,6 @@ def _groups(predictions: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.Dat
 
 
 def _is_known(predictions: pd.DataFrame) -> pd.Series:
-    """Whether a row's value is one that its parser can answer."""
+    """Return whether a row's value is one that its parser can answer."""
     pairs = zip(predictions["value"], predictions["values"], strict=True)
     return pd.Series([value in values for value, values in pairs], predictions.index, bool)

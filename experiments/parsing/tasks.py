@@ -55,7 +55,7 @@ class ParsingTask:
         return rundir.digest(*followed, pictures.to_numpy().tolist())
 
     def labels(self, pictures: PictureSet) -> np.ndarray:
-        """[N] int64, places in `classes`."""
+        """Return [N] int64, places in `classes`."""
         names = pictures.index["network"]
         told = names if self.by_network else names.map(self.parser.trained)
         return told.map({name: k for k, name in enumerate(self.classes)}).to_numpy(np.int64)

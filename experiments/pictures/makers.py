@@ -170,7 +170,7 @@ def parse_network(text: str) -> PictureClass:
 
 
 def parse_labelled(text: str) -> PictureClass:
-    """Pictures that were made elsewhere, of one class.
+    """List the pictures of one class that were made elsewhere.
 
     Args:
         text: NAME=FOLDER, then any of architecture=A, scale=N, loss=L, training_set=T, seed=N,

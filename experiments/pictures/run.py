@@ -166,7 +166,7 @@ def _jobs(
 def _kept(
     run_dir: Path, one: PictureClass, windows: Sequence[Window]
 ) -> tuple[dict[str, Mapping[str, Any]], bool]:
-    """Rows of pictures that are there, whole, and made by this network of these photographs.
+    """Return rows of pictures that are there, whole, and made by this network of these photographs.
 
     What is said of the network is said anew; whether that changed a row comes second.
     """
@@ -183,7 +183,7 @@ def _kept(
 
 
 def _flops_per_pixel(model: nnx.Module) -> float:
-    """For a pixel that comes in, as XLA counts them before it optimises; nothing is computed."""
+    """Return the FLOPs per input pixel as XLA counts them before it optimises."""
     graphdef, state = nnx.split(model)
     shapes = jax.eval_shape(lambda: state)
     low = jax.ShapeDtypeStruct((1, PROBE_PX, PROBE_PX, 3), jnp.float32)
@@ -244,7 +244,7 @@ def _remove_unfinished(folder: Path) -> None:
 def _batches(
     windows: Sequence[Window], missing: Sequence[Window]
 ) -> Iterable[tuple[list[Window], int]]:
-    """Missing windows of one shape, and how many a program of that shape takes at a time."""
+    """Return missing windows of one shape, and how many a program of that shape takes at a time."""
     shapes = Counter(window.shape for window in windows)
     for shape, members in shapes.items():
         own = [window for window in missing if window.shape == shape]
@@ -255,7 +255,7 @@ def _batches(
 
 
 def _measure(pictures: Sequence[np.ndarray], windows: Sequence[Window], scale: int) -> np.ndarray:
-    """[N] PSNR of luma in dB, NaN where there is nothing to compare with."""
+    """Return [N] PSNR of luma in dB, NaN where there is nothing to compare with."""
     truths = [window.truth for window in windows if window.truth is not None]
     if not truths:
         return np.full(len(windows), np.nan)
@@ -312,6 +312,6 @@ def _summary(jobs: Sequence[UpscalingJob], loaded: Sequence[photos.Photo]) -> st
 
 
 def _splits(loaded: Sequence[photos.Photo]) -> str:
-    """How many photographs are in each split, in words."""
+    """Return how many photographs are in each split, in words."""
     counts = Counter(split_of(photo.image_id) for photo in loaded)
     return ", ".join(f"{counts[split]} {split}" for split in SPLITS)

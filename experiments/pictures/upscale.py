@@ -66,7 +66,7 @@ class UpscaleConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses flags that do not go together.
+        """Refuse flags that do not go together.
 
         Raises:
             ValueError: naming the flags.
@@ -85,7 +85,7 @@ class UpscaleConfig:
 
 
 def run(config: UpscaleConfig) -> Iterator[str]:
-    """Enlarges what --input names; gives a line for each picture as it is done.
+    """Upscale what --input names; yield a line for each image as it is done.
 
     Raises:
         InputError: for a network, a picture or an output that cannot be used; then nothing or
@@ -234,7 +234,7 @@ def read_truth(path: Path, picture: Path, scale: int) -> np.ndarray:
 
 
 def bicubic(low: np.ndarray, scale: int) -> np.ndarray:
-    """[H, W, 3] uint8 to [rH, rW, 3] uint8, by interpolation."""
+    """Map [H, W, 3] uint8 to [rH, rW, 3] uint8, by interpolation."""
     return photos.resized(low, scale * low.shape[0], scale * low.shape[1])
 
 
@@ -252,5 +252,5 @@ def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scal
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """[H, W, 3] uint8 to a file; readers see all of it or none."""
+    """Write [H, W, 3] uint8 to a file atomically."""
     write_atomically(path, png(pixels))

@@ -74,7 +74,7 @@ class Windows:
         self._reduced = functools.cache(self._make_reduced)
 
     def of(self, one: PictureClass) -> list[Window]:
-        """Windows of a class, those of photographs in their order.
+        """Return the windows of a class, those of photographs in their order.
 
         Raises:
             InputError: if a picture is too small, a crop is no multiple of the scale, a folder
@@ -123,7 +123,7 @@ class Windows:
         return windows
 
     def _elsewhere(self, one: PictureClass) -> list[Window]:
-        """Pictures of a folder; one of a photograph's name and size is compared with it."""
+        """Return pictures of a folder; one of a photograph's name and size is compared with it."""
         photo_of = {photo.image_id: photo for photo in self._loaded}
         windows = []
         for made in photos.load(f"folder:{one.source}", max_images=self._max_images):
@@ -161,7 +161,7 @@ class Windows:
 
 
 def span(size: int, scale: int, crop_px: int) -> tuple[slice, slice, slice]:
-    """One axis of a window around the middle.
+    """Return one axis of a window around the middle.
 
     Args:
         size: of the photograph, pixels, at least `crop_px`.
@@ -189,7 +189,7 @@ def span(size: int, scale: int, crop_px: int) -> tuple[slice, slice, slice]:
 
 
 def _least_px(scale: int) -> int:
-    """Side of the smallest picture that can be measured."""
+    """Return the side of the smallest picture that can be measured."""
     return evaluation.SMALLEST_PX + 2 * scale
 
 

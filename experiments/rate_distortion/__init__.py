@@ -1,1 +1,1 @@
-"""How does the codec compare with JPEG, WebP, AVIF and published neural codecs?"""
+"""Rate-distortion of the codec beside JPEG, WebP, AVIF and published neural codecs."""

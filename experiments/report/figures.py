@@ -67,7 +67,7 @@ def rate_distortion(
     *,
     ordered: bool = False,
 ) -> Figure:
-    """PSNR of every fit against its size, with curves on top.
+    """Draw the PSNR of every fit against its size, with curves on top.
 
     Args:
         bits_per_pixel: [M] float, more than 0.
@@ -107,7 +107,7 @@ def rate_distortion(
 def histories(
     iterations: Sequence[np.ndarray], psnr_db: Sequence[np.ndarray], examples: Mapping[str, int]
 ) -> Figure:
-    """PSNR during training: median and bands over all fits, and some fits one by one.
+    """Draw the PSNR during training: median and bands over all fits, and some fits alone.
 
     Histories may differ in length; at each iteration the median is over the fits that reached it.
 
@@ -195,7 +195,7 @@ def heat_map(
     x_label: str,
     y_label: str,
 ) -> Figure:
-    """Numbers at each pair of two settings, written into cells whose colours show them, too.
+    """Return numbers at each pair of two settings, written into cells whose colours show them, too.
 
     Args:
         values: [R, C] float, finite.
@@ -227,7 +227,7 @@ def heat_map(
 
 
 def throughput(seconds: np.ndarray, rates: Mapping[str, np.ndarray]) -> Figure:
-    """Rates during a run, one panel each.
+    """Draw the rates during a run, one panel each.
 
     Args:
         seconds: [K] wall time at the end of each interval, increasing.
@@ -257,7 +257,7 @@ def throughput(seconds: np.ndarray, rates: Mapping[str, np.ndarray]) -> Figure:
 
 
 def best_curve(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> Curve:
-    """Size and PSNR of the fits of one photograph that no other beats: `codecs.undominated`.
+    """Return size and PSNR of the fits of one photograph that no other beats: `codecs.undominated`.
 
     Args:
         bits_per_pixel: [M] float.
@@ -292,7 +292,7 @@ def mean_curve(curves: Sequence[Curve], limits: tuple[float, float]) -> Curve:
 
 
 def rates(progress: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Wall time and rates between records of a run's progress.
+    """Return the wall time and rates between records of a run's progress.
 
     Where the clock goes back the run was resumed: time is added up over the stretches, and the rate
     of that interval is NaN, since what the new stretch began from is not on record.
@@ -347,7 +347,7 @@ def log_x(axes: Axes, values: np.ndarray) -> None:
 
 
 def legend(figure: Figure, axes: Axes, markerscale: float = 1.0) -> None:
-    """Names what is drawn, under the axes, where it covers nothing."""
+    """Add a legend under the axes, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     labels = [label if len(label) < 45 else f"{label[:43]}…" for label in labels]
     longest = max(map(len, labels), default=0)
@@ -358,7 +358,7 @@ def legend(figure: Figure, axes: Axes, markerscale: float = 1.0) -> None:
 
 
 def _binned(levels: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of the distinct levels, or of bins of equal count, and the index [M] of each."""
+    """Return names of the distinct levels, or of bins of equal count, and the index [M] of each."""
     distinct, index = np.unique(levels, return_inverse=True)
     if len(distinct) <= MAX_LEVELS:
         return [level if isinstance(level, str) else f"{level:g}" for level in distinct], index

@@ -55,7 +55,7 @@ class RobustnessConfig:
     dry_run: bool = flags.dry_run("what would be tested, and on how much", group="Run")
 
     def __post_init__(self) -> None:
-        """Refuses what is no perturbation.
+        """Refuse what is no perturbation.
 
         Raises:
             InputError: naming the flag.

@@ -1,4 +1,4 @@
-"""Is a network still found when its picture was compressed, resized, blurred or cut?
+"""Robustness of attribution to compression, resizing, blur and cropping.
 
 Classifiers of a run of launch/sr_attribution.py are tested on its test photographs after
 perturbations (`jaxsr.datasets.perturbations`); with `train_on`, classifiers that learnt from

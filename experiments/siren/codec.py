@@ -67,7 +67,7 @@ class CodecConfig:
     reference: str = flag("", "Image of the same size to measure the PSNR against.")
 
     def __post_init__(self) -> None:
-        """Refuses flags that do not go together.
+        """Refuse flags that do not go together.
 
         Raises:
             ValueError: naming the flags.
@@ -149,7 +149,7 @@ def _decode(config: CodecConfig, output: Path) -> str:
 
 
 def summary(facts: codec.Facts) -> str:
-    """Lines that say what a file holds."""
+    """Return the lines that say what a file holds."""
     header = facts.header
     colours = "grey" if header.grey else "colour"
     return (

@@ -318,7 +318,7 @@ def _open(run_dir: Path) -> Table:
 
 
 def _rows(run_dir: Path) -> int:
-    """Rows in all parts, those that are there twice counted twice."""
+    """Count the rows in all parts, duplicates included."""
     parts = run_dir / store.PARTS
     return sum(
         pq.read_metadata(str(parts / name), filesystem=storage.filesystem(parts)).num_rows
@@ -345,7 +345,7 @@ def _sittings(log: Sequence[dict[str, float]]) -> Iterator[list[dict[str, float]
 
 
 def _away(sittings: Sequence[list[dict[str, float]]]) -> float:
-    """Seconds from the last sample of a process to the start of the next one's training."""
+    """Return seconds from the last sample of a process to the start of the next one's training."""
     gaps = [
         later[0]["time"] - later[0]["seconds"] - earlier[-1]["time"]
         for earlier, later in zip(sittings, sittings[1:], strict=False)

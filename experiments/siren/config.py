@@ -250,7 +250,7 @@ class GridConfig:
     dry_run: bool = flags.dry_run()
 
     def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
+        """Refuse what contradicts itself."""
         for sizes in (self.sizes(), self.repeat_sizes()):
             if sizes.law != "values" and sizes.low < 1:
                 raise InputError(f"--image_size={sizes}: a range of sizes starts at 1 or above.")
@@ -324,7 +324,7 @@ def _axis(name: str, texts: Sequence[str], bounds: tuple[bool, float, float]) ->
 
 
 def is_of(name: str, network: str) -> bool:
-    """Whether networks of a kind have the hyperparameter of an axis."""
+    """Return whether networks of a kind have the hyperparameter of an axis."""
     return name not in _OF_KINDS or name in KINDS[network].hyperparameters
 
 

@@ -85,13 +85,13 @@ class ExportConfig:
     best_per_image: bool = flag(False, "Only the network with the best PSNR of each photograph.")
 
     def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
+        """Refuse what contradicts itself."""
         if self.rows_per_file is not None and self.format != COLLECTION:
             raise InputError(f"--rows_per_file belongs to --format={COLLECTION}.")
 
 
 def file_name(row: Mapping[str, Any], ending: str) -> str:
-    """`kodim03_10x28_trial17.pt`, of characters that every file system takes."""
+    """Return `kodim03_10x28_trial17.pt`, of characters that every file system takes."""
     image = re.sub(r"[^A-Za-z0-9.-]+", "_", str(row["image_id"]))[:100].strip("._-") or "image"
     return f"{image}_{row['num_layers']}x{row['layer_size']}_trial{row['trial_id']}{ending}"
 

@@ -1,4 +1,4 @@
-"""How well does a SIREN store a photograph, and how does that depend on its hyperparameters?
+"""Fit a grid of SIRENs to photographs: PSNR by hyperparameters.
 
 Fits a grid, or a random sample, of SIRENs to photographs. Source: Vonderfecht & Liu, Predicting the
 Encoding Error of SIRENs (TMLR 2024), whose collection has the same columns.
@@ -44,7 +44,7 @@ _NOT_SHOWN = (
 
 
 def run(config: GridConfig, run_dir: Path) -> str:
-    """Fits what is not fitted yet, then writes the report.
+    """Fit what is not fitted yet, then write the report.
 
     Returns:
         What was done and where to look; of a dry run, the plan and its cost.
@@ -71,7 +71,7 @@ def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[FitJob]]:
 def _run_on_ray(
     config: GridConfig, run_dir: Path, pictures: Sequence[Photo], jobs: Sequence[FitJob]
 ) -> None:
-    """Has a cluster fit the jobs; the report is left to this process."""
+    """Have a cluster fit the jobs; the report is left to this process."""
     config = dataclasses.replace(config, photos=sources.absolute(config.photos))
     run_dir = run_dir.absolute() if storage.is_local(run_dir) else run_dir
     count = config.num_shards or 4 * len(jax.local_devices())
@@ -201,7 +201,7 @@ def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
 
 
 def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:
-    """Refuses photographs of more pixels than float32 can count.
+    """Refuse photographs of more pixels than float32 can count.
 
     Raises:
         InputError: naming the photograph, and the remedy.

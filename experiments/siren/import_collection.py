@@ -105,7 +105,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
 
 
 def is_import(manifest: Mapping[str, Any]) -> bool:
-    """Whether a run directory with this manifest was made here."""
+    """Return whether a run directory with this manifest was made here."""
     return bool(manifest["plan"].get("source") == SOURCE)
 
 

@@ -55,7 +55,7 @@ class FitJob:
 
 
 def schema() -> pa.Schema:
-    """Columns of the table."""
+    """Return the columns of the table."""
     texts = ("image_id", "split", "network", "status")
     kinds_have = hyperparameters()
     wholes = (
@@ -185,7 +185,7 @@ def run_jobs(
     finish: Callable[[], Path] | None,
     facts: Mapping[str, Any] | None = None,
 ) -> str:
-    """Fits those of the jobs that are not fitted yet, then calls `finish`.
+    """Fit the jobs that are not fitted yet, then call `finish`.
 
     Args:
         config: how to fit; the jobs say what.

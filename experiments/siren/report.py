@@ -145,7 +145,7 @@ def _drawings(
     photos: Mapping[str, np.ndarray],
     progress: Sequence[Mapping[str, float]],
 ) -> Iterator[Drawing]:
-    """Every figure that has content; exact fits are in none of them."""
+    """Draw every figure that has content; exact fits are in none of them."""
     fitted = fitted[np.isfinite(fitted["best_psnr_db"])]
     if fitted["hp_bpp"].nunique() > 1:
         yield _rate_distortion(fitted, sampled, photos)
@@ -257,7 +257,7 @@ def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
 
 
 def _depth_by_width(fitted: pd.DataFrame) -> Drawing | None:
-    """Mean PSNR of each depth and width, of a grid that has as many fits of each."""
+    """Return the mean PSNR of each depth and width, of a grid that has as many fits of each."""
     cells = fitted.groupby(["num_layers", "layer_size"])["best_psnr_db"].agg(["mean", "count"])
     means = cells["mean"].unstack()
     few = 1 < len(means) <= MAX_CELLS and 1 < len(means.columns) <= MAX_CELLS
@@ -306,12 +306,12 @@ def _axes(table: pd.DataFrame) -> list[str]:
 
 
 def _has_kinds(table: pd.DataFrame) -> bool:
-    """Whether there are other networks than SIRENs."""
+    """Return whether there are other networks than SIRENs."""
     return "network" in table and bool((table["network"].dropna() != "siren").any())
 
 
 def _thinned(progress: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
-    """About `RECORDS` of the records: evenly chosen, and both sides of every resumption."""
+    """Return about `RECORDS` of the records: evenly chosen, and both sides of every resumption."""
     seconds = np.asarray([record["seconds"] for record in progress])
     back = np.diff(seconds) < 0
     keep = np.arange(len(seconds)) % -(-len(seconds) // RECORDS) == 0
@@ -325,7 +325,7 @@ def _best(fitted: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` rows, the first, the last and evenly in between."""
+    """Return at most `count` rows, the first, the last and evenly in between."""
     chosen = np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))
     return rows.iloc[chosen[: len(rows)]]
 
@@ -344,7 +344,7 @@ def _pixel_steps(table: pd.DataFrame) -> pd.Series:
 def _pictures(
     folder: pathlib.Path, shown: pd.DataFrame, photos: Mapping[str, np.ndarray], render: Render
 ) -> str:
-    """Original, reconstruction and error of the best network of each shown photograph."""
+    """Return original, reconstruction and error of the best network of each shown photograph."""
     parts = []
     for number, (_, row) in enumerate(shown.iterrows(), 1):
         photo = photos[row["image_id"]]
@@ -374,7 +374,7 @@ def _sizes(
     photos: Mapping[str, np.ndarray],
     render: Render,
 ) -> str:
-    """One photograph as networks of rising size see it, and as it is."""
+    """Show one photograph as networks of increasing size store it, and the original."""
     sizes = fitted[fitted["image_id"].isin(shown["image_id"])].groupby("image_id")["hp_bpp"]
     if not len(shown) or sizes.nunique().max() < 2:
         return ""
@@ -397,7 +397,7 @@ def _sizes(
 
 
 def _facts(row: pd.Series, *, bits: bool = True) -> str:
-    """Architecture, size, PSNR and SSIM of a fit, as spans."""
+    """Return the architecture, size, PSNR and SSIM of a fit, as spans."""
     facts = [
         f"{_architecture(row)}, ω₀ {row['w0_initial']:g}"
         if pd.notna(row["w0_initial"])
@@ -419,7 +419,7 @@ def _exact(fitted: pd.DataFrame) -> str:
 
 
 def _architecture(row: pd.Series) -> str:
-    """Depth and width as the reader of a SIREN paper writes them, such as `10 × 28`."""
+    """Return the depth and width as the reader of a SIREN paper writes them, such as `10 × 28`."""
     return f"{row['num_layers']} × {row['layer_size']}"
 
 

@@ -212,7 +212,7 @@ def rows_text(counts: Mapping[str, int]) -> str:
 
 
 def _features(fields: Any, indent: str) -> Iterator[str]:
-    """Fields as the YAML in which a dataset card lists them."""
+    """Return the fields as the YAML in which a dataset card lists them."""
     for one in fields:
         yield f"{indent}- name: {one.name}"
         if pa.types.is_struct(one.type):

@@ -186,7 +186,7 @@ class ZooConfig:
     dry_run: bool = flags.dry_run("what would be trained and what it costs")
 
     def recipe(self, loss: str) -> TrainingRecipe:
-        """How networks with this loss are trained."""
+        """Return how networks with this loss are trained."""
         is_adversarial = losses.LOSSES.get(loss) is not None
         iters = self.adversarial_iters if is_adversarial else 0
         batch = self.adversarial_batch_size if is_adversarial else 0

@@ -69,7 +69,7 @@ class Crops(NamedTuple):
 
 
 def make(run_dir: Path, measured: pd.DataFrame) -> Iterator[Crops]:
-    """Crops at each scale, of the training set and seed that most networks were measured of.
+    """Return crops at each scale, of the training set and seed that most networks were measured of.
 
     Args:
         run_dir: of the zoo.
@@ -142,18 +142,18 @@ def spectrum_db(windows: np.ndarray) -> np.ndarray:
 
 
 def against_truth_db(crops: Crops) -> dict[Kind, np.ndarray]:
-    """Kind of network -> `spectrum_db` of its outputs minus that of the truth, [S, S]."""
+    """Return kind of network -> `spectrum_db` of its outputs minus that of the truth, [S, S]."""
     truth = spectrum_db(np.stack([window.high for window in crops.windows]))
     return {kind: spectrum_db(output) - truth for kind, output in crops.outputs.items()}
 
 
 def radial_db(spectrum: np.ndarray) -> np.ndarray:
-    """Means over circles of a centred spectrum [S, S]: [S // 2 + 1], from 0 to Nyquist."""
+    """Return means over circles of a centred spectrum [S, S]: [S // 2 + 1], from 0 to Nyquist."""
     return np.asarray(jaxsr.azimuthal_average(jnp.asarray(spectrum[..., None])))[:, 0]
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:
-    """[..., H, W] float32 of [..., H, W, 3] uint8."""
+    """Return [..., H, W] float32 of [..., H, W, 3] uint8."""
     return np.asarray(images.luma(_as_float(pixels)))[..., 0]
 
 
@@ -162,7 +162,7 @@ def _as_float(pixels: np.ndarray) -> Array:
 
 
 def _load(source: str) -> list[photos.Photo]:
-    """Photographs of a source, none if they are not at hand."""
+    """Return the photographs of a source, none if they are not at hand."""
     try:
         return photos.load(source)
     except InputError:
@@ -222,7 +222,7 @@ def _window(set_name: str, picture: Picture, scale: int, low_side: int) -> Windo
 def _run(
     entries: list[Entry], scale: int, training_set: str, seed: int, windows: list[Window]
 ) -> Crops:
-    """All windows through the networks of one training set and seed, and bicubic."""
+    """Run all windows through the networks of one training set and seed, and bicubic."""
     low = _as_float(np.stack([window.low for window in windows]))
     networks, outputs = {}, {}
     for entry in entries:

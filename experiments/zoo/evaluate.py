@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
 
 def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None) -> pd.DataFrame:
-    """Measures what is not measured yet; says on standard error how far it is.
+    """Measure what is not measured yet; report the progress on standard error.
 
     Diverged networks are left out, and those whose file is not there yet.
 
@@ -137,7 +137,7 @@ def read(run_dir: Path) -> pd.DataFrame:
 
 
 def set_means(measured: pd.DataFrame) -> pd.DataFrame:
-    """Means of each network over each set, with `pictures` and `gain_db`.
+    """Return the means of each network over each set, with `pictures` and `gain_db`.
 
     Args:
         measured: rows of `evaluate`.
@@ -172,7 +172,7 @@ def with_gain(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_networks(run_dir: Path) -> list[Entry]:
-    """Bicubic at each scale, and the networks that are done and whose files are there.
+    """Return bicubic at each scale and the finished networks whose files exist.
 
     Raises:
         InputError: if the directory is none of a run, or no network has ended yet.
@@ -204,7 +204,7 @@ def network_of(entry: Entry) -> evaluation.Network:
 
 
 def network_path(run_dir: Path, name: str) -> Path:
-    """Where a run keeps the weights of a network."""
+    """Return where a run keeps the weights of a network."""
     return run_dir / network_files.NETWORKS / f"{name}.safetensors"
 
 
@@ -258,7 +258,7 @@ def _missing(
 
 
 def _joined(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Old rows and new ones, which replace those of the same network and picture."""
+    """Return old rows and new ones, which replace those of the same network and picture."""
     both = pd.concat([rows, found]) if len(rows) else found
     key = ["scale", "network", "set", "image_id"]
     return both.drop_duplicates(key, keep="last").sort_values(key, ignore_index=True)

@@ -34,7 +34,7 @@ class PlannedNetwork:
         return self.name_with(self.loss)
 
     def name_with(self, loss: str) -> str:
-        """Of the network that differs in its loss alone."""
+        """Return the name of the network that differs in its loss alone."""
         parts = (self.architecture.name, self.training_set.name, f"x{self.scale}", loss)
         return "-".join((*parts, f"s{self.seed}"))
 
@@ -50,7 +50,7 @@ class PlannedFleet:
     flops: float  # of an update of one network
 
     def strategy(self, config: ZooConfig, devices: Sequence[jax.Device]) -> Strategy:
-        """How devices train them.
+        """Return how devices train them.
 
         Raises:
             InputError: for flags that contradict each other.
@@ -149,7 +149,7 @@ def make_fleets(
 
 
 def refuse_twice(flag: str, names: Sequence[str]) -> None:
-    """Refuses two of one name.
+    """Refuse two of one name.
 
     Raises:
         InputError: naming them.

@@ -47,7 +47,7 @@ _NEUTRAL = (
 
 
 def schema() -> pa.Schema:
-    """Columns of the table."""
+    """Return the columns of the table."""
     texts = ("network", "architecture", "overrides", "loss", "training_set", "status")
     wholes = ("trial_id", "scale", "seed", "num_iters", "parameters")
     names = (
@@ -66,12 +66,12 @@ def schema() -> pa.Schema:
 
 
 def is_zoo(manifest: Mapping[str, Any]) -> bool:
-    """Whether a run directory is one of these."""
+    """Return whether a run directory is one of these."""
     return {"architecture", "training_set"} <= set(manifest["plan"])
 
 
 def run(config: ZooConfig, run_dir: Path) -> str:
-    """Trains what is not trained yet, measures all networks and writes the report.
+    """Train what is not trained yet, measure all networks and write the report.
 
     Returns:
         What was done and where to look; of a dry run, the plan and its cost.
@@ -163,7 +163,7 @@ class _Pool:
         return self.benchmark(self.validation_set, scale)
 
     def digest(self, training_set: TrainingSet) -> str:
-        """Of the photographs, at the first of the scales."""
+        """Return the digest of the photographs, at the first of the scales."""
         pixels = np.asarray(self.dataset(training_set, self.config.scale[0]).high)
         return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
 
@@ -282,7 +282,7 @@ def _measure(model: nnx.Module, pictures: evaluation.BenchmarkSet) -> dict[str, 
 def _beginning(
     config: ZooConfig, run_dir: Path, network: PlannedNetwork, program: TrainingProgram
 ) -> Callable[[], Any] | None:
-    """Parameters that a network goes on from; None where they are drawn."""
+    """Return the parameters that a network goes on from; None where they are drawn."""
     if config.pretraining == "none" or network.loss == "l1":
         return None
     path = evaluate.network_path(run_dir, network.name_with("l1"))
@@ -296,7 +296,7 @@ def _beginning(
 
 
 def _lost(run_dir: Path, networks: Sequence[PlannedNetwork], done: set[int]) -> set[int]:
-    """Networks in the table whose files are gone."""
+    """Return the networks in the table whose files are gone."""
     if not done:
         return set()
     there = set(storage.names(run_dir / network_files.NETWORKS))
@@ -306,7 +306,7 @@ def _lost(run_dir: Path, networks: Sequence[PlannedNetwork], done: set[int]) -> 
 
 
 def _load_features(config: ZooConfig) -> dict[str, losses.FeatureNetwork | None]:
-    """Feature networks by loss.
+    """Return the feature networks by loss.
 
     Raises:
         InputError: if a loss needs weights that are not given, or cannot be read.

@@ -57,7 +57,7 @@ def summary(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
 def ranking(
     means: pd.DataFrame, done: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
-    """Every network by its means, best first at each scale, with the columns to show.
+    """Return every network by its means, best first at each scale, with the columns to show.
 
     Args:
         means: rows of `evaluate.set_means`, at least one.
@@ -98,7 +98,7 @@ def _sets(means: pd.DataFrame) -> list[str]:
 
 
 def _measured(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int]]:
-    """Heading, set, measure and digits of what there is a value of."""
+    """Return the heading, set, measure and digits of what there is a value of."""
     for name in _sets(means):
         own = means[means["set"] == name]
         for heading, (measure, digits) in _MEASURES.items():

@@ -80,7 +80,7 @@ def tell(line: str) -> None:
 
 
 def _why_left_out(path: Path) -> str:
-    """Why an entry of a folder is not a picture file to read; empty if it is one."""
+    """Return why an entry of a folder is no picture file; empty if it is one."""
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         return "subfolders" if path.is_dir() else "files of other kinds"

@@ -232,7 +232,7 @@ def _header(opened: Image.Image, data: bytes) -> Header:
 
 
 def _bits(opened: Image.Image, data: bytes) -> int:
-    """Bits per channel in the file."""
+    """Return the bits per channel in the file."""
     raw = "".join(_raw_modes(opened))
     if opened.format == "JPEG2000":
         start = data.find(b"\xff\x4f\xff\x51")  # Ssiz lies 42 bytes behind
@@ -249,7 +249,7 @@ def _bits(opened: Image.Image, data: bytes) -> int:
 
 
 def _raw_modes(opened: Image.Image) -> list[str]:
-    """How Pillow's decoder is told the samples lie in the file."""
+    """Return how Pillow's decoder is told the samples lie in the file."""
     found = []
     for tile in getattr(opened, "tile", ()):
         args = tile.args if isinstance(tile.args, tuple) else (tile.args,)
@@ -265,7 +265,7 @@ def tiff_tag(opened: Image.Image, tag: int, default: tuple[int, ...]) -> tuple[i
 
 
 def _full_pages(opened: Image.Image, frames: int) -> int:
-    """Pages of a TIFF that are no reduced versions of another."""
+    """Return the pages of a TIFF, without reduced versions of another page."""
     full = 0
     for index in range(frames):
         opened.seek(index)
@@ -275,7 +275,7 @@ def _full_pages(opened: Image.Image, frames: int) -> int:
 
 
 def _chunks(data: bytes) -> list[bytes]:
-    """Names of the chunks of a WebP file."""
+    """Return the names of the chunks of a WebP file."""
     found, at = [], 12
     while at + 8 <= len(data):
         found.append(data[at : at + 4])

@@ -56,7 +56,7 @@ def _base(picture: Image.Image, space: str) -> Image.Image | None:
 
 
 def _has_equal_channels(picture: Image.Image) -> bool:
-    """Whether an RGB picture is a grey one, which an alpha channel made RGBA."""
+    """Return whether an RGB picture is a grey one, which an alpha channel made RGBA."""
     if picture.mode != "RGBA":
         return False
     pixels = np.asarray(picture)

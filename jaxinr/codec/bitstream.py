@@ -84,7 +84,7 @@ class Header:
     seed: int
 
     def __post_init__(self) -> None:
-        """Refuses what a file cannot hold.
+        """Refuse what a file cannot hold.
 
         Raises:
             ValueError: if a value is out of range or the network too large.
@@ -292,7 +292,7 @@ class _Reader:
         raise CodecError("the file is damaged: a number is badly written.")
 
     def rest(self) -> bytes:
-        """All up to the checksum."""
+        """Return all up to the checksum."""
         return self.take(self._end - self._at)
 
     def check_sum(self) -> None:

@@ -25,7 +25,7 @@ _LEAST_BITS = 1 / 12  # of a number: at the least spread, zero has a probability
 
 
 def octaves(count: int) -> np.ndarray:
-    """2^(i / 8) for i below `count`, float64; the same on any machine."""
+    """Return 2^(i / 8) for i below `count`, float64; the same on any machine."""
     root = math.sqrt(math.sqrt(math.sqrt(2.0)))
     index = np.arange(count)
     return np.ldexp(np.cumprod([1.0] + [root] * 7)[index % 8], index // 8)
@@ -56,7 +56,7 @@ def least_bytes(count: int) -> int:
 
 
 def encode(arrays: Sequence[np.ndarray]) -> tuple[list[int], bytes]:
-    """Spreads and bytes of some arrays of whole numbers; as few bytes as will do.
+    """Return the spreads and bytes of some arrays of whole numbers; as few bytes as will do.
 
     Raises:
         ValueError: if a number is out of reach.
@@ -78,7 +78,7 @@ def decode(data: bytes, sizes: Sequence[int], spreads: Sequence[int]) -> list[np
 
 
 def _pack(arrays: Sequence[np.ndarray], spreads: Sequence[int]) -> bytes:
-    """Words of 32 bits, highest byte first, without the bytes at their end that can be spared.
+    """Pack words of 32 bits, highest byte first, without trailing bytes that can be spared.
 
     That is the shortest beginning, or number one up from it, that still decodes.
     """
@@ -112,7 +112,7 @@ def _unpack(data: bytes, sizes: Sequence[int], spreads: Sequence[int]) -> list[n
 
 @functools.cache
 def _spreads() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q, the base-2 logarithm of the sum of q^(k^2), and the outermost number of each spread."""
+    """Return q, log2 of the sum of q^(k^2), and the outermost number of each spread."""
     reach = np.array([_reach(spread) for spread in range(SPREADS)])
     log2_sums = [math.log2(_weights(spread).sum()) for spread in range(SPREADS)]
     return _qs(), np.array(log2_sums) - np.log2(1.0 - (2 * reach + 1) / 2.0**_PRECISION), reach
@@ -133,7 +133,7 @@ def _reach(spread: int) -> int:
 
 
 def _weights(spread: int) -> np.ndarray:
-    """q^(k^2) of the numbers -reach to reach, float64."""
+    """Return q^(k^2) of the numbers -reach to reach, float64."""
     q, reach = float(_qs()[spread]), _reach(spread)
     odd_powers = np.cumprod([q] + [q * q] * (reach - 1))  # q^(2k - 1); their products are q^(k^2)
     side = np.cumprod(odd_powers)

@@ -73,7 +73,7 @@ def train_tail(
     learning_rate: float,
     display: Any = None,
 ) -> list[Params]:
-    """Networks of one picture trained on from layer `first`, all side by side.
+    """Return the networks of one picture, trained on from layer `first` side by side.
 
     Args:
         image: [H, W, 3] uint8.
@@ -144,7 +144,7 @@ def quantise(
     learning_rate: float,
     display: Any = None,
 ) -> list[Quantised | None]:
-    """Codes of fitted networks, each of at most so many bits.
+    """Return the codes of fitted networks, each of at most so many bits.
 
     Args:
         image: [H, W, 3] uint8.
@@ -285,7 +285,7 @@ class Derivatives:
         return float(np.mean(self.inputs**2 @ by_pixel) / len(by_pixel)), float(np.mean(by_pixel))
 
     def gauss_newton(self, rows: slice) -> np.ndarray:
-        """[P, P] float64: products of derivatives, for some units' weights and then bias."""
+        """Return [P, P] float64: products of derivatives, for some units' weights and then bias."""
         inputs = np.concatenate([self.inputs, np.ones_like(self.inputs[:1])])
         slopes = self.slopes[:, :, rows]
         count = slopes.shape[0] * slopes.shape[1]
@@ -322,7 +322,7 @@ def _derivatives(
 def round_with_feedback(
     weight: np.ndarray, bias: np.ndarray, steps: np.ndarray, derivatives: Derivatives
 ) -> list[np.ndarray]:
-    """Codes of a layer, each rounded to the nearest after the corrections of those before.
+    """Return codes of a layer, each rounded to the nearest after the corrections of those before.
 
     Args:
         weight: [out, in].
@@ -347,7 +347,7 @@ def round_with_feedback(
 
 
 def _feedback(values: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Whole numbers near `values` [P] with a small x @ matrix @ x of the differences x."""
+    """Return whole numbers near `values` [P] with a small x @ matrix @ x of the differences x."""
     level = matrix.trace() / len(matrix)
     if not level > 0:  # nothing depends on these weights
         return np.rint(values)

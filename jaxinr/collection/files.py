@@ -48,7 +48,7 @@ class Item:
 
 
 def find(folder: Path) -> list[Path]:
-    """Files of rows in a folder and those below, in order; hidden ones are left out.
+    """Return the files of rows in a folder and those below, in order; hidden ones are left out.
 
     Raises:
         InputError: if there are none, or JSON beside Parquet, which may be the same rows twice.
@@ -135,7 +135,7 @@ def _parsed(position: int, where: str, text: bytes) -> Item:
 
 
 def _array(file: IO[bytes], skip: Callable[[int], bool]) -> Iterator[Item]:
-    """Elements of [..., ...], decoded as far as they have been read."""
+    """Return the elements of [..., ...], decoded as far as they have been read."""
     decoder = json.JSONDecoder()
     characters = codecs.getincrementaldecoder("utf-8")("replace")
     text, line, position, ended = "", 1, 0, False

@@ -55,7 +55,7 @@ NEEDED = tuple(
 
 
 def require_sirens(table: Table) -> None:
-    """Refuses a run of other kinds of networks, which the published schema has no columns for.
+    """Refuse a run of other kinds of networks, which the published schema has no columns for.
 
     Raises:
         InputError: naming the kinds.
@@ -70,7 +70,7 @@ def require_sirens(table: Table) -> None:
 
 
 def are_whole(image_ids: Iterable[str]) -> bool:
-    """Whether all of these names are whole numbers, as they are in the published rows."""
+    """Return whether all of these names are whole numbers, as they are in the published rows."""
     return all(name.isdecimal() and str(int(name)) == name for name in set(image_ids))
 
 
@@ -184,7 +184,7 @@ def as_json(record: Mapping[str, Any]) -> str:
 
 
 def arrow_schema(depth: int, *, whole_ids: bool = False) -> pa.Schema:
-    """Types as a reader of the JSON lines infers them: whole numbers int64, others float64.
+    """Return types as a reader of the JSON lines infers them: whole numbers int64, others float64.
 
     Args:
         depth: greatest num_layers; `best_model` has the weights of such a network, and shallower
@@ -247,7 +247,7 @@ def _doubles(array: np.ndarray | None) -> Any:
 
 
 def _nested(array: np.ndarray) -> str:
-    """JSON of [N] or [M, N] float32."""
+    """Return the JSON of [N] or [M, N] float32."""
     flat = np.ravel(array)
     texts = pa.array(flat).cast(pa.string()).to_pylist()
     texts = [
@@ -296,7 +296,7 @@ def _width(size: int, trial: Trial, hp_bpp: float) -> int:
 
 
 def _flat(model: Any, trial: Trial) -> np.ndarray:
-    """[P] float32 of a state_dict that must be one of the trial's; [0] of an empty one."""
+    """Return [P] float32 of a state_dict that must be one of the trial's; [0] of an empty one."""
     if not isinstance(model, Mapping):
         raise ValueError("best_model holds no names")
     if not model:

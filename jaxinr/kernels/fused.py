@@ -40,7 +40,7 @@ def loss_and_gradient(
     products: str = "float32",
     interpret: bool = False,
 ) -> tuple[Array, Params]:
-    """Mean squared error over pixels and channels of each network, and its gradient.
+    """Return the mean squared error over pixels and channels of each network, and its gradient.
 
     What `siren.apply` and automatic differentiation give, up to the order of sums.
 
@@ -101,7 +101,7 @@ def loss_and_gradient(
 
 
 def _checked_tiling(params: Params, target: Array, products: str) -> Tiling:
-    """Refuses what compiles wrongly or not at all; interpret mode alone would run most of it."""
+    """Refuse what compiles wrongly or not at all; interpret mode alone would run most of it."""
     num_layers, units = len(params) - 1, params[0]["bias"].shape[-1]
     channels, block = target.shape[2:]
     if units not in WIDTHS:
@@ -270,7 +270,7 @@ def _output(
 
 
 def _through_sine(omega: Array, waves: Waves, cotangents: list[Array]) -> list[Array]:
-    """From cotangents of sin(omega x) to those of x."""
+    """Map cotangents of sin(omega x) to those of x."""
     return [
         omega * cosine * cotangent for (_, cosine), cotangent in zip(waves, cotangents, strict=True)
     ]
@@ -321,7 +321,7 @@ def _write(gradient: Any, layers: Any, parts: list[Any]) -> None:
 
 
 def _along(columns: list[Array], weights: Array) -> tuple[Array, ...]:
-    """[SIDE, T] parts and [T] -> [SIDE] parts, summed over pixels."""
+    """Map [SIDE, T] parts and [T] -> [SIDE] parts, summed over pixels."""
     return tuple(jnp.sum(column * weights[None, :], axis=1) for column in columns)
 
 

@@ -26,7 +26,7 @@ def owners(name: str) -> list[str]:
 
 
 def hyperparameters() -> dict[str, list[Hyperparameter]]:
-    """Every hyperparameter of any kind, with what it may be in each that has it."""
+    """Return every hyperparameter of any kind, with what it may be in each that has it."""
     found: dict[str, list[Hyperparameter]] = {}
     for kind in KINDS.values():
         for name, one in kind.hyperparameters.items():

@@ -46,7 +46,7 @@ def fit_temperature(log_scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrated(log_scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Log-probabilities at a temperature.
+    """Return the log-probabilities at a temperature.
 
     Args:
         log_scores: [..., K] float.
@@ -60,7 +60,7 @@ def calibrated(log_scores: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def negative_log_likelihood(log_scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over samples of -log softmax(scores) of the label, in nats.
+    """Return the mean over samples of -log softmax(scores) of the label, in nats.
 
     Args:
         log_scores: [N, K] float, N at least 1.

@@ -53,7 +53,7 @@ def pairwise_ratios(features: np.ndarray, labels: np.ndarray, num_classes: int) 
 
 
 def centroid_ratios(features: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """(E|a - m_A|² / E|a - m_B|² + E|b - m_B|² / E|b - m_A|²) / 2, m the mean of a class.
+    """Return (E|a - m_A|² / E|a - m_B|² + E|b - m_B|² / E|b - m_A|²) / 2, m the mean of a class.
 
     Args:
         features: [N, D] float.

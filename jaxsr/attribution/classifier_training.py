@@ -94,7 +94,7 @@ class Schedule:
             )
 
     def goes_on(self, rate: float) -> bool:
-        """Whether a part goes on at this rate of decay "plateau"; of another, it does."""
+        """Return whether a part goes on at this rate of decay "plateau"; of another, it does."""
         return self.decay != PLATEAU or rate >= self.least_rate
 
     def cosine_rate(self, done: float) -> float:
@@ -130,7 +130,7 @@ class Material:
             raise InputError(f"crops_per_picture is {self.crops_per_picture}; give 1 or more.")
 
     def count(self, batch_size: int) -> int:
-        """Batches of an epoch."""
+        """Return the batches of an epoch."""
         return -(-len(self.pictures) * self.crops_per_picture // batch_size)
 
     def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
@@ -152,7 +152,7 @@ class Material:
                 yield crops[rows], labels[rows], weights
 
     def _cut(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """All crops of an epoch of these pictures, and their classes."""
+        """Return all crops of an epoch of these pictures, and their classes."""
         count = self.crops_per_picture
         crops = np.empty((len(rows) * count, self.crop_px, self.crop_px, 3), np.uint8)
         for place, row in enumerate(rows):
@@ -176,7 +176,7 @@ class _Standing:
     best_accuracy: float = -1.0
 
     def after(self, loss: float) -> "_Standing":
-        """After another epoch of this mean loss."""
+        """Return the standing after another epoch of this mean loss."""
         new = dataclasses.replace(self, epoch=self.epoch + 1)
         if loss < self.least_loss * (1.0 - LEAST_GAIN):
             new.least_loss, new.idle_epochs = loss, 0
@@ -198,7 +198,7 @@ def train(
     on_epoch: Callable[[int, float, float], object] | None = None,
     checkpoint: Path | None = None,
 ) -> None:
-    """Trains a classifier in place; of its second part the most accurate weights are kept.
+    """Train a classifier in place; of its second part the most accurate weights are kept.
 
     Batches are spread over all devices of the process, if they can be in equal parts.
 
@@ -301,7 +301,7 @@ class _Part:
         self._update = _compiled(graph, prepare, mesh, decay)
 
     def __call__(self, batch: Batch, rate: float) -> Array:
-        """One update; the sum of the losses of the crops of a batch, [] float32."""
+        """Make one update; return the sum of the losses of the crops of a batch, [] float32."""
         self._trained, self._moments, loss = self._update(
             self._trained,
             self._moments,
@@ -312,7 +312,7 @@ class _Part:
         return loss
 
     def opt_state(self) -> list[np.ndarray]:
-        """Of the optimiser, on the host."""
+        """Return the state of the optimiser, on the host."""
         return jax.device_get(jax.tree.leaves(self._moments))
 
     def write_to(self, model: nnx.Module) -> None:

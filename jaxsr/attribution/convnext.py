@@ -97,7 +97,7 @@ class Inputs:
             raise InputError(f"No inputs '{self.kind}'; use one of {', '.join(INPUTS)}.")
 
     def __call__(self, crops: Array) -> Array:
-        """[N, c, c, 3] uint8 to the same shape in float32."""
+        """Map [N, c, c, 3] uint8 to the same shape in float32."""
         images = from_uint8(crops)
         if self.kind == "residual":
             return residuals.gaussian_residual(images) / self.deviation
@@ -319,7 +319,7 @@ def _features(
 
 
 def _tiles(crops: Array, tile_px: int) -> Array:
-    """As many tiles as fit, side by side from multiples of 24 pixels on.
+    """Cut as many tiles as fit, side by side from multiples of 24 pixels on.
 
     [N, c, c, 3] to [N n, t, t, 3], those of a crop one after the other.
     """

@@ -92,7 +92,7 @@ def fit(
 
 
 def transform_and_grid(crops: Array) -> Array:
-    """[N, c, c, 3] uint8, the grid beginning at their first pixel, to [N, D] float32."""
+    """Map [N, c, c, 3] uint8, the grid beginning at their first pixel, to [N, D] float32."""
     return jnp.concatenate([DCT.of(crops), GRID.of(crops)], axis=1)
 
 

@@ -48,7 +48,7 @@ def spectrum_features(crops: Array, *, residual: str = "wavelet", bins: int = BI
 
 @functools.partial(jax.jit, static_argnames="bins")
 def dct_features(crops: Array, *, bins: int = BINS) -> Array:
-    """Logarithms of the cosine transform of crops, averaged over B x B blocks.
+    """Return the logarithms of the cosine transform of crops, averaged over B x B blocks.
 
     Args:
         crops: [N, c, c, 3] uint8, c at least B.
@@ -98,7 +98,7 @@ def _pooled(planes: Array, rows: int, columns: int) -> Array:
 
 
 def _means(size: int, bins: int) -> np.ndarray:
-    """[bins, size] float32: rows that average over neighbours."""
+    """Return [bins, size] float32: rows that average over neighbours."""
     edges = np.arange(bins + 1) * size // bins
     inside = (np.arange(size) >= edges[:-1, None]) & (np.arange(size) < edges[1:, None])
     return (inside / inside.sum(axis=1, keepdims=True)).astype(np.float32)

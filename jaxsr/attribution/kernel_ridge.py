@@ -124,7 +124,7 @@ def _main_components(features: np.ndarray, most: int) -> tuple[np.ndarray, np.nd
 
 
 def _kernel(points: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """[N, R] and [M, R] to [N, M] float64, in (0, 1]."""
+    """Map [N, R] and [M, R] to [N, M] float64, in (0, 1]."""
     points, landmarks = points.astype(np.float64), landmarks.astype(np.float64)
     squares = (points**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)
     return np.asarray(np.exp(-np.maximum(squares - 2.0 * points @ landmarks.T, 0.0)))

@@ -85,7 +85,7 @@ def fit(
 
 
 def log_scores(lda: Lda, features: np.ndarray) -> np.ndarray:
-    """Logarithms of the probabilities of the classes.
+    """Return the logarithms of the probabilities of the classes.
 
     Args:
         lda: what `fit` gave.
@@ -99,7 +99,7 @@ def log_scores(lda: Lda, features: np.ndarray) -> np.ndarray:
 
 
 def project(lda: Lda, features: np.ndarray) -> np.ndarray:
-    """Coordinates along which classes differ, the covariance of a class the unit matrix.
+    """Return the coordinates along which classes differ, the covariance of a class the unit matrix.
 
     The most telling come first. Squared Euclidean distances are Mahalanobis distances in the space
     of the means of the classes: the nearest mean is the likeliest class.
@@ -115,7 +115,7 @@ def project(lda: Lda, features: np.ndarray) -> np.ndarray:
 
 
 def class_means(lda: Lda) -> np.ndarray:
-    """Where the classes lie among the coordinates of `project`, their mean at the origin.
+    """Return where the classes lie among the coordinates of `project`, their mean at the origin.
 
     Args:
         lda: what `fit` gave.
@@ -149,7 +149,7 @@ def ledoit_wolf(samples: np.ndarray) -> float:
 
 
 def _ledoit_wolf(gram: np.ndarray, fourths: float, count: int, size: int) -> float:
-    """From X'X or XX', which have one trace and one norm, and the sum of all |x|^4."""
+    """Compute the shrinkage from X'X or XX' (equal trace and norm) and the sum of all |x|^4."""
     level = np.trace(gram) / count / size
     squares = np.sum(gram**2) / count**2
     far = squares / size - level**2  # the d^2 of the paper
@@ -164,7 +164,7 @@ def _scatter(
     scale: np.ndarray,
     class_means: np.ndarray,
 ) -> tuple[np.ndarray, float, np.ndarray | None]:
-    """Of the samples X around the means of their classes.
+    """Return the scatter of the samples X around the means of their classes.
 
     Returns:
         X'X [D, D], or XX' [N, N] where that is smaller; the sum of all |x|^4; X itself [N, D] in
@@ -231,14 +231,14 @@ def _assemble(
 
 
 def _units(lda: Lda, features: np.ndarray) -> np.ndarray:
-    """[N, D] float64, standardised."""
+    """Return [N, D] float64, standardised."""
     return (np.asarray(features, np.float64) - lda.mean) / lda.scale
 
 
 def _standardised(
     features: np.ndarray, mean: np.ndarray, scale: np.ndarray
 ) -> Iterator[tuple[np.ndarray, slice]]:
-    """Parts of the features, [n, D] float64, and where they are."""
+    """Return the parts of the features, [n, D] float64, and where they are."""
     for start in range(0, len(features), _ROWS):
         rows = slice(start, start + _ROWS)
         yield (features[rows].astype(np.float64) - mean) / scale, rows

@@ -35,7 +35,7 @@ def probability(log_scores: np.ndarray) -> np.ndarray:
 
 
 def certainty(log_scores: np.ndarray) -> np.ndarray:
-    """One minus the entropy of the probabilities over that of K equal ones.
+    """Return one minus the entropy of the probabilities over that of K equal ones.
 
     Args:
         log_scores: [N, K] log-probabilities, or logits, which are normalised; K at least 2.
@@ -69,13 +69,13 @@ class Gaussians:
     overall_mean: np.ndarray
 
     def squared_distances(self, features: np.ndarray) -> np.ndarray:
-        """[N, D] features to [N, K] float64: squared Mahalanobis distances from the classes."""
+        """Map [N, D] features to [N, K] float64: squared Mahalanobis distances from the classes."""
         points = features / self.scale @ self.whitening
         squares = (points**2).sum(axis=1)[:, None] + (self.means**2).sum(axis=1)
         return np.maximum(squares - 2.0 * points @ self.means.T, 0.0)
 
     def mahalanobis(self, features: np.ndarray) -> np.ndarray:
-        """Minus the squared distance from the nearest class: [N, D] to [N] float64.
+        """Return minus the squared distance from the nearest class: [N, D] to [N] float64.
 
         Source: Lee et al., "A simple unified framework for detecting out-of-distribution samples
         and adversarial attacks", 2018, equation 2.
@@ -159,7 +159,7 @@ def fit_gaussians(features: np.ndarray, labels: np.ndarray) -> Gaussians:
 
 
 def shrunk_covariance(centred: np.ndarray) -> np.ndarray:
-    """Covariance of what has mean zero, mixed with a multiple of the identity as is best.
+    """Return covariance of what has mean zero, mixed with a multiple of the identity as is best.
 
     Args:
         centred: [N, D] float.
@@ -185,7 +185,7 @@ def _whitening(covariance: np.ndarray) -> np.ndarray:
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
-    """How often a known picture has the higher score, ties half: area under the ROC curve.
+    """Return how often a known picture has the higher score, ties half: area under the ROC curve.
 
     Args:
         known: [N] scores.
@@ -226,7 +226,7 @@ def curve(
 
 
 def oscr(known: np.ndarray, is_right: np.ndarray, unknown: np.ndarray) -> float:
-    """Area under `curve`: open-set classification rate, accuracy and detection in one.
+    """Return the area under `curve`: open-set classification rate, accuracy and detection in one.
 
     It equals the accuracy on the known times the AUROC of those of them that are right.
 

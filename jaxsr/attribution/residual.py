@@ -75,7 +75,7 @@ class ResidualClassifier(PixelClassifier):
         return self._of_crops(extracted, correlation.ncc)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and facts that `from_arrays` takes."""
+        """Return the arrays and facts that `from_arrays` takes."""
         facts = {
             "residual": self.residual,
             "cleaned": self.cleaned,
@@ -104,7 +104,7 @@ def fit_prnu(
     progress: attribution.Progress | None = None,
     residual: str = "wavelet",
 ) -> ResidualClassifier:
-    """Nearest mean residual, by squared Euclidean distance in grey levels.
+    """Return the nearest mean residual, by squared Euclidean distance in grey levels.
 
     Of a distance d the probability is proportional to 1 / (d - d_min + 1). With "bm3d" residuals
     lose what is less than a whole grey level, as in the paper. Arguments are those of
@@ -146,7 +146,7 @@ def fit_ncc(
     estimate: str = "mean",
     cleaned: bool = False,
 ) -> ResidualClassifier:
-    """Largest normalised cross-correlation with a fingerprint.
+    """Return the largest normalised cross-correlation with a fingerprint.
 
     Scores are correlations over a temperature: the one that fits the middles of the validation
     pictures best or, without them, the spread 1 / sqrt(3 c^2) of correlations by chance.
@@ -223,7 +223,7 @@ def _totals(
     residual: str,
     progress: attribution.Progress | None,
 ) -> list[prnu.Sums]:
-    """Of the middles of the pictures of each class."""
+    """Return the totals over the central crops of each class."""
     done = 0
     totals = []
     for k in range(num_classes):
@@ -241,24 +241,24 @@ def _totals(
 
 
 def _centres(pictures: Sequence[np.ndarray], rows: Iterable[int], crop_px: int) -> np.ndarray:
-    """[n, c, c, 3] uint8."""
+    """Return [n, c, c, 3] uint8."""
     return np.stack([centre(pictures[int(row)], crop_px) for row in rows])
 
 
 def _images(crops: np.ndarray) -> Array:
-    """[N, c, c, 3] uint8 as float32 in [0, 1]."""
+    """Return [N, c, c, 3] uint8 as float32 in [0, 1]."""
     return jnp.asarray(crops, jnp.float32) / _GREY
 
 
 def _residuals(crops: np.ndarray, method: str) -> Array:
-    """[N, c, c, 3] uint8 to float32, of whole grey levels with "bm3d"."""
+    """Map [N, c, c, 3] uint8 to float32, of whole grey levels with "bm3d"."""
     found = residuals.noise_residual(_images(crops), method)
     return jnp.trunc(found * _GREY) / _GREY if method == "bm3d" else found
 
 
 @jax.jit
 def _distances(found: Array, fingerprints: Array) -> Array:
-    """[N, K] squares of distances in grey levels, less the square of the residual itself.
+    """Return [N, K] squares of distances in grey levels, less the square of the residual itself.
 
     Without a residual the nearest fingerprint would be the weakest; all distances are 0 then.
     """

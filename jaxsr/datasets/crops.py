@@ -63,7 +63,7 @@ def tile_starts(size_px: int, crop_px: int) -> range:
 
 
 def centre(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """About the middle of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
+    """Return the central crop of a picture, [H, W, 3] uint8 to [c, c, 3], a view.
 
     It begins at a multiple of 24 pixels, as `tiles` do.
 
@@ -104,7 +104,7 @@ def in_batches(function: Callable[[np.ndarray], Any], crops: np.ndarray) -> np.n
 
 
 def check_crops(crops: np.ndarray, crop_px: int) -> None:
-    """Lets [N, c, c, 3] uint8 pass, N at least 1.
+    """Let [N, c, c, 3] uint8 pass, N at least 1.
 
     Raises:
         TypeError: if they are not uint8.
@@ -119,7 +119,7 @@ def check_crops(crops: np.ndarray, crop_px: int) -> None:
 
 
 def check_picture(picture: np.ndarray, crop_px: int) -> None:
-    """Lets [H, W, 3] uint8 pass, H and W at least c.
+    """Let [H, W, 3] uint8 pass, H and W at least c.
 
     Raises:
         InputError: if the shape is another.

@@ -59,7 +59,7 @@ def bicubic_reduce(pixels: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _reduce_rows(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """[H, W, C] uint8 to [H / scale, W, C] uint8."""
+    """Map [H, W, C] uint8 to [H / scale, W, C] uint8."""
     size = pixels.shape[0]
     weights = sparse.csr_array(images.bicubic_matrix(size, size // scale))
     reduced = weights @ pixels.reshape(size, -1).astype(np.float64)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def do_without_tensorflow() -> None:
-    """Has `tfds.builder("div2k/...")` list its files itself, in this process from now on.
+    """Have `tfds.builder("div2k/...")` list its files itself, in this process from now on.
 
     The examples are the same under the same keys, so TFDS writes the same records.
     """

@@ -120,7 +120,7 @@ def parse(text: str) -> Perturbation:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Randomness that belongs to a seed and to names, such as those of a picture, anywhere."""
+    """Return a generator that depends on a seed and on names, such as those of a picture."""
     digest = hashlib.sha256("\n".join(names).encode()).digest()
     return np.random.default_rng([seed, *np.frombuffer(digest, np.uint32).tolist()])
 

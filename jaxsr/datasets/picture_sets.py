@@ -110,7 +110,7 @@ class PictureSet:
         return path
 
     def picture(self, row: int) -> np.ndarray:
-        """[H, W, 3] uint8 of a row.
+        """Return [H, W, 3] uint8 of a row.
 
         Raises:
             InputError: if its file is gone or changed.
@@ -159,7 +159,7 @@ class Pictures(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, place: slice) -> "Pictures": ...
     def __getitem__(self, place: int | slice) -> "np.ndarray | Pictures":
-        """One of them, or several, which are not read yet."""
+        """Return one of them, or several, which are not read yet."""
         if isinstance(place, slice):
             index = self._pictures.index.iloc[place].reset_index(drop=True)
             return Pictures(PictureSet(self._pictures.run_dir, index))
@@ -203,23 +203,23 @@ def write_rows(run_dir: Path, network: str, rows: Iterable[Mapping[str, Any]]) -
 
 
 def file_of(network: str, image_id: str) -> str:
-    """Where a picture lies within the folder."""
+    """Return where a picture lies within the folder."""
     return f"{IMAGES}/{network}/{image_id}.png"
 
 
 def schema() -> pa.Schema:
-    """`COLUMNS` with their types."""
+    """Return `COLUMNS` with their types."""
     kinds = {**dict.fromkeys(_WHOLES, pa.int64()), "psnr_y_db": pa.float64()}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])
 
 
 def is_known(fact: str, value: Any) -> bool:
-    """Whether a value of one of `FACTS` says anything."""
+    """Return whether a value of one of `FACTS` says anything."""
     return bool(value != UNKNOWN[fact])
 
 
 def is_whole(path: Path, file_checksum: str) -> bool:
-    """Whether a file is there, and as it was written."""
+    """Return whether a file is there, and as it was written."""
     try:
         return checksum(path.read_bytes()) == file_checksum
     except OSError:
@@ -227,12 +227,12 @@ def is_whole(path: Path, file_checksum: str) -> bool:
 
 
 def checksum(data: bytes) -> str:
-    """Of a file's content: 16 digits of its SHA-256."""
+    """Return 16 digits of the SHA-256 of a file's content."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:
-    """Those of train, validation and test that occur, in this order."""
+    """Return the splits that occur, in the order train, validation, test."""
     there = set(splits)
     return [split for split in SPLITS if split in there]
 

@@ -211,7 +211,7 @@ def pack(pictures: Sequence[np.ndarray], scale: int) -> Dataset:
 
 @functools.partial(jax.jit, static_argnames=("batch_size", "crop_px"))
 def sample(key: Array, dataset: Dataset, *, batch_size: int, crop_px: int) -> tuple[Array, Array]:
-    """Random crops at both resolutions, aligned, each under one of the eight symmetries.
+    """Return the random crops at both resolutions, aligned, each under one of the eight symmetries.
 
     Photographs, places within them (whole pixels of the low resolution) and symmetries are
     drawn uniformly, with replacement. Pure; the same key gives the same batch.
@@ -251,7 +251,7 @@ def sample(key: Array, dataset: Dataset, *, batch_size: int, crop_px: int) -> tu
 
 
 def symmetry(image: Array, index: Array | int) -> Array:
-    """One of the eight symmetries of the square: mirrored, turned, or both.
+    """Return one of the eight symmetries of the square: mirrored, turned, or both.
 
     Args:
         image: [c, c, C], any dtype.
@@ -266,12 +266,12 @@ def symmetry(image: Array, index: Array | int) -> Array:
 
 
 def _window(canvas: Array, y: Array, x: Array, side: int) -> Array:
-    """[side, side, 3] of [rows, columns, 3], from row y and column x on."""
+    """Return [side, side, 3] of [rows, columns, 3], from row y and column x on."""
     return jax.lax.dynamic_slice(canvas, (y, x, 0), (side, side, 3))
 
 
 def _laid_down(picture: np.ndarray) -> np.ndarray:
-    """[H, W, C] with H <= W: the picture, or its mirror image across the diagonal."""
+    """Return [H, W, C] with H <= W: the picture, or its mirror image across the diagonal."""
     return np.swapaxes(picture, 0, 1) if picture.shape[0] > picture.shape[1] else picture
 
 

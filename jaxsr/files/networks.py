@@ -87,7 +87,7 @@ def load(path: str | os.PathLike[str]) -> nnx.Module:
 
 
 def trained() -> list[str]:
-    """Names of the networks that come with jaxsr: the zoo of sr_zoo/mini.flags.
+    """Return the names of the networks that come with jaxsr: the zoo of sr_zoo/mini.flags.
 
     `edsr-A-x4-l1-s1` is architecture, training set, scale, loss and seed.
     """
@@ -210,7 +210,7 @@ def _network(card: dict[str, Any], arrays: Mapping[str, np.ndarray], name: str) 
 
 @functools.lru_cache(maxsize=64)
 def _shapes(architecture: str, scale: int, overrides: str) -> tuple[Any, Any]:
-    """Definition and state of a network, shapes only; overrides as JSON."""
+    """Return the definition and state of a network, shapes only; overrides as JSON."""
     from flax import nnx
 
     chosen = _overrides(json.loads(overrides))
@@ -218,5 +218,5 @@ def _shapes(architecture: str, scale: int, overrides: str) -> tuple[Any, Any]:
 
 
 def _overrides(parsed: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters from JSON, which has lists for tuples."""
+    """Return the hyperparameters from JSON, which has lists for tuples."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in parsed.items()}

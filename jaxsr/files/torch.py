@@ -92,7 +92,7 @@ def load_published(
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
-    """Arrays by official name: of what a file holds, the mapping with the most arrays.
+    """Return the arrays by official name: of what a file holds, the mapping with the most arrays.
 
     Raises:
         ValueError, FileNotFoundError, ImportError: as `read_tree`.
@@ -101,7 +101,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Everything that a file of weights holds, by name: arrays, mappings, and other objects.
+    """Return everything that a file of weights holds, by name: arrays, mappings, and other objects.
 
     Raises:
         ValueError: if the file is damaged, of another kind, or no mapping by name.
@@ -131,7 +131,7 @@ class _OtherKindError(ValueError):
 
 
 def _reader_of(path: Path) -> Callable[[Path], Any]:
-    """By the content of a file; by its name where that is cut off."""
+    """Choose a reader by the content of a file, or by its name if the file is cut off."""
     with path.open("rb") as file:
         head = file.read(9)
     if members := _members(path):

@@ -35,7 +35,7 @@ class Peak(NamedTuple):
 
 @jax.jit
 def ncc(residuals: Array, fingerprints: Array) -> Array:
-    """Normalised cross-correlation of each residual with each fingerprint, pixel on pixel.
+    """Return normalised cross-correlation of each residual with each fingerprint, pixel on pixel.
 
     One matrix product. A fingerprint K in a residual W = K + noise is found at
     sqrt(var K / (var K + var noise)); by chance the values spread by 1 / sqrt(H W C).
@@ -111,7 +111,7 @@ def cross_correlation(residual: Array, fingerprint: Array) -> Array:
 def pce(
     correlation: Array, *, neighbourhood_px: int = NEIGHBOURHOOD_PX, search_px: int | None = None
 ) -> Peak:
-    """Peak-to-correlation energy: the square of the peak over the mean square elsewhere.
+    """Return the peak-to-correlation energy: the square of the peak over the mean square elsewhere.
 
     The peak is the largest value. Elsewhere is the torus without the square of side
     2 `neighbourhood_px` + 1 around the peak. The result has the sign of the peak: with a narrow
@@ -154,7 +154,7 @@ def _pce(correlation: Array, neighbourhood_px: int, search_px: int) -> Peak:
     rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
 
     def near(row: Array | int, column: Array | int, reach: int) -> Array:
-        """[H, W] bool: at most that far from a point, on the torus."""
+        """Return [H, W] bool: at most that far from a point, on the torus."""
         down = jnp.minimum((rows - row) % height, (row - rows) % height)
         across = jnp.minimum((columns - column) % width, (column - columns) % width)
         return (down <= reach) & (across <= reach)
@@ -175,7 +175,7 @@ def _pce(correlation: Array, neighbourhood_px: int, search_px: int) -> Peak:
 
 
 def _normalised(images: Array) -> Array:
-    """[..., H, W, C] float32 of mean 0 and length 1; zeros where they are constant."""
+    """Return [..., H, W, C] float32 of mean 0 and length 1; zeros where they are constant."""
     images = images.astype(jnp.float32)
     axes = (-3, -2, -1)
     centred = images - jnp.mean(images, axis=axes, keepdims=True)

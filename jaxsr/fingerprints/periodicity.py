@@ -70,7 +70,7 @@ def phase_variances(images: Array, period: int) -> Array:
 
 
 def phase_ratio(images: Array, period: int) -> Array:
-    """Natural logarithm of the F ratio of the r x r phase means: is there a fixed pattern?
+    """Return the log of the F ratio of the r x r phase means, large for a fixed pattern.
 
     F is the mean square between phases over the mean square within them, as in an analysis of
     variance of r^2 groups. White noise has F of mean 1, standard error sqrt(2 / (r^2 - 1)).
@@ -96,7 +96,7 @@ def phase_ratio(images: Array, period: int) -> Array:
 
 
 def line_strength(images: Array, period: int) -> Array:
-    """Natural logarithm of how far lines at multiples of 1 / r stand out of the spectrum.
+    """Return natural logarithm of how far lines at multiples of 1 / r stand out of the spectrum.
 
     Along one axis: the power |F|^2 of each column's (row's) Fourier transform is averaged over the
     columns (rows). A line is the frequency k / r cycles per pixel, k from 1 to r - 1; its
@@ -138,7 +138,7 @@ def line_strength(images: Array, period: int) -> Array:
 
 @functools.partial(jax.jit, static_argnames="periods")
 def periodicity_features(residuals: Array, periods: Sequence[int] = PERIODS) -> Array:
-    """All statistics of residuals in one vector; `feature_names` tells what is where.
+    """Return all statistics of residuals in one vector; `feature_names` tells what is where.
 
     For each period: the two of `line_strength`, `phase_ratio`, the same three of the magnitude of
     the `cross_difference`, and the standard deviation of the logarithms of `phase_variances`.
@@ -166,7 +166,7 @@ def periodicity_features(residuals: Array, periods: Sequence[int] = PERIODS) -> 
 
 
 def feature_names(periods: Sequence[int] = PERIODS) -> list[str]:
-    """Names of the values of `periodicity_features`, such as `residual_rows_2`."""
+    """Return the names of the values of `periodicity_features`, such as `residual_rows_2`."""
     kinds = [
         *(f"{of}_{what}" for of in ("residual", "cross") for what in ("rows", "columns", "phases")),
         "variances",
@@ -180,7 +180,7 @@ def _whole_periods(images: Array, period: int) -> Array:
 
 
 def _phases(images: Array, period: int) -> Array:
-    """[..., H, W, C] -> [..., H // r, r, W // r, r, C] float32."""
+    """Map [..., H, W, C] -> [..., H // r, r, W // r, r, C] float32."""
     check_image(images, "images")
     if period < 1 or min(images.shape[-3:-1]) < period:
         raise ValueError(f"Images of shape {images.shape} hold no period of {period} pixels.")
@@ -200,7 +200,7 @@ def _check_period(images: Array, period: int) -> None:
 
 
 def _line_weights(size: int, period: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two [size // 2 + 1] float32 that average power over the lines, and around them."""
+    """Return two [size // 2 + 1] float32 that average power over the lines, and around them."""
     frequencies = np.arange(size)
     on_line = frequencies % (size // period) == 0
     lines, around = np.zeros(size), np.zeros(size)
@@ -217,6 +217,6 @@ def _line_weights(size: int, period: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _log_ratio(upper: Array, lower: Array) -> Array:
-    """log(upper / lower), 0 where both vanish; float32's rounding of a constant is no signal."""
+    """Return log(upper / lower), 0 where both vanish up to float32's rounding."""
     tiny = jnp.finfo(jnp.float32).tiny
     return jnp.log(jnp.maximum(upper, tiny)) - jnp.log(jnp.maximum(lower, tiny))

@@ -151,7 +151,7 @@ def _half_plane(max_lag: int) -> list[tuple[int, int]]:
 
 
 def _levelled(crop: Array) -> Array:
-    """[c, c, 3] uint8 -> [3, c, c] float32: fine detail over how strong it is around."""
+    """Map [c, c, 3] uint8 -> [3, c, c] float32: fine detail over how strong it is around."""
     colours = jnp.einsum(
         "dc,hwc->dhw",
         jnp.asarray(_COLOURS),

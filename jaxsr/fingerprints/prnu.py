@@ -104,7 +104,7 @@ def maximum_likelihood(total: Sums) -> Array:
 
 
 def exposure(images: Array) -> Array:
-    """How far each pixel can show a multiplicative pattern.
+    """Return how far each pixel can show a multiplicative pattern.
 
     Brightness over 252 grey levels; from there on exp(-(level - 252)^2 / 6); 0 where a pixel is
     saturated: it has the largest value of its channel, above 250, and so has a direct neighbour
@@ -162,7 +162,7 @@ def clean(fingerprint: Array) -> Array:
 
 
 def grey(images: Array) -> Array:
-    """0.299 red + 0.587 green + 0.114 blue, to the digits of `GREY_WEIGHTS`.
+    """Return 0.299 red + 0.587 green + 0.114 blue, to the digits of `GREY_WEIGHTS`.
 
     Args:
         images: [..., H, W, C] float, C 1 or 3.
@@ -218,7 +218,7 @@ def zero_mean(images: Array) -> Array:
 
 
 def wiener_dft(images: Array) -> Array:
-    """Levels the spectrum: peaks that stand out of it are reduced to the noise around them.
+    """Level the spectrum: peaks that stand out of it are reduced to the noise around them.
 
     Magnitudes of the discrete Fourier transform over sqrt(H W) go through
     `residuals.local_wiener_noise`, with the variance of the image itself as that of the noise;

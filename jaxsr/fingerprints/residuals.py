@@ -59,7 +59,7 @@ def noise_residual(images: Array, method: str = "wavelet") -> Array:
 
 @functools.partial(jax.jit, static_argnames="levels")
 def wavelet_residual(images: Array, *, sigma: float = SIGMA, levels: int = LEVELS) -> Array:
-    """Residual of adaptive Wiener shrinkage of wavelet coefficients.
+    """Return the residual of adaptive Wiener shrinkage of wavelet coefficients.
 
     Each channel is split by `wavelets.analyse`; `local_wiener_noise` keeps the noise of every
     detail; the approximation is dropped, since it is image; the rest is put together again.
@@ -120,7 +120,7 @@ def gaussian_residual(images: Array, *, blur_px: float = 1.0) -> Array:
 
 @functools.partial(jax.jit, static_argnames="window_px")
 def wiener_residual(images: Array, *, sigma: float = SIGMA, window_px: int = 3) -> Array:
-    """Residual of the adaptive Wiener filter of pixels: (x - m) min(1, sigma^2 / v).
+    """Return the residual of the adaptive Wiener filter of pixels: (x - m) min(1, sigma^2 / v).
 
     m and v are mean and variance of the window around a pixel x; borders are mirrored, each pixel
     at the edge twice.
@@ -217,7 +217,7 @@ def local_wiener_noise(coefficients: Array, noise_variance: float | Array) -> Ar
 
 
 def _least_local_mean(planes: Array) -> Array:
-    """[..., H, W] -> [..., H, W]: the least mean of the windows, zeros beyond the borders."""
+    """Map [..., H, W] -> [..., H, W]: the least mean of the windows, zeros beyond the borders."""
     margin = max(WINDOWS_PX) // 2
     pads = [(0, 0)] * (planes.ndim - 2) + [(margin, margin)] * 2
     # Barriers: each sum is kept, and not computed anew for each of its uses.
@@ -228,7 +228,7 @@ def _least_local_mean(planes: Array) -> Array:
         return jax.lax.slice_in_dim(x, start, start + planes.shape[axis], axis=axis)
 
     def sums(x: Array, axis: int) -> Iterator[Array]:
-        """Of the 3, 5, 7 and 9 values around each."""
+        """Sum the 3, 5, 7 and 9 values around each."""
         total = moved(x, axis, 0)
         for reach in range(1, margin + 1):
             total = total + (moved(x, axis, -reach) + moved(x, axis, reach))

@@ -17,7 +17,7 @@ _LARGEST = 16.0
 
 
 def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
-    """Natural logarithm of the power spectrum, zero frequency in the centre.
+    """Return the natural logarithm of the power spectrum, zero frequency in the centre.
 
     log(|F|^2 + floor), F the discrete Fourier transform over H and W divided by H W, so
     that F at frequency zero is the mean of the image and a picture of twice the size has
@@ -43,7 +43,7 @@ def log_power_spectrum(images: Array, *, floor: float = 1e-12) -> Array:
 
 
 def azimuthal_average(spectrum: Array) -> Array:
-    """Mean over the circle of each radial frequency.
+    """Return the mean over the circle of each radial frequency.
 
     Frequencies are scaled to the shorter side, S = min(H, W): a point (y, x) away from the
     centre [H // 2, W // 2] has radius r = S sqrt((y / H)^2 + (x / W)^2), in cycles per S
@@ -76,7 +76,7 @@ def azimuthal_average(spectrum: Array) -> Array:
 
 
 def dct2(images: Array) -> Array:
-    """Orthonormal discrete cosine transform of type II over H and W.
+    """Return the orthonormal discrete cosine transform of type II over H and W.
 
     Two products with cosine matrices. Energy is kept: the squares of the result sum to the
     squares of the image. Low frequencies come first; [0, 0] is the mean times sqrt(H W).
@@ -113,7 +113,7 @@ def _check(images: Array) -> None:
 
 
 def _radial_bins(height: int, width: int) -> np.ndarray:
-    """[H, W] int32: the bin of each point of a centred spectrum."""
+    """Return [H, W] int32: the bin of each point of a centred spectrum."""
     short = min(height, width)
     y = (np.arange(height) - height // 2) * (short / height)
     x = (np.arange(width) - width // 2) * (short / width)

@@ -49,7 +49,7 @@ def analyse(planes: Array, levels: int) -> tuple[Array, list[Array]]:
 
 
 def synthesise(approximation: Array, details: Sequence[Array], shape: Sequence[int]) -> Array:
-    """Planes from what `analyse` made of them, exact up to rounding.
+    """Synthesise planes from what `analyse` made of them, exact up to rounding.
 
     Args:
         approximation: [..., h, w] of the coarsest level.
@@ -70,7 +70,7 @@ def synthesise(approximation: Array, details: Sequence[Array], shape: Sequence[i
 
 
 def _split(x: Array, axis: int) -> tuple[Array, Array]:
-    """Low and high half of one axis."""
+    """Return the low and high half of one axis."""
     size = x.shape[axis]
     half = (size + TAPS - 1) // 2
     pads = [(0, 0)] * x.ndim

@@ -54,5 +54,5 @@ def mean(pictures: Iterable[np.ndarray], side: int) -> np.ndarray:
 
 
 def decibels(spectrum: np.ndarray) -> np.ndarray:
-    """10 log10 of powers, of the same shape; never below -120 dB."""
+    """Return 10 log10 of powers, of the same shape; never below -120 dB."""
     return 10 * np.log10(spectrum + FLOOR)

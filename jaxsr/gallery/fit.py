@@ -86,7 +86,7 @@ def make(
 def calibrate(
     gaussians: Gaussians, features: Sequence[np.ndarray], labels: np.ndarray
 ) -> tuple[float, float, float]:
-    """Temperature, its growth with the number of tiles, and threshold: see `Gallery`.
+    """Fit the temperature, its growth with the number of tiles, and the threshold: see `Gallery`.
 
     Both temperatures, that of single tiles and that of whole pictures, are the ones that make the
     labels likeliest; but never surer than the distances are. The threshold keeps 95 % of single

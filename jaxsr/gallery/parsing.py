@@ -152,14 +152,14 @@ def _of_strangers(
 
 
 def _values(name: str, facts: Sequence[Mapping[str, Any]]) -> tuple[Any, ...]:
-    """Different values, sorted; none if a network does not state its own."""
+    """List the different values, sorted; none if a network does not state its own."""
     if not all(own.get(name) for own in facts):
         return ()
     return tuple(sorted({own[name] for own in facts}))
 
 
 def _columns(values: Mapping[str, Sequence[Any]]) -> dict[str, slice]:
-    """Where the targets of each hyperparameter are, whatever the order of the mapping."""
+    """Return where the targets of each hyperparameter are, whatever the order of the mapping."""
     names = sorted(values)
     ends = np.cumsum([len(values[name]) for name in names]).tolist()
     return {

@@ -57,7 +57,7 @@ def embeddings_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> lis
 
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
-    """At most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
+    """Return at most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
     cut = tiles_of(picture, crop_px)
     if len(cut) <= MOST_TILES:
         return cut
@@ -65,13 +65,13 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
 
 
 def _features(classifier: Classifier, cut: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Arrays [T, c, c, 3] to arrays [T, D], all at once."""
+    """Embed arrays [T, c, c, 3] as arrays [T, D], all at once."""
     features = finite(classifier.embedding(np.concatenate(cut)))
     return np.split(features, np.cumsum([len(one) for one in cut])[:-1])
 
 
 def finite(features: np.ndarray) -> np.ndarray:
-    """Lets finite features pass.
+    """Let finite features pass.
 
     Raises:
         InputError: if one is not a number.

@@ -59,7 +59,7 @@ class MLP(nnx.Module):
         self.fc2 = _linear(4 * features, features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[..., C] to the same."""
+        """Map [..., C] to the same."""
         return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
 
 
@@ -85,7 +85,7 @@ class Block(nnx.Module):
         self.gamma = nnx.Param(jnp.full((features,), _LAYER_SCALE))
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         gain = self.gamma[...].reshape(1, 1, 1, -1).astype(x.dtype)
         return x + gain * self.mlp(self.norm(self.conv_dw(x)))
 
@@ -107,7 +107,7 @@ class Stage(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, before] to [N, H // 2, W // 2, C]; at the first stage of the same size."""
+        """Map [N, H, W, before] to [N, H // 2, W // 2, C]; at the first stage of the same size."""
         for layer in self.downsample.layers:
             x = layer(x)
         return self.blocks(x)
@@ -122,7 +122,7 @@ class Head(nnx.Module):
         self.fc = _linear(features, classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Array) -> Array:
-        """[N, C], normalised, to [N, K] float32 logits."""
+        """Map [N, C], normalised, to [N, K] float32 logits."""
         return self.fc(features).astype(jnp.float32)
 
 
@@ -179,11 +179,11 @@ class ConvNeXt(nnx.Module):
         self.head = Head(widths[-1], classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float about zero to [N, K] float32 logits; H, W at least 8 s."""
+        """Map [N, H, W, 3] float about zero to [N, K] float32 logits; H, W at least 8 s."""
         return self.head(self.features(images))
 
     def features(self, images: Array) -> Array:
-        """[N, H, W, 3] float about zero to [N, C] float32, which the head takes."""
+        """Map [N, H, W, 3] float about zero to [N, C] float32, which the head takes."""
         layers.check_images(images)
         x = self.stages(self.stem(images))
         mean = jnp.mean(x.astype(jnp.float32), axis=(1, 2), keepdims=True)
@@ -234,7 +234,7 @@ def load_weights(model: ConvNeXt, arrays: Mapping[str, Any], *, head: bool) -> N
 
 
 def with_timm_names(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Arrays by timm's names and in its shapes, from torchvision's or the authors' too.
+    """Return the arrays by timm's names and in its shapes, from torchvision's or the authors' too.
 
     1 x 1 convolutions, which timm's smaller sizes have for dense layers, become those.
     """
@@ -249,7 +249,7 @@ def with_timm_names(arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _torchvision() -> list[tuple[str, str]]:
-    """Patterns of names, and what they become; even features are between the stages."""
+    """Return the patterns of names, and what they become; even features are between the stages."""
     inside = {"0": "conv_dw", "2": "norm", "3": "mlp.fc1", "5": "mlp.fc2"}
     pairs = [(r"^features\.0\.([01])\.", r"stem.\1."), (r"^classifier\.0\.", "head.norm.")]
     pairs.append((r"^classifier\.2\.", "head.fc."))

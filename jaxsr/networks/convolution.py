@@ -52,7 +52,7 @@ def _convolve(images: Array, kernel: Array) -> Array:
 
 
 def _by_xla(images: Array, kernel: Array) -> Array:
-    """[N, H, W, I] with [k, k, I, O] to [N, H, W, O], zeros around."""
+    """Map [N, H, W, I] with [k, k, I, O] to [N, H, W, O], zeros around."""
     pad = kernel.shape[0] // 2
     return lax.conv_general_dilated(
         images, kernel, (1, 1), ((pad, pad),) * 2, dimension_numbers=_LAYOUT
@@ -81,7 +81,7 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _in_bands(images: Array, gradient: Array, side: int) -> Array:
-    """[N, H, W, I] and [N, H, W, O] to [k, k, I, O] float32, summed over bands of rows.
+    """Map [N, H, W, I] and [N, H, W, O] to [k, k, I, O] float32, summed over bands of rows.
 
     Neighbourhoods are gathered on the side of fewer channels: they hold k k times as many numbers.
     """

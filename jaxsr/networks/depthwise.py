@@ -27,7 +27,7 @@ def conv_general_dilated(
     padding: Sequence[tuple[int, int]],
     **options: Any,
 ) -> Array:
-    """`jax.lax.conv_general_dilated`, for `nnx.Conv` with a group for each channel.
+    """Return `jax.lax.conv_general_dilated`, for `nnx.Conv` with a group for each channel.
 
     Args:
         images: [N, H, W, C] float.
@@ -59,7 +59,7 @@ def _convolve(images: Array, kernel: Array) -> Array:
 
 
 def _by_xla(images: Array, kernel: Array) -> Array:
-    """[N, H, W, C] with [k, k, 1, C] to [N, H, W, C], zeros around."""
+    """Map [N, H, W, C] with [k, k, 1, C] to [N, H, W, C], zeros around."""
     radius = kernel.shape[0] // 2
     return lax.conv_general_dilated(
         images,

@@ -24,7 +24,7 @@ class ResidualBlock(nnx.Module):
         self.conv2 = layers.conv(num_features, num_features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.res_scale * self.conv2(jax.nn.relu(self.conv1(x)))
 
 
@@ -90,7 +90,7 @@ class EDSR(nnx.Module):
         return name
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
         deep = shallow + self.conv_after_body(self.body(shallow))

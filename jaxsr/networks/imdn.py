@@ -29,7 +29,7 @@ class ContrastAwareChannelAttention(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         mean = jnp.mean(x, axis=(1, 2), keepdims=True)
         return x * self.conv_du(mean + jnp.std(x, axis=(1, 2), keepdims=True))
 
@@ -52,7 +52,7 @@ class InformationMultiDistillationBlock(nnx.Module):
         self.c5 = conv(4 * self.distilled, num_features, 1)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         remaining, distilled = x, []
         for conv in (self.c1, self.c2, self.c3):
             kept, remaining = jnp.split(_lrelu(conv(remaining)), [self.distilled], axis=-1)
@@ -106,7 +106,7 @@ class IMDN(nnx.Module):
         self.upsampler = layers.one_step_upsampler(scale, num_features, conv)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         shallow = self.fea_conv(images.astype(jnp.float32))
         x, outputs = shallow, []

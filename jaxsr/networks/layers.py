@@ -31,7 +31,7 @@ class Frozen(nnx.Variable):
 
 
 def uniform_init(fan_in: int) -> Initializer:
-    """PyTorch's default, Kaiming-uniform with a = sqrt(5): uniform in +-1 / sqrt(fan in)."""
+    """Return PyTorch's default, Kaiming-uniform with a = sqrt(5): uniform in +-1 / sqrt(fan in)."""
     bound = 1.0 / math.sqrt(fan_in)
     return _drawn_flat(
         lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
@@ -131,7 +131,7 @@ class PReLU(nnx.Module):
         self.weight = nnx.Param(jnp.full((num_features,), 0.25))
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same shape and dtype."""
+        """Map [N, H, W, C] to the same shape and dtype."""
         slope = self.weight[...].astype(x.dtype).reshape(1, 1, 1, -1)
         return jnp.maximum(x, 0) + slope * jnp.minimum(x, 0)
 
@@ -144,7 +144,7 @@ class PixelShuffle(nnx.Module):
         self.scale = scale
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C r r] to [N, rH, rW, C]."""
+        """Map [N, H, W, C r r] to [N, rH, rW, C]."""
         return pixel_shuffle(x, self.scale)
 
 
@@ -157,13 +157,13 @@ class MeanShift(nnx.Module):
         self.bias = Frozen(sign * jnp.asarray(DIV2K_MEAN))
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, 3] float32 to the same."""
+        """Map [N, H, W, 3] float32 to the same."""
         mixed = jnp.einsum("nhwi,io->nhwo", x, self.kernel[0, 0], precision="highest")
         return mixed + self.bias[...].reshape(1, 1, 1, 3)
 
 
 def subtract_mean(images: Array, img_range: float) -> Array:
-    """(images - mean) x range: [N, H, W, 3] in [0, 1] to float32 about zero."""
+    """Return (images - mean) x range: [N, H, W, 3] in [0, 1] to float32 about zero."""
     return (images.astype(jnp.float32) - _mean_colour()) * img_range
 
 
@@ -173,7 +173,7 @@ def add_mean(x: Array, img_range: float) -> Array:
 
 
 def upsampler(scale: int, num_features: int, conv: Callable[..., nnx.Conv]) -> nnx.Sequential:
-    """Sub-pixel convolutions: x2 as often as needed, or x3 once.
+    """Return the sub-pixel convolutions: x2 as often as needed, or x3 once.
 
     Args:
         scale: 3, or a power of two.
@@ -207,7 +207,7 @@ def one_step_upsampler(
 
 
 def pixel_shuffle(x: Array, scale: int) -> Array:
-    """[N, H, W, C r r] to [N, rH, rW, C]; channels in PyTorch's order, C slowest."""
+    """Map [N, H, W, C r r] to [N, rH, rW, C]; channels in PyTorch's order, C slowest."""
     n, height, width, features = x.shape
     x = x.reshape(n, height, width, features // scale**2, scale, scale)
     return x.transpose(0, 1, 4, 2, 5, 3).reshape(n, height * scale, width * scale, -1)
@@ -221,7 +221,7 @@ def pixel_unshuffle(x: Array, scale: int) -> Array:
 
 
 def nearest_upsample(x: Array, scale: int) -> Array:
-    """Each pixel r x r times: [N, H, W, C] to [N, rH, rW, C]."""
+    """Return each pixel r x r times: [N, H, W, C] to [N, rH, rW, C]."""
     n, height, width, features = x.shape
     repeated = jnp.broadcast_to(
         x[:, :, None, :, None, :], (n, height, scale, width, scale, features)
@@ -230,24 +230,24 @@ def nearest_upsample(x: Array, scale: int) -> Array:
 
 
 def bilinear_resize(x: Array, height: int, width: int) -> Array:
-    """[N, H, W, C] to [N, height, width, C], no smaller; pixels are areas, borders continue."""
+    """Map [N, H, W, C] to [N, height, width, C], no smaller; pixels are areas, borders continue."""
     n, _, _, features = x.shape
     return jax.image.resize(x, (n, height, width, features), "bilinear", antialias=False)
 
 
 def pad_to(x: Array, height: int, width: int) -> Array:
-    """Mirrors [N, H, W, C] at the bottom and the right, without repeating the last pixel."""
+    """Mirror [N, H, W, C] at the bottom and the right, without repeating the last pixel."""
     below, right = height - x.shape[1], width - x.shape[2]
     return jnp.pad(x, ((0, 0), (0, below), (0, right), (0, 0)), mode="reflect")
 
 
 def leaky_relu(negative_slope: float) -> Callable[[Array], Array]:
-    """max(x, slope x), as a layer."""
+    """Return max(x, slope x)."""
     return functools.partial(jax.nn.leaky_relu, negative_slope=negative_slope)
 
 
 def check_images(images: Array) -> None:
-    """Refuses what is not [N, H, W, 3] float.
+    """Refuse what is not [N, H, W, 3] float.
 
     Raises:
         ValueError: if the shape is another.
@@ -263,7 +263,7 @@ def check_images(images: Array) -> None:
 
 
 def num_parameters(module: nnx.Module) -> int:
-    """Numbers that a network holds, frozen ones among them, running statistics not."""
+    """Return the numbers that a network holds, frozen ones among them, running statistics not."""
     state = nnx.state(module, nnx.Any(nnx.Param, Frozen))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
 

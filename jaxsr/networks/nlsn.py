@@ -33,7 +33,7 @@ class ResidualBlock(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.res_scale * self.body(x)
 
 
@@ -59,7 +59,7 @@ class NonLocalSparseAttention(nnx.Module):
         self.conv_assembly = conv(num_features, num_features, 1)
 
     def __call__(self, x: Array, rotation: Array) -> Array:
-        """[N, H, W, C] and a rotation [C / reduction, h, b / 2] to [N, H, W, C]."""
+        """Map [N, H, W, C] and a rotation [C / reduction, h, b / 2] to [N, H, W, C]."""
         n, height, width, features = x.shape
         matches = self.conv_match(x).reshape(n, height * width, -1)
         values = self.conv_assembly(x).reshape(n, height * width, -1)
@@ -137,7 +137,7 @@ class NLSN(nnx.Module):
         self.add_mean = layers.MeanShift(1)
 
     def rotations(self, key: Array, height: int, width: int) -> list[Array]:
-        """Draws what images of a size are hashed with, [C / reduction, h, b / 2] by layer.
+        """Draw what images of a size are hashed with, [C / reduction, h, b / 2] by layer.
 
         Args:
             key: randomness.
@@ -150,7 +150,7 @@ class NLSN(nnx.Module):
         return [jax.random.normal(k, shape) for k in jax.random.split(key, count)]
 
     def __call__(self, images: Array, rotations: Sequence[Array] | None = None) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped.
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped.
 
         Args:
             images: what to enlarge.
@@ -170,7 +170,7 @@ class NLSN(nnx.Module):
 
 
 def num_buckets(num_pixels: int, chunk_size: int) -> int:
-    """About one bucket for each chunk: even, 2 to 128."""
+    """Return about one bucket for each chunk: even, 2 to 128."""
     chunks = num_pixels // chunk_size
     return min(max(chunks + chunks % 2, 2), _MAX_BUCKETS)
 
@@ -199,7 +199,7 @@ def sparse_attention(matches: Array, values: Array, rotation: Array, chunk_size:
 def _attend_in_buckets(
     matches: Array, values: Array, codes: Array, chunk_size: int
 ) -> tuple[Array, Array]:
-    """One round: codes [L] to what pixels gather, [L, C], and how much they found, [L]."""
+    """Attend once: codes [L] to what pixels gather, [L, C], and how much they found, [L]."""
     length = len(codes)
     order = jnp.argsort(codes, stable=True)
     # The last chunk is filled up with the last pixels once more.
@@ -220,5 +220,5 @@ def _attend_in_buckets(
 
 
 def _with_neighbours(chunks: Array) -> Array:
-    """[chunks, size, C] to [chunks, 3 size, C]: each with the one before and the one after."""
+    """Map [chunks, size, C] to [chunks, 3 size, C]: each with the one before and the one after."""
     return jnp.concatenate([chunks, jnp.roll(chunks, 1, axis=0), jnp.roll(chunks, -1, axis=0)], 1)

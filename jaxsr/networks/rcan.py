@@ -28,7 +28,7 @@ class ChannelAttention(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x * self.attention(x)
 
 
@@ -55,7 +55,7 @@ class ResidualChannelAttentionBlock(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.res_scale * self.rcab(x)
 
 
@@ -85,7 +85,7 @@ class ResidualGroup(nnx.Module):
         self.conv = layers.conv(num_features, num_features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.conv(self.residual_group(x))
 
 
@@ -137,7 +137,7 @@ class RCAN(nnx.Module):
         self.conv_last = conv(num_features, 3)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
         deep = shallow + self.conv_after_body(self.body(shallow))
@@ -145,5 +145,5 @@ class RCAN(nnx.Module):
 
 
 def global_average(x: Array) -> Array:
-    """[N, H, W, C] to [N, 1, 1, C]."""
+    """Map [N, H, W, C] to [N, 1, 1, C]."""
     return jnp.mean(x, axis=(1, 2), keepdims=True)

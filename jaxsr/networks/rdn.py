@@ -21,7 +21,7 @@ class DenseLayer(nnx.Module):
         self.conv = layers.conv(in_features, growth_rate, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to [N, H, W, C + G]."""
+        """Map [N, H, W, C] to [N, H, W, C + G]."""
         return jnp.concatenate([x, jax.nn.relu(self.conv(x))], axis=-1)
 
 
@@ -45,7 +45,7 @@ class ResidualDenseBlock(nnx.Module):
         self.lff = layers.conv(widths[-1], num_features, 1, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.lff(self.layers(x))
 
 
@@ -96,7 +96,7 @@ class RDN(nnx.Module):
         self.output = conv(num_features, 3)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         shallow = self.sfe1(images)
         x, local = self.sfe2(shallow), []

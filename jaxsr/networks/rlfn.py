@@ -31,7 +31,7 @@ class EnhancedSpatialAttention(nnx.Module):
         self.conv4 = conv(esa_channels, num_features, 1)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         height, width = x.shape[1:3]
         reduced = self.conv1(x)
         pooled = nnx.max_pool(self.conv2(reduced), (7, 7), strides=(3, 3))
@@ -60,7 +60,7 @@ class ResidualLocalFeatureBlock(nnx.Module):
         self.esa = EnhancedSpatialAttention(num_features, esa_channels, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         residual = _lrelu(self.c3_r(_lrelu(self.c2_r(_lrelu(self.c1_r(x))))))
         return self.esa(self.c5(x + residual))
 
@@ -113,7 +113,7 @@ class RLFN(nnx.Module):
         self.upsampler = layers.one_step_upsampler(scale, num_features, conv)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         height, width = images.shape[1:3]
         padded = layers.pad_to(images, max(height, _MIN_SIZE), max(width, _MIN_SIZE))

@@ -32,7 +32,7 @@ class ResidualDenseBlock(nnx.Module):
         self.conv5 = conv(num_features + 4 * growth_rate, num_features)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         dense = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             dense = jnp.concatenate([dense, _lrelu(conv(dense))], axis=-1)
@@ -51,7 +51,7 @@ class RRDB(nnx.Module):
         self.rdb3 = ResidualDenseBlock(num_features, growth_rate, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + _RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(x)))
 
 
@@ -100,7 +100,7 @@ class RRDBNet(nnx.Module):
         self.conv_last = conv(num_features, 3)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         height, width = images.shape[1:3]
         step = self.unshuffle

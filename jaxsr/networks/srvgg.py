@@ -44,7 +44,7 @@ class SRVGGNetCompact(nnx.Module):
         self.body = nnx.Sequential(*body, conv(num_features, 3 * scale**2))
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         images = images.astype(jnp.float32)
         detail = layers.pixel_shuffle(self.body(images).astype(jnp.float32), self.scale)

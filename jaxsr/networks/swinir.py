@@ -28,7 +28,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((features,)))
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         x = x.astype(jnp.float32)
         mean, var = jnp.mean(x, -1, keepdims=True), jnp.var(x, -1, keepdims=True)
         gain, bias = (v[...].reshape(1, 1, 1, -1) for v in (self.scale, self.bias))
@@ -49,7 +49,7 @@ class WindowAttention(nnx.Module):
         self.relative_position_bias_table = nnx.Param(_INIT(rngs.params(), table_shape))
 
     def __call__(self, windows: Array, mask: Array) -> Array:
-        """[N, K, T, C] and a mask [K, T, T], 0 or -100, to [N, K, T, C]."""
+        """Return [N, K, T, C] and a mask [K, T, T], 0 or -100, to [N, K, T, C]."""
         n, k, t, features = windows.shape
         qkv = self.qkv(windows).reshape(n, k, t, 3, self.num_heads, features // self.num_heads)
         query, key, value = jnp.moveaxis(qkv, 3, 0)
@@ -73,7 +73,7 @@ class MLP(nnx.Module):
         self.fc2 = _linear(hidden_features, features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[..., C] to the same."""
+        """Map [..., C] to the same."""
         return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
 
 
@@ -99,7 +99,7 @@ class SwinTransformerBlock(nnx.Module):
         self.mlp = MLP(embed_dim, int(embed_dim * mlp_ratio), dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same; H and W are multiples of the window."""
+        """Map [N, H, W, C] to the same; H and W are multiples of the window."""
         height, width = x.shape[1:3]
         mask = jnp.asarray(_shift_mask(height, width, self.window_size, self.shift))
         shifted = jnp.roll(self.norm1(x), (-self.shift, -self.shift), axis=(1, 2))
@@ -143,7 +143,7 @@ class ResidualSwinTransformerBlock(nnx.Module):
         self.conv = layers.conv(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         return x + self.conv(self.blocks(x))
 
 
@@ -233,7 +233,7 @@ class SwinIR(nnx.Module):
         self.conv_last = conv(num_features, 3)
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
         layers.check_images(images)
         height, width = images.shape[1:3]
         window = self.window_size
@@ -245,7 +245,7 @@ class SwinIR(nnx.Module):
         return layers.add_mean(enlarged, self.img_range)
 
     def _enlarge(self, x: Array) -> Array:
-        """[N, H, W, C] to [N, rH, rW, 3]."""
+        """Map [N, H, W, C] to [N, rH, rW, 3]."""
         if self.upsampler == "pixelshuffledirect":
             return self.upsample(x)
         x = jax.nn.leaky_relu(self.conv_before_upsample(x), 0.01)
@@ -268,7 +268,7 @@ def _linear(in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.
 
 
 def _to_windows(x: Array, size: int) -> Array:
-    """[N, H, W, C] to [N, K, T, C]."""
+    """Map [N, H, W, C] to [N, K, T, C]."""
     n, height, width, features = x.shape
     x = x.reshape(n, height // size, size, width // size, size, features)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, -1, size * size, features)
@@ -282,7 +282,7 @@ def _from_windows(windows: Array, size: int, height: int, width: int) -> Array:
 
 
 def _relative_positions(size: int) -> np.ndarray:
-    """[T, T]: row of the bias table for each pair of pixels of a window."""
+    """Return [T, T]: row of the bias table for each pair of pixels of a window."""
     y, x = (axis.ravel() for axis in np.mgrid[:size, :size])
     down, across = y[:, None] - y[None], x[:, None] - x[None]
     return (down + size - 1) * (2 * size - 1) + across + size - 1

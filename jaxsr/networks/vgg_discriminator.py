@@ -1,4 +1,4 @@
-"""VGG-style discriminator: is a small picture, of 128 x 128 pixels say, a photograph, or made?"""
+"""VGG-style discriminator of photographs and generated images of, say, 128 x 128 pixels."""
 
 import functools
 
@@ -38,7 +38,7 @@ class BatchNorm(nnx.Module):
         self.var = nnx.BatchStat(jnp.ones((num_features,)))
 
     def __call__(self, x: Array) -> Array:
-        """[N, H, W, C] to the same."""
+        """Map [N, H, W, C] to the same."""
         x = x.astype(jnp.float32)
         mean, var = self.mean[...], self.var[...]
         if not self.use_running_average:
@@ -106,7 +106,7 @@ class VGGStyleDiscriminator(nnx.Module):
         self.linear2 = layers.linear(100, 1, dtype=dtype, rngs=rngs)
 
     def __call__(self, images: Array) -> Array:
-        """[N, size, size, 3] float in [0, 1] to [N, 1] float32 logits."""
+        """Map [N, size, size, 3] float in [0, 1] to [N, 1] float32 logits."""
         layers.check_images(images)
         if images.shape[1:3] != (self.input_size, self.input_size):
             raise ValueError(

@@ -63,7 +63,7 @@ def load_arrays(model: nnx.Module, arrays: Mapping[str, Any]) -> None:
 
 
 def to_arrays(model: nnx.Module) -> dict[str, np.ndarray]:
-    """Every weight and running statistic of a network; the inverse of `load_arrays`.
+    """Return every weight and running statistic of a network; the inverse of `load_arrays`.
 
     Args:
         model: a network or discriminator of `jaxsr.networks`.
@@ -117,7 +117,7 @@ def _official_shape(variable: Any, is_kernel: bool) -> tuple[int, ...]:
 
 
 def _to_official(rank: int) -> tuple[int, ...]:
-    """Axes of a Flax kernel in PyTorch's order."""
+    """Return the axes of a Flax kernel in PyTorch's order."""
     return tuple(np.argsort(_TO_FLAX[rank]).tolist())
 
 

@@ -16,19 +16,19 @@ KERNEL_PX = 3
 
 
 def flops_per_update(program: TrainingProgram) -> float:
-    """Of one network and its discriminator, as XLA counts them before it optimises."""
+    """Return the FLOPs of an update of one network and its discriminator, as XLA counts them."""
     lowered = jax.jit(program.update).lower(program.shapes, program.constants, *_batch(program))
     analysis = lowered.cost_analysis()
     return float(analysis["flops"]) if analysis else 0.0
 
 
 def state_bytes(program: TrainingProgram) -> int:
-    """Of one network in training: weights, their average, opt_state, the discriminator."""
+    """Return the bytes of one network in training: weights, average, optimiser, discriminator."""
     return _bytes(program.shapes)
 
 
 def weight_bytes(program: TrainingProgram) -> int:
-    """Of the weights of one network, float32."""
+    """Return the bytes of the float32 weights of one network."""
     return _bytes(program.shapes.params)
 
 
@@ -43,7 +43,7 @@ def activation_bytes(program: TrainingProgram) -> int:
 
 
 def flops_per_second(devices: Sequence[jax.Device]) -> float:
-    """Of the gradient of convolutions, on all devices at once."""
+    """Measure the FLOP/s of the gradient of convolutions, on all devices at once."""
     images, rows, columns, features = PROBE
     shape, pad = (KERNEL_PX, KERNEL_PX, features, features), KERNEL_PX // 2
 

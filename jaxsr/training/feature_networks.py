@@ -93,7 +93,7 @@ class VGG19:
     unit: float
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, H // 16, W // 16, 512] float32."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, H // 16, W // 16, 512] float32."""
         x = _convolve(_standardised(images, self.colours), self.convs[0])
         for index, conv in enumerate(self.convs[1:], start=1):
             x = jax.nn.relu(x)
@@ -122,7 +122,7 @@ class ResNet:
     unit: float = 1.0
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, H / 16, W / 16, C] float32."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, H / 16, W / 16, C] float32."""
         x = jax.nn.relu(_convolve(_standardised(images, self.colours), self.stem, stride=2))
         x = _max_pool(x, size=3, padding=self.pool_padding)
         for number, stage in enumerate(self.stages):
@@ -133,7 +133,7 @@ class ResNet:
 
 
 def load_vgg19(path_or_arrays: Weights | None) -> VGG19:
-    """VGG19 with weights of torchvision's names or of Keras'.
+    """Return the VGG19 with weights of torchvision's names or of Keras'.
 
     Args:
         path_or_arrays: file or {name: array}; the module says which names.
@@ -241,7 +241,7 @@ def _convolve(x: Array, conv: Convolution, stride: int = 1) -> Array:
 
 
 def _max_pool(x: Array, *, size: int, padding: tuple[int, int]) -> Array:
-    """Largest value of windows two pixels apart; nothing is larger than what is around.
+    """Return the largest value of windows two pixels apart; nothing is larger than what is around.
 
     Of slices, whose gradient XLA computes several times faster on a CPU than that of windows.
     """
@@ -341,7 +341,7 @@ def _dequantised(arrays: Mapping[str, Any], name: str) -> np.ndarray:
 
 
 def _conv(kernel: np.ndarray, bias: np.ndarray) -> Convolution:
-    """Of PyTorch's layout, [out, in, height, width]."""
+    """Convolve with a kernel in PyTorch's layout, [out, in, height, width]."""
     turned = np.moveaxis(kernel, (2, 3, 1, 0), (0, 1, 2, 3)).astype(np.float32)
     return Convolution(jnp.asarray(turned), jnp.asarray(bias.astype(np.float32)))
 

@@ -34,7 +34,7 @@ class FeatureNetwork(Protocol):
         """What a difference of features is divided by before it is squared."""
 
     def __call__(self, images: Array) -> Array:
-        """[N, H, W, 3] float in [0, 1] to [N, ..., C] float32."""
+        """Map [N, H, W, 3] float in [0, 1] to [N, ..., C] float32."""
 
 
 # Name -> what loads the network whose features are compared; None compares pixels.
@@ -66,7 +66,7 @@ def load_features(
 
 
 def l1(output: Array, target: Array) -> Array:
-    """Mean absolute error.
+    """Return the mean absolute error.
 
     Args:
         output: [N, H, W, 3] float.
@@ -83,7 +83,7 @@ def l1(output: Array, target: Array) -> Array:
 
 
 def feature_distance(features: FeatureNetwork, output: Array, target: Array) -> Array:
-    """Mean squared difference of the features of two batches, in units of the network.
+    """Return the mean squared difference of the features of two batches, in units of the network.
 
     Args:
         features: the network.
@@ -104,7 +104,7 @@ def feature_distance(features: FeatureNetwork, output: Array, target: Array) -> 
 
 
 def adversarial(output_logits: Array) -> Array:
-    """-log D(output): what the output lacks to pass for a photograph.
+    """Return -log D(output): what the output lacks to pass for a photograph.
 
     Args:
         output_logits: [N, 1] float, of the discriminator on the output.
@@ -123,7 +123,7 @@ def perceptual_adversarial(
     *,
     adversarial_weight: float = ADVERSARIAL_WEIGHT,
 ) -> Array:
-    """vgg_adv or resnet_adv, by the feature network: `feature_distance` + 1e-3 `adversarial`.
+    """Return vgg_adv or resnet_adv: `feature_distance` + 1e-3 `adversarial`.
 
     Args:
         features: from `load_features`.

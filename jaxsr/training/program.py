@@ -208,7 +208,7 @@ class TrainingProgram:
     def apply(
         self, params: Tree, constants: Constants, low: Array, key: Array | None = None
     ) -> Array:
-        """Images [N, c, c, 3] through the network; `key` draws what NLSN hashes with."""
+        """Apply the network to images [N, c, c, 3]; `key` draws what NLSN hashes with."""
         model: Any = nnx.merge(self.graph, params, constants.frozen)
         if key is None or not isinstance(model, NLSN):
             return model(low)
@@ -223,7 +223,7 @@ class TrainingProgram:
         *,
         axis: str | None = None,
     ) -> TrainingState:
-        """One update of a network, and of its discriminator, on a batch.
+        """Update a network, and its discriminator, on a batch.
 
         A loss or gradient that is not finite leaves the network as it was, from then on.
 
@@ -265,7 +265,7 @@ class TrainingProgram:
     def _gradient(
         self, state: TrainingState, constants: Constants, low: Array, high: Array
     ) -> tuple[Array, Tree, Array]:
-        """Loss, its gradient by the parameters, and the output that it is of."""
+        """Return the loss, its gradient by the parameters, and the output that it is of."""
         key = jax.random.fold_in(jax.random.key(state.seed), 2 * state.iteration + 1)
 
         def loss(params: Tree) -> tuple[Array, Array]:

@@ -75,13 +75,13 @@ def choose(
 def draw(
     seed: Array, iteration: Array, dataset: training_sets.Dataset, *, count: int, **shape: int
 ) -> tuple[Array, Array]:
-    """Batches of `count` updates from `iteration` on: [count, N, ...] in low and high."""
+    """Return batches of `count` updates from `iteration` on: [count, N, ...] in low and high."""
     keys = jax.vmap(training_program.batch_key, (None, 0))(seed, iteration + jnp.arange(count))
     return jax.vmap(lambda key: training_sets.sample(key, dataset, **shape))(keys)
 
 
 def compiled(program: TrainingProgram, strategy: Strategy, mesh: Mesh | None) -> Callable[..., Any]:
-    """States of a group, constants, batches -> states after them; `mesh` spreads batches."""
+    """Return states of a group, constants, batches -> states after them; `mesh` spreads batches."""
     update = functools.partial(program.update, axis=BATCH if mesh else None)
 
     def advance(

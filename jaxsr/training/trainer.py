@@ -168,7 +168,7 @@ class ZooTrainer:
         return begun + [group for group in self._waiting if group.states is not None]
 
     def step(self) -> list[TrainedNetwork] | None:
-        """Trains for a segment and returns what finished; None when all is done."""
+        """Train for a segment and return what finished; None when all is done."""
         for lane in self._lanes:
             if lane.group is None and self._waiting:
                 lane.group = self._waiting.pop(0)
@@ -188,14 +188,14 @@ class ZooTrainer:
         return 10.0 ** (-np.concatenate(scores) / 10.0) if scores else np.zeros(0)
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything in flight, as numpy arrays; `restore` takes it back on any machine."""
+        """Return everything in flight, as numpy arrays; `restore` takes it back on any machine."""
         for lane in self._lanes:
             if lane.group:
                 lane.group.states = self._unpacked(lane)
         return {"groups": [_as_arrays(group) for group in self._begun()]}
 
     def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
-        """Goes on from a snapshot of the same program and jobs; groups that are `done` are left.
+        """Go on from a snapshot of the same program and jobs; groups that are `done` are left.
 
         Returns False, and does nothing, if the snapshot is of other networks.
         """
@@ -249,7 +249,7 @@ class ZooTrainer:
         return self._collect(lane, group) if ended else []
 
     def _place(self, lane: _Lane, group: _Group) -> None:
-        """Draws weights, or takes those of the host, and sends them and their data."""
+        """Draw weights, or take those of the host, and send them with their data."""
         jobs = [self._jobs[job] for job in group.jobs]
         states = group.states or [
             self.program.init(job.seed, job.start() if job.start else None) for job in jobs

@@ -213,7 +213,7 @@ def _png(picture: np.ndarray, origin: str) -> bytes:
 
 
 def _summary(jobs: Sequence[InstalledJob], photographs: int) -> str:
-    """Which networks there are, installed or not, and what is to be done."""
+    """Return which networks there are, installed or not, and what is to be done."""
     job_of = {job.name: job for job in jobs}
     lines = [_summary_of_network(name, job_of.get(name), photographs) for name in NETWORKS]
     cores = usable_cores()
