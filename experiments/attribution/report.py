@@ -45,6 +45,7 @@ def write(run_dir: Path) -> Path:
     tables = make_tables(predictions, arrays)
     drawings = [*_curves(tables), *_matrices(predictions, arrays), *_tsne(predictions, arrays)]
     sections = {
+        "Few photographs": page.few(predictions.frame["image_id"].nunique()),
         "How often the network is found": _OVERALL_SAID + _overall(tables["overall"]),
         "By scale, loss, training set and architecture": _wide(
             tables["by_factor"], {"table": "of", "group": "networks"}
@@ -123,15 +124,14 @@ def summary(run_dir: Path) -> str:
 def tiles(predictions: Predictions) -> dict[str, str]:
     """Return the figures at the top of the page."""
     frame, classes = predictions.frame, predictions.classes
-    best = attribution_tables.best_method(predictions)
-    measured = attribution_tables.overall(predictions).set_index("method").loc[best]
+    measured = attribution_tables.overall(predictions).set_index("method")
     return {
         "classes": f"{len(classes):,}",
         "test crops": f"{len(frame.drop_duplicates(['network', 'image_id', 'tile'])):,}",
         "of photographs": f"{frame['image_id'].nunique():,}",
         "classifiers": f"{len(frame.drop_duplicates(['method', 'seed'])):,}",
-        "best method": best,
-        "its right answers": f"{100 * measured['accuracy']:.1f} %",
+        "best method": page.leaders(measured["accuracy"]),
+        "its right answers": f"{100 * measured['accuracy'].max():.1f} %",
         "by chance": f"{100 / len(classes):.2g} %",
     }
 

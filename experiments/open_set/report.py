@@ -41,6 +41,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     by_kind = table.assign(unseen=table["unseen"].map(kind_of))
     sections = {
+        "Few photographs": page.few(rows.loc[rows["split"] == "test", "image_id"].nunique()),
         "What is unseen": page.table(*summary(by_kind), leading=2),
         "Figures": '<div class="measurements">'
         + "".join(page.plot(folder, drawing) for drawing in _drawings(rows, by_kind))
@@ -62,8 +63,8 @@ def tiles(by_kind: pd.DataFrame) -> dict[str, str]:
     shown = {}
     means = by_kind.groupby(["unseen", "method", "score"])["auroc"].mean()
     for unseen, own in means.groupby(level="unseen", sort=False):
-        _, method, score = own.idxmax()
-        shown[f"AUROC, unseen {_said(unseen)}"] = f"{own.max():.1%} ({method}, {_said(score)})"
+        best = page.leaders(own.droplevel("unseen"), lambda *one: ", ".join(map(_said, one)))
+        shown[f"AUROC, unseen {_said(unseen)}"] = f"{own.max():.1%} ({best})"
     return shown
 
 

@@ -56,6 +56,7 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
     rundir.write_json(run_dir / "results.json", results)
     others = predictions[predictions["held_out"] == ""]
     sections = {
+        "Few photographs": page.few(predictions["image_id"].nunique()),
         "Networks with a value held out": _beside_paper(measured[measured["held_out"] != ""]),
         "What is taken for what": "".join(
             page.plot(folder, _drawing(predicted, panels)) for predicted, panels in matrices.items()

@@ -25,6 +25,7 @@ from jaxfleet import storage
 
 MAX_ROWS = 200  # of a table on the page
 MAX_SIDE_PX = 512
+FEW_PHOTOGRAPHS = 10  # below which a page says that they are too few
 
 
 class Drawing(NamedTuple):
@@ -164,6 +165,31 @@ def _value(value: object, form: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"<td>{'exact' if value > 0 else '–'}</td>"
     return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
+
+
+def few(photographs: int) -> str:
+    """Say that numbers of few photographs are no results; nothing of more, or of none."""
+    if not 0 < photographs < FEW_PHOTOGRAPHS:
+        return ""
+    return (
+        f"<p>All numbers here are of {photographs} photograph{'s' if photographs > 1 else ''}. "
+        "That shows that everything runs, and hardly which network or method is better: other "
+        "photographs may change the order.</p>"
+    )
+
+
+def leaders(means: pd.Series, said: Callable[..., str] = str) -> str:
+    """Name what has the largest mean, and all else that has the same.
+
+    Args:
+        means: finite, at least one.
+        said: an entry of the index, of several levels each of them, in words.
+    """
+    best = means[np.isclose(means, means.max(), rtol=0.0, atol=1e-9)].index
+    names = [said(*one) if isinstance(one, tuple) else said(one) for one in best]
+    if len(names) > 3:
+        return f"{len(names)} of {len(means)} alike"
+    return names[0] if len(names) == 1 else f"{' and '.join(names)} alike"
 
 
 def with_deviation(mean: float, deviation: float = math.nan, digits: int = 1) -> str | None:

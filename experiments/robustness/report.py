@@ -17,17 +17,21 @@ _LEARNED = {"clean": "", "perturbed": ", trained on perturbed"}
 _DASHES = {"clean": "-", "perturbed": "--"}
 
 
-def write(run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object]) -> Path:
+def write(
+    run_dir: Path, table: pd.DataFrame, settings: Mapping[str, object], photographs: int
+) -> Path:
     """Write `report.html` and `figures/*.png`; return the path of the page.
 
     Args:
         run_dir: of the run.
         table: rows of `run.measure`, at least one.
         settings: name -> value, of the run.
+        photographs: how many were tested on.
     """
     folder = run_dir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     sections = {
+        "Few photographs": page.few(photographs),
         "Accuracy against strength": '<div class="measurements">'
         + "".join(page.plot(folder, drawing) for drawing in drawings(table))
         + "</div>",
@@ -46,12 +50,12 @@ def tiles(table: pd.DataFrame) -> dict[str, str]:
     shown = {
         "perturbations": f"{table['perturbation'].nunique() - 1:,}",
         "classifiers": f"{len(table[['method', 'seed', 'learned']].drop_duplicates()):,}",
-        "best on pictures as they are": f"{clean.max():.1%} ({_said(*clean.idxmax())})",
+        "best on pictures as they are": f"{clean.max():.1%} ({page.leaders(clean, _said)})",
     }
     if len(rest):
         overall = rest.groupby(level=["method", "learned"]).mean()
         shown["best on the mean of the others"] = (
-            f"{overall.max():.1%} ({_said(*overall.idxmax())})"
+            f"{overall.max():.1%} ({page.leaders(overall, _said)})"
         )
     return shown
 

@@ -104,9 +104,8 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         rundir.write_table(run_dir / attribution_parts.CROPS, rows)
         table = measure(rows)
         attribution_parts.write_results(run_dir, table)
-        page = report.write(
-            run_dir, table, _settings(config, source, tests) | rundir.provenance(manifest)
-        )
+        settings = _settings(config, source, tests) | rundir.provenance(manifest)
+        page = report.write(run_dir, table, settings, rows["image_id"].nunique())
         rundir.finish(run_dir)
     return f"{len(changes)} perturbations, {len(given) + len(fitted)} classifiers. Look at {page}"
 

@@ -124,10 +124,25 @@ def spectra(panels: Mapping[str, Mapping[Kind, np.ndarray]], bicubic: str) -> Fi
     return figure
 
 
-def spectrum_picture(difference_db: np.ndarray) -> np.ndarray:
-    """Colours of a centred spectrum [S, S], dB: red is more, blue less. [S, S, 3] uint8."""
-    share = 0.5 + 0.5 * np.clip(difference_db / SPECTRUM_REACH_DB, -1.0, 1.0)
-    return mpl.colormaps["RdBu_r"](share, bytes=True)[..., :3]
+def spectrum_maps(maps: Mapping[str, np.ndarray]) -> Figure:
+    """Draw centred spectra against the truth's: title -> [S, S], dB; red is more, blue less."""
+    columns = min(4, len(maps))
+    rows = -(-len(maps) // columns)
+    figure = Figure(figsize=(2.0 * columns + 1.0, 2.2 * rows + 0.5), layout="constrained")
+    all_axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in all_axes.flat[len(maps) :]:
+        axes.set_axis_off()
+    for axes, (title, map_db) in zip(all_axes.flat, maps.items(), strict=False):
+        reach: dict[str, Any] = {"vmin": -SPECTRUM_REACH_DB, "vmax": SPECTRUM_REACH_DB}
+        drawn = axes.imshow(map_db, extent=(-0.5, 0.5, 0.5, -0.5), cmap="RdBu_r", **reach)
+        axes.set_title(title, fontsize=8)
+        axes.set_xticks([-0.5, 0, 0.5])
+        axes.set_yticks([-0.5, 0, 0.5])
+        axes.grid(visible=False)
+    figure.colorbar(drawn, ax=list(all_axes.flat), label="power against the truth (dB)", shrink=0.8)
+    figure.supxlabel("cycles per pixel, across", fontsize=9)
+    figure.supylabel("cycles per pixel, down", fontsize=9)
+    return figure
 
 
 def _panels(panels: Mapping[str, Any], *, share_x: bool = True) -> tuple[Figure, list[Axes]]:

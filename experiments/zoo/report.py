@@ -60,6 +60,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
     crops = list(zoo_crops.make(run_dir, measured))
     sections = {
         "This run is not complete": _incomplete(run_dir, frame, measured, planned),
+        "Few photographs": page.few(len(measured[["set", "image_id"]].drop_duplicates())),
         "Measured on what was trained on": _overlap(table.manifest["plan"], measured),
         "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means), leading=2)
         if len(means)
@@ -67,7 +68,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
         "Pictures": _said(
             _PICTURES_SAID, "".join(_pictures(folder, crop, measured) for crop in crops)
         ),
-        "Spectra": _said(_SPECTRA_SAID, "".join(map(_spectra, crops))),
+        "Spectra": "".join(page.plot(folder, _spectra(crop)) for crop in crops),
         "Measurements": "".join(
             page.plot(folder, drawing) for drawing in _drawings(done, means, crops)
         ),
@@ -103,7 +104,7 @@ def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
         for scale, own in gains.groupby("scale"):
             gain_db = own.groupby(["network", "architecture"])["gain_db"].mean().dropna()
             if len(gain_db):
-                best = gain_db.idxmax()[1]
+                best = page.leaders(gain_db.groupby("architecture").max())
                 shown[f"best over bicubic at ×{scale}"] = f"{gain_db.max():+.2f} dB ({best})"
     return shown
 
@@ -199,14 +200,12 @@ def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
     return "".join(parts)
 
 
-def _spectra(crops: Crops) -> str:
+def _spectra(crops: Crops) -> Drawing:
     """Spectra of every kind of network against the truth's."""
     spectra = zoo_crops.against_truth_db(crops)
-    images = {
-        _shown(kind): Image.fromarray(figures.spectrum_picture(spectra[kind]))
-        for kind in _ordered(crops)
-    }
-    return _heading(crops) + _grid(images)
+    maps = {"\n".join(filter(None, kind)): spectra[kind] for kind in _ordered(crops)}
+    draw = functools.partial(figures.spectrum_maps, maps)
+    return Drawing(f"spectrum_maps_x{crops.scale}", _trained(crops), _SPECTRA_SAID, draw)
 
 
 def _said(said: str, shown: str) -> str:
@@ -215,8 +214,11 @@ def _said(said: str, shown: str) -> str:
 
 
 def _heading(crops: Crops) -> str:
-    trained = f"training set {crops.training_set}, seed {crops.seed}"
-    return f"<h3>×{crops.scale}, {html.escape(trained)}</h3>"
+    return f"<h3>{_trained(crops)}</h3>"
+
+
+def _trained(crops: Crops) -> str:
+    return html.escape(f"×{crops.scale}, training set {crops.training_set}, seed {crops.seed}")
 
 
 def _grid(images: Mapping[str, Image.Image]) -> str:
@@ -326,9 +328,9 @@ _PICTURES_SAID = (
     f"saw {zoo_crops.WINDOW_PX} pixels around it; PSNR-Y is of the whole photograph.</p>"
 )
 _SPECTRA_SAID = (
-    "<p>Power at each frequency against the truth’s, constant brightness in the middle, up to "
-    f"{figures.SPECTRUM_REACH_DB:g} dB more (red) or less (blue). What differs from network "
-    "to network is what they can be told apart by.</p>"
+    "Power of luma at each frequency, minus that of the truth, on the windows of the pictures "
+    "above; constant brightness is in the middle. What differs from network to network is what "
+    "they can be told apart by."
 )
 READING = """<p>Photographs are cut to a multiple of the scale and reduced by MATLAB’s bicubic; what
 a network makes of them is rounded to 8 bits, and a border as wide as the scale is left out of every

@@ -1,0 +1,24 @@
+"""What pages say of few photographs and of equal results."""
+
+import pandas as pd
+import pytest
+
+from experiments.report import page
+
+
+@pytest.mark.parametrize(
+    ("photographs", "said"),
+    [(0, ""), (1, "of 1 photograph."), (9, "of 9 photographs."), (10, "")],
+)
+def test_few_photographs_are_said_to_be_few(photographs, said):
+    assert said in page.few(photographs)
+    assert bool(page.few(photographs)) == bool(said)
+
+
+def test_equals_are_named_together():
+    means = pd.Series({"dct": 1.0, "linear": 1.0 - 1e-12, "prnu": 0.25})
+    assert page.leaders(means) == "dct and linear alike"
+    assert page.leaders(means.drop("dct")) == "linear"
+    assert page.leaders(pd.Series(dict.fromkeys("abcde", 0.5))) == "5 of 5 alike"
+    two = pd.Series({("dct", "clean"): 0.5, ("ncc", "jpeg"): 0.25})
+    assert page.leaders(two, lambda method, learned: f"{method} on {learned}") == "dct on clean"
