@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.gallery import exhibit
 from experiments.gallery.identify_config import IdentifyConfig
 from jaxfleet import picture_files, storage
 from jaxfleet.errors import InputError
@@ -60,7 +61,13 @@ def identify_file(config: IdentifyConfig) -> str:
     if target is not None:
         from experiments.report import figures
 
-        storage.write_atomically(target, figures.to_png(lambda: draw(gallery, found, pixels)))
+        def drawing() -> "Figure":
+            if gallery.judge is None:
+                return draw(gallery, found, pixels)
+            digest = hashlib.sha256(data).hexdigest()
+            return exhibit.draw(gallery.judge, found, pixels, path.name, digest)
+
+        storage.write_atomically(target, figures.to_png(drawing))
         lines.append(f"wrote {target}")
     return "\n".join(lines)
 
@@ -79,7 +86,9 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
         raise InputError("--picture goes with one picture, and --input names a folder.")
     gallery = open_gallery(config)
     target = checked_target("output", config.output)
-    json_target = checked_target("json", config.json)
+    json_target, page_target = (
+        checked_target(flag, getattr(config, flag)) for flag in ("json", "page")
+    )
     paths = find_pictures("input", config.input)
     answered = [_answer(gallery, path) for path in paths]
     rows = [row for row, _ in answered]
@@ -91,6 +100,9 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
         storage.write_atomically(target, buffer.getvalue().encode())
     if json_target is not None:
         storage.write_atomically(json_target, _json([told for _, told in answered]))
+    if page_target is not None:
+        text = exhibit.page(f"Pictures of {config.input}", [told for _, told in answered], gallery)
+        storage.write_atomically(page_target, text.encode())
     return buffer.getvalue(), len(rows), sum("error" in row for row in rows)
 
 
@@ -229,6 +241,8 @@ def open_gallery(config: IdentifyConfig) -> Gallery:
 
 def summary(gallery: Gallery, found: Identification, top: int) -> list[str]:
     """Return the answer in lines of text, with `top` networks."""
+    if gallery.judge is not None:
+        return exhibit.lines(found, top)
     share = found.super_resolved_probability
     made = _word(found.is_super_resolved)
     if found.is_super_resolved is not None:

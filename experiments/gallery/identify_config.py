@@ -63,6 +63,9 @@ class IdentifyConfig:
             "SHA-256 of each file, and version and checksum of the gallery."
         },
     )
+    page: str = field(
+        default="", metadata={"help": "Of a folder, an .html to write: one page for people."}
+    )
 
     def __post_init__(self) -> None:
         """Refuse flags that do not go together.
@@ -78,8 +81,15 @@ class IdentifyConfig:
             raise ValueError("--picture goes with --input=FILE.")
         if self.json and self.add:
             raise ValueError("--json goes with --input.")
+        if self.page and self.add:
+            raise ValueError("--page goes with --input=FOLDER.")
         output = ".safetensors" if self.add else ".csv"
-        for flag, ending in (("picture", ".png"), ("output", output), ("json", ".json")):
+        for flag, ending in (
+            ("picture", ".png"),
+            ("output", output),
+            ("json", ".json"),
+            ("page", ".html"),
+        ):
             value = getattr(self, flag)
             if value and not value.lower().endswith(ending):
                 raise ValueError(f"--{flag}={value}: give a name that ends in {ending}.")

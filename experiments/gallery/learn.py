@@ -21,6 +21,7 @@ from experiments.gallery.learn_config import LearnConfig
 from jaxfleet import picture_files, rundir
 from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
+from jaxsr.fingerprints import evidence
 from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
@@ -160,12 +161,20 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         "scale": scale,
         **{k: v for k, v in arrays.items() if k not in ("scale",)},
         "scale_bins": arrays["scale"],
+        "profiles": _profiles(some, names),
     }
     arrays = {
         k: v.astype(np.float32 if k in ("mean", "scale") else np.float16) for k, v in arrays.items()
     }
     np.savez(path, names=json.dumps(names), **arrays)
     return Judge(names, families, kinds, arrays, {})
+
+
+def _profiles(some: Data, names: tuple[str, ...]) -> np.ndarray:
+    """Return the mean profile of each class as it was made, [K, 33]."""
+    told = some.only((some.rows["state"] == "none").to_numpy())
+    found = evidence.luma_profile(told.given[:, : -judging.NUM_TOLD].astype(np.float32))
+    return np.stack([found[(told.rows["name"] == name).to_numpy()].mean(axis=0) for name in names])
 
 
 Predictions = dict[str, np.ndarray]  # logits: "class" [N, K], "group" [N, 3], "scale_bins" [N, B]
@@ -242,15 +251,19 @@ def _calibrate(
     groups = views["groups"]
     both = np.concatenate([groups[is_network], strange["groups"]])
     thresholds = {
-        NETWORK: max(
+        f"{NETWORK} group": max(
             0.5, _beyond(groups[plain, 2], PLAIN_RATE), _beyond(groups[interpolated, 2], 0.02)
         ),
-        ORIGINAL: max(0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)),
-        INTERPOLATION: max(0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)),
+        f"{ORIGINAL} group": max(
+            0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)
+        ),
+        f"{INTERPOLATION} group": max(
+            0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)
+        ),
         "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
         "known": _beyond(strange["best"], UNKNOWN_RATE),
     }
-    made = is_network & (groups[:, 2] >= thresholds[NETWORK])
+    made = is_network & (groups[:, 2] >= thresholds[f"{NETWORK} group"])
     right = {
         "network": views["top"][made] == rows["name"].to_numpy()[made],
         "family": views["family"][made] == rows["family"].to_numpy()[made],
@@ -379,17 +392,17 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
     scaled = known[known.said_scale.notna()]
     off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > np.log(1.1)
     return {
-        NETWORK: (
+        f"{NETWORK} group": (
             "photographs called enlarged by a network",
             int((plain.said_group == NETWORK).sum()),
             len(plain),
         ),
-        INTERPOLATION: (
+        f"{INTERPOLATION} group": (
             "photographs called enlarged by interpolation",
             int((plain.said_group == INTERPOLATION).sum()),
             len(plain),
         ),
-        ORIGINAL: (
+        f"{ORIGINAL} group": (
             "pictures of networks called not enlarged",
             int((made.said_group == ORIGINAL).sum()),
             len(made),

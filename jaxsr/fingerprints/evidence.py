@@ -64,6 +64,17 @@ def evidence(tiles: np.ndarray) -> np.ndarray:
     ).astype(np.float32)
 
 
+def luma_profile(found: np.ndarray) -> np.ndarray:
+    """Return the part of `evidence` [..., D] that is the spectrum of luma by radius.
+
+    Returns:
+        [..., 33] natural logarithms of power, from 0 to half a cycle per pixel.
+    """
+    behind = 4 * (int(_groups().max()) + 1) + 3 * len(_QUANTILES)
+    radii = BLOCK_PX // 2 + 1
+    return found[..., -behind - 3 * radii : -behind - 2 * radii]
+
+
 def _of_tile(tile: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the means over one tile that are averaged over tiles."""
     planes = np.moveaxis(tile.astype(np.float32) @ _TO_YCC.T, -1, 0)

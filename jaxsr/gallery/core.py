@@ -226,13 +226,8 @@ class Gallery:
         opinion = self.judge(checked(image, least_px), state)
         told = judging.answers(self.judge, opinion)
         told["num_tiles"] = len(judging.tiles(image))
-        is_own = told["ranking"][0][0] in self.names and min(image.shape[:2]) >= self.crop_px
-        if is_own and told.get("group") == "network" and state.compression == LOSSLESS:
-            own = self._compared(image, state)  # surer about what it learnt as it was written
-            if own.is_known and own.is_super_resolved:
-                family = self.judge.family_of(told["ranking"][0][0])
-                told |= {"network": own.network, "family": family, "is_known": True}
-                told |= {"ranking": own.ranking, "grid": own.grid, "margin": own.margin}
+        if told.get("group") == "network" and min(image.shape[:2]) >= self.crop_px:
+            self._name_own(image, state, opinion, told)
         cards = {card.name: card for card in self.cards}
         named = [cards[told["network"]]] if told.get("network") in cards else []
         return Identification(
@@ -245,6 +240,26 @@ class Gallery:
                 **told,
             }
         )
+
+    def _name_own(
+        self, image: np.ndarray, state: State, opinion: judging.Opinion, told: dict[str, Any]
+    ) -> None:
+        """Name a network that a classifier knows better than the judge, in the answers `told`.
+
+        It learnt its classes as they were written, so that only such pictures are asked about; and
+        networks that were added the judge has never seen.
+        """
+        assert self.judge is not None
+        added = self.names[len(self.classifier.classes) :]
+        family = told["families"][0][0]
+        is_own = opinion.classes.argmax() in self.judge.indices(self.names)
+        if state.compression != LOSSLESS or not (is_own or added):
+            return
+        own = self._compared(image, state)
+        if own.is_super_resolved and (is_own or own.network in added):
+            told |= {"network": own.network, "is_known": True, "ranking": own.ranking}
+            told |= {"family": None if own.network in added else family}
+            told |= {"grid": own.grid, "margin": own.margin}
 
     def _compared(self, image: np.ndarray, state: State) -> Identification:
         """Answer by the distances from the classes alone."""

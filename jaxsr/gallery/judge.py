@@ -10,7 +10,7 @@ threshold for a kind of state is not answered there.
 Letters: D values of evidence and state, U units of the embedding, K classes, B bins of scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,10 +25,11 @@ from jaxsr.gallery.state import JPEG, LOSSLESS, WEBP, State
 MOST_TILES = 24
 SMALL_PX = 320  # up to here a picture is one tile
 BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
+NUM_TOLD = 5  # numbers of a file's state behind the evidence
 MOST_UNITS = 6.0  # standard deviations, of an input
 NEVER = 2.0  # a threshold that no probability reaches
 OUTPUTS = ("class", "group", "scale_bins")
-_ARRAYS = ("mean", "scale", "w1", "b1", "w2", "b2", *OUTPUTS)
+_ARRAYS = ("mean", "scale", "w1", "b1", "w2", "b2", *OUTPUTS, "profiles")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Calibration:
 
     Attributes:
         temperatures: of `OUTPUTS`.
-        thresholds: answer -> the least probability with which it is given: "enlarged", each of
-            `GROUPS`, "family", "network", "scale", and "known" of the likeliest class.
+        thresholds: answer -> the least probability with which it is given: "enlarged", "GROUP
+            group" of each of `GROUPS`, "family", "network", "scale", and "known" of the likeliest
+            class.
         error_rates: answer -> what was measured, as `ErrorRate` takes it.
     """
 
@@ -84,7 +86,8 @@ class Judge:
         families: of each class; of an interpolation or an original its own name.
         kinds: of each class, one of `GROUPS`.
         arrays: `mean` and `scale` [D] of the inputs, `w1`, `b1`, `w2`, `b2` to the embedding,
-            `class` [U, K], `group` [U, 3] and `scale_bins` [U, B] from there.
+            `class` [U, K], `group` [U, 3] and `scale_bins` [U, B] from there; `profiles` [K, 33],
+            `evidence.luma_profile` of each class as it was made.
         calibrations: kind of state (`kind_of`) -> how it is answered.
     """
 
@@ -94,9 +97,9 @@ class Judge:
     arrays: Mapping[str, np.ndarray]
     calibrations: Mapping[str, Calibration]
 
-    def family_of(self, name: str) -> str:
-        """Return the family of a class."""
-        return self.families[self.names.index(name)]
+    def indices(self, names: Collection[str]) -> list[int]:
+        """Return the places of the classes that have one of these names."""
+        return [place for place, name in enumerate(self.names) if name in names]
 
     def __call__(self, picture: np.ndarray, state: State) -> Opinion:
         """Judge a picture.
@@ -236,7 +239,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     groups = dict(zip(GROUPS, (float(x) for x in opinion.groups), strict=True))
     families = by_family(judge, opinion.classes)
     group = max(groups, key=lambda name: groups[name])
-    given = [("group", group)] if groups[group] >= least(group) else []
+    given = [("group", group)] if groups[group] >= least(f"{group} group") else []
     answered = group if given else None
     found |= {"groups": groups, "families": tuple(families), "group": answered}
     enlarged = 1.0 - groups[GROUPS[0]]
@@ -257,8 +260,8 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
             if found.get("family") == judge.families[best] and chance >= least("network"):
                 found["network"] = judge.names[best]
     said = {
-        "is_enlarged": "enlarged" if found.get("is_enlarged") else GROUPS[0],
-        "group": answered,
+        "is_enlarged": "enlarged" if found.get("is_enlarged") else f"{GROUPS[0]} group",
+        "group": f"{answered} group",
         "scale": "scale",
         "family": "family",
         "network": "network",
@@ -266,7 +269,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     rates = {
         question: calibration.rate(key)
         for question, key in said.items()
-        if key and found.get(question) is not None
+        if found.get(question) is not None
     }
     found["error_rates"] = {name: rate for name, rate in rates.items() if rate is not None}
     return found

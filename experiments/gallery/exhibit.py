@@ -1,0 +1,179 @@
+"""An identification as people read it: lines, a paragraph, a figure, a page of a folder."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxsr.fingerprints import evidence, welch
+from jaxsr.gallery import judge as judging
+from jaxsr.gallery.answer import Identification
+from jaxsr.gallery.core import Gallery
+from jaxsr.gallery.judge import Judge
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN_PX = 192  # side of the residual that is drawn
+GAIN = 8.0  # of the residual
+_WORDS = {
+    "original": "no",
+    "interpolation": "yes, by interpolation",
+    "network": "yes, by a network",
+    None: "cannot tell",
+}
+
+
+def lines(found: Identification, top: int) -> list[str]:
+    """Return the answers in their order, each with its probability and its measured errors."""
+    group = found.group
+    enlarged = _WORDS[group]
+    if group is None and found.is_enlarged:
+        enlarged = "yes; cannot tell whether by a network or by interpolation"
+    chances = ", ".join(f"{name} {share:.1%}" for name, share in found.groups.items())
+    scale = "cannot tell" if found.scale is None else f"{found.scale[0]:.2g} times the size"
+    families = ", ".join(f"{name} {share:.1%}" for name, share in found.families[:3])
+    said = [
+        f"verdict: {found.verdict}",
+        f"enlarged: {enlarged}{_beside(found, 'group' if group else 'is_enlarged', chances)}",
+        f"by how much: {scale}"
+        + _beside(found, "scale", f"{found.scale[1]:.1%}" if found.scale else ""),
+        f"family: {found.family or 'cannot tell'}{_beside(found, 'family', families)}",
+        f"network: {found.network or 'cannot tell'}{_beside(found, 'network', '')}",
+    ]
+    if group not in ("original", "interpolation") and found.groups:
+        said += ["if a network of the gallery made it, the most probable are:"]
+        said += [f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]]
+    if not found.groups:
+        said.append(f"there is no calibration for this state of a file ({found.state})")
+    return said
+
+
+def _beside(found: Identification, question: str, chances: str) -> str:
+    rate = found.error_rates.get(question)
+    parts = [chances] if chances else []
+    parts += [f"in tests in this state: {rate}"] if rate else []
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def paragraph(name: str, sha256: str, found: Identification) -> str:
+    """Return what was found, in plain words."""
+    state = f"{found.state}"
+    sentences = [f"The file {name} (SHA-256 {sha256[:16]}...) was examined: {state}."]
+    if found.verdict == "cannot tell":
+        sentences.append("From its pixels it cannot be told whether the picture was enlarged.")
+    elif found.group == "original":
+        sentences.append("Its pixels look like those of photographs that were not enlarged.")
+    else:
+        sentences.append(f"Its pixels look like those of a picture that was {found.verdict}.")
+    rate = found.error_rates.get("group") or found.error_rates.get("is_enlarged")
+    if rate is not None:
+        sentences.append(f"In tests on files in such a state, {rate}.")
+    if found.scale is not None:
+        sentences.append(
+            f"An enlargement by {found.scale[0]:.2g} leaves nothing finer than "
+            f"{0.5 / found.scale[0]:.3f} cycles per pixel but what the enlargement invented: "
+            "beyond the dashed lines the spectrum falls off or changes its slope."
+        )
+    sentences.append("The probabilities hold for pictures like those of the tests, and no others.")
+    return " ".join(sentences)
+
+
+def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha: str) -> "Figure":
+    """Draw the residual, its spectrum, and its profile beside the nearest known one.
+
+    Args:
+        judge: who was asked.
+        found: what it said.
+        pixels: [H, W, 3] uint8.
+        name: of the file.
+        sha: its SHA-256.
+    """
+    import textwrap
+
+    from matplotlib.figure import Figure
+
+    side = min(SHOWN_PX, *pixels.shape[:2])
+    top, left = ((size - side) // 2 for size in pixels.shape[:2])
+    luma = pixels[top : top + side, left : left + side] @ np.array([0.299, 0.587, 0.114])
+    residual = luma - _blurred(luma)
+    spectrum = welch.decibels(welch.power(pixels, 64))
+    cut_off = None if found.scale is None else 0.5 / found.scale[0]
+    figure = Figure(figsize=(10.0, 4.6))
+    axes = figure.subplots(1, 3)
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.86, bottom=0.32, wspace=0.22)
+    axes[0].imshow(128 + GAIN * residual, cmap="gray", vmin=0, vmax=255)
+    axes[0].set_title(f"fine detail of the middle, {GAIN:.0f} times as strong", fontsize=8)
+    axes[0].axis("off")
+    edges = (-0.5, 0.5, 0.5, -0.5)
+    axes[1].imshow(spectrum, extent=edges, cmap="viridis")
+    axes[1].set_title("its spectrum, cycles per pixel", fontsize=8)
+    profiles = {"this picture": evidence.luma_profile(evidence.evidence(judging.tiles(pixels)))}
+    for label in dict.fromkeys([found.ranking[0][0], "original"]):
+        if label in judge.names:
+            profiles[f"mean of {label}"] = judge.arrays["profiles"][judge.names.index(label)]
+    radii = np.arange(len(next(iter(profiles.values())))) / 64
+    for (label, profile), style in zip(profiles.items(), ("-", "--", ":"), strict=False):
+        level = np.mean(profile[2:8])  # as strong as each other where all are photographs
+        axes[2].plot(radii, 10 / np.log(10) * (profile - level), style, label=label)
+    axes[2].legend(fontsize=7)
+    axes[2].set_title("power by frequency, dB", fontsize=8)
+    axes[2].set_xlabel("cycles per pixel", fontsize=8)
+    if cut_off is not None:
+        box = np.array([-1, 1, 1, -1, -1]) * cut_off
+        axes[1].plot(box, np.roll(box, 1)[[1, 2, 3, 4, 1]], "w--", linewidth=1)
+        axes[2].axvline(cut_off, color="black", linestyle="--", linewidth=1)
+    figure.suptitle(f"{name}: {found.verdict}", fontsize=11)
+    words = textwrap.fill(paragraph(name, sha, found), 150)
+    figure.text(0.03, 0.22, words, fontsize=7.5, va="top")
+    return figure
+
+
+def _blurred(luma: np.ndarray) -> np.ndarray:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.gaussian_filter(luma, 1.0, mode="reflect"))
+
+
+def page(title: str, answers: Sequence[Mapping[str, Any]], gallery: Gallery) -> str:
+    """Return one HTML page of the JSON of a folder's pictures.
+
+    Args:
+        title: of the page.
+        answers: of each file what `Identification.to_json` gives with its name and hash, or its
+            name and an error.
+        gallery: who was asked.
+    """
+    rows = []
+    for one in answers:
+        if "error" in one:
+            cells = [one["file"], f"not used: {one['error']}", "", "", "", ""]
+        else:
+            told = one["answers"]
+            rates = [rate["said"] for rate in one["error_rates"].values()]
+            cells = [
+                one["file"],
+                one["verdict"],
+                told["state"],
+                f"{told['scale']:.2g}" if told["scale"] else "cannot tell",
+                "; ".join(rates),
+                one["sha256"],
+            ]
+        rows.append("".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells))
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in ("file", "verdict", "state", "enlarged by", "errors in tests", "SHA-256")
+    )
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    settings = ", ".join(f"{name} {value}" for name, value in gallery.settings.items())
+    style = (
+        "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse;font-size:14px}"
+        "td,th{border:1px solid #ccc;padding:4px 8px;text-align:left;vertical-align:top;"
+        "overflow-wrap:anywhere}"
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{style}</style><h1>{html.escape(title)}</h1><table><tr>{head}</tr>{body}</table>"
+        f"<p>{html.escape(settings)}</p></html>\n"
+    )

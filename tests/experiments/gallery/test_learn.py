@@ -1,0 +1,101 @@
+"""Calibration of a judge on logits that were drawn, and what is counted of its answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.gallery import learn
+from jaxsr.gallery import judge as judging
+from jaxsr.gallery.judge import Judge
+
+NAMES = ("bicubic", "n1", "n2", "original")
+FAMILIES = ("bicubic", "N", "N", "original")
+KINDS = ("interpolation", "network", "network", "original")
+COUNT = 400  # pictures of each class
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Rows of two splits, and logits that favour the truth."""
+    draw = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        [
+            {"name": name, "kind": kind, "family": family, "split": split, "state": "none"}
+            for name, kind, family in zip(NAMES, KINDS, FAMILIES, strict=True)
+            for split in ("validation", "test")
+            for _ in range(COUNT)
+        ]
+    )
+    rows["kind_of_state"] = "lossless"
+    rows["log_scale"] = np.where(rows["kind"] == "original", 0.0, np.log(2.0))
+    labels = rows["name"].map(NAMES.index).to_numpy()
+    groups = rows["kind"].map(learn.GROUPS.index).to_numpy()
+    bins = np.rint(rows["log_scale"] / np.log(1.1)).astype(int).to_numpy()
+
+    def logits(truth, count, gain):
+        return gain * np.eye(count)[truth] + draw.normal(size=(len(truth), count))
+
+    seen = {
+        "class": logits(labels, len(NAMES), 3.0),
+        "group": logits(groups, 3, 4.0),
+        "scale_bins": logits(bins, len(judging.BINS), 6.0),
+    }
+    unseen = {
+        "class": -np.abs(draw.normal(size=(len(rows), 1))),
+        "group": logits(groups, 3, 2.0),
+        "scale_bins": logits(bins, len(judging.BINS), 5.0),
+    }
+    return rows, seen, unseen
+
+
+@pytest.fixture(scope="module")
+def measured(drawn):
+    judge = Judge(NAMES, FAMILIES, KINDS, {}, {})
+    return learn.measure(learn.calibrated(judge, *drawn), *drawn)
+
+
+def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
+    column = measured[1]["none"]
+    noise = 3 * np.sqrt(0.03 / COUNT)
+    assert column["photographs called enlarged by a network"] < learn.PLAIN_RATE + noise
+    assert column["networks' pictures called not enlarged"] < learn.NO_RATE["lossless"] + noise
+    assert column["families left out: counted as known"] < learn.UNKNOWN_RATE + noise
+    assert column["enlargement within 10 %, where printed"] > 0.93
+    assert column["networks' pictures called enlarged by a network"] > 0.5
+    assert column["calibration error of the group"] < 0.05
+
+
+def test_error_rates_are_counts_of_the_test_pictures(measured):
+    judge, table = measured
+    said, wrong, of = judge.calibrations["lossless"].error_rates["network group"]
+    assert (said, of) == ("photographs called enlarged by a network", COUNT)
+    assert wrong / of == table["none"]["photographs called enlarged by a network"]
+
+
+def test_a_threshold_lets_no_more_than_a_share_pass():
+    values = np.arange(100) / 100
+    for rate, passing in ((0.0, 0), (0.01, 1), (0.5, 50)):
+        assert np.sum(values >= learn._beyond(values, rate)) == passing
+    assert learn._beyond(np.array([]), 0.1) == judging.NEVER
+
+
+def test_answers_are_given_from_where_a_share_of_them_is_right():
+    chances = np.linspace(1, 0, 101)
+    right = chances > 0.5
+    least = learn._sure(chances, right, 0.9)
+    assert np.mean(right[chances >= least]) >= 0.9
+    assert np.mean(right[chances >= least - 0.02]) < 0.9
+    assert learn._sure(chances, np.zeros(101, bool), 0.9) == judging.NEVER
+
+
+def test_folds_hold_whole_families_and_about_as_many_networks():
+    rows = pd.DataFrame(
+        [
+            {"kind": "network", "family": family, "name": f"{family}{k}"}
+            for family, count in {"a": 4, "b": 3, "c": 3, "d": 1, "e": 1}.items()
+            for k in range(count)
+        ]
+    )
+    folds = learn.fold_of(rows)
+    totals = np.bincount([folds[family] for family in rows["family"]])
+    assert totals.tolist() == [4, 4, 4]
