@@ -11,7 +11,7 @@ import fnmatch
 import json
 import math
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-import jaxsr
 from experiments.gallery.collect_config import CollectConfig
-from experiments.pictures import foreign, makers
+from experiments.pictures import makers
 from experiments.pictures.installed import networks as installed
+from experiments.pictures.run import enlarge
 from jaxfleet import named, photos, rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
@@ -110,19 +110,21 @@ def run(config: CollectConfig, run_dir: Path) -> str:
     return f"{len(chosen)} classes in {run_dir}"
 
 
-def read(run_dir: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read all parts: rows (class, kind, family, scale, split, image_id, state) and features.
+def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read all parts: rows (name, kind, family, scale, split, image_id, state) and features.
 
     Raises:
         InputError: if there are none.
     """
     frames, arrays = [], []
-    for path in sorted((run_dir / PARTS).glob("*.npz")):
+    for path in sorted(path for folder in run_dirs for path in (folder / PARTS).glob("*.npz")):
         with np.load(path) as part:
             frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
             arrays.append(part["features"])
     if not frames:
-        raise InputError(f"{run_dir} holds no evidence; make it with launch/sr_evidence.py.")
+        raise InputError(
+            "--evidence=RUN_DIR holds no evidence; make it with launch/sr_evidence.py."
+        )
     return pd.concat(frames, ignore_index=True), np.concatenate(arrays)
 
 
@@ -159,12 +161,7 @@ def list_makers(config: CollectConfig) -> list[Maker]:
 def _of_file(text: str) -> Maker:
     one = named.parse(text.strip(), ("family",))
     path = storage.location(one.source)
-    name, family = one.name or path.stem, one.options.get("family", one.name or path.stem)
-    if path.suffix in foreign.ENDINGS:
-        weights = path.with_suffix(".bin") if path.suffix == ".param" else path
-        enlarger = foreign.Enlarger(path)
-        version = checksum(weights.read_bytes())
-        return Maker(name, "network", family, enlarger.how.scale, version, _OfFile(path))
+    family = one.options.get("family", one.name or path.stem)
     found = makers.parse_network(text.replace(f" family={family}", ""))
     return Maker(found.name, "network", family, found.scale, found.checksum, _OfModel(found))
 
@@ -197,7 +194,7 @@ class _OfModel:
     def __call__(self) -> Make:
         assert self.one.load is not None
         model = self.one.load()
-        return lambda low, rng: jaxsr.upscale(model, low)
+        return lambda low, rng: enlarge(self.one, model, low[None])[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,15 +204,6 @@ class _OfInstalled:
     def __call__(self) -> Make:
         apply = installed.load(self.network, 1)
         return lambda low, rng: installed.enlarge(self.network, apply, low)
-
-
-@dataclasses.dataclass(frozen=True)
-class _OfFile:
-    path: Path
-
-    def __call__(self) -> Make:
-        enlarger = foreign.Enlarger(self.path)
-        return lambda low, rng: enlarger(low)
 
 
 # ----------------------------------------------------------------------------------------- parts

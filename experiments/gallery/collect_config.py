@@ -1,10 +1,10 @@
 """Flags of what a gallery learns from."""
 
 import dataclasses
-from dataclasses import field
 from typing import ClassVar
 
 from jaxfleet import photos
+from jaxfleet.options import flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,41 +13,26 @@ class CollectConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    photos: str = field(
-        default="packaged",
-        metadata={
-            "group": "Photographs",
-            "help": f"Learnt from, and for validation and test by their names: {photos.HELP}",
-        },
+    photos: str = flag(
+        "packaged",
+        f"Photographs, for training, validation or test by their names: {photos.HELP}",
+        group="Photographs",
     )
-    test_photos: str = field(
-        default="", metadata={"help": "More photographs, for tests alone; empty for none."}
+    test_photos: str = flag("", "More photographs, used for tests only; empty for none.")
+    zoo: tuple[str, ...] = flag(
+        (),
+        "Run directory of launch/sr_zoo.py, all networks of which are used; packaged: the zoo "
+        "that jaxsr installs.",
+        group="Classes",
     )
-    zoo: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "group": "Classes",
-            "help": "Run directory of launch/sr_zoo.py, or packaged: all networks that it has.",
-        },
+    zoo_names: str = flag("*", "Use only networks of the zoo whose names match, as in *-A-*-s1.")
+    zoo_share: float = flag(1.0, "Share of the photographs that networks of the zoo enlarge.")
+    installed: bool = flag(
+        False, "Use all networks that packages of launch/sr_installed.py install."
     )
-    zoo_names: str = field(
-        default="*",
-        metadata={"help": "Only networks of the zoo whose names match, as in *-A-*-s1."},
+    network: tuple[str, ...] = flag(
+        (),
+        "[NAME=]FILE [family=F]: a network of ncnn (.param with its .bin beside it), of ONNX "
+        "(.onnx), or any that launch/sr_images.py takes.",
     )
-    zoo_share: float = field(
-        default=1.0, metadata={"help": "Share of the photographs that the zoo enlarges."}
-    )
-    installed: bool = field(
-        default=False,
-        metadata={"help": "All networks of packages that launch/sr_installed.py has."},
-    )
-    network: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "[NAME=]FILE [family=F]: a network of ncnn (.param, its .bin beside it), of "
-            "ONNX (.onnx), or as launch/sr_images.py takes it."
-        },
-    )
-    processes: int = field(
-        default=2, metadata={"group": "Run", "help": "Processes at a time.", "lower": 1}
-    )
+    processes: int = flag(2, "Number of processes.", lower=1, group="Run", saved=False)

@@ -7,7 +7,7 @@ photographs, the table and the error rates from test photographs.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def run(config: LearnConfig, run_dir: Path) -> str:
     Raises:
         InputError: if there is no evidence, or a gallery that cannot be used.
     """
-    data = load(Path(config.evidence))
+    data = load([Path(text) for text in config.evidence])
     with rundir.held(run_dir, "sr_judge"):
         rundir.unfinish(run_dir)
         known = _fitted(run_dir / "judge.npz", data, (), config)
@@ -84,9 +84,9 @@ def run(config: LearnConfig, run_dir: Path) -> str:
     return describe(table)
 
 
-def load(run_dir: Path) -> Data:
-    """Read the evidence of a run directory."""
-    rows, features = collect.read(run_dir)
+def load(run_dirs: Sequence[Path]) -> Data:
+    """Read the evidence of run directories."""
+    rows, features = collect.read(run_dirs)
     states = judging.states_of(rows["state"].tolist())
     rows = rows.assign(
         kind_of_state=[judging.kind_of(state) for state in states],

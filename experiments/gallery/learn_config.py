@@ -1,8 +1,9 @@
 """Flags of the fitting of a gallery's judge."""
 
 import dataclasses
-from dataclasses import field
 from typing import ClassVar
+
+from jaxfleet.options import flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,10 +12,7 @@ class LearnConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    evidence: str = field(default="", metadata={"help": "Run directory of launch/sr_evidence.py."})
-    gallery: str = field(
-        default="",
-        metadata={"help": "Gallery that the judge is put into; empty for the installed one."},
-    )
-    epochs: int = field(default=14, metadata={"help": "Passes over the evidence.", "lower": 1})
-    seed: int = field(default=0, metadata={"help": "Of weights and order.", "lower": 0})
+    evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
+    gallery: str = flag("", "Gallery that receives the judge; empty for the installed one.")
+    epochs: int = flag(14, "Number of passes over the evidence.", lower=1)
+    seed: int = flag(0, "Seed of the initial weights and the order.", lower=0)

@@ -32,7 +32,8 @@ class ImagesConfig:
         (),
         "[NAME=]FILE of a network of ours, or NAME=FILE architecture=A scale=N of a published "
         "one, optionally with loss=L, training_set=T, seed=N, num_iters=N and hyperparameters "
-        "that differ from the defaults of the architecture.",
+        "that differ from the defaults of the architecture; or NAME=FILE.param of ncnn (its .bin "
+        "beside it) or NAME=FILE.onnx, whose scale is measured.",
     )
     labelled: tuple[str, ...] = flag(
         (),

@@ -11,6 +11,7 @@ from flax import nnx
 
 import jaxfleet
 import jaxsr
+from experiments.pictures import foreign
 from experiments.zoo import evaluate as zoo_evaluate
 from jaxfleet import named, storage
 from jaxfleet.errors import InputError
@@ -42,7 +43,7 @@ class PictureClass:
     facts: Mapping[str, Any]
     source: str = ""
     checksum: str = ""
-    load: Callable[[], nnx.Module] | None = None
+    load: Callable[[], nnx.Module | foreign.Enlarger] | None = None
 
     @property
     def scale(self) -> int:
@@ -142,7 +143,8 @@ def parse_network(text: str) -> PictureClass:
         text: [NAME=]FILE of a network of ours, which says what it is, or of a published one with
             what is known of it, `NAME=FILE architecture=A scale=N [loss=L] [training_set=T]
             [seed=N] [num_iters=N] [KEY=VALUE ...]`; other keys are hyperparameters of the network
-            that differ from the architecture's, with values as JSON has them.
+            that differ from the architecture's, with values as JSON has them. Or NAME=FILE.param of
+            ncnn or NAME=FILE.onnx with what is known of it; their scale is measured.
 
     Raises:
         InputError: if it is written in another way, or the file cannot be used. Whether published
@@ -150,6 +152,8 @@ def parse_network(text: str) -> PictureClass:
     """
     name, file, options = _parse("network", text)
     path = storage.location(file)
+    if path.suffix in foreign.ENDINGS:
+        return _foreign(text, name or path.stem, path, options)
     if options:
         return _published(text, name or path.stem, path, options)
     saved = network_files.read(path)
@@ -191,11 +195,31 @@ def parse_labelled(text: str) -> PictureClass:
     return PictureClass(_checked(name), "elsewhere", facts, folder)
 
 
+def _foreign(text: str, name: str, path: Path, options: dict[str, str]) -> PictureClass:
+    """Describe a network of another program, whose scale is what it does."""
+    facts = _facts("network", text, options)
+    if options:
+        raise InputError(
+            f"--network={text}: '{next(iter(options))}' is not known; there are "
+            f"{', '.join((*_TEXTS, *_WHOLES))}."
+        )
+    scale = foreign.Enlarger(path).how.scale
+    if facts["scale"] not in (0, scale):
+        raise InputError(f"--network={text}: {path} enlarges {scale} times; leave scale out.")
+    weights = path.with_suffix(".bin") if path.suffix == ".param" else path
+    load = functools.partial(foreign.Enlarger, path)
+    return _of_file(name, {**facts, "scale": scale}, path, load, weights)
+
+
 def _of_file(
-    name: str, facts: Mapping[str, Any], path: Path, load: Callable[[], nnx.Module]
+    name: str,
+    facts: Mapping[str, Any],
+    path: Path,
+    load: Callable[[], nnx.Module | foreign.Enlarger],
+    weights: Path | None = None,
 ) -> PictureClass:
     try:
-        checksum = picture_sets.checksum(path.read_bytes())
+        checksum = picture_sets.checksum((weights or path).read_bytes())
     except OSError as error:
         raise InputError(f"--network: {path}: {error.strerror or error}.") from None
     return PictureClass(_checked(name), "network", facts, str(path), checksum, load)
