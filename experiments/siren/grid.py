@@ -20,6 +20,7 @@ import jaxfleet
 import jaxinr
 from experiments.siren import plan, report
 from experiments.siren.config import GridConfig as GridConfig
+from experiments.siren.drawings import MAX_HISTORIES
 from experiments.siren.jobs import FitJob as FitJob
 from experiments.siren.jobs import make_row as make_row
 from experiments.siren.jobs import make_works as make_works
@@ -172,7 +173,7 @@ def write_page(
 
     columns = [name for name in table.columns if name not in ("weights", *HISTORIES)]
     frame = table.to_pandas(columns).reindex(columns=[n for n in schema().names if n in columns])
-    some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // report.MAX_HISTORIES]
+    some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // MAX_HISTORIES]
     histories = table.to_pandas(["trial_id", *HISTORIES], [("trial_id", "in", some.tolist())])
     return report.write_report(
         run_dir,

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.report import figures
+from experiments.siren import drawings
 from experiments.siren import report as siren_report
 from jaxfleet import codecs
 
@@ -201,9 +202,9 @@ def test_the_table_is_the_pareto_set_of_a_loop():
 
 def test_depth_and_width_together_are_means_of_a_whole_grid(table):
     fitted = table[table["status"] == "done"]
-    assert "Mean PSNR (dB) of the 12 fits" in siren_report._depth_by_width(fitted).caption
-    assert siren_report._depth_by_width(fitted.iloc[1:]) is None  # cells that do not compare
-    assert siren_report._depth_by_width(fitted[fitted["num_layers"] == 2]) is None
+    assert "Mean PSNR (dB) of the 12 fits" in drawings._depth_by_width(fitted).caption
+    assert drawings._depth_by_width(fitted.iloc[1:]) is None  # cells that do not compare
+    assert drawings._depth_by_width(fitted[fitted["num_layers"] == 2]) is None
 
 
 def test_one_fit_makes_a_page_without_the_rest(tmp_path, table, write):
