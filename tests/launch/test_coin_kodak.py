@@ -142,7 +142,7 @@ def test_the_report_is_made_again(run_dir, tmp_path):
     rows = tables(run_dir)
     for name in ("report.html", "rate_distortion.parquet", "quantisation.parquet"):
         (copy / name).unlink()
-    answer = report.main(report.ReportConfig(), copy)
+    answer = report.main(report.CONFIG(), copy)
     assert answer == f"Look at {copy / 'report.html'}"
     for one, other in zip(tables(copy), rows, strict=True):
         pd.testing.assert_frame_equal(one, other)

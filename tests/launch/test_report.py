@@ -45,7 +45,7 @@ def test_page_comes_back_as_it_was(run_dir):
     names = {path.name for path in (run_dir / "figures").iterdir()}
     (run_dir / "report.html").unlink()
     shutil.rmtree(run_dir / "figures")
-    answer = report.main(report.ReportConfig(), run_dir)
+    answer = report.main(report.CONFIG(), run_dir)
     assert answer == f"Look at {run_dir / 'report.html'}"
     assert (run_dir / "report.html").read_text() == page
     assert {path.name for path in (run_dir / "figures").iterdir()} == names
@@ -55,26 +55,26 @@ def test_a_run_whose_command_makes_its_report_is_named(tmp_path):
     with rundir.held(tmp_path, "sr_parsing"):
         pass
     with pytest.raises(InputError, match=r"is of launch/sr_parsing.py; repeat its command"):
-        report.main(report.ReportConfig(), tmp_path)
+        report.main(report.CONFIG(), tmp_path)
 
 
 def test_run_that_was_killed(run_dir):
     for name in ("DONE", "report.html", "progress.jsonl"):
         (run_dir / name).unlink()
-    report.main(report.ReportConfig(), run_dir)
+    report.main(report.CONFIG(), run_dir)
     assert "dawn" in (run_dir / "report.html").read_text()
     assert not (run_dir / "DONE").exists()
 
 
 def test_photographs_that_are_gone_or_others_now(finished, run_dir, tmp_path, capsys):
-    report.main(report.ReportConfig(photos=f"folder:{tmp_path / 'none'}"), run_dir)
+    report.main(report.CONFIG(photos=f"folder:{tmp_path / 'none'}"), run_dir)
     page = (run_dir / "report.html").read_text()
     assert "2 photographs left out" in capsys.readouterr().err
     assert "dawn" in page
     assert "reconstruction" not in page
     shutil.copytree(finished / "photos", tmp_path / "photos")
     (tmp_path / "photos" / "dusk.png").rename(tmp_path / "photos" / "noon.png")
-    report.main(report.ReportConfig(photos=f"folder:{tmp_path / 'photos'}"), run_dir)
+    report.main(report.CONFIG(photos=f"folder:{tmp_path / 'photos'}"), run_dir)
     assert "1 photographs left out" in capsys.readouterr().err
     assert "reconstruction" in (run_dir / "report.html").read_text()
 
@@ -94,7 +94,7 @@ def imported(finished, tmp_path):
 
 
 def test_imported_run_without_its_photographs(imported, capsys):
-    answer = report.main(report.ReportConfig(), imported)
+    answer = report.main(report.CONFIG(), imported)
     assert answer == f"Look at {imported / 'report.html'}"
     assert capsys.readouterr().err == (
         "2 photographs left out: --photos=... says where they are.\n"
@@ -108,7 +108,7 @@ def test_imported_run_without_its_photographs(imported, capsys):
 
 
 def test_imported_run_with_its_photographs(finished, imported, capsys):
-    report.main(report.ReportConfig(photos=f"folder:{finished / 'photos'}"), imported)
+    report.main(report.CONFIG(photos=f"folder:{finished / 'photos'}"), imported)
     assert capsys.readouterr().err == ""
     page = (imported / "report.html").read_text()
     assert page.count("reconstruction</figcaption>") == 2
@@ -119,7 +119,7 @@ def test_imported_run_with_its_photographs(finished, imported, capsys):
 
 def test_directories_without_a_run_are_refused(run_dir, tmp_path):
     with pytest.raises(InputError, match=r"none holds no manifest\.json; give the directory"):
-        report.main(report.ReportConfig(), tmp_path / "none")
+        report.main(report.CONFIG(), tmp_path / "none")
     (run_dir / "flags.txt").unlink()
     with pytest.raises(InputError, match=r"flags\.txt: No such file"):
-        report.main(report.ReportConfig(), run_dir)
+        report.main(report.CONFIG(), run_dir)

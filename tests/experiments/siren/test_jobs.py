@@ -180,5 +180,5 @@ def test_report_of_a_run_in_an_object_store(config, bucket):
     report.flagdefs._save_flags(run_dir, report.flagdefs.flags_text(config))
     siren_grid.run(config, run_dir)
     (run_dir / "report.html").unlink()
-    assert report.main(report.ReportConfig(), run_dir) == f"Look at {run_dir}/report.html"
+    assert report.main(report.CONFIG(), run_dir) == f"Look at {run_dir}/report.html"
     assert "<img" in (run_dir / "report.html").read_text()
