@@ -50,6 +50,8 @@ SCALED = {
     "siren_predictor": "--members=1 --steps=20 --batch_pictures=4 --batch_fits=8 --width=8 "
     "--blocks=1 --regret_photos=0",
     "coin_kodak": "--max_images=1 --reduce=4 --size= --size=2x6 --num_iters=20",
+    "rate_distortion": "--max_images=1 --bits_per_pixel= --bits_per_pixel=2 --num_iters=10 "
+    "--refine_iters=1",
     "fleet_simulation": "--num_workers=20 --num_trials=200 --shares_per_worker= "
     "--shares_per_worker=2",
     "fingerprint_benchmark": "--rounds=1 --seconds=0.01 --batch=1",
@@ -175,6 +177,8 @@ def _scaled(command):
         args += ["--sizes_per_draw=1", "--repeat_image_size=", "--max_bits_per_pixel=0"]
     elif command.script == "siren_grid":
         args += ["--max_images=2"]
+    if "tfds:kodak" in getattr(config, "photos", ""):
+        args += ["--photos=folder:photographs"]
     if command.script == "siren_codec" and config.height:
         args += ["--height=300"]
     if command.script == "sr_images" and config.zoo == ("packaged",):
