@@ -75,7 +75,13 @@ MADE_BY = {
     "--input=published": "--output=published",
     "export/index.csv": "--run_dir=runs/quickstart --best_per_image",
 }
-QUICK = ("runs/mine", "--layer_size=8 --layer_size=16 --num_layers=4", "runs/simulation_50")
+QUICK = (
+    "runs/mine",
+    "siren_forecast.py",
+    "siren_codec.py",
+    "--model=bicubic",
+    "runs/simulation_50",
+)
 
 
 class Workshop:
