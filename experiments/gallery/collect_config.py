@@ -1,7 +1,6 @@
 """Flags of what a gallery learns from."""
 
 import dataclasses
-from typing import ClassVar
 
 from jaxfleet import photos
 from jaxfleet.options import flag
@@ -10,8 +9,6 @@ from jaxfleet.options import flag
 @dataclasses.dataclass(frozen=True)
 class CollectConfig:
     """Flags of `launch/sr_evidence.py`."""
-
-    RUN_DIR: ClassVar[str] = "written"
 
     photos: str = flag(
         "packaged",
