@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-BAND_BYTES = 400_000  # of the neighbourhoods of a band; measured, see BUILD.md
+BAND_BYTES = 400_000  # of the neighbourhoods of a band; measured
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
