@@ -5,68 +5,18 @@ import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import jaxinr
 from jaxfleet import trainer
-from jaxinr import Trial, buckets, siren, trainers
-
-# Networks of one depth that differ in all else; budgets are no multiples of log_every (10), widths
-# share a program of 8 units.
-TRIALS = [
-    Trial(layer_size=5, num_layers=2, w0_initial=20.0, learning_rate=1e-3, num_iters=25, seed=1),
-    Trial(layer_size=8, num_layers=2, w0_initial=10.0, learning_rate=5e-3, num_iters=60, seed=2),
-    Trial(layer_size=5, num_layers=2, w0_initial=30.0, learning_rate=2e-4, num_iters=33, seed=3),
-    Trial(layer_size=8, num_layers=2, w0=15.0, learning_rate=2e-3, num_iters=47, seed=4),
-    Trial(layer_size=5, num_layers=2, w0_initial=4.75, learning_rate=1e-2, num_iters=7, seed=5),
-    Trial(layer_size=8, num_layers=2, w0_initial=15.0, learning_rate=1e-3, num_iters=60, seed=6),
-]
-SIZES = [(12, 17), (19, 11), (10, 21)]  # the last one is too low for SSIM
-
-
-def picture(height, width, phase):
-    """A smooth photograph stand-in with some noise, [height, width, 3] uint8."""
-    rows, columns = np.mgrid[:height, :width] / 10.0
-    waves = [np.sin(rows + phase), np.cos(columns - phase), np.sin(rows * columns + phase)]
-    noise = np.random.default_rng(round(10 * phase)).normal(0, 0.05, (height, width, 3))
-    return np.uint8(np.clip(127 + 100 * (np.stack(waves, axis=-1) + noise), 0, 255))
-
-
-def psnr_db(decoded, image):
-    """By hand, in float64, from raw output and an uint8 picture."""
-    return -10 * np.log10(np.mean((np.asarray(decoded, np.float64) - image / 255) ** 2))
-
-
-def same(one, other):
-    """Asserts that two fits are equal bit for bit, but for the time that they took."""
-    one, other = (dataclasses.asdict(fit) | {"seconds": 0.0} for fit in (one, other))
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-def alike(one, other):
-    """Asserts that two fits are equal up to the order of float32 sums.
-
-    Padding, groups and blocks change that order, which moves gradients by about 1e-7 of the largest
-    one. Adam divides by their size, so an entry that is nearly zero may step otherwise by a small
-    part of the learning rate, here at most 1e-2. Seen on one machine: equal weights and 2e-6 dB;
-    another network than its own is off by over 0.1 dB.
-    """
-    assert one.status == other.status
-    assert one.best_iteration == other.best_iteration
-    np.testing.assert_array_equal(one.iteration_history, other.iteration_history)
-    np.testing.assert_allclose(one.psnr_history, other.psnr_history, rtol=0, atol=1e-3)
-    np.testing.assert_allclose(one.best_psnr_db, other.best_psnr_db, rtol=0, atol=1e-3)
-    np.testing.assert_allclose(one.psnr_db, other.psnr_db, rtol=0, atol=1e-3)
-    for mine, theirs in zip(*map(jax.tree.leaves, (one.params, other.params)), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-4)
+from jaxinr import buckets, siren, trainers
+from tests.jaxinr.fitted import SIZES, TRIALS, alike, picture, psnr_db, same
 
 
 @pytest.fixture(scope="module", params=["numba", "xla"])
@@ -373,43 +323,6 @@ def test_a_perfect_start_reaches_no_target_that_nobody_set(mixed):
     assert (fits.best_psnr_db == np.inf).all()
 
 
-@pytest.fixture(scope="module")
-def stack(kernel):
-    """Six pictures of one size in one array, and their fits from a list of copies."""
-    images = np.stack([picture(12, 17, phase) for phase in range(6)])
-    options = {"coordinates": "centers", "bias_init": "zero", "kernel": kernel}
-    return images, options, jaxinr.fit([image.copy() for image in images], TRIALS, **options)
-
-
-def test_one_array_is_as_good_as_a_list(stack):
-    images, options, expected = stack
-    for one, other in zip(jaxinr.fit(images, TRIALS, **options).fits, expected.fits, strict=True):
-        same(one, other)
-
-
-def test_float_images_are_as_good_as_uint8(stack):
-    images, options, expected = stack
-    fits = jaxinr.fit(images / 255, TRIALS, **options)  # float64
-    for one, other in zip(fits.fits, expected.fits, strict=True):
-        alike(one, other)
-        assert one.psnr_8bit_db == pytest.approx(other.psnr_8bit_db, abs=2e-3)
-        assert one.ssim == pytest.approx(other.ssim, abs=1e-4)
-
-
-def test_float_and_uint8_images_may_be_mixed(stack):
-    images, options, expected = stack
-    some = [image if i % 2 else np.float32(image) / 255 for i, image in enumerate(images)]
-    for one, other in zip(jaxinr.fit(some, TRIALS, **options).fits, expected.fits, strict=True):
-        alike(one, other)
-
-
-def test_other_coordinates_reach_the_fit(stack):
-    images, _, fits = stack
-    for image, trial, fit in zip(images, TRIALS, fits.fits, strict=True):
-        raw = jaxinr.render(fit.params, trial, (12, 17), coordinates="centers")
-        assert fit.best_psnr_db == pytest.approx(psnr_db(raw, image), abs=1e-3)
-
-
 @pytest.mark.parametrize("kernel", ["xla"], scope="module", indirect=True)
 def test_a_picture_that_comes_twice_is_sent_once(mixed, monkeypatch):
     sent = []
@@ -450,51 +363,3 @@ def test_progress_goes_to_standard_error(mixed, capsys):
     output, errors = capsys.readouterr()
     assert output == ""
     assert "6/6 fits" in errors
-
-
-SMALL = np.zeros((4, 5, 3), np.uint8)
-FOUR = Trial(layer_size=4, num_layers=1)
-
-
-@pytest.mark.parametrize(
-    ("images", "trials", "options", "error", "message"),
-    [
-        ([SMALL], [], {}, ValueError, "one trial per image; got 1 images, 0 trials"),
-        ([], [], {}, ValueError, "one trial per image; got 0 images"),
-        (SMALL, [FOUR], {}, ValueError, "got 4 images, 1 trials. Write .image. for one image"),
-        ([SMALL], FOUR, {}, TypeError, r"one Trial per image; got one\. Write \[trial\]"),
-        ("a.png", [FOUR], {}, TypeError, r"got the path a\.png\. Read it: .jaxfleet\.photos\.read"),
-        ([Path("a.png")], [FOUR], {}, TypeError, r"images\[0\] must be an array; got the path a"),
-        (Image.fromarray(SMALL), [FOUR], {}, TypeError, "got one PIL image. Write .numpy.asarray"),
-        ([Image.fromarray(SMALL[..., 0])], [FOUR], {}, TypeError, r"mode L\. Write image\.convert"),
-        ([SMALL, SMALL, SMALL[0]], [FOUR] * 3, {}, ValueError, r"images\[2\] must be .*\(5, 3\)"),
-        ([SMALL[..., :1]], [FOUR], {}, ValueError, r"images\[0\] must be .* got shape \(4, 5, 1\)"),
-        ([SMALL[:0]], [FOUR], {}, ValueError, r"images\[0\] must be .* got shape \(0, 5, 3\)"),
-        ([np.zeros((2048, 4096, 3), np.uint8)], [FOUR], {}, ValueError, r"images\[0\] has 2\^23"),
-        ([SMALL.astype(int)], [FOUR], {}, TypeError, r"images\[0\] must be uint8 .* got int64"),
-        ([SMALL > 0], [FOUR], {}, TypeError, r"images\[0\] must be uint8 .* got bool"),
-        ([SMALL + 1.5], [FOUR], {}, ValueError, r"images\[0\] .*\[0, 1\]; got 1\.5 to 1\.5"),
-        ([SMALL - 0.5], [FOUR], {}, ValueError, r"images\[0\] .*\[0, 1\]; got -0\.5 to -0\.5"),
-        ([SMALL + np.nan], [FOUR], {}, ValueError, r"images\[0\] .*\[0, 1\]; got nan to nan"),
-        ([SMALL], [FOUR], {"log_every": 0}, ValueError, "log_every must be at least 1; got 0"),
-        ([SMALL], [FOUR], {"coordinates": "polar"}, ValueError,
-         "coordinates must be one of coin, symmetric, centers; got 'polar'"),
-        ([SMALL], [FOUR], {"bias_init": "one"}, ValueError,
-         "bias_init must be one of coin, zero; got 'one'"),
-        ([SMALL], [FOUR], {"initial_params": []}, ValueError, "one initial_params .*; got 0"),
-        ([SMALL], [FOUR], {"target_psnr_db": [30, 40]}, ValueError,
-         r"target_psnr_db must be .* each of 1 trials; got shape \(2,\)"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_refused(images, trials, options, error, message):
-    with pytest.raises(error, match=message):
-        jaxinr.fit(images, trials, **options)
-
-
-@pytest.mark.parametrize("wrong", [Trial(layer_size=3, num_layers=1), Trial(layer_size=4)])
-def test_initial_params_of_another_shape_are_refused(wrong):
-    params = [{"weight": np.zeros(s), "bias": np.zeros(s[0])} for s in wrong.layer_shapes]
-    with pytest.raises(
-        ValueError, match=r"initial_params\[0\] must have .*\(4, 2\), \(4,\), \(3, 4"
-    ):
-        jaxinr.fit([SMALL], [FOUR], initial_params=[params])
