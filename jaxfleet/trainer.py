@@ -27,6 +27,23 @@ MAX_GROUPS_PER_SHARD = 32
 
 
 @dataclasses.dataclass(frozen=True)
+class Best:
+    """A network in training, with the best parameters so far.
+
+    Attributes:
+        job: its row in `hyper`.
+        iteration: updates made.
+        loss: of `params`.
+        params: a tree of numpy arrays.
+    """
+
+    job: int
+    iteration: int
+    loss: float
+    params: Tree
+
+
+@dataclasses.dataclass(frozen=True)
 class Finished:
     """One trained network.
 
@@ -169,6 +186,17 @@ class FleetTrainer:
     def losses(self) -> np.ndarray:
         """Last noted loss of each training network."""
         return np.array([self._history[s][-1][1][-1] for s in np.flatnonzero(self.training)])
+
+    def best(self) -> list[Best]:
+        """Return each training network as it is now."""
+        found = []
+        for slot in np.flatnonzero(self.training).tolist():
+            lane, row = divmod(slot, self._per_lane)
+            state = self.states[lane]
+            params = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), state.best)
+            iteration, loss = int(state.iteration[row]), float(state.best_loss[row])
+            found.append(Best(int(self.job[slot]), iteration, loss, params))
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         """Everything in flight, as numpy arrays; `restore` takes it back."""

@@ -21,5 +21,6 @@ if TYPE_CHECKING:
     from jaxinr.torch_names import to_torch as to_torch
     from jaxinr.trial import Trial as Trial
     from jaxinr.trial import grid as grid
+    from jaxinr.watch import watch as watch
 else:
     lazy.export(__name__)

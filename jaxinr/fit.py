@@ -211,7 +211,7 @@ def fit(
     _check_choice("products", products, siren.PRODUCTS)
     images = list(images)  # of an array: views, which keep their identity from here on
     first, picture_of = _unique(images)
-    pictures = [_checked(images[i], i) for i in first]
+    pictures = [checked(images[i], i) for i in first]
     if len({picture.dtype for picture in pictures}) > 1:
         pictures = [_as_float(picture) for picture in pictures]
     sizes = [pictures[i].shape[:2] for i in picture_of]
@@ -364,8 +364,8 @@ def _is_pil(image: Any) -> bool:
     return hasattr(image, "getbands")
 
 
-def _checked(image: Any, i: int) -> np.ndarray:
-    """uint8 or float32 [H, W, 3]."""
+def checked(image: Any, i: int = 0) -> np.ndarray:
+    """Return image i as [H, W, 3] uint8 or float32; raises as `fit`."""
     if isinstance(image, str | os.PathLike):
         raise TypeError(f"images[{i}] must be an array; got the path {image}. {_READ_IT}")
     if _is_pil(image) and image.mode != "RGB":

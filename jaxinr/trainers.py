@@ -1,7 +1,7 @@
 """How the trials of a bucket are trained: their arrays, and where they begin."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,13 @@ from jaxinr.buckets import AnyBucket, CpuBucket, seconds_per_pixel
 from jaxinr.networks import registry
 from jaxinr.program import pack, pack_shuffled
 from jaxinr.trial import Trial
+
+
+class Watched(executors.Trainer, Protocol):
+    """A trainer whose networks can be looked at while they train."""
+
+    def best(self) -> Sequence[trainer.Best]:
+        """Each network in training, with its best parameters so far."""
 
 
 def make_trainer(
@@ -26,7 +33,7 @@ def make_trainer(
     more_hyper: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[int] = (),
     log_spacing: str = "linear",
-) -> executors.Trainer:
+) -> Watched:
     """Return a trainer of a bucket's jobs; `Finished.job` is an index into `bucket.jobs`.
 
     Args:
@@ -112,7 +119,7 @@ def _make_team(
     skip: Sequence[int],
     log_spacing: str,
     first_layers: np.ndarray | None,
-) -> executors.Trainer:
+) -> Watched:
     """Return a trainer that uses the CPU kernel."""
     from jaxinr.kernels import host  # brings in Numba
 

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,20 +138,78 @@ def compress(
     steps = float(updates * refine_iters * picture.shape[0] * picture.shape[1])
     display = Progress(updates, steps) if progress and refine_iters else contextlib.nullcontext()
     with display as shown:
-        coded = refine.quantise(
-            colours,
+        return _coded(
+            picture,
             headers,
-            [refine.of_file(header, one.params) for header, one in zip(headers, fits, strict=True)],
+            [(one.params, one.psnr_8bit_db) for one in fits],
             payload_bits,
-            num_iters=refine_iters,
-            learning_rate=REFINE_RATE * trials[0].learning_rate,
+            refine_iters=refine_iters,
+            learning_rate=trials[0].learning_rate,
             display=shown,
         )
+
+
+def pack(
+    image: np.ndarray,
+    trial: Trial,
+    params: Params,
+    *,
+    coordinates: str = "coin",
+    bits_per_weight: float = WEIGHT_BITS,
+    refine_iters: int = REFINE_ITERS,
+) -> Encoded:
+    """Write a fitted network to a file, rounding its weights; nothing else is trained anew.
+
+    Args:
+        image: that the network was fitted to; see `compress`.
+        trial: its hyperparameters; frequencies are rounded to float16.
+        params: its weights, as of `jaxinr.Fits.params`.
+        coordinates: with which it was fitted.
+        bits_per_weight: what a weight takes in the file on average.
+        refine_iters: Adam updates after each layer that is rounded.
+
+    Raises:
+        TypeError, ValueError: as `compress`.
+    """
+    picture = _checked(image)
+    require_sirens([trial], "the codec")
+    headers, payload_bits = _plan(picture, [trial], None, True, bits_per_weight, coordinates)
+    drawn = picture_of(headers[0], refine.of_file(headers[0], params), picture.shape[:2])
+    return _coded(
+        picture,
+        headers,
+        [(params, psnr_8bit_db(drawn, picture))],
+        payload_bits,
+        refine_iters=refine_iters,
+        learning_rate=trial.learning_rate,
+    )
+
+
+def _coded(
+    picture: np.ndarray,
+    headers: list[Header],
+    fits: Sequence[tuple[Params, float]],
+    payload_bits: float,
+    *,
+    refine_iters: int,
+    learning_rate: float,
+    display: Any = None,
+) -> Encoded:
+    """Round networks of one shape, each with its PSNR; return the file of the best."""
+    coded = refine.quantise(
+        picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1),
+        headers,
+        [refine.of_file(header, one) for header, (one, _) in zip(headers, fits, strict=True)],
+        payload_bits,
+        num_iters=refine_iters,
+        learning_rate=REFINE_RATE * learning_rate,
+        display=display,
+    )
     results = []
-    for header, one, quantised in zip(headers, fits, coded, strict=True):
+    for header, (_, float_db), quantised in zip(headers, fits, coded, strict=True):
         if quantised is not None:
             data = bitstream.write(header, quantised)
-            results.append(Encoded(data, psnr_8bit_db(decode(data), picture), one.psnr_8bit_db))
+            results.append(Encoded(data, psnr_8bit_db(decode(data), picture), float_db))
     if not results:
         raise ValueError("the weights do not fit into so few bits; allow more.")
     return max(results, key=lambda result: result.psnr_db)

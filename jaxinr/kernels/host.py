@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxfleet import fleet, table
 from jaxfleet.progress import Underway
-from jaxfleet.trainer import SEGMENT_SECONDS, Finished
+from jaxfleet.trainer import SEGMENT_SECONDS, Best, Finished
 from jaxinr import pixels, siren
 from jaxinr.kernels import cpu
 from jaxinr.kernels.layers import COLOURS, PANEL
@@ -235,6 +235,12 @@ class Network:
                 each(do(cpu.OBSERVE), 1)
             each(do(cpu.UPDATE), 1)
 
+    def best(self) -> Best:
+        """Return the network as it is now, with a copy of its best parameters so far."""
+        record = self.record
+        params = table.unflatten_layers(self._arrays.best.copy(), self.trial.layer_shapes)
+        return Best(self.job, int(record.iteration), float(record.best_loss), params)
+
     def finish(self) -> Finished:
         """Return the result, with the picture as a viewer gets it."""
         record, arrays = self.record, self._arrays
@@ -351,6 +357,10 @@ class Team:
     def losses(self) -> np.ndarray:
         """Return the last noted loss of each network in training."""
         return np.array([one.record.loss for one in self._networks if one.record.logged])
+
+    def best(self) -> list[Best]:
+        """Return each network in training as it is now."""
+        return [one.best() for one in self._networks]
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything in flight, as numpy arrays; `restore` takes it back."""

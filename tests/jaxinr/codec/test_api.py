@@ -40,6 +40,19 @@ def encoded():
 # ---------------------------------------------------------------------------------- pictures
 
 
+def test_a_fitted_network_becomes_a_file_that_decodes_to_about_its_picture():
+    trial = jaxinr.Trial(layer_size=12, num_layers=2, num_iters=300, learning_rate=3e-3)
+    params = jaxinr.fit([waves()], [trial]).params(0)
+    packed = codec.pack(waves(), trial, params, bits_per_weight=8, refine_iters=10)
+    drawn = np.round(255 * jaxinr.render(params, trial, (24, 20), clip=True))
+    assert packed.float_psnr_db == pytest.approx(psnr_8bit_db(drawn.astype(np.uint8), waves()))
+    assert packed.psnr_db == psnr_8bit_db(jaxinr.decode(packed.data), waves())
+    assert packed.psnr_db > packed.float_psnr_db - 1
+    facts = codec.inspect(packed.data)
+    assert (facts.header.num_layers, facts.header.layer_size) == (2, 12)
+    assert facts.bits_per_weight < 8.1
+
+
 def test_psnr_is_that_of_what_comes_back(encoded):
     picture = jaxinr.decode(encoded.data)
     assert picture.shape == (24, 20, 3)
