@@ -106,6 +106,15 @@ def plot(folder: pathlib.Path, drawing: Drawing) -> str:
     )
 
 
+def figure(draw: Callable[[], Figure], caption: str) -> str:
+    """Return a figure with its caption, for a page that has no folder."""
+    png = _data_uri(figures.to_png(draw), "png")
+    alt = html.escape(caption)
+    return (
+        f'<figure class="plot"><img alt="{alt}" src="{png}"><figcaption>{alt}</figcaption></figure>'
+    )
+
+
 BEST_COLUMNS = {
     "photograph": ("image_id", "{}"),
     "height": ("image_height", "{}"),

@@ -21,6 +21,7 @@ NOT_RUN = {
     "my.flags": "a flagfile of the reader's, in a job file",
     "s3://my-bucket": "a bucket of the reader's; tests/launch runs the scripts on a local one",
     "gs://": "a bucket of the reader's",
+    "launch/app.py": "serves a page until it is told to end; tests/experiments/app does so",
     "launch/sr_installed.py": "needs networks that PyPI installs; tests/launch imitates them",
     "sr_installed/labelled.flags": "left by the command above",
     "sr_images_installed": "left by the command above",

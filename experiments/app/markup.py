@@ -1,0 +1,98 @@
+"""Pieces of HTML that the tabs are made of. All text that comes from outside is escaped here."""
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+MOST_PX = 1024  # of a shown picture's longer side
+
+
+def text(value: object) -> str:
+    """Return a value as HTML."""
+    return html.escape(str(value))
+
+
+def error(sentence: str) -> str:
+    """Return a sentence that says what was wrong, and that screen readers say at once."""
+    return f'<p class="error" role="alert">{text(sentence)}</p>'
+
+
+def status(sentence: str, done: float | None = None) -> str:
+    """Return what is going on, which screen readers say when they are idle.
+
+    Args:
+        sentence: what is going on.
+        done: share that is done, 0 to 1; None where nothing is going on.
+    """
+    bar = ""
+    if done is not None:
+        bar = f'<progress max="1" value="{done:.3f}" aria-label="progress"></progress>'
+    return f'<div class="status" role="status" aria-live="polite">{bar}{text(sentence)}</div>'
+
+
+def picture(pixels: np.ndarray, alt: str) -> str:
+    """Return an image, shrunk to at most `MOST_PX`.
+
+    Args:
+        pixels: [H, W, 3] uint8.
+        alt: what it shows, for those who do not see it.
+    """
+    return f'<img alt="{text(alt)}" src="{data_uri(pixels)}">'
+
+
+def captioned(pixels: np.ndarray, caption: str) -> str:
+    """Return an image with its caption; [H, W, 3] uint8."""
+    return f"<figure>{picture(pixels, caption)}<figcaption>{text(caption)}</figcaption></figure>"
+
+
+def comparison(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> str:
+    """Return two images of one size, one over the other, with a slider between them.
+
+    Args:
+        first: [H, W, 3] uint8, to the left of the slider.
+        second: [H, W, 3] uint8, to its right.
+        names: of both.
+    """
+    left, right = (picture(one, name) for one, name in zip((first, second), names, strict=True))
+    move = "this.parentNode.style.setProperty('--at',this.value+'%')"
+    return (
+        f'<figure class="comparison"><div>{left}{right}<input type="range" min="0" max="100" '
+        f'value="50" aria-label="Share of the picture that shows the {text(names[0])}" '
+        f'oninput="{move}"></div><figcaption>Left of the slider: {text(names[0])}; right: '
+        f"{text(names[1])}.</figcaption></figure>"
+    )
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """Return the address of an image that is its own content; [H, W, 3] uint8."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((MOST_PX, MOST_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=90, lossless=max(image.size) <= 256, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def facts(values: Mapping[str, object]) -> str:
+    """Return names and values."""
+    rows = (f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in values.items())
+    return f'<dl class="facts">{"".join(rows)}</dl>'
+
+
+def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table, of which the first cell of a row names it; nothing if it has no rows."""
+    if not rows:
+        return ""
+    heads = "".join(f'<th scope="col">{text(one)}</th>' for one in head)
+    body = "".join(
+        f'<tr><th scope="row">{text(first)}</th>{"".join(f"<td>{text(x)}</td>" for x in rest)}</tr>'
+        for first, *rest in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
+        f"<caption>{text(caption)}</caption><thead><tr>{heads}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -1,0 +1,352 @@
+"""The page: its three tabs, which pass on what visitors choose and show what comes back.
+
+Whatever is computed stands in the other modules of this package. Gradio is imported here alone.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from experiments.app import forecasts, markup, runs, samples, training, uploads, which
+from experiments.app.turns import Stops, Turns
+from jaxfleet.errors import InputError
+
+INTRODUCTION = """<header><h1>jaxfleet</h1><p>Which network enlarged a picture, and what networks
+that store pictures can reach. Everything is computed on the machine that serves this page, and
+what you drop here is removed after an hour.</p></header>"""
+NO_RUNS = """<p>No run directory was named when the page was started. With
+<code>python launch/app.py --runs=runs</code> it shows the runs in the folder <code>runs</code>.
+</p>"""
+KNOBS = (4, 24, 30.0, 1000, 1.0)  # where the sliders stand at first; see `forecasts.trial_of`
+DROP = "64 MB and 200 megapixels at most"
+
+
+class Page:
+    """The page and what its visitors share."""
+
+    def __init__(self, folder: Path, gallery: str, run_dirs: dict[str, Path]) -> None:
+        """Take the folder for temporary files, the gallery's path, and the runs by name."""
+        self.folder, self.gallery, self.run_dirs = folder, gallery, run_dirs
+        self.turns, self.stops = Turns(), Stops()
+
+    def build(self) -> Any:
+        """Return the page as Gradio's Blocks."""
+        with gr.Blocks(title="jaxfleet", analytics_enabled=False, fill_width=True) as blocks:
+            gr.HTML(INTRODUCTION)
+            with gr.Tabs():
+                with gr.Tab("Which upscaler?", id="which"):
+                    self._which_tab()
+                with gr.Tab("What will a SIREN reach?", id="siren"):
+                    self._siren_tab()
+                with gr.Tab("Runs", id="runs"):
+                    self._runs_tab(blocks)
+            blocks.unload(self.leave)
+        return blocks.queue(default_concurrency_limit=4, max_size=100, api_open=False)
+
+    def warm_up(self) -> None:
+        """Load and compile what the first answers need."""
+        gallery, image = which.open_gallery(self.gallery), samples.pixels(samples.ENLARGED)
+        gallery.identify(image)
+        small = forecasts.fitted_image(image, 128)
+        found = forecasts.outlook(small, forecasts.trial_of(*KNOBS))
+        forecasts.pareto(small, found.trial)
+
+    def leave(self, request: gr.Request) -> None:
+        """Stop all that a visitor who has left has going on."""
+        self.stops.stop_all(request.session_hash)
+
+    def _new_folder(self) -> Path:
+        return Path(mkdtemp(dir=self.folder))
+
+    # ---------------------------------------------------------------------- Which upscaler?
+
+    def _which_tab(self) -> None:
+        gallery = gr.State(self.gallery)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                files = gr.File(label=f"Pictures ({DROP})", file_count="multiple", height=150,
+                                elem_id="pictures")  # fmt: skip
+                errors = gr.HTML()
+                sample = gr.Dropdown(samples.names(), value=None, label="Or take a sample")
+                status = gr.HTML()
+                cancel = gr.Button("Cancel")
+                with gr.Row():
+                    as_json = gr.DownloadButton("Download JSON", interactive=False)
+                    as_page = gr.DownloadButton("Download report", interactive=False)
+                with gr.Accordion("Enrol a network", open=False):
+                    gr.HTML("<p>Drop 20 or more pictures that a network made, of different "
+                            "photographs. The network is then compared with for as long as this "
+                            "page is open.</p>")  # fmt: skip
+                    own_name = gr.Textbox(label="Name of the network", max_lines=1)
+                    own = gr.File(
+                        label="Pictures by the network", file_count="multiple", height=150
+                    )
+                    add = gr.Button("Enrol")
+                    added = gr.HTML()
+                    own_gallery = gr.DownloadButton("Download gallery", interactive=False)
+            with gr.Column(scale=3, min_width=300):
+                answers = gr.HTML("<p>The answers will stand here.</p>")
+        outputs = [status, errors, answers, as_json, as_page]
+        files.upload(self.examine, [files, gallery], outputs, **_QUIET)
+        sample.input(self.examine_sample, [sample, gallery], outputs, **_QUIET)
+        cancel.click(self.stop_which, **_AT_ONCE)
+        add.click(self.enrol, [own_name, own, gallery], [added, gallery, own_gallery], **_QUIET)
+
+    def examine(self, paths: list[str] | None, gallery: str, request: gr.Request) -> Iterator[Any]:
+        """Answer for dropped files."""
+        stop = self.stops.begin(request.session_hash, "which")
+        off = gr.update(interactive=False, value=None)
+        for now in which.examine_all(gallery, paths or [], stop):
+            yield now.status, now.errors, "".join(now.shown), off, off
+        if now.shown:
+            files = which.save(self._new_folder(), gallery, now)
+            yield gr.skip(), gr.skip(), gr.skip(), *(_download(one) for one in files)
+
+    def examine_sample(self, name: str, gallery: str, request: gr.Request) -> Iterator[Any]:
+        """Answer for a sample."""
+        yield markup.status("Preparing the sample", 0.0), "", *[gr.skip()] * 3
+        yield from self.examine([str(samples.save(name, self.folder))], gallery, request)
+
+    def enrol(
+        self, name: str, paths: list[str] | None, gallery: str, request: gr.Request
+    ) -> Iterator[Any]:
+        """Add a network to the visitor's gallery."""
+        stop = self.stops.begin(request.session_hash, "which")
+        target = self._new_folder() / "gallery.safetensors"
+        try:
+            for said, done in which.enrol(gallery, name.strip(), paths or [], target):
+                yield markup.status(said, done if done < 1 else None), gr.skip(), gr.skip()
+                if stop.is_set():
+                    yield markup.status("Cancelled."), gr.skip(), gr.skip()
+                    return
+        except InputError as error:
+            yield markup.error(str(error)), gr.skip(), gr.skip()
+        else:
+            yield gr.skip(), str(target), _download(target)
+
+    def stop_which(self, request: gr.Request) -> None:
+        """Stop what the visitor has going on in this tab."""
+        self.stops.stop(request.session_hash, "which")
+
+    # -------------------------------------------------------------- What will a SIREN reach?
+
+    def _siren_tab(self) -> None:
+        pixels, image, curves = gr.State(None), gr.State(None), gr.State({})
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                file = gr.File(label=f"Picture ({DROP})", height=150, elem_id="picture")
+                error = gr.HTML()
+                sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
+                side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
+                depth = gr.Slider(1, 12, KNOBS[0], step=1, label="Depth: sine layers")
+                width = gr.Slider(4, 64, KNOBS[1], step=1, label="Width: units of a layer")
+                w0 = gr.Slider(
+                    5, 60, 30, step=0.5, label="w0_initial: frequency of the first layer"
+                )
+                updates = gr.Slider(
+                    100, 20000, KNOBS[3], step=100, label="Iterations: Adam updates"
+                )
+                rate = gr.Slider(0.1, 5, KNOBS[4], step=0.1, label="Learning rate, in thousandths")
+                with gr.Row():
+                    budget = gr.Number(2.0, label="Budget, in bits per pixel", minimum=0.01)
+                    best = gr.Button("Best network within the budget")
+                with gr.Row():
+                    go = gr.Button("Fit it now", variant="primary")
+                    halt = gr.Button("Stop")
+                with gr.Row():
+                    weights = gr.DownloadButton("Download weights", interactive=False)
+                    coded = gr.DownloadButton("Download file of the codec", interactive=False)
+            with gr.Column(scale=3, min_width=300):
+                said = gr.HTML("<p>Drop a picture, or take a sample.</p>")
+                with gr.Row():
+                    curve, sizes = (gr.HTML(min_height=300, min_width=340) for _ in range(2))
+                status, view = gr.HTML(), gr.HTML()
+        knobs = [depth, width, w0, updates, rate]
+        outlook = [said, curve, sizes]
+        loaded = [error, pixels, image, curves, *outlook]
+        file.upload(self.load, [file, side, *knobs], loaded, **_QUIET)
+        sample.input(self.load_sample, [sample, side, *knobs], loaded, **_QUIET)
+        side.release(self.resize, [pixels, side, *knobs], loaded, **_QUIET)
+        for knob in knobs:
+            knob.change(self.forecast, [image, curves, *knobs], outlook, **_AT_ONCE,
+                        trigger_mode="always_last")  # fmt: skip
+        best.click(self.recommend, [image, budget, *knobs], [error, *knobs], **_QUIET)
+        go.click(self.fit, [image, *knobs], [status, curve, view, weights, coded],
+                 concurrency_limit=None, **_QUIET)  # fmt: skip
+        halt.click(self.stop_siren, **_AT_ONCE)
+
+    def load(self, path: str | None, side: float, *knobs: float) -> Iterator[Any]:
+        """Take a dropped picture."""
+        try:
+            pixels = None if path is None else uploads.read(path)
+        except InputError as error:
+            yield markup.error(str(error)), *[gr.skip()] * 6
+            return
+        yield from self.resize(pixels, side, *knobs)
+
+    def load_sample(self, name: str, side: float, *knobs: float) -> Iterator[Any]:
+        """Take a sample."""
+        yield from self.resize(samples.pixels(name), side, *knobs)
+
+    def resize(self, pixels: np.ndarray | None, side: float, *knobs: float) -> Iterator[Any]:
+        """Forecast for a picture at the size at which it is fitted, then draw the other codecs."""
+        if pixels is None:
+            yield [gr.skip()] * 7
+            return
+        image, curves = forecasts.fitted_image(pixels, int(side)), dict[str, Any]()
+        try:
+            yield "", pixels, image, {}, *self.forecast(image, curves, *knobs)
+            for name, *points in forecasts.codec_curves(image):
+                curves[name] = points
+                yield *[gr.skip()] * 3, dict(curves), *self.forecast(image, curves, *knobs)
+        except InputError as error:
+            yield markup.error(str(error)), *[gr.skip()] * 6
+
+    def forecast(
+        self, image: np.ndarray | None, curves: forecasts.Curves, *knobs: float
+    ) -> tuple[Any, Any, Any]:
+        """Forecast for the network that the sliders describe."""
+        if image is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        found = forecasts.outlook(image, forecasts.trial_of(*knobs))
+        best = forecasts.pareto(image, found.trial)
+        return (
+            forecasts.describe(found, curves),
+            forecasts.learning_curve(found),
+            forecasts.size_chart(found, curves, best),
+        )
+
+    def recommend(self, image: np.ndarray | None, budget: float, *knobs: float) -> tuple[Any, ...]:
+        """Set the sliders to the best network within the budget."""
+        try:
+            if image is None:
+                raise InputError("Drop a picture first, or take a sample.")
+            best = forecasts.recommend(image, forecasts.trial_of(*knobs), budget)
+        except InputError as error:
+            return markup.error(str(error)), *[gr.skip()] * 5
+        return "", *forecasts.knobs_of(best)
+
+    def fit(
+        self,
+        image: np.ndarray | None,
+        depth: float,
+        width: float,
+        w0: float,
+        updates: float,
+        rate: float,
+        request: gr.Request,
+    ) -> Iterator[Any]:
+        """Train the network that the sliders describe, when it is the visitor's turn."""
+        if image is None:
+            yield markup.error("Drop a picture first, or take a sample."), *[gr.skip()] * 4
+            return
+        trial = forecasts.trial_of(depth, width, w0, updates, rate)
+        found, now = forecasts.outlook(image, trial), None
+        stop = self.stops.begin(request.session_hash, "siren")
+        off = gr.update(interactive=False, value=None)
+        yield markup.status("Starting", 0.0), gr.skip(), "", off, off
+        for step in self.turns.take(training.train(image, trial), stop):
+            if isinstance(step, int):
+                yield markup.status(f"Waiting: {step} before you", 0.0), *[gr.skip()] * 4
+                continue
+            now = step
+            curve = forecasts.learning_curve(found, now.history)
+            yield training.describe(now), curve, training.show(now), gr.skip(), gr.skip()
+        if now is None:
+            yield markup.status("Stopped."), *[gr.skip()] * 4
+            return
+        folder = self._new_folder()
+        ended = training.describe(now, stopped=stop.is_set())
+        yield ended, gr.skip(), gr.skip(), _download(training.save_weights(now, folder)), off
+        path, said = training.save_file(now, folder)
+        yield ended + markup.status(said), *[gr.skip()] * 3, _download(path)
+
+    def stop_siren(self, request: gr.Request) -> None:
+        """Stop what the visitor has going on in this tab."""
+        self.stops.stop(request.session_hash, "siren")
+
+    # --------------------------------------------------------------------------------- Runs
+
+    def _runs_tab(self, blocks: Any) -> None:
+        if not self.run_dirs:
+            gr.HTML(NO_RUNS)
+            return
+        names = list(self.run_dirs)
+        with gr.Row():
+            run = gr.Dropdown(names, value=names[0], label="Run")
+            other = gr.Dropdown(names, value=None, label="Compare with")
+        error = gr.HTML()
+        with gr.Row():
+            with gr.Column(scale=3, min_width=300):
+                rows = gr.Dataframe(label="Networks, best first; choose a row to see its picture",
+                                    show_search="filter", interactive=False, max_height=420,
+                                    elem_id="rows")  # fmt: skip
+                with gr.Row():
+                    trial = gr.Number(label="Trial to draw", precision=0, minimum=0)
+                    draw = gr.Button("Draw it")
+            with gr.Column(scale=2, min_width=300):
+                picture = gr.HTML()
+                facts = gr.HTML()
+        with gr.Accordion("Report of the run", open=False):
+            report = gr.HTML()
+        compared = gr.HTML()
+        difference = gr.Dataframe(label="Designs in both runs", visible=False, interactive=False)
+        shown = [error, rows, facts, report, picture]
+        run.input(self.open_run, [run], shown, **_QUIET)
+        gr.on(
+            [other.input, run.input], self.compare, [run, other], [compared, difference], **_QUIET
+        )
+        draw.click(self.draw, [run, trial], [error, picture], **_QUIET)
+        rows.select(self.draw_row, [run], [error, trial, picture], **_QUIET)
+        blocks.load(self.open_run, [run], shown, **_QUIET)
+
+    def open_run(self, name: str) -> tuple[Any, ...]:
+        """Show the table, the facts and the report of a run."""
+        run_dir, said = self.run_dirs[name], list[str]()
+        table, facts, report = None, "", ""
+        try:
+            table = runs.table(run_dir)
+            facts = runs.describe(run_dir, table)
+        except InputError as error:
+            said.append(markup.error(str(error)))
+        try:
+            report = runs.report(run_dir)
+        except InputError as error:
+            report = markup.error(str(error))
+        return "".join(said), table, facts, report, ""
+
+    def draw(self, name: str, trial_id: float) -> tuple[Any, Any]:
+        """Draw the network of a trial."""
+        try:
+            pixels, said = runs.picture(self.run_dirs[name], int(trial_id or 0))
+        except InputError as error:
+            return markup.error(str(error)), ""
+        return "", markup.captioned(pixels, said)
+
+    def draw_row(self, name: str, event: gr.SelectData) -> tuple[Any, Any, Any]:
+        """Draw the network of the chosen row."""
+        trial_id = int(event.row_value[0])
+        error, picture = self.draw(name, trial_id)
+        return error, trial_id, picture
+
+    def compare(self, name: str, other: str | None) -> tuple[Any, Any]:
+        """Compare two runs."""
+        if not other:
+            return "", gr.update(visible=False)
+        try:
+            said, rows = runs.compare(self.run_dirs[name], self.run_dirs[other])
+        except InputError as error:
+            return markup.error(str(error)), gr.update(visible=False)
+        return markup.status(said), gr.update(visible=True, value=rows)
+
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
+
+
+def _download(path: Path) -> Any:
+    return gr.update(interactive=True, value=str(path))

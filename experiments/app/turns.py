@@ -1,0 +1,69 @@
+"""Who trains when: one at a time, the others in line, and each may be told to stop."""
+
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+Step = TypeVar("Step")
+
+_POLL_SECONDS = 0.5
+
+
+class Turns:
+    """A line of works of which one is done at a time."""
+
+    def __init__(self) -> None:
+        """Start with nobody in line."""
+        self._line: list[threading.Event] = []
+        self._lock = threading.Lock()
+
+    def take(self, work: Iterator[Step], stop: threading.Event) -> Iterator[Step | int]:
+        """Yield how many are ahead while there are any, then what the work yields.
+
+        Args:
+            work: begun when its turn comes, closed at the end.
+            stop: set by another thread; ends the wait, or the work after what it yields next.
+        """
+        with self._lock:
+            self._line.append(stop)
+        try:
+            while (ahead := self._line.index(stop)) and not stop.is_set():
+                yield ahead
+                stop.wait(_POLL_SECONDS)
+            if not stop.is_set():
+                for step in work:
+                    yield step
+                    if stop.is_set():
+                        break
+        finally:
+            close = getattr(work, "close", None)
+            if close is not None:
+                close()
+            with self._lock:
+                self._line.remove(stop)
+
+
+class Stops:
+    """What each visitor has going on in each tab, so that he can stop it."""
+
+    def __init__(self) -> None:
+        """Start with nothing going on."""
+        self._of: dict[tuple[str, str], threading.Event] = {}
+
+    def begin(self, visitor: str, tab: str) -> threading.Event:
+        """Stop what the visitor had going on in the tab; return the event that stops the new."""
+        self.stop(visitor, tab)
+        self._of[visitor, tab] = threading.Event()
+        return self._of[visitor, tab]
+
+    def stop(self, visitor: str, tab: str) -> None:
+        """Stop what the visitor has going on in a tab, if anything."""
+        event = self._of.pop((visitor, tab), None)
+        if event is not None:
+            event.set()
+
+    def stop_all(self, visitor: str) -> None:
+        """Stop all that the visitor has going on: he has left."""
+        for one, tab in list(self._of):
+            if one == visitor:
+                self.stop(one, tab)

@@ -1,0 +1,177 @@
+"""What the tabs compute, without a browser."""
+
+import hashlib
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxinr
+from experiments.app import forecasts, runs, samples, training, which
+from jaxfleet.errors import InputError
+from jaxfleet.pixels import psnr_8bit_db
+from jaxinr.codec import api as codec
+
+KNOBS = (2, 12, 30.0, 200, 1.0)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return forecasts.fitted_image(samples.pixels("chelsea"), 48)
+
+
+# ------------------------------------------------------------------------------------ forecasts
+
+
+def test_sliders_and_networks_are_the_same():
+    trial = forecasts.trial_of(*KNOBS)
+    assert (trial.num_layers, trial.layer_size, trial.num_iters) == (2, 12, 200)
+    assert (trial.w0_initial, trial.learning_rate) == (30.0, 1e-3)
+    assert forecasts.knobs_of(trial) == KNOBS
+
+
+def test_an_image_keeps_its_shape_and_is_never_enlarged(image):
+    height, width = samples.pixels("chelsea").shape[:2]
+    assert image.shape == (round(48 * height / width), 48, 3)
+    assert forecasts.fitted_image(image, 100) is image
+
+
+def test_an_outlook_ends_where_the_forecast_of_the_network_does(image):
+    trial = forecasts.trial_of(*KNOBS)
+    found = forecasts.outlook(image, trial)
+    expected = jaxinr.forecast(image, [trial])
+    assert found.iterations[-1] == trial.num_iters
+    assert found.mean_db[-1] == pytest.approx(expected.mean_db[0], abs=1e-3)
+    assert found.std_db[-1] == pytest.approx(expected.std_db[0], abs=1e-3)
+    assert (np.diff(found.mean_db) >= 0).all()
+    said = forecasts.describe(found, {})
+    assert f"{trial.parameters:,} weights" in said
+    assert f"{found.mean_db[-1]:.1f} dB" in said
+
+
+def test_the_pareto_set_rises_with_size(image):
+    bits, mean_db = forecasts.pareto(image, forecasts.trial_of(*KNOBS))
+    assert len(bits) > 3
+    assert (np.diff(bits) > 0).all()
+    assert (np.diff(mean_db) > 0).all()
+
+
+def test_the_recommendation_is_within_the_budget_and_a_budget_of_nothing_is_refused(image):
+    trial = forecasts.trial_of(*KNOBS)
+    best = forecasts.recommend(image, trial, 3.0)
+    assert best.bits_per_pixel(*image.shape[:2]) <= 3.0
+    assert best.num_iters == trial.num_iters
+    with pytest.raises(InputError, match="smallest takes"):
+        forecasts.recommend(image, trial, 1e-4)
+
+
+def test_other_codecs_are_drawn_beside_the_network(image):
+    curves = {name: points for name, *points in forecasts.codec_curves(image)}
+    assert "JPEG" in curves
+    found = forecasts.outlook(image, forecasts.trial_of(*KNOBS))
+    chart = forecasts.size_chart(found, curves, forecasts.pareto(image, found.trial))
+    assert all(name in chart for name in (*curves, "this network", "best SIRENs"))
+
+
+# ------------------------------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def trained(image):
+    return list(training.train(image, forecasts.trial_of(*KNOBS)))[-1]
+
+
+def test_a_training_shows_its_picture_and_where_it_ended(trained, image):
+    assert trained.share == 1.0
+    assert trained.picture.shape == image.shape
+    assert psnr_8bit_db(trained.picture, image) == pytest.approx(trained.moment.psnr_db, abs=0.3)
+    assert "Done after 200 updates" in training.describe(trained)
+    assert training.show(trained).count("<img") == 3
+
+
+def test_weights_and_file_of_a_training_hold_the_same_network(trained, image, tmp_path):
+    from safetensors.numpy import load_file
+
+    arrays = load_file(training.save_weights(trained, tmp_path))
+    for mine, theirs in zip(jaxinr.from_torch(arrays), trained.moment.params, strict=True):
+        np.testing.assert_array_equal(mine["weight"], theirs["weight"])
+    path, said = training.save_file(trained, tmp_path)
+    assert f"{path.stat().st_size:,} bytes" in said
+    assert psnr_8bit_db(jaxinr.decode(path.read_bytes()), image) > trained.moment.psnr_db - 1.5
+    assert codec.inspect(path.read_bytes()).header.layer_size == 12
+
+
+# ----------------------------------------------------------------------------------------- runs
+
+
+def test_a_folder_without_runs_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"--runs=.* holds no run"):
+        runs.find([str(tmp_path)])
+    with pytest.raises(InputError, match=r"--runs=.* holds no run"):
+        runs.find([str(tmp_path / "none")])
+
+
+def test_tables_pictures_and_reports_of_runs(grids):
+    found = runs.find([str(grids)])
+    assert list(found) == ["first", "second"]
+    table = runs.table(found["first"])
+    assert table["best_psnr_db"].is_monotonic_decreasing
+    shown = runs.describe(found["first"], table)
+    assert "mean best PSNR" in shown
+    trial_id = int(table["trial_id"][0])
+    pixels, said = runs.picture(found["first"], trial_id)
+    assert pixels.shape == (12, 12, 3)
+    assert said.startswith(f"Trial {trial_id}: ")
+    with pytest.raises(InputError, match="no row with trial_id 999"):
+        runs.picture(found["first"], 999)
+    assert "sandbox" in runs.report(found["first"])
+
+
+def test_two_runs_are_compared_where_their_designs_agree(grids):
+    found = runs.find([str(grids)])
+    said, rows = runs.compare(found["first"], found["second"])
+    assert said.startswith("2 designs are in both.")  # widths 4 and 6 in one, 4 and 8 in the other
+    np.testing.assert_allclose(rows["gain_db"], rows["second"] - rows["first"], atol=2e-3)
+    same, _ = runs.compare(found["first"], found["first"])
+    assert "+0.00 dB" in same
+
+
+# ---------------------------------------------------------------------------------------- which
+
+
+def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    good = samples.save(samples.ENLARGED, tmp_path)
+    *steps, last = which.examine_all("", [str(bad), str(good)], threading.Event())
+    assert len(steps) == 3  # two files looked at, one drawn
+    assert "'bad.png' is not a picture" in last.errors
+    assert str(tmp_path) not in last.errors
+    assert "Done: 1 of 2" in last.status
+    assert len(last.shown) == 1
+    assert f"Enlarged by {samples.ENLARGED_BY}" in last.shown[0]
+    assert "By a network of which family?" in last.shown[0]
+    assert "tiles speak for a network" in last.shown[0]
+    as_json, as_page = which.save(tmp_path, "", last)
+    facts = json.loads(as_json.read_text())
+    refused, answered = facts["pictures"]
+    assert refused == {"file": "bad.png", "error": refused["error"]}
+    assert answered["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert len(facts["settings"]["gallery_sha256"]) == 64
+    assert answered["ranking"][0][0] == samples.ENLARGED_BY
+    assert samples.ENLARGED_BY in as_page.read_text()
+
+
+def test_a_stop_ends_after_the_picture_at_hand(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{k}.png" for k in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (96, 96, 3)).astype(np.uint8)).save(path)
+    stop = threading.Event()
+    steps = which.examine_all("", [str(path) for path in paths], stop)
+    next(steps)
+    stop.set()
+    *_, last = steps
+    assert "Cancelled: 1 of 3" in last.status
