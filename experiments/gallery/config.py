@@ -1,10 +1,11 @@
 """Flags of the making of a gallery."""
 
 import dataclasses
-from dataclasses import field
 from typing import Any, ClassVar
 
+from experiments import flags
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxsr.attribution.table import METHODS, check_options, options_of
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD
@@ -16,37 +17,22 @@ class GalleryConfig:
 
     RUN_DIR: ClassVar[str] = "written"
 
-    pictures: str = field(
-        default="runs/sr_images",
-        metadata={
-            "help": "Run directory of launch/sr_images.py. Its split train is learnt from, "
-            "validation calibrates, test says how good the gallery is."
-        },
+    pictures: str = flags.pictures(
+        "The gallery learns from its training split and is calibrated on validation."
     )
-    method: str = field(
-        default="linear",
-        metadata={
-            "help": "Whose features pictures are compared by.",
-            "choices": METHODS,
-        },
+    method: str = flag(
+        "linear", "Attribution method by whose features pictures are compared.", choices=METHODS
     )
-    crop_px: int = field(
-        default=CROP_PX,
-        metadata={"help": "Side of a tile: the smallest picture that can be told.", "lower": 16},
+    crop_px: int = flag(
+        CROP_PX, "Side of a tile, pixels: the smallest picture that can be identified.", lower=16
     )
-    linear_period: int = field(
-        default=PERIOD,
-        metadata={
-            "help": "Of method linear: pixels after which the grid of up-sampling repeats itself, "
-            "a multiple of the scales. 4 serves 2 and 4, 12 serves 3 too. Tiles must be a multiple "
-            "of it.",
-            "lower": 1,
-        },
+    linear_period: int = flag(
+        PERIOD,
+        "Period in pixels of the upsampling grid in method linear, a multiple of the scales: 4 "
+        "serves 2 and 4; 12 serves 3 too. The tile size must be a multiple of it.",
+        lower=1,
     )
-    seed: int = field(
-        default=0,
-        metadata={"help": "Of what a method draws at random.", "lower": 0, "upper": 2**31 - 1},
-    )
+    seed: int = flags.seed("what a method draws")
 
     def __post_init__(self) -> None:
         """Refuse to work on nothing, or with a grid that tiles cannot have.

@@ -1,8 +1,9 @@
 """Flags of the question which network made a picture. Light: nothing is imported before it is."""
 
 import dataclasses
-from dataclasses import field
 from typing import ClassVar
+
+from jaxfleet.options import flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,61 +12,40 @@ class IdentifyConfig:
 
     RUN_DIR: ClassVar[str] = "none"
 
-    input: str = field(
-        default="",
-        metadata={
-            "group": "Pictures",
-            "help": "A picture; or a folder of pictures, for a line of CSV for each.",
-        },
+    input: str = flag(
+        "", "A picture; or a folder of pictures, for a line of CSV for each.", group="Pictures"
     )
-    gallery: str = field(
-        default="",
-        metadata={
-            "group": "Networks",
-            "help": "Run directory of launch/sr_gallery.py, or a file from one; empty for the "
-            "gallery that comes with jaxsr.",
-        },
+    gallery: str = flag(
+        "",
+        "Run directory of launch/sr_gallery.py, or a file from one; empty for the gallery that "
+        "comes with jaxsr.",
+        group="Networks",
     )
-    add: str = field(
-        default="",
-        metadata={
-            "help": "NAME=FOLDER: a network more, of which the folder holds 20 pictures or more, "
-            "of different photographs; after it any of architecture=A, scale=N, loss=L, "
-            "training_set=T, seed=N, num_iters=N. The larger gallery goes to --output.",
-        },
+    add: str = flag(
+        "",
+        "NAME=FOLDER: a network more, of which the folder holds 20 pictures or more, of different "
+        "photographs; after it any of architecture=A, scale=N, loss=L, training_set=T, seed=N, "
+        "num_iters=N. The larger gallery goes to --output.",
     )
-    top: int = field(
-        default=5,
-        metadata={
-            "group": "Answer",
-            "help": "How many networks are listed, the most probable first.",
-            "lower": 1,
-        },
+    top: int = flag(
+        5, "How many networks are listed, the most probable first.", group="Answer", lower=1
     )
-    picture: str = field(
-        default="",
-        metadata={
-            "help": "A .png to write: the residual spectrum of the picture beside those of the "
-            "networks that are nearest.",
-        },
+    picture: str = flag(
+        "",
+        "A .png to write: the residual spectrum of the picture beside those of the networks that "
+        "are nearest.",
     )
-    output: str = field(
-        default="",
-        metadata={
-            "help": "What to write: of a folder a .csv, or else it goes to standard output; of "
-            "--add a .safetensors. One that is there is replaced.",
-        },
+    output: str = flag(
+        "",
+        "What to write: of a folder a .csv, or else it goes to standard output; of --add a "
+        ".safetensors. One that is there is replaced.",
     )
-    json: str = field(
-        default="",
-        metadata={
-            "help": "A .json to write: all answers with their probabilities and error rates, the "
-            "SHA-256 of each file, and version and checksum of the gallery."
-        },
+    json: str = flag(
+        "",
+        "A .json to write: all answers with their probabilities and error rates, the SHA-256 of "
+        "each file, and version and checksum of the gallery.",
     )
-    page: str = field(
-        default="", metadata={"help": "Of a folder, an .html to write: one page for people."}
-    )
+    page: str = flag("", "Of a folder, an .html to write: one page for people.")
 
     def __post_init__(self) -> None:
         """Refuse flags that do not go together.
@@ -84,12 +64,12 @@ class IdentifyConfig:
         if self.page and self.add:
             raise ValueError("--page goes with --input=FOLDER.")
         output = ".safetensors" if self.add else ".csv"
-        for flag, ending in (
+        for name, ending in (
             ("picture", ".png"),
             ("output", output),
             ("json", ".json"),
             ("page", ".html"),
         ):
-            value = getattr(self, flag)
+            value = getattr(self, name)
             if value and not value.lower().endswith(ending):
-                raise ValueError(f"--{flag}={value}: give a name that ends in {ending}.")
+                raise ValueError(f"--{name}={value}: give a name that ends in {ending}.")
