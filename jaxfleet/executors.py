@@ -50,19 +50,19 @@ class Trainer(Protocol):
         """[N] bool: which of its places hold a job."""
 
     def step(self) -> Sequence[Any] | None:
-        """Trains for a segment and returns what finished; None when all is done."""
+        """Train for a segment and return what finished; None when all is done."""
 
     def losses(self) -> np.ndarray:
-        """Mean squared errors of what is in training, for the eye."""
+        """Return the mean squared errors of what is in training, for the eye."""
 
     def underway(self) -> list[Underway]:
-        """How far each network in training is."""
+        """Return how far each network in training is."""
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything in flight, a tree of numpy arrays."""
+        """Return everything in flight, a tree of numpy arrays."""
 
     def restore(self, snapshot: Mapping[str, Any], done: Sequence[int]) -> bool:
-        """Goes on from a snapshot; False, and nothing is changed, if it does not fit."""
+        """Go on from a snapshot; False, and nothing is changed, if it does not fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,12 +146,12 @@ def run_here(
 
 
 def checkpoint_folder(store: Store) -> Path:
-    """Where this shard keeps what is in flight."""
+    """Return where this shard keeps what is in flight."""
     return store.run_dir / f"checkpoints{store.shard.suffix}"
 
 
 def clear_checkpoints(run_dir: Path) -> None:
-    """Forgets what was in flight in any shard, of this cut or another; for a run that is complete.
+    """Forget what was in flight in any shard, of this cut or another; for a run that is complete.
 
     A shard that a process still works on, given the same work by mistake, keeps its own.
     """
@@ -270,7 +270,7 @@ def run_on_ray(
 
 
 def _refuse_silence(address: str) -> None:
-    """Refuses a cluster's address at which nothing listens: Ray would try for many minutes."""
+    """Refuse a cluster's address at which nothing listens: Ray would try for many minutes."""
     where = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     match = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d{1,5})", where)
     if match is None:  # none was given, or what Ray itself finds or refuses
@@ -303,7 +303,7 @@ def _interrupt_once(number: int, frame: Any) -> NoReturn:
 
 
 def _use_cores(count: float) -> None:
-    """Has JAX take so many cores of a machine that others share, if it has not started yet."""
+    """Have JAX take so many cores of a machine that others share, if it has not started yet."""
     with contextlib.suppress(RuntimeError):  # it has, for the task before
         jax.config.update("jax_num_cpu_devices", max(1, int(count)))
 
@@ -328,7 +328,7 @@ def _take_up(
     done: Sequence[int],
     unit: str,
 ) -> str:
-    """Restores what was in flight, if it can be; says which."""
+    """Restore what was in flight, if possible, and report which."""
     if (
         snapshot is not None
         and np.array_equal(snapshot["trial_ids"], work.trial_ids)

@@ -145,7 +145,7 @@ def _verdict(state: State) -> Array:
 
 
 def _adam(state: State, gradient: Tree, moving: Array) -> State:
-    """One Adam update (Kingma & Ba 2015, as in PyTorch) of the slots in `moving` [N] bool."""
+    """Make one Adam update (Kingma & Ba 2015, as in PyTorch) of slots `moving` [N] bool."""
     iteration = state.iteration + moving.astype(jnp.int32)
     age = jnp.maximum(iteration, 1).astype(jnp.float32)
     # 1 - decay^age, which float32 would round to five digits at first.
@@ -241,7 +241,7 @@ def _over_groups(program: Program, some: Array, work: Any, idle: Any, state: Sta
 
 
 def compiler_options(platform: str) -> dict[str, Any]:
-    """XLA's CPU code uses 256-bit vectors unless told otherwise; 512 halves the cost of a sine."""
+    """Let XLA use 512-bit vectors on a CPU, not 256: half the cost of a sine."""
     return {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else {}
 
 

@@ -45,7 +45,7 @@ def parse(text: str, keys: Collection[str] | None = None) -> Named:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is a name: letters, digits and . _ + -, beginning with one of the former."""
+    """Return whether a text is a name: letters, digits and . _ + -, but no sign first."""
     return _NAME.fullmatch(text) is not None
 
 

@@ -195,7 +195,7 @@ class Table(Tabular):
         return [folder / name for name in storage.names(folder) if name.endswith(".parquet")]
 
     def _were_merged(self) -> bool:
-        """Whether a writer has put new parts in place of old ones; takes the new ones from now."""
+        """Return whether a writer replaced parts by merged ones; use the new ones from now on."""
         before, now = set(self._files), self._listed()
         if not before - set(now) or not set(now) - before:
             return False

@@ -73,14 +73,14 @@ class Finished:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return the cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def lanes(devices: Sequence[jax.Device] | None = None) -> list[Mesh]:
-    """Meshes that train side by side: one over all devices, or one per core of a lone CPU.
+    """Return meshes that train side by side: one over all devices, or one per core of a lone CPU.
 
     A process that asked JAX for one CPU device has one core of the machine, and so one mesh.
     """
@@ -92,7 +92,7 @@ def lanes(devices: Sequence[jax.Device] | None = None) -> list[Mesh]:
 
 
 def layout(jobs: int, shards: int, group: int) -> tuple[int, int]:
-    """(group, slots on each shard) for a number of jobs: even, and never above `group`."""
+    """Return (group, slots on each shard) for a number of jobs: even, and never above `group`."""
     share = max(1, -(-jobs // shards))
     groups = min(-(-share // group), MAX_GROUPS_PER_SHARD)
     group = min(group, -(-share // groups))
@@ -157,7 +157,7 @@ class FleetTrainer:
         return self.job >= 0
 
     def step(self) -> list[Finished] | None:
-        """Refills, trains for one segment and returns what finished; None when all is done."""
+        """Refill, train for one segment and return what finished; None when all is done."""
         self._refill()
         if not self.training.any():
             self._threads.shutdown()
@@ -184,7 +184,7 @@ class FleetTrainer:
         return list(map(Underway, made, totals, self._work[jobs].tolist()))
 
     def losses(self) -> np.ndarray:
-        """Last noted loss of each training network."""
+        """Return the last noted loss of each training network."""
         return np.array([self._history[s][-1][1][-1] for s in np.flatnonzero(self.training)])
 
     def best(self) -> list[Best]:
@@ -199,7 +199,7 @@ class FleetTrainer:
         return found
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything in flight, as numpy arrays; `restore` takes it back."""
+        """Return everything in flight, as numpy arrays; `restore` takes it back."""
         tables = [
             [np.concatenate(column) for column in zip(*self._history[slot], strict=True)]
             if self._history[slot]
@@ -216,7 +216,7 @@ class FleetTrainer:
         }
 
     def restore(self, snapshot: Mapping[str, Any], done: Sequence[int] = ()) -> bool:
-        """Goes on from a snapshot of the same program and jobs; `done` jobs are left out.
+        """Go on from a snapshot of the same program and jobs; `done` jobs are left out.
 
         Returns False, and does nothing, if the snapshot has other slots than this machine.
         """
@@ -255,7 +255,7 @@ class FleetTrainer:
         return values[lane * self._per_lane : (lane + 1) * self._per_lane]
 
     def _intervals(self) -> int:
-        """Log intervals of the next segment: up to the next end, within about a second."""
+        """Return log intervals of the next segment: up to the next end, within about a second."""
         slots = np.flatnonzero(self.training)
         budgets = np.asarray(self.hyper["num_iters"])[self.job[slots]]
         left = -(-(budgets - self._gather("iteration")[slots]) // self.program.log_every)

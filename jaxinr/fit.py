@@ -162,7 +162,7 @@ def fit(
     kernel: str = "auto",
     products: str = "float32",
 ) -> Fits:
-    """Fits one network to each image by Adam, all of them side by side.
+    """Fit one network to each image by Adam, all of them side by side.
 
     Kinds of networks, widths, frequencies, learning rates, seeds and iteration counts may all
     differ; networks that can share a compiled program do. An image that stands several times in the
@@ -388,7 +388,7 @@ def checked(image: Any, i: int = 0) -> np.ndarray:
 
 
 def _unique(arrays: list[Any]) -> tuple[list[int], list[int]]:
-    """Where each different object stands first in a list, and each entry's place among those."""
+    """Return where each distinct object comes first, and each entry's index among those."""
     first: dict[int, int] = {}
     for i, array in enumerate(arrays):
         first.setdefault(id(array), i)

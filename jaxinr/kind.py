@@ -146,7 +146,7 @@ class Kind:
         return sum(out * (fan_in + 1) for out, fan_in in shapes[self.fixed_layers :])
 
     def flops_per_pixel(self, shapes: Sequence[tuple[int, int]]) -> int:
-        """Floating-point operations of one training step per pixel, in matrix products alone.
+        """Return the FLOPs of one training step per pixel, in matrix products alone.
 
         Forward and weight gradients take 2 each per multiplication, input gradients 2 for all but
         the first trained layer; a fixed layer takes the first 2 alone. Between complex units each
@@ -174,7 +174,7 @@ def dense_shapes(layer_size: int, num_layers: int) -> Shapes:
 def uniform_layers(
     seed: int, shapes: Sequence[tuple[int, int]], bounds: Sequence[tuple[float, float]]
 ) -> Params:
-    """Layers whose weights are U(-a, a) and biases U(-b, b); `bounds` has (a, b) of each layer."""
+    """Draw layers with weights U(-a, a) and biases U(-b, b); `bounds` are (a, b) per layer."""
     words = np.random.PCG64(seed).random_raw(sum(out * (fan_in + 1) for out, fan_in in shapes))
     draws = (words >> np.uint64(11)) * 2.0**-52 - 1.0  # 53 bits, in [-1, 1)
     return _layers(draws, shapes, bounds)
@@ -183,7 +183,7 @@ def uniform_layers(
 def normal_layers(
     seed: int, shapes: Sequence[tuple[int, int]], deviations: Sequence[tuple[float, float]]
 ) -> Params:
-    """Layers of normal weights and biases of mean 0; `deviations` has those of each layer."""
+    """Draw layers of normal weights and biases, mean 0; `deviations` are per layer."""
     count = sum(out * (fan_in + 1) for out, fan_in in shapes)
     half = -(-count // 2)
     words = np.random.PCG64(seed).random_raw(2 * half)

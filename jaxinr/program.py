@@ -50,7 +50,7 @@ def padded_pixels(pixels: int, block: int) -> int:
 
 
 def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
-    """Pictures [H, W, 3], of any sizes that fit, as one array [M, K, 3, B] of their dtype."""
+    """Pack pictures [H, W, 3] of sizes that fit into an array [M, K, 3, B] of their dtype."""
     packed = np.zeros((len(images), blocks * block, 3), images[0].dtype)
     for row, image in zip(packed, images, strict=True):
         row[: image.shape[0] * image.shape[1]] = image.reshape(-1, 3)
@@ -60,7 +60,7 @@ def pack(images: Sequence[np.ndarray], blocks: int, block: int) -> np.ndarray:
 def pack_shuffled(
     images: Sequence[np.ndarray], blocks: int, block: int, wrap: int
 ) -> dict[str, np.ndarray]:
-    """Pictures for a stochastic program: beside those of `pack`, their pixels as training goes.
+    """Pack pictures for a stochastic program: those of `pack` and their shuffled pixels.
 
     Returns:
         "pictures" from `pack`; "order" [M, S] int32 and "shuffled" [M, 3, S], S being the pixels
@@ -189,7 +189,7 @@ class SirenProgram:
     def loss_and_gradient(
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
     ) -> tuple[Array, Params]:
-        """Mean squared error over pixels and channels [G], and its gradient, block by block."""
+        """Return the mean squared error over pixels and channels [G] and its gradient."""
         if self.kernel == "pallas":
             return self._fused(params, hyper, batch["target"])
         losses_of = self._losses_of_block(hyper, batch["scale"])

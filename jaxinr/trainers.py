@@ -18,7 +18,7 @@ class Watched(executors.Trainer, Protocol):
     """A trainer whose networks can be looked at while they train."""
 
     def best(self) -> Sequence[trainer.Best]:
-        """Each network in training, with its best parameters so far."""
+        """Return each network in training, with its best parameters so far."""
 
 
 def make_trainer(

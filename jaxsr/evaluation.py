@@ -224,7 +224,7 @@ def feature_distance(features: losses.FeatureNetwork, output: Array, true_featur
 
 
 def sharpness_db(luma: Array, true_luma: Array) -> Array:
-    """Fine detail of a picture against that of the truth: 0 is as sharp, below is blurred, dB.
+    """Return fine detail against that of the truth, dB: 0 is as sharp, below is blurred.
 
     Detail is the energy beyond half of Nyquist, `SHARP_FROM` cycles per pixel in any direction.
     It is taken from the cosine transform, which continues a picture by its mirror image, so that
@@ -254,7 +254,7 @@ def _detail(luma: Array) -> Array:
 
 
 def _middle(image: Array, crop_px: int) -> Array:
-    """At most `FEATURES_PX` rows and columns in the middle of [H, W, C], and not its border."""
+    """Return at most `FEATURES_PX` central rows and columns of [H, W, C], without border."""
     sides = [min(size - 2 * crop_px, FEATURES_PX) for size in image.shape[:2]]
     top, left = ((size - side) // 2 for size, side in zip(image.shape, sides, strict=False))
     return image[top : top + sides[0], left : left + sides[1]]

@@ -186,7 +186,7 @@ class _Grid:
 
 
 def _side_by_memory(graphdef: Any, state: Any, size: tuple[int, ...], smallest: int) -> int:
-    """Side of the tiles that MEMORY_BYTES suffice for; the picture's longer one if it is whole."""
+    """Return the side of tiles that fit into MEMORY_BYTES, at most the picture's longer one."""
     pixels = MEMORY_BYTES // _bytes_per_pixel(graphdef, state)
     if math.prod(size) <= pixels:
         return max(size)

@@ -83,7 +83,7 @@ def write(run_dir: Path) -> Path:
 
 
 def make_tables(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> Tables:
-    """Every table of the page, by its name in `results.json`.
+    """Return every table of the page, by its name in `results.json`.
 
     Args:
         predictions: of a run.
@@ -202,7 +202,7 @@ def _settings(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _curves(tables: Tables) -> list[Drawing]:
-    """Accuracy along the crops of a vote, acutance and PSNR."""
+    """Draw accuracy along the crops of a vote, acutance and PSNR."""
     drawings = []
     majority = tables["votes"]
     majority = majority[majority["rule"] == attribution_tables.MAJORITY]
@@ -242,7 +242,7 @@ def _lines(measured: pd.DataFrame, x: str) -> dict[str, Line]:
 
 
 def _matrices(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Drawing]:
-    """Confusion of every method, and the distances between classes of the best one."""
+    """Draw the confusion of every method and the class distances of the best one."""
     order = attribution_tables.ordered(predictions.classes)
     groups = _shown(predictions.classes.iloc[order])
     drawings = []
@@ -307,7 +307,7 @@ def _tsne(predictions: Predictions, arrays: Mapping[str, np.ndarray]) -> list[Dr
 
 
 def _shown(classes: pd.DataFrame) -> list[str]:
-    """Architectures, or what stands in for them."""
+    """Return the architectures, or what stands in for them."""
     return classes["architecture"].where(classes["architecture"] != "", classes["kind"]).tolist()
 
 

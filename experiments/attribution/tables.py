@@ -128,7 +128,7 @@ def best_method(predictions: Predictions) -> str:
 
 
 def by_factor(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy by scale, loss, training set and architecture, of networks where they are known.
+    """Return the accuracy by scale, loss, training set and architecture, where these are known.
 
     Returns:
         Columns of `measure` with keys `table` (the factor) and `group` (its value).
@@ -144,7 +144,7 @@ def by_factor(predictions: Predictions) -> pd.DataFrame:
 
 
 def quadrants(predictions: Predictions) -> pd.DataFrame:
-    """Accuracy by scale, and by whether the loss has an adversary; keys as in `by_factor`."""
+    """Return accuracy by scale and by whether the loss is adversarial; keys as in `by_factor`."""
     frame = predictions.with_facts()
     frame = frame[(frame["loss"] != "") & (frame["scale"] > 0)]
     loss = frame["loss"].where(frame["loss"] == "l1", "adversarial")
@@ -279,7 +279,7 @@ def shared_by_errors(predictions: Predictions) -> pd.DataFrame:
 
 
 def by_quality(predictions: Predictions, quality: str) -> pd.DataFrame:
-    """Accuracy in bins of equal count of one of `QUALITIES`; crops without a value are left out.
+    """Return the accuracy in bins of equal count of one of `QUALITIES`, without unknown values.
 
     Returns:
         Columns of `measure` with the key `middle`: the median of the bin.

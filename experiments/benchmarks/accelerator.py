@@ -208,7 +208,7 @@ def machine(config: BenchmarkConfig) -> tuple[Scale, dict[str, str], Limits]:
 
 
 def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
-    """Rates of the portable path by block and group, the constants of `jaxinr.program`, as text."""
+    """Return rates of the portable path by block and group (see `jaxinr.program`) as text."""
     scale, attempt = scale_here(), Attempts(time.time() + 60 * config.minutes)
     seconds = min(config.seconds, scale.most_seconds)
     rows: list[dict[str, Any]] = []

@@ -181,7 +181,7 @@ def make_bucket(
 def make_buckets(
     engine: Engine, trials: Sequence[Trial], sizes: Sequence[tuple[int, ...]]
 ) -> list[buckets.Bucket]:
-    """Buckets of compiled programs as `jaxinr.fit` makes them here; `sizes` are (height, width)."""
+    """Make buckets as `jaxinr.fit` makes them here; `sizes` are (height, width)."""
     found = buckets.make_buckets(
         trials,
         [(height, width) for height, width in sizes],

@@ -117,7 +117,7 @@ class _Clock:
 def _left(
     snapshot: dict[int, float] | None, ids: np.ndarray, costs: np.ndarray, done: set[int]
 ) -> list[tuple[int, float]]:
-    """(trial_id, seconds left) of a bucket: those of the checkpoint first, then the queue."""
+    """Return (trial_id, seconds left) of a bucket: the checkpoint first, then the queue."""
     queue = dict(zip(ids.tolist(), costs.tolist(), strict=True))
     taken = {trial_id: left for trial_id, left in (snapshot or {}).items() if trial_id not in done}
     return [

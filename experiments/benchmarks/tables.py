@@ -34,7 +34,7 @@ Forecasts = Mapping[Engine, HoursForecast | str]
 
 
 def exactness_rows(found: Mapping[Engine, Exactness | str]) -> list[dict[str, Any]]:
-    """One row for each engine; cost_db is what its PSNR is below that of the portable path."""
+    """Return a row per engine; cost_db is how far its PSNR is below that of the portable path."""
     names = ("loss_error", "gradient_error", "agrees", "psnr_db", "cost_db")
     base = found.get(PORTABLE)
     rows = []

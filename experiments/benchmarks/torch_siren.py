@@ -15,7 +15,7 @@ from jaxinr.trial import Trial
 def seconds_per_step(
     params: Params, trial: Trial, points: np.ndarray, target: np.ndarray, steps: int
 ) -> float:
-    """Wall time of a full-batch Adam step on one image, its loss read each step as COIN does.
+    """Measure a full-batch Adam step on one image, reading its loss each step as COIN does.
 
     Args:
         params: initial layers.

@@ -54,7 +54,7 @@ KODAK = frozenset(f"kodim{number:02}" for number in range(1, 25))
 
 
 def is_published_set(photographs: Sequence[Photo]) -> bool:
-    """Whether these are the photographs of COIN's published means, all of them, at that size."""
+    """Return whether these are exactly the photographs of COIN's published means."""
     shapes = {tuple(sorted(photo.pixels.shape[:2])) for photo in photographs}
     return {photo.image_id for photo in photographs} == KODAK and shapes == {PUBLISHED_SHAPE}
 
@@ -176,7 +176,7 @@ def _squared_errors(
     height: Array,
     width: Array,
 ) -> Array:
-    """Squared errors summed over each block, of raw output and of the 8-bit image: [K, V, 2].
+    """Sum squared errors over each block, of raw output and of the 8-bit image: [K, V, 2].
 
     Args:
         variants: leaves [V, ...].
@@ -263,7 +263,7 @@ def mean_curves(rates: pd.DataFrame) -> dict[str, figures.Curve]:
 
 
 def size_means(quantised: pd.DataFrame) -> pd.DataFrame:
-    """Means over the photographs: a row for each size of network and precision, small to large.
+    """Return means over photographs, a row per network size and precision, small to large.
 
     Args:
         quantised: from `quantisation`.

@@ -149,7 +149,7 @@ def quantisation(means: pd.DataFrame) -> Drawing:
 
 
 def _side(rates: pd.DataFrame) -> str:
-    """`768 × 512`, the longer side first, or the range of the sides of photographs that differ."""
+    """Return `768 × 512`, the longer side first, or the range if photographs differ."""
     sides = np.sort(rates[["image_width", "image_height"]].drop_duplicates().to_numpy(), axis=1)
     low, high = sides.min(axis=0), sides.max(axis=0)
     if (low == high).all():

@@ -69,7 +69,7 @@ def tiles(by_kind: pd.DataFrame) -> dict[str, str]:
 
 
 def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
-    """Means over splits and seeds of one name, with the columns to show.
+    """Return the means over splits and seeds of one name, with the columns to show.
 
     Args:
         table: rows of `run.measure`.
@@ -118,7 +118,7 @@ def curves(rows: pd.DataFrame) -> Figure:
 
 
 def scores(table: pd.DataFrame) -> Figure:
-    """AUROC of every score and method, means over splits and seeds.
+    """Draw the AUROC of every score and method, means over splits and seeds.
 
     Args:
         table: rows of `run.measure`, of splits of one kind.
@@ -138,7 +138,7 @@ def scores(table: pd.DataFrame) -> Figure:
 
 
 def _drawings(rows: pd.DataFrame, by_kind: pd.DataFrame) -> list[Drawing]:
-    """Two figures for each kind of split."""
+    """Draw two figures for each kind of split."""
     tests = rows[rows["split"] == "test"]
     made = []
     for kind, table in by_kind.groupby("unseen", sort=False):
@@ -161,7 +161,7 @@ def _drawings(rows: pd.DataFrame, by_kind: pd.DataFrame) -> list[Drawing]:
 
 
 def _with_deviation(values: pd.Series) -> str:
-    """Mean over seeds, with their standard deviation if there are several; – if not known."""
+    """Return the mean over seeds, with its deviation if there are several; – if unknown."""
     deviation = values.std(ddof=0) if len(values) > 1 else math.nan
     return page.with_deviation(values.mean(), deviation) or "–"
 

@@ -216,7 +216,7 @@ def _cut(
 
 
 def column_of(held_out: str) -> int:
-    """Column of the paper's table that something held out stands in, from 0 on; -1 if in none.
+    """Return the column of the paper's table with something held out, from 0; -1 for none.
 
     Args:
         held_out: NAME=VALUE.

@@ -193,7 +193,7 @@ def _hardest(by_network: pd.DataFrame, count: int = 20) -> str:
 
 
 def _spelled(held_out: str) -> str:
-    """`training set B` of training_set=B."""
+    """Return `training set B` of training_set=B."""
     name, _, value = held_out.partition("=")
     return f"{shown(name)} {value}"
 

@@ -152,7 +152,7 @@ def elsewhere(predictions: pd.DataFrame) -> tuple[pd.DataFrame, Columns]:
 
 
 def by_network(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Percent right of every tested network: predicted, held_out, network, value, percent."""
+    """Return the percent right of every tested network, a row each."""
     own = predictions[_is_known(predictions)]
     right = own.assign(percent=100.0 * (own["answer"] == own["value"]))
     keys = ["predicted", "held_out", "network", "value"]

@@ -62,7 +62,7 @@ class Enlarger:
 
 
 def _blobs(param: Path) -> tuple[str, str]:
-    """Names of what goes into a network of ncnn and of what comes out last."""
+    """Return the names of what goes into a network of ncnn and of what comes out last."""
     try:
         rows = [line.split() for line in param.read_text("utf-8").splitlines()[2:] if line.strip()]
         first = next(row for row in rows if row[0] == "Input")

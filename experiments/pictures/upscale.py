@@ -216,7 +216,7 @@ def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> lis
 
 
 def read_truth(path: Path, picture: Path, scale: int) -> np.ndarray:
-    """[rH, rW, 3] uint8, without the rows and columns that a multiple of the scale leaves over.
+    """Read [rH, rW, 3] uint8, cropped to a multiple of the scale.
 
     Raises:
         InputError: if it cannot be read, or is not the size of the enlarged picture.
@@ -239,7 +239,7 @@ def bicubic(low: np.ndarray, scale: int) -> np.ndarray:
 
 
 def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scale: int) -> str:
-    """PSNR and SSIM of the luma, `scale` pixels of border left out, as papers report them."""
+    """Return PSNR and SSIM of the luma without a border of `scale` pixels, as papers do."""
     target = jnp.asarray(from_uint8(truth))
     inside = (slice(scale, -scale), slice(scale, -scale))
     parts = []

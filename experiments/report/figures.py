@@ -147,7 +147,7 @@ def histories(
 
 
 def boxes(levels: np.ndarray, values: np.ndarray, *, x_label: str, y_label: str) -> Figure:
-    """Values at each level of one setting: quartiles, 5 to 95 % whiskers, mean, single values.
+    """Draw values at each level of a setting: quartiles, 5 to 95 % whiskers, mean, values.
 
     Args:
         levels: [M] the setting; above `MAX_LEVELS` distinct ones, bins of equal count.

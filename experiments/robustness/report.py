@@ -105,7 +105,7 @@ def drawings(table: pd.DataFrame) -> list[Drawing]:
 
 
 def curves(table: pd.DataFrame, strengths: Mapping[str, float], unit: str) -> Figure:
-    """Accuracy against strength, a line for each method, dashed where it learnt from perturbed.
+    """Draw accuracy against strength, a line per method, dashed if trained on perturbed.
 
     Args:
         table: rows of `run.measure`.

@@ -229,7 +229,7 @@ def predict(
 
 
 def measure(rows: pd.DataFrame) -> pd.DataFrame:
-    """How often each classifier is right after each perturbation, and how sure it is.
+    """Return how often each classifier is right after each perturbation, and how sure it is.
 
     Args:
         rows: of `predict`.
@@ -252,7 +252,7 @@ def measure(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changes(config: RobustnessConfig) -> list[Perturbation]:
-    """No perturbation, and then those of the flags, each once."""
+    """Return no perturbation and those of the flags, each once."""
     return list(
         dict.fromkeys(perturbations.parse(text) for text in (perturbations.NONE, *config.perturb))
     )
@@ -312,7 +312,7 @@ def _read(path: Path, learned: str) -> Tested:
 def _doubled(
     classifier: Classifier, pictures: PictureSet, training: Sequence[Perturbation], seed: int
 ) -> tuple[Perturbed, np.ndarray]:
-    """Pictures as they are and once more each after a perturbation; places of their classes."""
+    """Return pictures, and each again after a perturbation, with the indices of their classes."""
     nothing = perturbations.parse(perturbations.NONE)
     names = pictures.index[["network", "image_id"]].to_numpy().tolist()
     drawn = [

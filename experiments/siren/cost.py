@@ -49,7 +49,7 @@ def device_bytes(bucket: AnyBucket, shards: int) -> float:
 def calibrate(
     buckets: Sequence[AnyBucket], work_of: Callable[[AnyBucket, str], Work], shards: int
 ) -> float:
-    """Measured seconds over those of the rough model, on a few networks of the heaviest buckets."""
+    """Return measured over modelled seconds, on a few networks of the heaviest buckets."""
     measured = expected = 0.0
     end = time.monotonic() + CALIBRATION_SECONDS
     for bucket in buckets[:CALIBRATED_BUCKETS]:
@@ -78,7 +78,7 @@ def calibrate(
 def _calibrate_cores(
     bucket: CpuBucket, work_of: Callable[[AnyBucket, str], Work], shards: int
 ) -> tuple[float, float]:
-    """Measured seconds of a few networks, evenly spaced, and what the rough model says of them."""
+    """Return measured seconds of a few networks, evenly spaced, and those of the rough model."""
     places = np.linspace(0, len(bucket.jobs) - 1, 2 * shards + 2)[1:-1].astype(int)
     chosen = np.unique(places)
     few = dataclasses.replace(bucket, jobs=bucket.jobs[chosen], pixels=bucket.pixels[chosen])
@@ -113,7 +113,7 @@ def _shape(bucket: AnyBucket, shards: int) -> str:
 
 
 def programs_each(seconds: Sequence[float], count: int) -> int:
-    """Most programs that one of `count` equal stretches of a line of buckets has to compile."""
+    """Return the most programs that one of `count` equal shares of the buckets compiles."""
     ends = np.cumsum(seconds) / np.sum(seconds) * count
     first = np.floor(np.append(0.0, ends[:-1]) + _EDGE)
     last = np.ceil(ends - _EDGE) - 1

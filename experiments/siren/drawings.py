@@ -76,7 +76,7 @@ def make(
 def _rate_distortion(
     fitted: pd.DataFrame, sampled: Sequence[str], photos: Mapping[str, np.ndarray]
 ) -> Drawing:
-    """Every fit, with curves of the sampled photographs, of JPEG too where they are at hand."""
+    """Draw every fit, with curves of the sampled photographs and of JPEG if available."""
     present = list(fitted["image_id"].unique())
     sampled = [name for name in sampled if name in present] or present[:MAX_PHOTOS]
     by_photo = fitted["image_id"].nunique() <= MAX_PHOTOS
@@ -128,7 +128,7 @@ def _histories(fitted: pd.DataFrame) -> Drawing | None:
 
 
 def _effect(fitted: pd.DataFrame, axis: str, name: str) -> Drawing:
-    """Distribution of PSNR at each value of one setting, freed of the other settings' share."""
+    """Draw the PSNR at each value of one setting, less the share of the other settings."""
     fitted = fitted[fitted[axis].notna()]  # other kinds of networks do not have the setting
     others = [other for other in _axes(fitted) if other != axis]
     matched = fitted.groupby(["image_id", *others], dropna=False)

@@ -207,7 +207,7 @@ def _known(value: Any, known: set[Any]) -> str:
 
 
 def _claim(folder: Path, plan_hash: str) -> dict[str, Mapping[str, Any]]:
-    """Lines of the folder's index by file; makes the folder, or refuses one of something else."""
+    """Return lines of the folder's index by file; make the folder, or refuse another's."""
     storage.make_folder(folder, "--output")
     index = folder / INDEX
     if not [path for path in folder.iterdir() if not path.name.startswith(".")]:

@@ -188,7 +188,7 @@ def write_page(
 
 
 def _seconds(samples: Sequence[Mapping[str, float]]) -> float:
-    """Wall time of a process and of those before it that were stopped, which began at 0 again."""
+    """Return the wall time of a process and of the stopped ones before it."""
     clock = np.array([sample["seconds"] for sample in samples] + [0.0])
     return float(clock[:-1][np.diff(clock) < 0].sum())
 

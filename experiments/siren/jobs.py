@@ -290,7 +290,7 @@ def _progress_log(path: Path) -> Iterator[Callable[[dict[str, float]], None]]:
 def _quantised(
     fit: Fit, trial: Trial, pixels: np.ndarray, weight_bits: int, coordinates: str
 ) -> tuple[float, float]:
-    """Entropy in bits and PSNR in dB of a network's codes; NaN if it never had a finite loss."""
+    """Return entropy in bits and PSNR in dB of a network's codes; NaN without a finite loss."""
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(fit.params)):
         return float("nan"), float("nan")
     fixed = KINDS[trial.network].fixed_layers

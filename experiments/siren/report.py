@@ -149,7 +149,7 @@ def _best(fitted: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def _pixel_steps(table: pd.DataFrame) -> pd.Series:
-    """Pixels times iterations of each fit; one that stopped early counts to its last record."""
+    """Return pixels times iterations of each fit, up to its last record."""
     last = table["iteration_history"].map(lambda steps: max(steps, default=0), na_action="ignore")
     run = table["num_iters"].where(table["status"] == "done", last.astype(float))
     run = run.fillna(table["best_iteration"])

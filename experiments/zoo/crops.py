@@ -119,7 +119,7 @@ def busiest(pixels: np.ndarray, side: int, step: int) -> tuple[int, int, float]:
 
 
 def spectrum_db(windows: np.ndarray) -> np.ndarray:
-    """Mean logarithm of the power spectrum of luma, over squares of `SPECTRUM_PX` of all windows.
+    """Return the mean log power spectrum of luma over squares of `SPECTRUM_PX` of all windows.
 
     Squares are weighed by a Hann window, so that their borders do not count as detail.
 

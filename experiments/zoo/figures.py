@@ -42,7 +42,7 @@ def curves(
     y_label: str,
     log_y: bool = False,
 ) -> Figure:
-    """Curves of kinds of networks over iterations: title of a panel -> kind -> x [T] and y [T]."""
+    """Draw curves over iterations: title of a panel -> kind of network -> x [T] and y [T]."""
     figure, all_axes = _panels(panels)
     kinds = [kind for lines in panels.values() for kind in lines]
     colours, dashes = _looks(kinds, COLOURS, 0), _looks(kinds, _DASHES, 1)
@@ -66,7 +66,7 @@ def curves(
 
 
 def sharpness(panels: Mapping[str, tuple[Sequence[Point], Point | None]]) -> Figure:
-    """Fidelity against sharpness: title of a panel -> networks, and bicubic where it is known."""
+    """Draw fidelity against sharpness: title of a panel -> networks, and bicubic if known."""
     figure, all_axes = _panels(panels, share_x=False)
     kinds = [point.kind for points, _ in panels.values() for point in points]
     colours, marks = _looks(kinds, COLOURS, 0), _looks(kinds, tuple(MARKERS), 1)
@@ -89,7 +89,7 @@ def sharpness(panels: Mapping[str, tuple[Sequence[Point], Point | None]]) -> Fig
 
 
 def spectra(panels: Mapping[str, Mapping[Kind, np.ndarray]], bicubic: str) -> Figure:
-    """Power over frequency against the truth's: a thin line a network, a thick one their mean.
+    """Draw power over frequency against the truth's: a thin line per network, a thick mean.
 
     Args:
         panels: title -> kind -> [F] dB, from frequency 0 to Nyquist.
@@ -161,7 +161,7 @@ def _looks(kinds: Sequence[Kind], looks: Sequence[Any], part: int) -> dict[str, 
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Names under the panels."""
+    """Write names under the panels."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = 4 if longest < 12 else 3 if longest < 18 else 2
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -113,7 +113,7 @@ def tiles(frame: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
 
 
 def _diverged(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of diverged networks, with the highest PSNR-Y that validation saw."""
+    """Return the rows of diverged networks, with the highest PSNR-Y that validation saw."""
     rows = frame[frame["status"] == "diverged"]
     histories = rows["validation_psnr_y_db"]
     best = [pd.Series(history, dtype=float).max() for history in histories]
@@ -201,7 +201,7 @@ def _pictures(folder: Path, crops: Crops, measured: pd.DataFrame) -> str:
 
 
 def _spectra(crops: Crops) -> Drawing:
-    """Spectra of every kind of network against the truth's."""
+    """Draw spectra of every kind of network against the truth's."""
     spectra = zoo_crops.against_truth_db(crops)
     maps = {"\n".join(filter(None, kind)): spectra[kind] for kind in _ordered(crops)}
     draw = functools.partial(figures.spectrum_maps, maps)
@@ -230,7 +230,7 @@ def _grid(images: Mapping[str, Image.Image]) -> str:
 
 
 def _ordered(crops: Crops) -> list[Kind]:
-    """Bicubic, and then the networks by architecture and loss."""
+    """Return bicubic and then the networks by architecture and loss."""
     return sorted(crops.outputs, key=lambda kind: (kind[0] != BICUBIC, *kind))
 
 

@@ -25,7 +25,7 @@ _MEASURES = {  # heading -> measure, digits
 
 
 def summary(means: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
-    """Means and scatter over seeds, a row for each kind of network, with the columns to show.
+    """Return means and scatter over seeds, a row per kind of network, and columns to show.
 
     Args:
         means: rows of `evaluate.set_means`, at least one.

@@ -302,7 +302,7 @@ def _fit_in_stages(
 
 
 def _checked(image: Any) -> np.ndarray:
-    """[H, W, 3] or [H, W]."""
+    """Return [H, W, 3] or [H, W]."""
     array = np.asarray(image)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
@@ -378,7 +378,7 @@ def _plan(
 def _largest_shape(
     header: Callable[[int, int], Header], most_bytes: int, bits_per_weight: float
 ) -> tuple[int, int]:
-    """(num_layers, layer_size) of the most weights in so many bytes.
+    """Return (num_layers, layer_size) of the most weights in so many bytes.
 
     `NUM_LAYERS` where they can be at least `LEAST_WIDTH` wide, else fewer.
 

@@ -48,7 +48,7 @@ def best_spread(numbers: np.ndarray) -> tuple[int, float]:
 
 
 def least_bytes(count: int) -> int:
-    """Fewest bytes that so many numbers may have, as each takes more than a twelfth of a bit.
+    """Return the fewest bytes of so many numbers; each takes more than a twelfth of a bit.
 
     Nothing but zeros, in the middle of every interval, could do with one; `encode` fills up.
     """

@@ -139,7 +139,7 @@ def _kernel(
     products: str,
     interpret: bool,
 ) -> None:
-    """One program: the references are those of `loss_and_gradient`, cut to a network and chunk."""
+    """Run one program, on the parts of `loss_and_gradient` for a network and chunk."""
     last, block = len(params) - 1, target.shape[-1]
     parts = _parts(params)
     rows, columns = height[...], width[...]
@@ -330,7 +330,7 @@ def _sum(terms: Iterable[Array]) -> Array:
 
 
 def _product(a: Array, b: Array, axes: tuple[int, int], products: str) -> Array:
-    """Two float32 matrices multiplied along one axis of each: float32, all sizes at least 16."""
+    """Multiply float32 matrices along one axis of each; all sizes are at least 16."""
     return lax.dot_general(
         siren.operand(a, products),
         siren.operand(b, products),

@@ -198,7 +198,7 @@ class Network:
         return bool(self.record.status == fleet.RUNNING)
 
     def _pack(self) -> np.ndarray:
-        """Coordinates and colours of the picture's pixels, in the order of training."""
+        """Return the coordinates and colours of the picture's pixels, in the order of training."""
         height, width, _ = self.picture.shape
         count, wraps = height * width, 0
         order = np.arange(count)

@@ -78,7 +78,7 @@ def negative_log_likelihood(log_scores: np.ndarray, labels: np.ndarray) -> float
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> float:
-    """How far the probability of the likeliest class is from how often it is right, on the mean.
+    """Return the mean gap between the probability of the likeliest class and its accuracy.
 
     The probabilities of the likeliest classes fall into bins ((b - 1) / B, b / B]. In each, the
     difference between their mean and the share of right answers counts by its samples.

@@ -134,7 +134,7 @@ class Material:
         return -(-len(self.pictures) * self.crops_per_picture // batch_size)
 
     def batches(self, batch_size: int, *seed: int) -> Iterator[Batch]:
-        """Crops of every picture, at random places, in random order; the last batch is filled.
+        """Yield random crops of every picture in random order; the last batch is filled up.
 
         Of some pictures at a time, so that each is asked for once.
         """

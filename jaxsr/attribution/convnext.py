@@ -138,7 +138,7 @@ class ConvNeXtClassifier(PixelClassifier):
         return self._in_batches(extracted, _features)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Weights by timm's names, in PyTorch's layouts, and facts that `from_arrays` takes."""
+        """Return weights by timm's names, in PyTorch's layouts, and facts for `from_arrays`."""
         facts = {
             "tile_px": self.tile_px,
             "size": self.size,
@@ -379,7 +379,7 @@ def _load(model: ConvNeXt, weights: str | os.PathLike[str] | Mapping[str, Any], 
 
 
 def _residual_deviation(pictures: Sequence[np.ndarray], crop_px: int) -> float:
-    """Root mean square of the residuals of some pictures, a hundredth of a grey level at least."""
+    """Return the RMS of the residuals of some pictures, at least 0.01 grey levels."""
     rows = np.unique(np.linspace(0, len(pictures) - 1, _SEEN_FOR_DEVIATION).astype(int))
 
     @jax.jit

@@ -87,7 +87,7 @@ def _images(crops: Array) -> Array:
 
 
 def _pooled(planes: Array, rows: int, columns: int) -> Array:
-    """[N, H, W, C] -> [N, rows, columns, C]: means over blocks, whose sides differ by 1 at most."""
+    """Map [N, H, W, C] -> [N, rows, columns, C]: means over blocks of nearly equal sides."""
     return jnp.einsum(
         "ih,nhwc,jw->nijc",
         jnp.asarray(_means(planes.shape[1], rows)),

@@ -107,7 +107,7 @@ def predict(regression: KernelRidge, features: np.ndarray) -> np.ndarray:
 
 
 def _main_components(features: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """[D] and [D, R] float32: what makes features points about 0, at 1 in the root mean square."""
+    """Return [D] and [D, R] float32 that centre features and scale them to RMS 1."""
     mean = np.asarray(np.mean(features, axis=0, dtype=np.float64), np.float32)
     scale = np.std(features, axis=0, dtype=np.float64)
     # Rounding of a constant is no variation.

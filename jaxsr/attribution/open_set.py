@@ -83,7 +83,7 @@ class Gaussians:
         return -self.squared_distances(features).min(axis=1)
 
     def energy(self, features: np.ndarray) -> np.ndarray:
-        """Log density of the mixture of the classes, up to a constant: [N, D] to [N] float64.
+        """Return the log density of the mixture up to a constant: [N, D] to [N] float64.
 
         The negative free energy of logits -d^2 / 2, of squared distances d^2. (Log scores are
         normalised: theirs is 0.) Several classes that are near all count; for `mahalanobis` the
@@ -128,7 +128,7 @@ class Gaussians:
 
 
 def fit_gaussians(features: np.ndarray, labels: np.ndarray) -> Gaussians:
-    """Gaussians of classes, their covariances shrunk towards a ball so that few pictures will do.
+    """Fit Gaussians of classes, with covariances shrunk so that few pictures suffice.
 
     Args:
         features: [N, D], of training pictures.

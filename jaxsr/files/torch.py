@@ -145,7 +145,7 @@ def _reader_of(path: Path) -> Callable[[Path], Any]:
 
 
 def _members(path: Path) -> list[str]:
-    """Names in a zip archive, which .npz and PyTorch's files are; none if a file is no archive."""
+    """List names in a zip archive, as .npz and PyTorch's files are; none for other files."""
     if not zipfile.is_zipfile(path):
         return []
     with zipfile.ZipFile(path) as archive:

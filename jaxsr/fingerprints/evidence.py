@@ -101,7 +101,7 @@ def _half_plane(reach: int) -> list[tuple[int, int]]:
 
 
 def _places(x: np.ndarray) -> np.ndarray:
-    """[3, c, c] -> [pairs, 12, 12]: mean products of neighbours at each place of the grid."""
+    """Map [3, c, c] -> [pairs, 12, 12]: mean products of neighbours at each place of the grid."""
     count = (x.shape[1] - 2 * _MARGIN) // PERIOD
     size = count * PERIOD
 
@@ -123,7 +123,7 @@ def _places(x: np.ndarray) -> np.ndarray:
 
 
 def _lattice(places: np.ndarray) -> np.ndarray:
-    """[pairs, 12, 12] -> coefficients of what repeats every 4 and every 3 pixels."""
+    """Map [pairs, 12, 12] -> coefficients of what repeats every 4 and every 3 pixels."""
     transform = np.fft.fft2(places) / PERIOD**2
     rows, columns = _harmonics()
     kept = transform[:, rows, columns]
@@ -148,7 +148,7 @@ def _harmonics() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _power(planes: np.ndarray) -> np.ndarray:
-    """[C, c, c] -> [C, 33, 33]: Welch's spectrum, of both signs of vertical frequency together."""
+    """Map [C, c, c] -> [C, 33, 33]: Welch's spectrum, both vertical signs together."""
     half = BLOCK_PX // 2
     blocks = np.lib.stride_tricks.sliding_window_view(planes, (BLOCK_PX, BLOCK_PX), (1, 2))
     blocks = blocks[:, ::half, ::half].reshape(len(planes), -1, BLOCK_PX, BLOCK_PX)
@@ -165,7 +165,7 @@ def _window() -> np.ndarray:
 
 
 def _spectrum(power: np.ndarray, powers: np.ndarray) -> np.ndarray:
-    """[33, 33] of levelled luma and [3, 33, 33] of detail -> logarithms of their means."""
+    """Map [33, 33] of levelled luma and [3, 33, 33] of detail -> logarithms of their means."""
     inner = power[1:, 1:].reshape(16, 2, 16, 2).mean(axis=(1, 3))
     rows, radius = power.shape[0], _radius()
     weights = np.bincount(radius, minlength=rows + 1)[: rows + 1]
@@ -216,7 +216,7 @@ def _shares(*residuals: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _groups() -> np.ndarray:
-    """[625] the group of each sequence: it, its mirror image and their negatives."""
+    """Return [625] the group of each sequence: it, its mirror image and their negatives."""
     base = 2 * _MOST + 1
     names: dict[tuple[int, ...], int] = {}
     groups = []

@@ -48,7 +48,7 @@ def cross_difference(images: Array) -> Array:
 
 
 def phase_variances(images: Array, period: int) -> Array:
-    """Variance of the pixels at each place of the r x r grid, over the mean of these variances.
+    """Return the variance of the pixels of each phase of the r x r grid, over their mean.
 
     Noise that is the same everywhere has 1 throughout, each with a standard error of about
     r sqrt(2 / (H W)). Interpolation smooths new pixels, and leaves those that it copies.

@@ -256,7 +256,7 @@ def wiener_dft(images: Array) -> Array:
 
 
 def _counts(size: int, axis: int, rank: int) -> np.ndarray:
-    """How many of `size` pixels are even and odd, at least 1: float32, of length 2 on one axis."""
+    """Count even and odd pixels of `size`, at least 1: float32, of length 2 on one axis."""
     shape = [1] * rank
     shape[axis] = 2
     return np.maximum([(size + 1) // 2, size // 2], 1).astype(np.float32).reshape(shape)

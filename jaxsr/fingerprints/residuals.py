@@ -162,7 +162,7 @@ def wiener_residual(images: Array, *, sigma: float = SIGMA, window_px: int = 3) 
 
 
 def bm3d_residual(images: Array, *, sigma: float = SIGMA) -> Array:
-    """Residual of BM3D, by the package `bm3d`, on the host: seconds to minutes for each image.
+    """Return the residual of BM3D by the package `bm3d`, on the host: slow.
 
     Channels are filtered together, matched by the first of them, as the package does with colour.
 

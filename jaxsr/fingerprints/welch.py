@@ -20,7 +20,7 @@ FLOOR = 1e-12  # power at which decibels level off, far below the rounding of 8 
 
 
 def power(picture: np.ndarray, side: int = SIDE_PX) -> np.ndarray:
-    """Mean power spectrum of the residual, over blocks and channels, zero frequency in the centre.
+    """Return the mean power spectrum over blocks and channels, zero frequency in the centre.
 
     Scaled so that noise without correlation has its variance everywhere.
 

@@ -131,7 +131,7 @@ class Judge:
         return Opinion(groups, classes, float(scale[0]), float(chance[0]), calibration)
 
     def embed(self, given: np.ndarray) -> np.ndarray:
-        """[N, D] inputs to [N, U] float32."""
+        """Map [N, D] inputs to [N, U] float32."""
         arrays = {name: self.arrays[name].astype(np.float32) for name in _ARRAYS[:6]}
         units = np.clip((given - arrays["mean"]) / arrays["scale"], -MOST_UNITS, MOST_UNITS)
         return _gelu(_gelu(units @ arrays["w1"] + arrays["b1"]) @ arrays["w2"] + arrays["b2"])

@@ -123,7 +123,7 @@ def of_pixels(pixels: np.ndarray) -> State:
 
 
 def _tables() -> np.ndarray:
-    """[100, 8, 8] luma tables of libjpeg's qualities 1 to 100."""
+    """Return [100, 8, 8] luma tables of libjpeg's qualities 1 to 100."""
     quality = np.arange(1, 101)
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     return np.clip((_LUMA * scale[:, None, None] + 50) // 100, 1, 255)
@@ -134,7 +134,7 @@ def _subsampling_of(opened: JpegImagePlugin.JpegImageFile) -> str | None:
 
 
 def _is_lossy_webp(data: bytes) -> bool:
-    """Whether a WebP holds a chunk of VP8, which has loss; VP8L has none."""
+    """Return whether a WebP holds a chunk of VP8, which has loss; VP8L has none."""
     return b"VP8 " in data[:4096]
 
 
@@ -145,7 +145,7 @@ def _middle(pixels: np.ndarray) -> np.ndarray:
 
 
 def _seam(luma: np.ndarray) -> int:
-    """Rows from the first to the first seam between blocks, the likeliest of 8 places.
+    """Return the rows from the first to the first seam between blocks, the likeliest of 8 places.
 
     The second difference across a seam is larger than within a block.
     """
@@ -156,7 +156,7 @@ def _seam(luma: np.ndarray) -> int:
 
 
 def _quality_of_blocks(luma: np.ndarray) -> int | None:
-    """Quality whose steps the coefficients of 8 x 8 blocks are multiples of; None for none.
+    """Return quality whose steps the coefficients of 8 x 8 blocks are multiples of; None for none.
 
     Each of the lower coefficients votes: for a quality speaks the share of values that lie within a
     fifth of a step of a multiple, other than 0, beyond the two fifths that do by chance. Rounding

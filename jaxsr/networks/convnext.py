@@ -323,7 +323,7 @@ def _convolve_patches(
     padding: Sequence[tuple[int, int]],
     **options: Any,
 ) -> Array:
-    """`jax.lax.conv_general_dilated`; a matrix product where the windows lie side by side."""
+    """Return `jax.lax.conv_general_dilated`, by a matrix product if windows do not overlap."""
     side = kernel.shape[0]
     if any(stride != side for stride in strides) or any(tuple(pair) != (0, 0) for pair in padding):
         return lax.conv_general_dilated(images, kernel, strides, padding, **options)

@@ -27,7 +27,7 @@ def conv_general_dilated(
     padding: Sequence[tuple[int, int]],
     **options: Any,
 ) -> Array:
-    """`jax.lax.conv_general_dilated`, for `nnx.Conv`; fast for kernels of odd sides at stride 1.
+    """Return `jax.lax.conv_general_dilated`, fast for kernels of odd sides at stride 1.
 
     Args:
         images: [N, H, W, I] float.
@@ -119,7 +119,7 @@ def _in_bands(images: Array, gradient: Array, side: int) -> Array:
 
 
 def _band(shape: Sequence[int], side: int, itemsize: int) -> tuple[int, int]:
-    """Images and rows of a band, divisors of N and H: whole images, or rows of one of them."""
+    """Choose images and rows of a band, divisors of N and H: whole images, or rows of one."""
     number, height, width, features = shape
     most_rows = BAND_BYTES // (side**2 * width * features * itemsize)
     if most_rows >= height:

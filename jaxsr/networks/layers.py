@@ -202,7 +202,7 @@ def upsampler(scale: int, num_features: int, conv: Callable[..., nnx.Conv]) -> n
 def one_step_upsampler(
     scale: int, num_features: int, conv: Callable[..., nnx.Conv]
 ) -> nnx.Sequential:
-    """One convolution straight to the pixels and a shuffle: [N, H, W, C] to [N, rH, rW, 3]."""
+    """Return a convolution and a pixel shuffle: [N, H, W, C] to [N, rH, rW, 3]."""
     return nnx.Sequential(conv(num_features, 3 * scale**2), PixelShuffle(scale))
 
 

@@ -289,7 +289,7 @@ def _relative_positions(size: int) -> np.ndarray:
 
 
 def _shift_mask(height: int, width: int, size: int, shift: int) -> np.ndarray:
-    """[K, T, T] float32: -100 between pixels that only the cyclic shift has brought together."""
+    """Return [K, T, T] float32, -100 between pixels that only the cyclic shift joins."""
     region = np.zeros((height, width), np.int32)
     if shift:
         for axis, index in enumerate((np.arange(height), np.arange(width))):

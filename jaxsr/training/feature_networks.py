@@ -186,7 +186,7 @@ def load_resnet(path_or_arrays: Weights | None) -> ResNet:
 
 
 def read_onnx(path: Path) -> dict[str, np.ndarray]:
-    """Weights of the convolutions of `open-nsfw.onnx`: {conv_1.weight: ..., conv_1.bias: ...}.
+    """Read the convolutions of `open-nsfw.onnx`: {conv_1.weight: ..., conv_1.bias: ...}.
 
     Its normalisations are folded into them already. `np.savez("open_nsfw.npz", **read_onnx(path))`
     makes a file that is read without the onnx package.

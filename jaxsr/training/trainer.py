@@ -183,7 +183,7 @@ class ZooTrainer:
         return finished
 
     def losses(self) -> np.ndarray:
-        """Mean squared errors that the last validations stand for, if they were PSNR in dB."""
+        """Return mean squared errors equal to the last validations in dB."""
         scores = [lane.group.scores[-1] for lane in self._lanes if lane.group and lane.group.scores]
         return 10.0 ** (-np.concatenate(scores) / 10.0) if scores else np.zeros(0)
 
