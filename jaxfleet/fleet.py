@@ -241,7 +241,7 @@ def _over_groups(program: Program, some: Array, work: Any, idle: Any, state: Sta
 
 
 def compiler_options(platform: str) -> dict[str, Any]:
-    """Let XLA use 512-bit vectors on a CPU, not 256: half the cost of a sine."""
+    """Return options for 512-bit vectors on a CPU, instead of 256: half the cost of a sine."""
     return {"xla_cpu_prefer_vector_width": 512} if platform == "cpu" else {}
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+from jaxfleet.errors import InputError
+
 
 def flag(
     default: Any,
@@ -29,3 +31,17 @@ def flag(
     known = {"lower": lower, "upper": upper, "choices": choices, "group": group, "saved": saved}
     given = {name: value for name, value in known.items() if value is not None}
     return dataclasses.field(default=default, metadata={"help": help, **given})
+
+
+def check_values(config: Any, *names: str, once: bool = False) -> None:
+    """Check that flags which may be repeated have a value, and with `once` none twice.
+
+    Raises:
+        InputError: naming the flag.
+    """
+    for name in names:
+        values = getattr(config, name)
+        if not values:
+            raise InputError(f"--{name} has no value; give at least one.")
+        if once and len(set(values)) < len(values):
+            raise InputError(f"--{name} names one value twice; give each once.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution.convnext import FROM_SCRATCH, PAPER
 from jaxsr.attribution.table import METHODS, check_options
@@ -136,9 +136,7 @@ class AttributionConfig:
         Raises:
             InputError: naming the flag.
         """
-        for name in ("method", "seed", "classes"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs a value.")
+        check_values(self, "method", "seed", "classes")
         self.filters()
         if LINEAR in self.method:
             check_options(LINEAR, self.crop_px, period=self.linear_period)

@@ -5,8 +5,7 @@ import itertools
 from typing import Any
 
 from experiments import flags
-from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxinr.trial import SIREN, Trial
 
 # What reaches from coarse to fine in each kind, around the values of its paper. A grid of 4.
@@ -66,12 +65,7 @@ class NetworksConfig:
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to compare."""
-        for name in ("network", "parameters", "learning_rate"):
-            values = getattr(self, name)
-            if not values:
-                raise InputError(f"--{name} has no value; give at least one.")
-            if len(set(values)) < len(values):
-                raise InputError(f"--{name} names one value twice; give each once.")
+        check_values(self, "network", "parameters", "learning_rate", once=True)
 
     @property
     def middle(self) -> int:

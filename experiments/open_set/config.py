@@ -4,7 +4,7 @@ import dataclasses
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxsr.attribution.table import METHODS
 from jaxsr.datasets.crops import CROP_PX
 
@@ -44,9 +44,7 @@ class OpenSetConfig:
         Raises:
             InputError: naming the flag.
         """
-        for name in ("unseen", "method", "seed"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs a value.")
+        check_values(self, "unseen", "method", "seed")
         for text in self.unseen:
             column, sign, value = text.partition("=")
             if column not in COLUMNS or not sign or not value:

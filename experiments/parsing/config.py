@@ -5,8 +5,7 @@ from typing import Any
 
 from experiments import flags
 from experiments.parsing.plan import HYPERPARAMETERS, HeldOut
-from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxsr.attribution.table import METHODS, options_of
 
 WAYS = ("direct", "networks")
@@ -87,8 +86,6 @@ class ParsingConfig:
         Raises:
             InputError: naming the flag.
         """
-        for name in ("predict", "seed"):
-            if not getattr(self, name):
-                raise InputError(f"--{name} needs a value.")
+        check_values(self, "predict", "seed")
         for text in self.hold_out:
             HeldOut.parse(text)

@@ -3,8 +3,7 @@
 import dataclasses
 
 from experiments import flags
-from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxinr.codec import api as codec
 
 
@@ -26,7 +25,4 @@ class RateDistortionConfig:
 
     def __post_init__(self) -> None:
         """Refuse plans without a size, or with one twice."""
-        if not self.bits_per_pixel:
-            raise InputError("--bits_per_pixel has no value; give at least one.")
-        if len(set(self.bits_per_pixel)) < len(self.bits_per_pixel):
-            raise InputError("--bits_per_pixel names one size twice; give each once.")
+        check_values(self, "bits_per_pixel", once=True)

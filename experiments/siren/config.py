@@ -7,7 +7,7 @@ from experiments import flags
 from jaxfleet import histories, plan
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.options import check_values, flag
 from jaxinr import quantise, siren
 from jaxinr.kernels import choice
 from jaxinr.networks.registry import KINDS, hyperparameters, owners
@@ -259,8 +259,7 @@ class GridConfig:
         if self.sizes_per_draw > 1 and self.sampling != "random":
             raise InputError("--sizes_per_draw needs --sampling=random.")
         self.axes(), self.repeat_axes()
-        if not self.network:
-            raise InputError("--network has no value; give at least one.")
+        check_values(self, "network")
         for name in _OF_KINDS:
             given = name in _LATER and getattr(self, name)
             if given and not any(name in KINDS[kind].hyperparameters for kind in self.network):

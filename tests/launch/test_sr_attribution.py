@@ -19,7 +19,7 @@ def script(script_of):
         (("--pictures=nowhere",), "nowhere holds no pictures"),
         (("--where=scale",), "write COLUMN=VALUE, such as scale=2"),
         (("--method=guess",), "expected one of prnu"),
-        (("--method=",), "--method needs a value"),
+        (("--method=",), "--method has no value; give at least one"),
         (("--crop_px=2",), "an integer of at least 16"),
         (("--linear_period=12",), "Crops of 224 pixels are no multiple of the grid of 12"),
         (("--classes=camera",), "expected one of network"),

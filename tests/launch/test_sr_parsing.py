@@ -20,7 +20,7 @@ def script(script_of):
         (("--pictures=nowhere",), "nowhere holds no pictures"),
         (("--hold_out=3",), "--hold_out=3: write NAME=VALUE, such as seed=3"),
         (("--predict=colour",), "expected one of scale, loss, architecture, training_set"),
-        (("--predict=",), "--predict needs a value"),
+        (("--predict=",), "--predict has no value; give at least one"),
         (("--method=guess",), "expected one of prnu"),
     ],
 )

@@ -149,8 +149,8 @@ def test_what_cannot_be_used_is_told_before_anything_is_made(config, tmp_path, f
     [
         ({"unseen": ("colour=red",)}, "--unseen=colour=red: write COLUMN=VALUE"),
         ({"unseen": ("seed",)}, "--unseen=seed: write"),
-        ({"unseen": ()}, "--unseen needs a value"),
-        ({"method": ()}, "--method needs a value"),
+        ({"unseen": ()}, "--unseen has no value; give at least one"),
+        ({"method": ()}, "--method has no value; give at least one"),
     ],
 )
 def test_flags_that_leave_nothing_to_do_are_refused(flags, message):
