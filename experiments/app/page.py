@@ -92,6 +92,7 @@ class Page:
                 answers = gr.HTML("<p>The answers will stand here.</p>")
         outputs = [status, errors, answers, as_json, as_page]
         files.upload(self.examine, [files, gallery], outputs, **_QUIET)
+        files.upload(_empty, None, files, **_AT_ONCE)
         sample.input(self.examine_sample, [sample, gallery], outputs, **_QUIET)
         cancel.click(self.stop_which, **_AT_ONCE)
         add.click(self.enrol, [own_name, own, gallery], [added, gallery, own_gallery], **_QUIET)
@@ -169,6 +170,7 @@ class Page:
         outlook = [said, curve, sizes]
         loaded = [error, pixels, image, curves, *outlook]
         file.upload(self.load, [file, side, *knobs], loaded, **_QUIET)
+        file.upload(_empty, None, file, **_AT_ONCE)
         sample.input(self.load_sample, [sample, side, *knobs], loaded, **_QUIET)
         side.release(self.resize, [pixels, side, *knobs], loaded, **_QUIET)
         for knob in knobs:
@@ -346,6 +348,10 @@ class Page:
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
+
+
+def _empty() -> None:
+    """Empty a place for files once they are taken, so that others can be dropped."""
 
 
 def _download(path: Path) -> Any:

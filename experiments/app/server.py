@@ -109,6 +109,13 @@ def make(config: AppConfig, folder: Path) -> Any:
             neutral_hue="slate",
             font=["system-ui", "sans-serif"],
             font_mono=["ui-monospace", "monospace"],
+        ).set(  # text that can be read on its background: WCAG 2, level AA
+            body_text_color_subdued="*neutral_600",
+            body_text_color_subdued_dark="*neutral_300",
+            button_primary_background_fill="*primary_700",
+            button_primary_background_fill_dark="*primary_700",
+            button_primary_background_fill_hover="*primary_800",
+            button_primary_background_fill_hover_dark="*primary_800",
         ),
         css_paths=Path(__file__).with_name("style.css"),
     )

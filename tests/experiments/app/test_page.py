@@ -117,10 +117,6 @@ def choose(page, tab):
 
 
 def drop(page, *paths):
-    """Give files to the upload of the first tab, in place of those that are there."""
-    clear = page.locator("#pictures").get_by_label("Clear")
-    if clear.count():
-        clear.first.click()
     page.locator("#pictures input[type=file]").set_input_files([str(path) for path in paths])
 
 
