@@ -40,8 +40,6 @@ def write(run_dir: Path) -> Path:
     manifest = rundir.read_of(run_dir, files.KIND)
     predictions = _predictions(run_dir)
     arrays = files.read_features(run_dir)
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     tables = make_tables(predictions, arrays)
     drawings = [*_curves(tables), *_matrices(predictions, arrays), *_tsne(predictions, arrays)]
     sections = {
@@ -65,8 +63,7 @@ def write(run_dir: Path) -> Path:
         "Distances between classes": _said(
             _RATIOS_SAID, page.table(tables["class_distances"], _RATIOS, leading=2)
         ),
-        "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings)
-        + _without_tsne(arrays),
+        "Measurements": page.plots(run_dir, drawings) + _without_tsne(arrays),
         "Every network": _wide(tables["by_network"], {"network": "network"}),
         "Settings": page.definitions(_settings(run_dir, manifest)),
         "What the numbers mean": READING,

@@ -60,8 +60,7 @@ def write(
             stand beside; None where those stand beside the run's own or nowhere.
         published: whether COIN's published points are of these photographs.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = page.figures_folder(run_dir)
     frame = table.to_pandas()
     fitted = frame[frame["trial_id"].isin(quantised["trial_id"])]
     means = measures.size_means(quantised)
@@ -76,7 +75,7 @@ def write(
         quantisation(means),
     )
     sections = {
-        "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings),
+        "Measurements": page.plots(run_dir, drawings),
         "Means over the photographs": _SAID + page.table(_rows(means, curves), COLUMNS),
         "One photograph, small to large networks": _sizes(folder, table, fitted, pictures),
         "Diverged fits": page.table(

@@ -149,8 +149,6 @@ def write(
     Returns:
         Path of the page, and the table as text.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     frame = table.to_pandas()
     rows = summary(frame)
     rows.to_csv(run_dir / "table.csv", index=False)
@@ -166,7 +164,7 @@ def write(
     height, width = compared[0].pixels.shape[:2]
     sections = {
         "Kinds at equal numbers of parameters": page.table(rows, COLUMNS),
-        "Measurements": page.plot(folder, drawing),
+        "Measurements": page.plots(run_dir, [drawing]),
         f"Settings, chosen on {', '.join(photo.image_id for photo in tuning)}": page.table(
             settings(config, chosen), CHOSEN
         ),

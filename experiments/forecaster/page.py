@@ -53,12 +53,10 @@ def write(
         settings: of the training, name -> value, shown as given.
         notes: sentences of what a reader should know besides.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     rows = evaluation.rename(columns={"split": "split_id", "predictor": "predictor_id"})
     sections = {
         "Forecasts against fits": _SAID + page.table(rows, COLUMNS),
-        "Measurements": "".join(page.plot(folder, drawing) for drawing in drawings),
+        "Measurements": page.plots(run_dir, drawings),
         "Notes": "".join(f"<p>{html.escape(note)}</p>" for note in notes),
         "Training": page.definitions(settings),
         "What the numbers mean": READING,

@@ -37,14 +37,12 @@ def write(
         table: of `run.measure`.
         settings: name -> value, of the run.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     by_kind = table.assign(unseen=table["unseen"].map(kind_of))
     sections = {
         "Few photographs": page.few(rows.loc[rows["split"] == "test", "image_id"].nunique()),
         "What is unseen": page.table(*summary(by_kind), leading=2),
         "Figures": '<div class="measurements">'
-        + "".join(page.plot(folder, drawing) for drawing in _drawings(rows, by_kind))
+        + page.plots(run_dir, _drawings(rows, by_kind))
         + "</div>",
         "Every open set": page.table(*summary(table), leading=2),
         "Settings": page.definitions(settings),

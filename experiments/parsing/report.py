@@ -33,8 +33,6 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
         predictions: rows of `experiments.parsing.run`, of all parsers, at least one.
         facts: what is to be known of the run, JSON-able.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     measured = tables.accuracies(predictions)
     matrices = tables.confusions(predictions)
     by_network = tables.by_network(predictions)
@@ -58,8 +56,8 @@ def write(run_dir: Path, predictions: pd.DataFrame, facts: Mapping[str, Any]) ->
     sections = {
         "Few photographs": page.few(predictions["image_id"].nunique()),
         "Networks with a value held out": _beside_paper(measured[measured["held_out"] != ""]),
-        "What is taken for what": "".join(
-            page.plot(folder, _drawing(predicted, panels)) for predicted, panels in matrices.items()
+        "What is taken for what": page.plots(
+            run_dir, (_drawing(predicted, panels) for predicted, panels in matrices.items())
         ),
         "Networks from elsewhere": _elsewhere(others, measured[measured["held_out"] == ""]),
         "Hardest networks": _hardest(by_network[by_network["held_out"] != ""]),

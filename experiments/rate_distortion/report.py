@@ -122,8 +122,6 @@ def write(
     Returns:
         Path of the page, and the table as text.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     curves = mean_curves(rows)
     means = table(rows, curves)
     means.to_csv(run_dir / "table.csv", index=False)
@@ -145,7 +143,7 @@ def write(
     bd_rows = pd.DataFrame({"codec": rates.keys(), "bd_rate": [100 * r for r in rates.values()]})
     sections = {
         "Means": page.table(means, COLUMNS),
-        "Measurements": page.plot(folder, drawing),
+        "Measurements": page.plots(run_dir, [drawing]),
         "BD-rate of the SIREN codec": page.table(bd_rows, BD_COLUMNS),
         "Settings": page.definitions(
             {name: getattr(config, name) for name in config.__dataclass_fields__}

@@ -11,7 +11,7 @@ import io
 import math
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -95,8 +95,21 @@ def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) 
     )
 
 
+def plots(run_dir: pathlib.Path, drawings: Iterable[Drawing]) -> str:
+    """Draw figures, write them as PNG to `figures/` and return them for the page."""
+    folder = figures_folder(run_dir)
+    return "".join(plot(folder, drawing) for drawing in drawings)
+
+
+def figures_folder(run_dir: pathlib.Path) -> pathlib.Path:
+    """Return the folder of a run's figures, which is created if necessary."""
+    folder = run_dir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def plot(folder: pathlib.Path, drawing: Drawing) -> str:
-    """Draws a figure, leaves its PNG in the folder, and returns it for the page."""
+    """Draw a figure, write its PNG to the folder and return it for the page."""
     png = figures.to_png(drawing.draw)
     storage.write_atomically(folder / f"{drawing.name}.png", png)
     return (

@@ -28,12 +28,10 @@ def write(
         settings: name -> value, of the run.
         photographs: how many were tested on.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
     sections = {
         "Few photographs": page.few(photographs),
         "Accuracy against strength": '<div class="measurements">'
-        + "".join(page.plot(folder, drawing) for drawing in drawings(table))
+        + page.plots(run_dir, drawings(table))
         + "</div>",
         "Every perturbation": page.table(*summary(table)),
         "Settings": page.definitions(settings),

@@ -62,8 +62,7 @@ def write_report(
     Returns:
         Path of the page.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = page.figures_folder(run_dir)
     table = table.reset_index(drop=True)
     fitted = table[(table["status"] != "diverged") & table["best_psnr_db"].notna()]
     best = _best(fitted, "image_id").sort_values("best_psnr_db")
@@ -75,10 +74,7 @@ def write_report(
         "Photographs and their best networks": pictures or (no_pictures if len(best) else ""),
         "One photograph, small to large networks": _sizes(folder, fitted, shown, photos, render),
         "Measurements": _exact(fitted)
-        + "".join(
-            page.plot(folder, drawing)
-            for drawing in drawings.make(fitted, sampled, photos, progress)
-        ),
+        + page.plots(run_dir, drawings.make(fitted, sampled, photos, progress)),
         "Networks that no smaller one matches": _pareto_table(fitted, sampled, kinds),
         "Diverged fits": page.table(
             table[table["status"] == "diverged"], page.DIVERGED_COLUMNS | kinds, leading=2

@@ -49,8 +49,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
     Raises:
         InputError: if the directory is none of a run, no network is finished, or a file is damaged.
     """
-    folder = run_dir / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = page.figures_folder(run_dir)
     table = jaxfleet.open(run_dir)
     frame = table.to_pandas()
     done = frame[frame["status"] == "done"]
@@ -68,10 +67,8 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
         "Pictures": _said(
             _PICTURES_SAID, "".join(_pictures(folder, crop, measured) for crop in crops)
         ),
-        "Spectra": "".join(page.plot(folder, _spectra(crop)) for crop in crops),
-        "Measurements": "".join(
-            page.plot(folder, drawing) for drawing in _drawings(done, means, crops)
-        ),
+        "Spectra": page.plots(run_dir, map(_spectra, crops)),
+        "Measurements": page.plots(run_dir, _drawings(done, means, crops)),
         "Every network": page.table(*tables.ranking(means, done)) if len(means) else "",
         "Diverged networks": page.table(_diverged(frame), _DIVERGED),
         "Settings": page.definitions(_settings(run_dir, table.manifest)),
