@@ -113,11 +113,14 @@ def run(config: CollectConfig, run_dir: Path) -> str:
 def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
     """Read all parts: rows (name, kind, family, scale, split, image_id, state) and features.
 
+    A class that several run directories have is read from the last.
+
     Raises:
         InputError: if there are none.
     """
     frames, arrays = [], []
-    for path in sorted(path for folder in run_dirs for path in (folder / PARTS).glob("*.npz")):
+    paths = {path.name: path for folder in run_dirs for path in (folder / PARTS).glob("*.npz")}
+    for path in (paths[name] for name in sorted(paths)):
         with np.load(path) as part:
             frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
             arrays.append(part["features"])

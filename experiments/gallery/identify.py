@@ -12,13 +12,14 @@ import numpy as np
 
 from experiments.gallery import exhibit
 from experiments.gallery.identify_config import IdentifyConfig
-from jaxfleet import picture_files, storage
+from jaxfleet import photos, picture_files, storage
 from jaxfleet.errors import InputError
 from jaxsr.datasets import picture_sets
 from jaxsr.fingerprints import welch
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.core import HYPERPARAMETERS, Gallery
+from jaxsr.gallery.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,10 +128,21 @@ def enrol(config: IdentifyConfig) -> str:
         if picture_sets.is_known(name, value) and name != "overrides"
     }
     paths = find_pictures("add", one.source)
-    larger = gallery.add(one.name, [read_picture(path)[0] for path in paths], **facts)
+    pictures = [read_picture(path)[0] for path in paths]
+    larger = gallery.add(one.name, pictures, **facts)
+    plain = [photo.pixels for photo in photos.load("packaged")]
+    rehearsal = rehearse(gallery, one.name, pictures, plain)
+    if rehearsal.is_harmful:
+        raise InputError(
+            f"--add={one.name}: not added, since in a test {rehearsal}. Give more pictures, as the "
+            "network wrote them."
+        )
     larger.save(target)
     count = len(larger.cards)
-    return f"{target}: {count} classes; {one.name} by {len(paths)} pictures of {one.source}."
+    return (
+        f"{target}: {count} classes; {one.name} by {len(paths)} pictures of {one.source}.\n"
+        f"test: {rehearsal}."
+    )
 
 
 def _answer(gallery: Gallery, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

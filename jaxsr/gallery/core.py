@@ -222,12 +222,15 @@ class Gallery:
         least_px = self.crop_px if self.judge is None else LEAST_PX
         state = states.of_pixels(checked(image, least_px)) if state is None else state
         if self.judge is None:
-            return self._compared(image, state)
+            return self.compared(image, state)
         opinion = self.judge(checked(image, least_px), state)
         told = judging.answers(self.judge, opinion)
         told["num_tiles"] = len(judging.tiles(image))
-        if told.get("group") == "network" and min(image.shape[:2]) >= self.crop_px:
-            self._name_own(image, state, opinion, told)
+        if self._is_better_known(image, state, told):
+            own = self.compared(image, state)
+            if own.is_super_resolved:
+                same = ("network", "group", "is_enlarged", "is_super_resolved", "is_known")
+                told |= {name: getattr(own, name) for name in (*same, "ranking", "grid", "margin")}
         cards = {card.name: card for card in self.cards}
         named = [cards[told["network"]]] if told.get("network") in cards else []
         return Identification(
@@ -241,27 +244,17 @@ class Gallery:
             }
         )
 
-    def _name_own(
-        self, image: np.ndarray, state: State, opinion: judging.Opinion, told: dict[str, Any]
-    ) -> None:
-        """Name a network that a classifier knows better than the judge, in the answers `told`.
+    def _is_better_known(self, image: np.ndarray, state: State, told: Mapping[str, Any]) -> bool:
+        """Whether the classifier, which learnt pictures as they were written, is to be asked too.
 
-        It learnt its classes as they were written, so that only such pictures are asked about; and
-        networks that were added the judge has never seen.
+        It knows the networks of a zoo apart and those that were added, where the judge has named
+        none and does not say that there was none.
         """
-        assert self.judge is not None
-        added = self.names[len(self.classifier.classes) :]
-        family = told["families"][0][0]
-        is_own = opinion.classes.argmax() in self.judge.indices(self.names)
-        if state.compression != LOSSLESS or not (is_own or added):
-            return
-        own = self._compared(image, state)
-        if own.is_super_resolved and (is_own or own.network in added):
-            told |= {"network": own.network, "is_known": True, "ranking": own.ranking}
-            told |= {"family": None if own.network in added else family}
-            told |= {"grid": own.grid, "margin": own.margin}
+        undecided = told.get("network") is None and told.get("group") in (None, "network")
+        is_whole = state.compression == LOSSLESS and min(image.shape[:2]) >= self.crop_px
+        return undecided and is_whole
 
-    def _compared(self, image: np.ndarray, state: State) -> Identification:
+    def compared(self, image: np.ndarray, state: State) -> Identification:
         """Answer by the distances from the classes alone."""
         cut = tiles(image, self.crop_px)
         grid, features = self.features_on_grid(cut)
@@ -348,6 +341,11 @@ class Gallery:
         """
         card = ClassCard(name, kind, facts)
         self._check_card(card)
+        pictures = self.checked_pictures(name, images)
+        return self.with_class(card, pictures)
+
+    def checked_pictures(self, name: str, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Return the pictures of `add`, or raise as it does."""
         pictures = []
         for number, image in enumerate(images, 1):
             try:
@@ -359,6 +357,10 @@ class Gallery:
                 f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
                 "different photographs."
             )
+        return pictures
+
+    def with_class(self, card: ClassCard, pictures: Sequence[np.ndarray]) -> "Gallery":
+        """Return the gallery with a class more; see `add`."""
         cut = [tiles(picture, self.crop_px) for picture in pictures]
         gaussians = self.gaussians
         # The network is unknown, so its pictures look as much like others at a place where its

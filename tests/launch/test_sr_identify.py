@@ -183,7 +183,9 @@ def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, t
     assert "2b.png' cannot be read" in bad["error"]
 
 
-def test_a_network_is_enrolled_into_another_file(script, gallery, tmp_path):
+def test_a_network_is_enrolled_into_another_file(script, gallery, tmp_path, monkeypatch):
+    plain = [photos.Photo(f"p{n}", picture_of("original", n)) for n in range(300, 308)]
+    monkeypatch.setattr(experiment.photos, "load", lambda source: plain)
     folder = tmp_path / "pictures of mine"
     folder.mkdir()
     for number in range(20):
@@ -192,7 +194,10 @@ def test_a_network_is_enrolled_into_another_file(script, gallery, tmp_path):
     flags = (f"--add=new={folder} architecture=imdn scale=3", "--output=larger.safetensors")
     code, said, error = script(*flags, f"--gallery={gallery}")
     assert (code, error) == (0, "")
-    assert said == f"larger.safetensors: 5 classes; new by 20 pictures of {folder}.\n"
+    first, test = said.splitlines()
+    assert first == f"larger.safetensors: 5 classes; new by 20 pictures of {folder}."
+    said = "test: 5 of 5 pictures left out are named; of 8 photographs 0 were called a network's"
+    assert test == f"{said}, 0 are now."
     assert (gallery / "gallery.safetensors").read_bytes() == before
     larger = Gallery.open("larger.safetensors")
     assert larger.cards[4].facts == {"architecture": "imdn", "scale": 3}
