@@ -14,5 +14,5 @@ class LearnConfig:
 
     evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
     gallery: str = flag("", "Gallery that receives the judge; empty for the installed one.")
-    epochs: int = flag(14, "Number of passes over the evidence.", lower=1)
+    epochs: int = flag(20, "Number of passes over the evidence.", lower=1)
     seed: int = flag(0, "Seed of the initial weights and the order.", lower=0)

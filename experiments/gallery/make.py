@@ -21,7 +21,8 @@ from jaxsr.datasets.picture_sets import Pictures, PictureSet
 from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import fit as gallery_fit
 from jaxsr.gallery import parsing
-from jaxsr.gallery.core import FACTS, HYPERPARAMETERS, ClassCard, Gallery
+from jaxsr.gallery.cards import FACTS, HYPERPARAMETERS, ClassCard
+from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.parsing import Parser
 
 _LANDMARKS = 1000  # of the parser: half of what is best, for the sake of the file's size

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jax import Array
 
-HIDDEN = (512, 192)
+HIDDEN = (224, 128)
 _Tree = dict[str, Array]
 
 
@@ -43,8 +43,8 @@ def train(
     targets: Targets,
     num_bins: int,
     *,
-    epochs: int = 14,
-    batch: int = 512,
+    epochs: int,
+    batch: int = 256,
     learning_rate: float = 1e-3,
     tell: Callable[[str], object] = lambda line: None,
 ) -> dict[str, np.ndarray]:

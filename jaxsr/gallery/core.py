@@ -35,44 +35,19 @@ from jaxsr.gallery import files
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification
+from jaxsr.gallery.cards import FACTS, GROUP_OF, KINDS, parse
+from jaxsr.gallery.cards import HYPERPARAMETERS as HYPERPARAMETERS
+from jaxsr.gallery.cards import ClassCard as ClassCard
 from jaxsr.gallery.files import CARDS
 from jaxsr.gallery.judge import Judge
 from jaxsr.gallery.parsing import Parser
 from jaxsr.gallery.state import LOSSLESS, State
 from jaxsr.gallery.tiles import checked, finite, tiles
 
-KINDS = ("network", "bicubic", "original", "elsewhere")  # as `jaxsr.datasets.picture_sets` has them
-GROUP_OF = {"network": "network", "bicubic": "interpolation", "original": "original"}
-FACTS = ("architecture", "scale", "loss", "training_set", "seed", "num_iters")
-HYPERPARAMETERS = ("architecture", "scale", "loss", "training_set")
 LEAST_PICTURES = 20  # to enrol a network
 ROUNDS = 3  # of looking for the grid in its pictures
 _CLASSIFIER, _PARSER, _JUDGE = "attributor/", "parser/", "judge/"  # in names of arrays
 _NUMBERS = ("temperature", "growth", "threshold", "least_probability")
-
-
-@dataclass(frozen=True)
-class ClassCard:
-    """What is known of a class.
-
-    Attributes:
-        name: unique in the gallery.
-        kind: one of `KINDS`.
-        facts: of `FACTS`, those that are known.
-    """
-
-    name: str
-    kind: str = "network"
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_super_resolved(self) -> bool:
-        """Whether its pictures are the work of a super-resolution network.
-
-        Of pictures that were made elsewhere: whether an architecture or a scale is known.
-        """
-        told = bool(self.facts.get("architecture") or self.facts.get("scale"))
-        return self.kind == "network" or (self.kind == "elsewhere" and told)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -387,27 +362,6 @@ class Gallery:
             raise InputError(f"No fact is called {unknown[0]}; there are {', '.join(FACTS)}.")
         if card.kind not in KINDS:
             raise InputError(f"No kind is called '{card.kind}'; there are {', '.join(KINDS)}.")
-
-
-def parse(cards: Sequence[ClassCard], chances: np.ndarray) -> dict[str, tuple[Any, float]]:
-    """Return the most probable value of each of `HYPERPARAMETERS`; see `Identification`.
-
-    Args:
-        cards: K.
-        chances: [K] float, probabilities.
-    """
-    found: dict[str, tuple[Any, float]] = {}
-    for name in HYPERPARAMETERS:
-        sums: dict[Any, float] = {}
-        for card, chance in zip(cards, chances, strict=True):
-            value = card.facts.get(name)
-            if card.is_super_resolved and value:
-                sums[value] = sums.get(value, 0.0) + float(chance)
-        total = sum(sums.values())
-        if total > 0:
-            best = max(sums, key=lambda value: sums[value])
-            found[name] = (best, sums[best] / total)
-    return found
 
 
 def _within(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.gallery import learn
+from experiments.gallery import learn, measures
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.judge import Judge
 
@@ -51,7 +51,7 @@ def drawn():
 @pytest.fixture(scope="module")
 def measured(drawn):
     judge = Judge(NAMES, FAMILIES, KINDS, {}, {})
-    return learn.measure(learn.calibrated(judge, *drawn), *drawn)
+    return measures.measure(learn.calibrated(judge, *drawn), *drawn)
 
 
 def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
