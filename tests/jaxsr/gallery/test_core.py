@@ -335,7 +335,7 @@ def test_a_network_is_enrolled_from_where_the_grid_begins_in_its_pictures():
         [picture(k, seed + first) for seed, k in zip(range(60), labels, strict=True)]
         for first in (0, 100)
     )
-    fitted = attribution.fit("linear", known, labels, names, crop_px=side, reach=1)
+    fitted = attribution.fit("linear", known, labels, names, crop_px=side, max_lag=1)
     cards = [ClassCard(name) for name in names]
     made = gallery_fit.make(fitted, cards, (known, labels), (apart, labels))
     cuts = np.random.default_rng(0).integers(0, period, (40, 2))
