@@ -161,8 +161,9 @@ def compare(first: Path, second: Path) -> tuple[str, pd.DataFrame]:
             "hyperparameters is in both."
         )
     gain = joined.iloc[:, 1] - joined.iloc[:, 0]
+    designs = "design is" if len(joined) == 1 else "designs are"
     said = (
-        f"{len(joined):,} designs are in both. {second.name} is {gain.mean():+.2f} dB against "
+        f"{len(joined):,} {designs} in both. {second.name} is {gain.mean():+.2f} dB against "
         f"{first.name} in the mean (from {gain.min():+.2f} to {gain.max():+.2f} dB), better in "
         f"{int((gain > 0).sum()):,} of them."
     )

@@ -126,13 +126,14 @@ def test_tables_pictures_and_reports_of_runs(grids):
     assert said.startswith(f"Trial {trial_id}: ")
     with pytest.raises(InputError, match="no row with trial_id 999"):
         runs.picture(found["first"], 999)
+    assert "&lt;h1&gt;The report" in runs.report(found["first"])
     assert "sandbox" in runs.report(found["first"])
 
 
 def test_two_runs_are_compared_where_their_designs_agree(grids):
     found = runs.find([str(grids)])
     said, rows = runs.compare(found["first"], found["second"])
-    assert said.startswith("2 designs are in both.")  # widths 4 and 6 in one, 4 and 8 in the other
+    assert said.startswith("1 design is in both.")  # widths 4 and 6 in one, 4 and 8 in the other
     np.testing.assert_allclose(rows["gain_db"], rows["second"] - rows["first"], atol=2e-3)
     same, _ = runs.compare(found["first"], found["first"])
     assert "+0.00 dB" in same
