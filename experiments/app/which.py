@@ -13,11 +13,13 @@ import numpy as np
 from experiments.app import markup, uploads
 from experiments.gallery import identify
 from experiments.report import page
+from jaxfleet import photos
 from jaxfleet.errors import InputError
 from jaxsr.datasets.crops import tile_starts
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.core import Gallery
+from jaxsr.gallery.rehearsal import rehearse
 
 MOST_TILES_ACROSS = 6
 TOP = 5  # networks and families that are listed
@@ -266,30 +268,24 @@ def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Pat
 def enrol(
     gallery_path: str, name: str, paths: Sequence[str], target: Path
 ) -> Iterator[tuple[str, float]]:
-    """Add a network to a gallery by pictures of it, and try it on those left out.
+    """Add a network to a gallery by pictures of it, if a rehearsal shows that this does no harm.
 
     Yields:
         What is going on, and the share that is done; the last one is the result.
 
     Raises:
-        InputError: as `Gallery.add`, or naming a picture that cannot be used.
+        InputError: as `Gallery.add`, naming a picture that cannot be used, or if it would do harm.
     """
     gallery, pictures = open_gallery(gallery_path), []
     for number, path in enumerate(paths, 1):
         yield f"Reading picture {number} of {len(paths)}", 0.3 * number / len(paths)
-        pictures.append(identify.read_picture(Path(path))[0])
-    held_out = pictures[3::4]
-    learnt = [one for i, one in enumerate(pictures) if i % 4 != 3]
-    yield "Learning from three quarters of the pictures", 0.4
-    tried = gallery.add(name, learnt)
-    right = 0
-    for number, one in enumerate(held_out, 1):
-        yield f"Trying picture {number} of the other quarter", 0.5 + 0.3 * number / len(held_out)
-        right += tried.identify(one).ranking[0][0] == name
-    yield "Learning from all pictures", 0.9
-    gallery.add(name, pictures).save(target)
-    yield (
-        f"{name} is enrolled. Of {len(held_out)} pictures that were left out, {right} were "
-        "recognised among all networks.",
-        1.0,
-    )
+        pictures.append(identify.read_picture(uploads.check(path))[0])
+    yield "Learning from all pictures", 0.4
+    larger = gallery.add(name, pictures)
+    yield "Trying it on pictures left out, and on photographs", 0.6
+    plain = [photo.pixels for photo in photos.load("packaged")]
+    rehearsal = rehearse(gallery, name, pictures, plain)
+    if rehearsal.is_harmful:
+        raise InputError(f"{name} is not added, since in a test {rehearsal}. Give more pictures.")
+    larger.save(target)
+    yield f"{name} is added. In a test {rehearsal}.", 1.0
