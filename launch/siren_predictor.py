@@ -2,7 +2,7 @@ r"""Trains the forecaster of the encoding error of SIRENs, and measures it.
 
     python launch/siren_predictor.py
     python launch/siren_predictor.py --collections=runs/collection_small \
-        --collections=runs/collection_twins --photos=folder:photographs
+        --collections=runs/collection_twins --photos=folder:photographs --run_dir=runs/forecaster_2
 
 The first learns from the fits that come with jaxinr, the second from run directories of
 launch/siren_grid.py, with the photographs that were fitted. Leaves in the run directory

@@ -138,7 +138,7 @@ class Workshop:
                 self.run(next(one for one in COMMANDS if maker in one.text))
         if "COIN-collection" in text and not (self.folder / "COIN-collection").exists():
             self.need_files("--input=published")
-            (self.folder / "COIN-collection").symlink_to("published")
+            (self.folder / "COIN-collection").symlink_to("published/json")
 
     @staticmethod
     def brought(text):
