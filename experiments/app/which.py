@@ -79,8 +79,13 @@ def examine(gallery: Gallery, path: str | Path) -> Answer | Refused:
         pixels, notes, data = identify.open_picture(path)
         found = gallery.identify(pixels, states.of_file(data, pixels))
     except InputError as error:
-        return Refused(path.name, str(error).replace(str(path), path.name))
+        return Refused(path.name, _without_folder(error, path))
     return Answer(path.name, pixels, found, notes, identify.json_of(path.name, data, found))
+
+
+def _without_folder(error: InputError, path: Path) -> str:
+    """Return what is wrong with a file, without where the server keeps it."""
+    return str(error).replace(str(path), path.name)
 
 
 def heat_map(gallery: Gallery, answer: Answer) -> Iterator[tuple[int, int, float]]:
@@ -279,7 +284,10 @@ def enrol(
     gallery, pictures = open_gallery(gallery_path), []
     for number, path in enumerate(paths, 1):
         yield f"Reading picture {number} of {len(paths)}", 0.3 * number / len(paths)
-        pictures.append(identify.read_picture(uploads.check(path))[0])
+        try:
+            pictures.append(identify.read_picture(uploads.check(path))[0])
+        except InputError as error:
+            raise InputError(_without_folder(error, Path(path))) from None
     yield "Learning from all pictures", 0.4
     larger = gallery.add(name, pictures)
     yield "Trying it on pictures left out, and on photographs", 0.6
