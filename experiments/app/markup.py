@@ -41,7 +41,8 @@ def picture(pixels: np.ndarray, alt: str) -> str:
         pixels: [H, W, 3] uint8.
         alt: what it shows, for those who do not see it.
     """
-    return f'<img alt="{text(alt)}" src="{data_uri(pixels)}">'
+    tiny = ' class="tiny"' if max(pixels.shape) < 256 else ""  # shown larger, pixel by pixel
+    return f'<img{tiny} alt="{text(alt)}" src="{data_uri(pixels)}">'
 
 
 def captioned(pixels: np.ndarray, caption: str) -> str:

@@ -42,8 +42,8 @@ class Page:
                     self._which_tab()
                 with gr.Tab("What will a SIREN reach?", id="siren"):
                     self._siren_tab()
-                with gr.Tab("Runs", id="runs"):
-                    self._runs_tab(blocks)
+                with gr.Tab("Runs", id="runs") as tab:
+                    self._runs_tab(tab)
             blocks.unload(self.leave)
         return blocks.queue(default_concurrency_limit=4, max_size=100, api_open=False)
 
@@ -273,7 +273,7 @@ class Page:
 
     # --------------------------------------------------------------------------------- Runs
 
-    def _runs_tab(self, blocks: Any) -> None:
+    def _runs_tab(self, tab: Any) -> None:
         if not self.run_dirs:
             gr.HTML(NO_RUNS)
             return
@@ -304,7 +304,7 @@ class Page:
         )
         draw.click(self.draw, [run, trial], [error, picture], **_QUIET)
         rows.select(self.draw_row, [run], [error, trial, picture], **_QUIET)
-        blocks.load(self.open_run, [run], shown, **_QUIET)
+        tab.select(self.open_run, [run], shown, **_QUIET)  # not before: hidden parts miss it
 
     def open_run(self, name: str) -> tuple[Any, ...]:
         """Show the table, the facts and the report of a run."""
