@@ -227,6 +227,8 @@ def examine_all(
         answers.append(Refused(Path(path).name, sentence))
     paths = paths[: uploads.MAX_FILES]
     for number, path in enumerate(paths, 1):
+        if stop.is_set():
+            break
         yield now(f"Looking at picture {number} of {len(paths)}", (number - 1) / len(paths))
         answer = examine(gallery, path)
         answers.append(answer)
@@ -242,8 +244,6 @@ def examine_all(
             tiles.append(tile)
         more = show_heat_map(answer.pixels, tiles, gallery.crop_px) + show_spectra(gallery, answer)
         shown[-1] = show(gallery, answer, more, is_open=is_open)
-        if stop.is_set():
-            break
     count = len(shown)
     ended = "Cancelled" if stop.is_set() else "Done"
     yield now(f"{ended}: {count} of {len(paths)} pictures answered.")

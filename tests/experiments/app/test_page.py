@@ -237,7 +237,7 @@ def test_ten_uploads_at_once_are_answered(server):
         if [event for _, event in one["targets"]] == ["upload"] and len(one["outputs"]) == 5
     )
     rng = np.random.default_rng(0)
-    pixels = np.kron(rng.integers(0, 256, (12, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    pixels = np.kron(rng.integers(0, 256, (12, 12, 3)), np.ones((20, 20, 1))).astype(np.uint8)
 
     def ask(number):
         buffer = io.BytesIO()
