@@ -41,5 +41,5 @@ def test_script_teaches_itself(script):
     assert f"python launch/{script}.py" in doc, "the docstring shows a command"
     text = flagdefs.help_text(config_class(script), doc)
     own = text.removeprefix(doc.strip())
-    without = {"siren_codec", "siren_forecast", "sr_identify", "sr_upscale"}
+    without = {"app", "siren_codec", "siren_forecast", "sr_identify", "sr_upscale"}
     assert ("--run_dir=" in own) == (script not in without)
