@@ -225,7 +225,6 @@ def test_no_tab_is_wider_than_its_window(page, width):
     for tab in TABS:
         choose(page, tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
-        keep(page, f"{re.sub('[^a-z]', '', tab.lower())}-{width}")
 
 
 def test_ten_uploads_at_once_are_answered(server):
