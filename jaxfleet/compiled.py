@@ -5,8 +5,14 @@ import platform
 import tempfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jax
+from jaxfleet import lazy
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = lazy.module("jax")
 
 
 def keep_programs() -> None:

@@ -4,14 +4,22 @@ Letters: H height, W width, C channels. Images are `[..., H, W, C]` float with a
 of leading axes, and every function maps over those axes.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
+
+from jaxfleet import lazy
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+    from jax import Array
+else:  # who only reads pictures need not wait for JAX
+    jax, jnp = lazy.module("jax"), lazy.module("jax.numpy")
 
 _SSIM_TAPS = 11
 _SSIM_SIGMA = 1.5

@@ -58,6 +58,23 @@ class _Package(types.ModuleType):
         return sorted({*super().__dir__(), *self._owners} - {"_owners", "TYPE_CHECKING", "lazy"})
 
 
+def module(name: str) -> Any:
+    """Return a module that is imported when an attribute of it is first asked for.
+
+    Type checkers see the module where it is imported under `if TYPE_CHECKING:` instead.
+    """
+    return _Module(name)
+
+
+class _Module(types.ModuleType):
+    """Stands for a module until it is needed."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+
 def _owners(source: str) -> dict[str, tuple[str, str]]:
     """Public name -> (module, its name there), of `from ... import` under `if TYPE_CHECKING:`."""
     blocks = (node for node in ast.parse(source).body if isinstance(node, ast.If))

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from jaxinr.fit import render as render
     from jaxinr.forecaster.forecast import Forecast as Forecast
     from jaxinr.forecaster.forecast import ForecastWarning as ForecastWarning
-    from jaxinr.forecaster.forecast import Recommendation as Recommendation
     from jaxinr.forecaster.forecast import forecast as forecast
-    from jaxinr.forecaster.forecast import recommend as recommend
+    from jaxinr.forecaster.tradeoff import Recommendation as Recommendation
+    from jaxinr.forecaster.tradeoff import Tradeoff as Tradeoff
+    from jaxinr.forecaster.tradeoff import recommend as recommend
+    from jaxinr.forecaster.tradeoff import tradeoff as tradeoff
     from jaxinr.torch_names import from_torch as from_torch
     from jaxinr.torch_names import to_torch as to_torch
     from jaxinr.trial import Trial as Trial

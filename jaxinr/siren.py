@@ -8,18 +8,25 @@ sin(0) = 0, its gradients are zero and Adam leaves them there, so padding needs 
 Source: Dupont et al., COIN (2021), and its code; Sitzmann et al., SIREN (2020).
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
+from jaxfleet import lazy
 from jaxinr import kind as kinds
 from jaxinr.kind import Params as Params
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+    from jax import Array, lax
+else:  # who only counts weights need not wait for JAX
+    jax, jnp, lax = (lazy.module(name) for name in ("jax", "jax.numpy", "jax.lax"))
 
 COORDINATES = ("coin", "symmetric", "centers")
 BIAS_INITS = ("coin", "zero")
@@ -27,11 +34,11 @@ BIAS_INITS = ("coin", "zero")
 # How the products of hidden layers are made; sums are float32 in all. The first layer, whose inputs
 # are coordinates, the last layer and all that is not a product stay float32.
 PRODUCTS = ("float32", "tf32", "bfloat16")
-# Precision.HIGH is TF32 on a GPU; HIGHEST never is. On a CPU both are float32.
+# Of `lax.Precision`: "high" is TF32 on a GPU; "highest" never is. On a CPU both are float32.
 PRECISION = {
-    "float32": lax.Precision.HIGHEST,
-    "tf32": lax.Precision.HIGH,
-    "bfloat16": lax.Precision.HIGHEST,  # of operands that are bfloat16
+    "float32": "highest",
+    "tf32": "high",
+    "bfloat16": "highest",  # of operands that are bfloat16
 }
 
 # sin(pi r) = r S(r^2) and cos(pi r) = C(r^2) on [-1/2, 1/2]: minimax fits (Lawson's iteration,
@@ -65,7 +72,6 @@ def polynomial(coefficients: Sequence[float], x: Array) -> Array:
     return value
 
 
-@jax.custom_vjp
 def sinpi(x: Array) -> Array:
     """sin(pi x), float32, absolute error below 3e-7 for |x| up to 2^22; NaN where x is not finite.
 
@@ -73,6 +79,17 @@ def sinpi(x: Array) -> Array:
     training on CPUs; in half-turns the reduction is exact and costs one subtraction. The derivative
     is the matching polynomial cosine.
     """
+    return _sinpi()(x)
+
+
+@functools.cache
+def _sinpi() -> Any:
+    rule = jax.custom_vjp(_sinpi_forward)
+    rule.defvjp(lambda x: (_sinpi()(x), x), _sinpi_backward)
+    return rule
+
+
+def _sinpi_forward(x: Array) -> Array:
     r, sign = _reduce(x)
     return flip(r * polynomial(SINE, r * r), sign)
 
@@ -82,16 +99,23 @@ def _sinpi_backward(x: Array, cotangent: Array) -> tuple[Array]:
     return (cotangent * flip(polynomial([math.pi * c for c in COSINE], r * r), sign),)
 
 
-sinpi.defvjp(lambda x: (sinpi(x), x), _sinpi_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def affine(weight: Array, bias: Array, inputs: Array, products: str = "float32") -> Array:
     """Weight @ inputs + bias: [O, I], [O], [I, P] -> [O, P]; all products as `products` says.
 
     The bias gradient is a product with ones: a sum over the contiguous axis is several times
     slower on CPUs. It is float32 always.
     """
+    return _affine()(weight, bias, inputs, products)
+
+
+@functools.cache
+def _affine() -> Any:
+    rule = jax.custom_vjp(_affine_plain, nondiff_argnums=(3,))
+    rule.defvjp(_affine_forward, _affine_backward)
+    return rule
+
+
+def _affine_plain(weight: Array, bias: Array, inputs: Array, products: str) -> Array:
     return _contract("oi,ip->op", weight, inputs, products) + bias[:, None]
 
 
@@ -127,9 +151,6 @@ def _contract(equation: str, a: Array, b: Array, products: str) -> Array:
 def operand(x: Array, products: str) -> Array:
     """Convert a float32 matrix to the operand of a product; goes with `PRECISION`."""
     return x.astype(jnp.bfloat16) if products == "bfloat16" else x
-
-
-affine.defvjp(_affine_forward, _affine_backward)
 
 
 def apply(
@@ -189,11 +210,12 @@ def places(index: np.ndarray, height: int, width: int, coordinates: str) -> np.n
 
 
 def spread(
-    row: Any, column: Any, height: Any, width: Any, coordinates: str, larger: Any = jnp.maximum
+    row: Any, column: Any, height: Any, width: Any, coordinates: str, larger: Any = None
 ) -> tuple[Any, Any]:
     """Rows and columns, counted from 0, as the coordinates of `points_of`; all float32."""
     if coordinates == "centers":
         return (2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0
+    larger = larger or jnp.maximum
     last_row = larger(height - 1.0, 1.0)
     last_column = last_row if coordinates == "coin" else larger(width - 1.0, 1.0)
     return 2.0 * (row / last_row - 0.5), 2.0 * (column / last_column - 0.5)

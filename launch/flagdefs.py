@@ -30,12 +30,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
-import jax
 from absl import flags
 
 from jaxfleet import compiled, memory, process, storage
 from jaxfleet.errors import InputError
-from jaxfleet.trainer import usable_cores
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -170,7 +168,9 @@ def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
     return "\n\n".join(paragraphs)
 
 
-def run(config_class: type[Config], fn: Callable[..., object]) -> NoReturn:
+def run(
+    config_class: type[Config], fn: Callable[..., object], *, uses_jax: bool = True
+) -> NoReturn:
     """Run a script: read the flags, call `fn(config, run_dir)`, and exit.
 
     A script without a run directory has `fn(config)`. A run directory that is not only read keeps
@@ -184,6 +184,7 @@ def run(config_class: type[Config], fn: Callable[..., object]) -> NoReturn:
         config_class: the frozen dataclass that owns the flags.
         fn: does the work. A str that it returns is the script's answer and goes to standard
             output; an int is the exit code (1: finished, but incomplete).
+        uses_jax: False for a script that need not wait for JAX.
     """
     role = _role(config_class)
     again = f"repeat the command to {'go on' if role == 'resumed' else 'begin again'}"
@@ -195,9 +196,10 @@ def run(config_class: type[Config], fn: Callable[..., object]) -> NoReturn:
             print(_as_commands(text) if _is_command() else text, flush=True)
             sys.exit(0)
         config, run_dir = parse(config_class, sys.argv[1:])
-        memory.keep_freed_memory()
-        _use_every_core()
-        compiled.keep_programs()
+        if uses_jax:
+            memory.keep_freed_memory()
+            _use_every_core()
+            compiled.keep_programs()
         if role in ("resumed", "written") and not getattr(config, "dry_run", False):
             _save_flags(run_dir, flags_text(config))
         with process.answering_signals(_script(), again):
@@ -415,6 +417,10 @@ def _save_flags(run_dir: Path, text: str) -> None:
 
 def _use_every_core() -> None:
     """One CPU device per core that this process may use, unless that was chosen already."""
+    import jax
+
+    from jaxfleet.trainer import usable_cores
+
     by_xla = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     chosen: int = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
     if chosen < 0 and not by_xla:

@@ -63,7 +63,7 @@ class Engine:
 
     def precision(self) -> contextlib.AbstractContextManager[Any]:
         """Set the precision of the baseline's products, which it leaves to JAX's default."""
-        return jax.default_matmul_precision(siren.PRECISION[self.products].name.lower())
+        return jax.default_matmul_precision(siren.PRECISION[self.products])
 
 
 BASELINE, PORTABLE = Engine("plain vmap", "float32"), Engine("xla", "float32")

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 import jaxinr
-from experiments.benchmarks import peers, plain_vmap, stochastic
+from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic
 from jaxfleet import photos, rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
@@ -31,7 +31,7 @@ from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 
 PARTS = ("shapes", "scaling", "mixed")
-OWN_PARTS = (*PARTS, "peers", "pixels")
+OWN_PARTS = (*PARTS, "peers", "pixels", "calibrate")
 OTHER_PARTS = ("start", "accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
 Answer = TypeVar("Answer")
 
@@ -88,9 +88,10 @@ class BenchmarkConfig:
         "imports, the quickstart and its first network, in fresh processes; peers: fits of 32 x "
         "32 pixels an hour by the recipes of Implicit-Zoo and COIN, beside their published times; "
         "pixels: how much sooner updates on 16,384 pixels come to within 0.2 dB of updates on all "
-        "pixels of a photograph; accelerator: every engine on this device against its own limits, "
-        "and the hours of the collection; accelerator_tiles: the best block and group; agreement: "
-        "the PSNR of one run's networks against another's.",
+        "pixels of a photograph; calibrate: the time of single fits, which is kept for "
+        "siren_forecast and recommendations; accelerator: every engine on this device against its "
+        "own limits, and the hours of the collection; accelerator_tiles: the best block and group; "
+        "agreement: the PSNR of one run's networks against another's.",
         choices=(*OWN_PARTS, *OTHER_PARTS),
     )
     seconds: float = flag(
@@ -215,6 +216,12 @@ def fits_of_peers(config: BenchmarkConfig) -> list[dict[str, Any]]:
     return peers.measure()
 
 
+def calibration(config: BenchmarkConfig) -> list[dict[str, Any]]:
+    """Measure single fits, and keep the speed of this machine."""
+    del config
+    return calibrate.measure()
+
+
 def parts_of_pixels(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Compare updates on a part of a photograph's pixels with updates on all."""
     (photo,) = photos.load(config.photos, image_size=0, max_images=1)
@@ -227,6 +234,7 @@ _MEASURES = {
     "mixed": mixed,
     "peers": fits_of_peers,
     "pixels": parts_of_pixels,
+    "calibrate": calibration,
 }
 
 

@@ -17,12 +17,12 @@ import pandas as pd
 
 import jaxfleet
 from experiments import flags
-from experiments.coin import measures, report
+from experiments.coin import forecast, measures, report
 from experiments.report import columns
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
-from jaxfleet import codecs, storage
+from jaxfleet import codecs, rundir, storage
 from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
@@ -156,10 +156,23 @@ def run(config: CoinConfig, run_dir: Path) -> str:
         lambda: measure(config, run_dir, pictures, whole),
         {"size": [f"{layers}x{units}" for layers, units in config.sizes()]},
     )
-    if not config.dry_run:
-        return answer
-    seconds = _measuring_seconds(config, jobs, pictures, whole)
-    return f"{answer}\nand about {clock(seconds)} to measure networks and codecs"
+    if config.dry_run:
+        seconds = _measuring_seconds(config, jobs, pictures, whole)
+        answer += f"\nand about {clock(seconds)} to measure networks and codecs"
+    trials = [job.trial for job in jobs[: len(config.sizes())]]
+    recipe = (config.reduce, config.size, config.num_iters, config.learning_rate)
+    published = measures.is_published_set(whole) and recipe == (1, SIZES, 50_000, 2e-4)
+    forecasts = forecast.lines(pictures, trials, _reached(run_dir), published=published)
+    return "\n".join([answer, *forecasts])
+
+
+def _reached(run_dir: Path) -> dict[tuple[str, int, int], float]:
+    """PSNR of the fits of a run that there are, by photograph, layers and units."""
+    if not (run_dir / rundir.MANIFEST).exists():
+        return {}
+    wanted = ["image_id", "num_layers", "layer_size", "best_psnr_db"]
+    frame = jaxfleet.open(run_dir).to_pandas(wanted).dropna()
+    return {tuple(row[:3]): row[3] for row in frame.itertuples(index=False, name=None)}
 
 
 def is_run(manifest: Mapping[str, Any]) -> bool:

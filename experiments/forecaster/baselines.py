@@ -1,7 +1,7 @@
 """What a forecast has to beat: the PSNR of fits from rules that are fitted in seconds.
 
 Each rule sees the training rows alone and answers for all rows. Letters: N fits, D descriptors of
-a picture, K JPEG files of each.
+a picture.
 """
 
 import importlib.util
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from experiments.forecaster import jpeg
 from experiments.forecaster.data import FitTable
-from jaxinr.forecaster import descriptors, inputs
+from jaxinr.forecaster import inputs
 
 ARCHITECTURE = "mean per architecture"
 POWER_LAW = "power law in parameters"
@@ -20,9 +21,9 @@ JPEG = "JPEG at a fitted ratio"
 TREES = "boosted trees"
 
 NEAREST = 3  # architectures that stand for one never seen
-SETTINGS = {  # of the trees; by cross-validation over photographs of the training split
-    "max_iter": 1500,
-    "learning_rate": 0.04,
+SETTINGS = {  # of the trees
+    "max_iter": 600,
+    "learning_rate": 0.1,
     "max_leaf_nodes": 12,
     "min_samples_leaf": 20,
     "max_features": 0.3,
@@ -30,8 +31,6 @@ SETTINGS = {  # of the trees; by cross-validation over photographs of the traini
 }
 
 _BITS = 16  # of a parameter, where the search for the rate begins
-_DB = [descriptors.NAMES.index(f"jpeg_{q}_db") for q in descriptors.QUALITIES]
-_LOG2_BITS = [descriptors.NAMES.index(f"jpeg_{q}_log2_bits") for q in descriptors.QUALITIES]
 
 
 def predict(table: FitTable, train: np.ndarray) -> dict[str, np.ndarray]:
@@ -51,10 +50,11 @@ def predict(table: FitTable, train: np.ndarray) -> dict[str, np.ndarray]:
     predicted = {
         ARCHITECTURE: mean_per_architecture(fits.rows[:, :2], count, truth_db, train),
         POWER_LAW: line(count, truth_db, train),
-        JPEG: jpeg(described, count, truth_db, train),
+        JPEG: jpeg_line(table.jpeg[fits.picture], count, truth_db, train),
     }
     if importlib.util.find_spec("sklearn"):
-        features = np.concatenate([fits.encoded(), described], -1)
+        time = np.log2(fits.iterations[:, -1:])
+        features = np.concatenate([fits.encoded().features, time, described], -1)
         predicted[TREES] = boosted_trees(features, truth_db, train)
     return predicted
 
@@ -94,8 +94,8 @@ def line(x: np.ndarray, truth_db: np.ndarray, train: np.ndarray) -> np.ndarray:
     return terms @ np.linalg.lstsq(terms[train], truth_db[train], rcond=None)[0]
 
 
-def jpeg(
-    described: np.ndarray, log2_parameters: np.ndarray, truth_db: np.ndarray, train: np.ndarray
+def jpeg_line(
+    files: np.ndarray, log2_parameters: np.ndarray, truth_db: np.ndarray, train: np.ndarray
 ) -> np.ndarray:
     """[N] a line of the PSNR of a JPEG file of the picture, the size of which is fitted.
 
@@ -108,40 +108,23 @@ def jpeg(
     Source: Vonderfecht & Liu (TMLR 2024), section 5.
 
     Args:
-        described: [N, D] descriptors of each fit's picture.
+        files: [N, len(jpeg.NAMES)] of each fit's picture.
         log2_parameters: [N].
         truth_db: [N].
         train: [N] bool.
     """
 
     def at(rate: np.ndarray) -> np.ndarray:
-        return jpeg_db(described, rate[0] + rate[1] * log2_parameters)
+        return jpeg.at_bits(files, rate[0] + rate[1] * log2_parameters)
 
     def error(rate: np.ndarray) -> float:
-        some = jpeg_db(described[train], rate[0] + rate[1] * log2_parameters[train])
+        some = jpeg.at_bits(files[train], rate[0] + rate[1] * log2_parameters[train])
         return float(np.mean((line(some, truth_db[train], everywhere) - truth_db[train]) ** 2))
 
     everywhere = np.ones(int(train.sum()), bool)
     start = [np.log2(_BITS), 1.0]
     found = optimize.minimize(error, start, method="Nelder-Mead", options={"xatol": 1e-3})
     return line(at(found.x), truth_db, train)
-
-
-def jpeg_db(described: np.ndarray, log2_bits: np.ndarray) -> np.ndarray:
-    """[N] PSNR of JPEG files of so many bits, without their headers.
-
-    Straight lines over log bits join the files of the descriptors, and go on beyond the last ones.
-
-    Args:
-        described: [N, D] descriptors of the pictures.
-        log2_bits: [N].
-    """
-    size, quality = described[:, _LOG2_BITS], described[:, _DB]
-    left = np.clip((size <= log2_bits[:, None]).sum(1) - 1, 0, len(_DB) - 2)
-    rows = np.arange(len(size))
-    below, above = size[rows, left], size[rows, left + 1]
-    share = (log2_bits - below) / np.maximum(above - below, 1e-6)
-    return quality[rows, left] * (1 - share) + quality[rows, left + 1] * share
 
 
 def boosted_trees(features: np.ndarray, truth_db: np.ndarray, train: np.ndarray) -> np.ndarray:

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import jaxfleet
-from jaxfleet import photos, storage
+from experiments.forecaster import jpeg
+from jaxfleet import albums, photos, storage
 from jaxfleet.errors import InputError
 from jaxfleet.splits import hash_fraction
 from jaxinr.collection import schema as collection
-from jaxinr.forecaster import descriptors, inputs, training
+from jaxinr.forecaster import descriptors, inputs, reach, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"
 COLUMNS = tuple(
@@ -29,11 +30,15 @@ COLUMNS = tuple(
     "num_iters seed parameters hp_bpp best_psnr_db seconds".split()
 )
 HISTORY = ("iteration_history", "psnr_history")
+NUMBERS = (*descriptors.NAMES, *jpeg.NAMES)  # of a picture
 TIMES = 16  # points that are kept of a history
 FIRST_ITERATION = 10
+RARER = -0.6  # a fit counts as the number of fits of its group to this power
+FEW = 400  # fits of a group that teach no perceptron
 HELD_OUT = 0.1  # share of the architectures that are not trained on
 COMMON = 0.02  # of the fits: architectures beyond are trained on
 
+Key = tuple[str, int, int]  # a photograph and the height and width at which it was fitted
 _KEY = ["image_id", "image_height", "image_width"]
 
 
@@ -45,7 +50,7 @@ class FitTable:
         frame: N rows with `COLUMNS`; `picture`, a row of `described`; `is_new_size`, whether the
             architecture is held out.
         described: [P, D] float32.
-        thumbnails: [P, S, S, 3] uint8, or None where the photographs are not at hand.
+        jpeg: [P, len(jpeg.NAMES)] float32.
         iterations: [N, T] int, ascending.
         best_db: [N, T] float32, the highest PSNR logged so far; at the end `best_psnr_db`, which
             may have come between two entries. All are at most `descriptors.FLOOR_DB`: networks with
@@ -54,7 +59,7 @@ class FitTable:
 
     frame: pd.DataFrame
     described: np.ndarray
-    thumbnails: np.ndarray | None
+    jpeg: np.ndarray
     iterations: np.ndarray
     best_db: np.ndarray
 
@@ -70,15 +75,18 @@ class FitTable:
     def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:
         """As the forecaster learns from them."""
         frame = self.frame
-        pixels = frame["image_height"] * frame["image_width"]
-        rows = frame[list(inputs.TRIAL[:-1])].assign(pixels=pixels).to_numpy(np.float64)
+        columns = [*inputs.TRIAL[:4], "image_height", "image_width"]
+        rows = frame[columns].to_numpy(np.float64)
+        groups = np.stack(reach.groups(rows, self.iterations[:, -1])[:2], 1)
+        _, group, count = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
         fits = training.Fits(
             self.described,
-            self.thumbnails,
             frame["picture"].to_numpy(),
             rows,
             self.iterations,
             self.best_db,
+            count[group] ** RARER,
+            count[group] < FEW,
         )
         return fits.of(chosen)
 
@@ -101,11 +109,11 @@ class FitTable:
         for name, values in (("iterations", self.iterations), ("best_db", noted_db)):
             fits = fits.append_column(name, pa.array(list(values)))
         pictures = self.frame.drop_duplicates("picture").sort_values("picture")
-        numbers = self.described[pictures["picture"]].T
-        pictures = pictures[_KEY].assign(**dict(zip(descriptors.NAMES, numbers, strict=True)))
+        numbers = np.concatenate([self.described, self.jpeg], 1)[pictures["picture"]].T
+        pictures = pictures[_KEY].assign(**dict(zip(NUMBERS, numbers, strict=True)))
         described = pa.Table.from_pandas(pictures, preserve_index=False)
         # Neighbouring floats share their high bytes: those of a column go together.
-        for name, table, split in ((FITS, fits, ()), (PICTURES, described, descriptors.NAMES)):
+        for name, table, split in ((FITS, fits, ()), (PICTURES, described, NUMBERS)):
             buffer = io.BytesIO()
             pq.write_table(
                 table,
@@ -123,15 +131,15 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
 
     Args:
         collections: where they are.
-        pictures: a source of photographs, those of all the collections; empty for none, where the
-            tables hold the descriptors.
+        pictures: a source of photographs, those of the collections whose tables hold no
+            descriptors; empty for none.
         image_fit: how the collections made squares of them.
 
     Raises:
         InputError: naming what is missing, and where.
     """
     frames = []
-    described: dict[tuple[str, int, int], np.ndarray] = {}
+    described: dict[Key, np.ndarray] = {}
     for folder in collections:
         if (folder / FITS).exists():
             frame, known = _read_compact(folder)
@@ -143,11 +151,7 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
         frames.append(frame)
     frame = pd.concat(frames, ignore_index=True)
     keys = list(dict.fromkeys(frame[_KEY].itertuples(index=False, name=None)))
-    thumbnails = None
-    if pictures:
-        found = _look(keys, pictures, image_fit)
-        described = {key: descriptors.describe(pixels) for key, pixels in found.items()}
-        thumbnails = np.stack([descriptors.thumbnail(found[key]) for key in keys])
+    described |= _describe([key for key in keys if key not in described], pictures, image_fit)
     for folder, own in zip(collections, frames, strict=True):
         if not set(own[_KEY].itertuples(index=False, name=None)) <= described.keys():
             raise InputError(f"{folder} needs its photographs: --photos=... says where.")
@@ -158,10 +162,11 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
     best_db = np.stack(frame["best_db"]).astype(np.float32)
     best_db[:, -1] = frame["best_psnr_db"]
     best_db = np.minimum(best_db, np.minimum(best_db[:, -1:], descriptors.FLOOR_DB))
+    numbers = np.stack([described[key] for key in keys])
     return FitTable(
         frame.drop(columns=["iterations", "best_db"]),
-        np.stack([described[key] for key in keys]),
-        thumbnails,
+        numbers[:, : len(descriptors.NAMES)],
+        numbers[:, len(descriptors.NAMES) :],
         np.stack(frame["iterations"]),
         best_db,
     )
@@ -195,13 +200,12 @@ def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, n
     return np.maximum(iterations[at], 1).astype(np.int32), best.round(2).astype(np.float32)
 
 
-def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[tuple[str, int, int], np.ndarray]]:
+def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[Key, np.ndarray]]:
     frame, pictures = _read(folder / FITS), _read(folder / PICTURES)
-    missing = [n for n in descriptors.NAMES if n not in pictures]
-    if missing:
-        raise InputError(f"{folder / PICTURES} has no {missing[0]}: made by another version.")
+    if not set(NUMBERS) <= set(pictures):
+        return frame, {}  # of another version: described anew where the photographs are at hand
     keys = pictures[_KEY].itertuples(index=False, name=None)
-    values = pictures[list(descriptors.NAMES)].to_numpy(np.float32)
+    values = pictures[list(NUMBERS)].to_numpy(np.float32)
     return frame, dict(zip(keys, values, strict=True))
 
 
@@ -214,20 +218,27 @@ def _read(path: Path) -> pd.DataFrame:
         ) from None
 
 
-def _look(
-    keys: Sequence[tuple[str, int, int]], source: str, image_fit: str
-) -> dict[tuple[str, int, int], np.ndarray]:
-    """Load the pixels that were fitted: squares of each side, and whole photographs."""
-    found = {}
-    squares = {height for _, height, width in keys if height == width}
-    whole = {0} if any(height != width for _, height, width in keys) else set()
-    for side in sorted(squares | whole):
-        for photo in photos.load(source, image_size=side, image_fit=image_fit):
-            found[(photo.image_id, *photo.pixels.shape[:2])] = photo.pixels
+def _describe(keys: Sequence[Key], source: str, image_fit: str) -> dict[Key, np.ndarray]:
+    """Describe the images that were fitted: squares of some side, and whole photographs."""
+    if not (keys and source):
+        return {}
+    originals = photos.load(source)
+    place = {photo.image_id: number for number, photo in enumerate(originals)}
+    shapes = dict(zip(place, albums.shapes_of(originals), strict=True))
     for image_id, height, width in keys:
-        if (image_id, height, width) not in found:
+        shape = shapes.get(image_id, (0, 0))
+        if (height, width) != shape and (height != width or height > min(shape)):
             raise InputError(f"--photos={source} has no {image_id} of {height} x {width} pixels.")
-    return {key: found[key] for key in keys}
+    entries = [
+        (place[image_id], 0 if shapes[image_id] == (height, width) else height)
+        for image_id, height, width in keys
+    ]
+    album = albums.Album(originals, entries, image_fit)
+    return {key: _numbers(photo.pixels) for key, photo in zip(keys, album, strict=True)}
+
+
+def _numbers(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([descriptors.describe(pixels), jpeg.measure(pixels)]).round(2)
 
 
 def _held_out(frame: pd.DataFrame) -> np.ndarray:

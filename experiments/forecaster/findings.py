@@ -17,12 +17,12 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 from scipy import optimize, stats
 
-from experiments.forecaster.baselines import jpeg_db
+from experiments.forecaster import jpeg
 from experiments.forecaster.metrics import SETTINGS
 from experiments.report import figures
 from experiments.report.figures import PALETTE
 from experiments.report.page import Drawing
-from jaxinr.forecaster import descriptors, inputs
+from jaxinr.forecaster import inputs
 
 Forecast = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -123,7 +123,7 @@ def _draw_spread(groups: pd.DataFrame, spread: pd.DataFrame) -> Figure:
 
 
 def jpeg_line(
-    psnr_db: np.ndarray, picture: np.ndarray, described: np.ndarray
+    psnr_db: np.ndarray, picture: np.ndarray, files: np.ndarray
 ) -> tuple[JpegLine, Drawing]:
     """Fit the line from the PSNR of JPEG to that of SIRENs of one architecture.
 
@@ -131,16 +131,16 @@ def jpeg_line(
 
     Args:
         psnr_db: [M] best PSNR of fits that differ in picture and seed.
-        picture: [M] which row of `described`.
-        described: [P, D] descriptors of the pictures.
+        picture: [M] which row of `files`.
+        files: [P, len(jpeg.NAMES)] of the pictures.
     """
     pictures, index, count = np.unique(picture, return_inverse=True, return_counts=True)
     means_db = np.bincount(index, psnr_db) / count
 
     def jpeg_at(log2_bits: float) -> np.ndarray:
-        return jpeg_db(described[pictures], np.full(len(pictures), log2_bits))
+        return jpeg.at_bits(files[pictures], np.full(len(pictures), log2_bits))
 
-    size = described[pictures][:, [n.endswith("log2_bits") for n in descriptors.NAMES]]
+    size = files[pictures][:, [name.endswith("log2_bits") for name in jpeg.NAMES]]
     found = optimize.minimize_scalar(
         lambda log2_bits: -_r2(jpeg_at(log2_bits), means_db),
         bounds=(float(size.min()), float(size.max())),
@@ -278,7 +278,7 @@ def grid(
     w0_initial: Sequence[float],
     *,
     learning_rate: float,
-    pixels: int,
+    side: int,
 ) -> np.ndarray:
     """[L, W, len(inputs.TRIAL)] rows: the widest network within `parameters` of each depth."""
     depth = np.array(num_layers, float)
@@ -288,7 +288,7 @@ def grid(
     width = np.maximum(np.floor(width + 1e-9), 1)
     rows = np.empty((len(depth), len(w0_initial), len(inputs.TRIAL)))
     rows[..., 0], rows[..., 1] = width[:, None], depth[:, None]
-    rows[..., 2], rows[..., 3], rows[..., 4] = w0_initial, learning_rate, pixels
+    rows[..., 2], rows[..., 3], rows[..., 4:] = w0_initial, learning_rate, side
     return rows
 
 

@@ -1,25 +1,29 @@
 """How well SIRENs will store a picture, told without fitting any; and which of them is best."""
 
+import csv
 import dataclasses
 import io
 import itertools
 import warnings
-from dataclasses import field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 
 import jaxinr
 from jaxfleet import codecs, photos, storage
 from jaxfleet.errors import InputError
-from jaxinr.forecaster.forecast import LEARNING_RATE, W0, ForecastWarning
+from jaxfleet.options import flag
+from jaxinr.forecaster import speed
+from jaxinr.forecaster.forecast import W0, ForecastWarning
+from jaxinr.forecaster.reach import NINETY
 from jaxinr.forecaster.trained import Trained, packaged
 
-NINETY = 1.645  # standard deviations, to each side
 _TRIAL = jaxinr.Trial()
 CURVE = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the iterations
+SHOWN = 24  # networks of a trade-off that are printed
+_FIELDS = ("layer_size", "num_layers", "w0_initial", "w0", "learning_rate", "num_iters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,63 +32,68 @@ class ForecastConfig:
 
     RUN_DIR: ClassVar[str] = "none"
 
-    input: str = field(default="", metadata={"help": "The picture."})
-    image_size: int = field(
-        default=120,
-        metadata={
-            "help": "Side of the square picture that would be fitted, in pixels, as for "
-            "launch/siren_grid.py; 0 for the picture as it is.",
-            "lower": 0,
-        },
+    input: str = flag("", "The picture.")
+    image_size: int = flag(
+        120,
+        "Side of the square picture that would be fitted, in pixels, as for "
+        "launch/siren_grid.py; 0 for the picture as it is.",
+        lower=0,
     )
-    image_fit: str = field(
-        default="resize",
-        metadata={
-            "help": "resize: the largest central square, shrunk; crop: a central window.",
-            "choices": photos.FITS,
-        },
+    image_fit: str = flag(
+        "resize",
+        "resize: the largest central square, shrunk; crop: a central window.",
+        choices=photos.FITS,
     )
-    bits_per_pixel: float | None = field(
-        default=None,
-        metadata={"group": "Best network of a size", "help": "Size of the weights, at most."},
+    bits_per_pixel: float | None = flag(
+        None, "Size of the weights, at most.", group="Best network within limits"
     )
-    bits_per_weight: int = field(
-        default=16, metadata={"help": "Bits that a weight takes.", "lower": 1, "upper": 32}
+    target_psnr_db: float | None = flag(None, "PSNR that the smallest network is to reach.")
+    encode_seconds: float | None = flag(None, "Time of the training, at most; sets the updates.")
+    decode_milliseconds: float | None = flag(None, "Time of rendering, at most.")
+    bits_per_weight: int = flag(16, "Bits that a weight takes.", lower=1, upper=32)
+    layer_size: tuple[int, ...] = flag(
+        (),
+        "Units of a layer. Repeat each flag for more values.",
+        group="A grid of networks",
+        lower=1,
     )
-    layer_size: tuple[int, ...] = field(
-        default=(),
-        metadata={
-            "group": "A grid of networks",
-            "help": "Units of a layer. Repeat each flag for more values.",
-            "lower": 1,
-        },
+    num_layers: tuple[int, ...] = flag((), "Sine layers.", lower=1)
+    w0_initial: tuple[float, ...] = flag(
+        (30.0,), "Frequency factor of the first layer.", lower=1e-3
     )
-    num_layers: tuple[int, ...] = field(default=(), metadata={"help": "Sine layers.", "lower": 1})
-    w0_initial: tuple[float, ...] = field(
-        default=(30.0,), metadata={"help": "Frequency factor of the first layer.", "lower": 1e-3}
+    learning_rate: tuple[float, ...] = flag(
+        (),
+        f"Of Adam. Not given: {_TRIAL.learning_rate:g} in a grid, else the best of a few.",
+        group="Training and output",
+        lower=1e-12,
     )
-    learning_rate: tuple[float, ...] = field(
-        default=(_TRIAL.learning_rate,),
-        metadata={
-            "group": "Training and output",
-            "help": f"Of Adam. {LEARNING_RATE:g} is that of most networks that the forecaster was "
-            "trained on.",
-            "lower": 1e-12,
-        },
+    num_iters: tuple[int, ...] = flag(
+        (),
+        f"Adam updates, full batch. Not given: {_TRIAL.num_iters:,}, or as many as "
+        "--encode_seconds allows.",
+        lower=1,
     )
-    num_iters: tuple[int, ...] = field(
-        default=(_TRIAL.num_iters,), metadata={"help": "Adam updates, full batch.", "lower": 1}
+    forecaster: str = flag(
+        "",
+        "forecaster.safetensors of launch/siren_predictor.py; empty for the one that "
+        "comes with jaxinr.",
     )
-    forecaster: str = field(
-        default="",
-        metadata={
-            "help": "forecaster.safetensors of launch/siren_predictor.py; empty for the one that "
-            "comes with jaxinr."
-        },
+    speed: str = flag(
+        "",
+        "siren_speed.json of launch/benchmark.py --part=calibrate on another device; "
+        "empty for this machine's.",
     )
-    output: str = field(
-        default="", metadata={"help": "A .csv to write, with a row for every network compared."}
+    output: str = flag("", "A .csv to write, with a row for every network compared.")
+    report: str = flag(
+        "",
+        "A .html to write: PSNR against size beside JPEG, WebP and AVIF of this "
+        "picture, learning curves, and the best network of each size with its times.",
     )
+
+    def limits(self) -> dict[str, float | None]:
+        """Limits of the best network, by the arguments of `jaxinr.recommend`."""
+        names = ("bits_per_pixel", "target_psnr_db", "encode_seconds", "decode_milliseconds")
+        return {name: getattr(self, name) for name in names}
 
 
 def run(config: ForecastConfig) -> str:
@@ -93,61 +102,68 @@ def run(config: ForecastConfig) -> str:
     Raises:
         InputError: for a picture, a forecaster or a question that cannot be used.
     """
-    if not config.input:
-        raise InputError("--input=FILE names the picture.")
-    is_grid = bool(config.layer_size or config.num_layers)
-    if is_grid == (config.bits_per_pixel is not None):
-        raise InputError(
-            "Give either --bits_per_pixel, or --layer_size and --num_layers of a grid."
-        )
-    if is_grid and not (config.layer_size and config.num_layers):
-        raise InputError("--layer_size and --num_layers belong together.")
-    if config.output and not config.output.endswith(".csv"):
-        raise InputError(f"--output={config.output}: give a name that ends in .csv.")
-    if config.output:
-        storage.check_file(Path(config.output), "--output")
+    _check(config)
     forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    device = speed.load(Path(config.speed)) if config.speed else speed.known()
     image = photos.read(
         Path(config.input), image_size=config.image_size, image_fit=config.image_fit
     )
-    height, width = image.shape[:2]
+    lines = [f"{config.input}: {image.shape[1]} x {image.shape[0]} pixels"]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ForecastWarning)  # told in our own line
+        warnings.simplefilter("ignore", ForecastWarning)  # told in our own lines
         try:
-            if is_grid:
-                trials = _grid(config)
-                found = jaxinr.forecast(image, trials, forecaster=forecaster)
+            if config.layer_size:
+                found = jaxinr.forecast(image, _grid(config), forecaster=forecaster)
                 order = np.argsort(-found.mean_db, kind="stable")
-                lines = ["forecast, best first:"]
+                rows = [_row(config, image, found, i) for i in order]
+                lines += ["forecast, best first:", *_aligned(rows)]
+                lines += _outside(found)
+            elif any(value is not None for value in config.limits().values()):
+                rows, more = _best(config, image, forecaster, device)
+                lines += more
             else:
-                best = _recommend(config, image, forecaster)
-                trials, found = list(best.considered), best.forecasts
-                order = np.arange(len(trials))
-                curve = _curve(image, best.trial, forecaster)
-                lines = [
-                    f"{len(trials)} networks of at most {config.bits_per_pixel:g} bits per pixel; "
-                    "the best of each depth:"
-                ]
+                rows, more = _tradeoff(config, image, forecaster, device)
+                lines += more
+            if config.report:
+                from experiments.forecaster import photo_page  # matplotlib, half a second
+
+                photo_page.write(Path(config.report), config.input, image, forecaster, device)
+                lines.append(f"wrote {config.report}")
         except ValueError as error:
             raise InputError(str(error).replace("`", "")) from error
-    table = _table(trials, found, image, config.bits_per_weight).iloc[order]
-    shown = table if is_grid else table.drop_duplicates("num_layers")
-    lines = [f"{config.input}: {width} x {height} pixels", *lines, *_rows(shown)]
-    if not is_grid:
-        lines += [curve, codecs.at_size(image, codecs.JPEG, best.bits_per_pixel)]
-    lines += [f"Not trained on, so less sure: {thing}" for thing in found.outside]
     if config.output:
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False)
-        storage.write_atomically(Path(config.output), buffer.getvalue().encode())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+        storage.write_atomically(Path(config.output), text.getvalue().encode())
         lines.append(f"wrote {config.output}")
     return "\n".join(lines)
+
+
+def _check(config: ForecastConfig) -> None:
+    if not config.input:
+        raise InputError("--input=FILE names the picture.")
+    limited = [f"--{name}" for name, value in config.limits().items() if value is not None]
+    if bool(config.layer_size) != bool(config.num_layers):
+        raise InputError("--layer_size and --num_layers belong together.")
+    if config.layer_size and limited:
+        raise InputError(f"Give either {limited[0]}, or --layer_size and --num_layers of a grid.")
+    if not config.layer_size and (len(config.learning_rate) > 1 or len(config.num_iters) > 1):
+        raise InputError("only a grid has more than one --learning_rate or --num_iters.")
+    for name, ending in (("output", ".csv"), ("report", ".html")):
+        path = getattr(config, name)
+        if path and not path.endswith(ending):
+            raise InputError(f"--{name}={path}: give a name that ends in {ending}.")
+        if path:
+            storage.check_file(Path(path), f"--{name}")
 
 
 def _grid(config: ForecastConfig) -> list[jaxinr.Trial]:
     axes = (
         *(config.num_layers, config.layer_size, config.w0_initial),
-        *(config.learning_rate, config.num_iters),
+        config.learning_rate or (_TRIAL.learning_rate,),
+        config.num_iters or (_TRIAL.num_iters,),
     )
     return [
         jaxinr.Trial(
@@ -162,59 +178,116 @@ def _grid(config: ForecastConfig) -> list[jaxinr.Trial]:
     ]
 
 
-def _recommend(
-    config: ForecastConfig, image: np.ndarray, forecaster: Trained
-) -> jaxinr.Recommendation:
-    if len(config.learning_rate) != 1 or len(config.num_iters) != 1:
-        raise InputError("--bits_per_pixel goes with one --learning_rate and one --num_iters.")
-    assert config.bits_per_pixel is not None
-    return jaxinr.recommend(
+def _best(
+    config: ForecastConfig, image: np.ndarray, forecaster: Trained, device: speed.Speed
+) -> tuple[list[dict[str, float]], list[str]]:
+    """Return rows of the networks within the limits, and lines on the best of each depth."""
+    best = jaxinr.recommend(
         image,
-        config.bits_per_pixel,
-        max_iterations=config.num_iters[0],
-        learning_rate=config.learning_rate[0],
+        **config.limits(),
+        max_iterations=config.num_iters[0] if config.num_iters else None,
+        learning_rate=config.learning_rate[0] if config.learning_rate else None,
         bits_per_weight=config.bits_per_weight,
+        speed=device,
         forecaster=forecaster,
     )
+    found = best.forecasts
+    rows = [_row(config, image, found, i) for i in range(len(found.trials))]
+    depths: dict[float, dict[str, float]] = {}
+    for row in rows:
+        depths.setdefault(row["num_layers"], row)
+    said = ", ".join(
+        f"{value:g} {_UNITS[name]}" for name, value in config.limits().items() if value is not None
+    )
+    return rows, [
+        f"{len(rows)} networks within {said}; the best of each depth:",
+        *_aligned(list(depths.values())),
+        f"the first of them takes {best.encode_seconds:.3g} s to fit and "
+        f"{best.decode_milliseconds:.3g} ms to render on {best.device}",
+        _curve(image, best.trial, forecaster),
+        codecs.at_size(image, codecs.JPEG, best.bits_per_pixel),
+        *_outside(found),
+    ]
+
+
+_UNITS = {
+    "bits_per_pixel": "bits per pixel",
+    "target_psnr_db": "dB",
+    "encode_seconds": "s to fit",
+    "decode_milliseconds": "ms to render",
+}
+
+
+def _tradeoff(
+    config: ForecastConfig, image: np.ndarray, forecaster: Trained, device: speed.Speed
+) -> tuple[list[dict[str, float]], list[str]]:
+    found = jaxinr.tradeoff(
+        image, bits_per_weight=config.bits_per_weight, speed=device, forecaster=forecaster
+    )
+    rows = []
+    for i in range(len(found.trials)):
+        seconds = {
+            "encode_seconds": float(found.encode_seconds[i]),
+            "decode_milliseconds": float(found.decode_milliseconds[i]),
+        }
+        rows.append(_row(config, image, found, i) | seconds)
+    shown = sorted({round(i) for i in np.linspace(0, len(rows) - 1, SHOWN)})
+    return rows, [
+        f"{len(rows)} networks that no other beats in size, time and PSNR, on {found.device}; "
+        f"{len(shown)} of them:",
+        *_aligned([rows[i] for i in shown]),
+    ]
 
 
 def _curve(image: np.ndarray, trial: jaxinr.Trial, forecaster: Trained) -> str:
-    """How the best network will get there."""
+    """Say how the best network will get there."""
     updates = sorted({max(1, round(share * trial.num_iters)) for share in CURVE})
     found = jaxinr.forecast(image, [trial], iterations=updates, forecaster=forecaster)
     points = zip(updates, found.mean_db[0], strict=True)
     return "the first of them after " + ", ".join(f"{n} updates {db:.1f} dB" for n, db in points)
 
 
-def _table(
-    trials: list[jaxinr.Trial], found: jaxinr.Forecast, image: np.ndarray, bits: int
-) -> pd.DataFrame:
-    rows = pd.DataFrame([dataclasses.asdict(trial) for trial in trials]).drop(columns="seed")
-    height, width = image.shape[:2]
-    return rows.assign(
-        parameters=[trial.parameters for trial in trials],
-        bits_per_pixel=[trial.bits_per_pixel(height, width, bits=bits) for trial in trials],
-        mean_db=found.mean_db,
-        std_db=found.std_db,
-    )
+def _outside(found: jaxinr.Forecast) -> list[str]:
+    return [f"Not trained on, so less sure: {thing}" for thing in found.outside]
 
 
-def _rows(table: pd.DataFrame) -> list[str]:
+def _row(
+    config: ForecastConfig, image: np.ndarray, found: jaxinr.Forecast | jaxinr.Tradeoff, i: int
+) -> dict[str, float]:
+    trial = found.trials[i]
+    bits = trial.bits_per_pixel(*image.shape[:2], bits=config.bits_per_weight)
+    return {
+        **{name: getattr(trial, name) for name in _FIELDS},
+        "parameters": trial.parameters,
+        "bits_per_pixel": bits,
+        "mean_db": float(found.mean_db[i]),
+        "std_db": float(found.std_db[i]),
+    }
+
+
+def _aligned(rows: Sequence[dict[str, float]]) -> list[str]:
     """Aligned columns."""
     columns = {
-        "layers": table["num_layers"].map(str),
-        "units": table["layer_size"].map(str),
-        "w0_initial": table["w0_initial"].map("{:.1f}".format),
-        "updates": table["num_iters"].map(str),
-        "weights": table["parameters"].map(str),
-        "bpp": table["bits_per_pixel"].map("{:.3f}".format),
-        "PSNR": table["mean_db"].map("{:.2f} dB".format),
-        "90 % between": [
-            f"{mean - NINETY * std:.1f} and {mean + NINETY * std:.1f} dB"
-            for mean, std in zip(table["mean_db"], table["std_db"], strict=True)
-        ],
+        "layers": ("num_layers", "{:.0f}"),
+        "units": ("layer_size", "{:.0f}"),
+        "w0_initial": ("w0_initial", "{:.1f}"),
+        "rate": ("learning_rate", "{:g}"),
+        "updates": ("num_iters", "{:.0f}"),
+        "weights": ("parameters", "{:.0f}"),
+        "bpp": ("bits_per_pixel", "{:.3f}"),
+        "fit": ("encode_seconds", "{:.3g} s"),
+        "render": ("decode_milliseconds", "{:.3g} ms"),
+        "PSNR": ("mean_db", "{:.2f} dB"),
     }
-    cells = [[name, *map(str, values)] for name, values in columns.items()]
+    cells = [
+        [head, *(form.format(row[name]) for row in rows)]
+        for head, (name, form) in columns.items()
+        if name in rows[0]
+    ]
+    spans = [(row["mean_db"], NINETY * row["std_db"]) for row in rows]
+    cells.append(
+        ["90 % between", *(f"{mean - far:.1f} and {mean + far:.1f} dB" for mean, far in spans)]
+    )
     widths = [max(map(len, column)) for column in cells]
     return [
         "  " + "  ".join(cell.rjust(size) for cell, size in zip(row, widths, strict=True))

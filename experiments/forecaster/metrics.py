@@ -3,6 +3,7 @@
 Each number is over the fits that it is given, all with the same weight. N fits.
 """
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ import pandas as pd
 from scipy import special, stats
 
 from experiments.forecaster.data import FitTable
+from jaxinr.forecaster import reach
 
 UNSEEN = "unseen photographs"  # a split
+LONG = reach.ITERATIONS[0]
 SHARES = (0.5, 0.9)  # of the intervals in a table
 BOOTSTRAPS = 1000
 
@@ -133,20 +136,39 @@ def noise_of(fits: FitTable, chosen: np.ndarray) -> Estimate | None:
 def splits(fits: FitTable) -> dict[str, np.ndarray]:
     """Name -> [N] bool of the fits that a forecaster trained on the rest has never seen.
 
-    Pictures of the size that most fits have come first, each other size of unseen photographs by
-    itself.
+    Pictures of the size that most fits have come first, then others of unseen photographs by
+    pixels, long trainings, and the regime of the published collection. Groups without fits are
+    left out.
     """
     unseen, usual = fits.split("test"), fits.usual
-    sizes = fits.frame["image_width"].map(str) + " x " + fits.frame["image_height"].map(str)
-    return {
+    pixels = (fits.frame["image_width"] * fits.frame["image_height"]).to_numpy()
+    updates = fits.iterations[:, -1]
+    is_long = updates > LONG
+    ends = (0, *reach.PIXELS, np.inf)
+    groups = {
         UNSEEN: unseen & usual,
         "unseen architectures": fits.split("train", new_size=True) & usual,
         "both unseen": fits.split("test", new_size=True) & usual,
         **{
-            f"{UNSEEN}, {size} pixels": unseen & (sizes == size).to_numpy()
-            for size in sorted(set(sizes[~usual]))
+            f"{UNSEEN}, {_between(low, high)} pixels": unseen
+            & ~usual
+            & ~is_long
+            & (pixels > low)
+            & (pixels <= high)
+            for low, high in itertools.pairwise(ends)
         },
+        f"{UNSEEN}, more than {LONG:,} iterations": unseen & is_long,
+        f"{UNSEEN}, 120 x 120 pixels, 20,000 iterations": unseen
+        & (pixels == 120**2)
+        & (updates == 20_000),
     }
+    return {name: chosen for name, chosen in groups.items() if chosen.any()}
+
+
+def _between(low: float, high: float) -> str:
+    if not np.isfinite(high):
+        return f"more than {low:,.0f}"
+    return f"{low + 1:,.0f} to {high:,.0f}" if low else f"up to {high:,.0f}"
 
 
 def table(
@@ -168,7 +190,7 @@ def table(
     for split, chosen in splits(fits).items():
         truth = fits.truth_db[chosen].astype(np.float64)
         noise = noise_of(fits, chosen)
-        for predictor, predicted in predictions.items() if len(truth) else ():
+        for predictor, predicted in predictions.items():
             mean, std = predicted[chosen], std_db.get(predictor)
             row = {
                 "split": split,

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 import jaxinr
-from jaxinr.forecaster.forecast import LEARNING_RATE, sizes_within
+from jaxinr.forecaster.forecast import sizes_within
 from jaxinr.forecaster.trained import Trained
 from jaxinr.trial import Trial
 
 BITS_PER_PIXEL = (2.0, 6.0)
 W0_INITIALS = (10.0, 18.0, 32.0, 56.0, 100.0)
+LEARNING_RATE = 1e-3
 SEEDS = 3
 
 
@@ -66,7 +67,13 @@ def measure(
         for size in bits_per_pixel:
             height, width = image.shape[:2]
             grid = candidates(height, width, size, forecaster, num_iters)
-            advice = jaxinr.recommend(image, size, max_iterations=num_iters, forecaster=forecaster)
+            advice = jaxinr.recommend(
+                image,
+                size,
+                max_iterations=num_iters,
+                learning_rate=LEARNING_RATE,
+                forecaster=forecaster,
+            )
             cases.append((name, size, advice, grid))
             jobs += [
                 (image, dataclasses.replace(trial, seed=seed))

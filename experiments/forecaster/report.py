@@ -10,8 +10,6 @@ from experiments.forecaster import baselines, metrics, page
 from experiments.forecaster import findings as forecaster_findings
 from experiments.forecaster.data import FitTable
 from experiments.report.page import Drawing
-from jaxinr.forecaster import training
-from jaxinr.forecaster.forecast import LEARNING_RATE
 from jaxinr.forecaster.trained import Trained
 
 CURVES = 5  # fits whose learning curve is drawn
@@ -77,7 +75,7 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
     if common.sum() > 2 * frame[common]["picture"].nunique():
         picture = frame[common]["picture"].to_numpy()
         db = table.truth_db[common]
-        drawings["jpeg"] = forecaster_findings.jpeg_line(db, picture, table.described)[1]
+        drawings["jpeg"] = forecaster_findings.jpeg_line(db, picture, table.jpeg)[1]
     others = table.usual & ~common
     varied = frame[others]
     if varied["parameters"].nunique() > 1:
@@ -94,15 +92,12 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
 def time_forecasts(table: FitTable, forecaster: Trained) -> float:
     """Milliseconds of a thousand forecasts for one picture, its descriptors given; the median."""
     fits = table.training_fits(np.resize(np.arange(len(table)), TIMED))
-    described = table.described[0]
-    thumbnails = training.or_blank(table.thumbnails, len(table.described))[:1]
     seconds = []
-    for _ in range(REPEATS + 1):  # the first compiles
+    for _ in range(REPEATS):
         start = time.perf_counter()
-        looks = forecaster.look(described[None], thumbnails)
-        forecaster.ask(looks, described, fits.rows, fits.iterations[:, -1])
+        forecaster.ask(table.described[0], fits.rows, fits.iterations[:, -1:])
         seconds.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(seconds[1:]))
+    return 1e3 * float(np.median(seconds))
 
 
 def _notes(table: FitTable, milliseconds: float) -> list[str]:
@@ -121,8 +116,7 @@ def _curves(table: FitTable, forecaster: Trained) -> Drawing:
     rows = rows[np.argsort(table.truth_db[rows])]
     rows = rows[(np.linspace(0.1, 0.9, CURVES) * (len(rows) - 1)).astype(int)]
     fits = table.training_fits(rows)
-    answers = [forecaster.predict(fits, at) for at in range(fits.iterations.shape[1])]
-    mean_db, std_db = (np.stack(some, axis=1) for some in zip(*answers, strict=True))
+    mean_db, std_db = forecaster.ask(fits.described[fits.picture], fits.rows, fits.iterations)
     frame = table.frame.iloc[rows]
     names = [f"{row.num_layers} × {row.layer_size}, {row.image_id}" for row in frame.itertuples()]
     return page.learning_curves(fits.iterations, fits.best_db, mean_db, std_db, names)
@@ -143,21 +137,22 @@ def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 def _best(table: FitTable, forecaster: Trained) -> Drawing:
     """Which networks the unseen pictures would choose."""
     usual = table.frame[table.usual].iloc[0]
-    pixels = int(usual["image_height"] * usual["image_width"])
-    low, high = forecaster.range_at(pixels)
-    pictures = table.frame["picture"][table.split("test") & table.usual].unique()
-    depths = range(round(low["num_layers"]), round(high["num_layers"]) + 1)
-    w0s = np.geomspace(low["w0_initial"], high["w0_initial"], 17).tolist()
+    low, high = (2.0**ends for ends in (forecaster.reach.low, forecaster.reach.high))
+    depths = range(round(low[1]), round(high[1]) + 1)
+    w0s = np.geomspace(low[2], high[2], 17).tolist()
     rows = forecaster_findings.grid(
-        GRID_PARAMETERS, list(depths), w0s, learning_rate=LEARNING_RATE, pixels=pixels
+        GRID_PARAMETERS,
+        list(depths),
+        w0s,
+        learning_rate=float(usual["learning_rate"]),
+        side=int(usual["image_height"]),
     )
-    inside = (rows[:, 0, 0] >= low["layer_size"]) & (rows[:, 0, 0] <= high["layer_size"])
+    inside = (rows[:, 0, 0] >= low[0]) & (rows[:, 0, 0] <= high[0])
     updates = int(table.iterations[table.usual, -1].max())
 
     def forecast(numbers: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        thumbnails = training.or_blank(table.thumbnails, len(table.described))
-        looks = forecaster.look(table.described, thumbnails)[:, numbers]
-        iterations = np.full(len(asked), updates)
-        return forecaster.ask(looks, table.described[numbers], asked, iterations)[0]
+        iterations = np.full((len(asked), 1), updates)
+        return forecaster.ask(table.described[numbers], asked, iterations)[0][:, 0]
 
+    pictures = table.frame["picture"][table.split("test") & table.usual].unique()
     return forecaster_findings.best_settings(forecast, pictures, rows[inside])[1]

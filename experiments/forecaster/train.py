@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -27,72 +26,51 @@ from jaxfleet import executors, rundir, storage
 from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
+from jaxfleet.options import flag
 from jaxfleet.progress import clock
-from jaxinr.forecaster import training
-from jaxinr.forecaster.network import Shape
+from jaxinr.forecaster import reach, training
+from jaxinr.forecaster.reach import Reach
+from jaxinr.forecaster.scaling import Scaling
 from jaxinr.forecaster.trained import PACKAGED, Trained
-from jaxinr.forecaster.training import ForecasterRecipe, Scaling
+from jaxinr.forecaster.training import ForecasterRecipe
 
 REPORT_SECONDS = 10
-WANTED = 0.9  # coverage on the validation photographs that the spread is scaled to
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictorConfig:
     """Flags of `launch/siren_predictor.py`."""
 
-    collections: tuple[str, ...] = field(
-        default=("packaged",),
-        metadata={
-            "group": "Fits to learn from",
-            "help": "Run directories of siren_grid or collection_import, folders with "
-            f"{data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
-        },
+    collections: tuple[str, ...] = flag(
+        ("packaged",),
+        "Run directories of siren_grid or collection_import, folders with "
+        f"{data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
+        group="Fits to learn from",
     )
-    photos: str = field(
-        default="",
-        metadata={
-            "help": f"Photographs of all the collections: {sources.HELP} Empty for none: then the "
-            "forecaster is trained without its convolutions, on the descriptors that packaged "
-            "tables hold.",
-        },
+    photos: str = flag(
+        "",
+        f"Photographs of all the collections: {sources.HELP} Empty for none: then the "
+        "forecaster is trained without its convolutions, on the descriptors that packaged "
+        "tables hold.",
     )
-    image_fit: str = field(
-        default="resize",
-        metadata={"help": "How the collections made squares of them.", "choices": sources.FITS},
+    image_fit: str = flag(
+        "resize", "How the collections made squares of them.", choices=sources.FITS
     )
-    members: int = field(
-        default=3, metadata={"group": "Training", "help": "Networks of the ensemble.", "lower": 1}
+    members: int = flag(3, "Networks of the ensemble.", group="Training", lower=1)
+    steps: int = flag(4500, "Updates.", lower=20)
+    batch_fits: int = flag(512, "Fits in a batch.", lower=1)
+    learning_rate: float = flag(3e-3, "Of AdamW, at its highest.", lower=1e-12)
+    weight_decay: float = flag(0.05, "Of AdamW.", lower=0)
+    width: int = flag(96, "Units of a layer.", lower=1)
+    seed: int = flag(0, "Of weights and batches.", lower=0, upper=2**31 - 1)
+    checkpoint_minutes: float = flag(
+        2.0, "Minutes of work that a kill may cost.", group="Run", lower=0
     )
-    steps: int = field(default=1500, metadata={"help": "Updates.", "lower": 20})
-    batch_pictures: int = field(default=32, metadata={"help": "In a batch.", "lower": 1})
-    batch_fits: int = field(
-        default=64, metadata={"help": "Of each picture in a batch.", "lower": 1}
-    )
-    learning_rate: float = field(
-        default=2e-3, metadata={"help": "Of AdamW, at its highest.", "lower": 1e-12}
-    )
-    weight_decay: float = field(default=0.5, metadata={"help": "Of AdamW.", "lower": 0})
-    width: int = field(default=128, metadata={"help": "Units of a layer.", "lower": 1})
-    blocks: int = field(default=3, metadata={"help": "Residual layers.", "lower": 0})
-    features: int = field(
-        default=8,
-        metadata={"help": "Numbers that convolutions find in a picture; 0 for none.", "lower": 0},
-    )
-    seed: int = field(
-        default=0, metadata={"help": "Of weights and batches.", "lower": 0, "upper": 2**31 - 1}
-    )
-    checkpoint_minutes: float = field(
-        default=2.0,
-        metadata={"group": "Run", "help": "Minutes of work that a kill may cost.", "lower": 0},
-    )
-    regret_photos: int = field(
-        default=0,
-        metadata={
-            "help": "Unseen photographs on which the recommended networks, and a grid of others, "
-            "are really fitted; 0 for none.",
-            "lower": 0,
-        },
+    regret_photos: int = flag(
+        0,
+        "Unseen photographs on which the recommended networks, and a grid of others, "
+        "are really fitted; 0 for none.",
+        lower=0,
     )
 
     def recipe(self) -> ForecasterRecipe:
@@ -100,12 +78,11 @@ class PredictorConfig:
         return ForecasterRecipe(
             members=self.members,
             steps=self.steps,
-            pictures=self.batch_pictures,
             fits=self.batch_fits,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            width=self.width,
             seed=self.seed,
-            shape=Shape(self.width, self.blocks, self.features if self.photos else 0),
         )
 
 
@@ -127,7 +104,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         rundir.unfinish(run_dir)
         forecaster = train(table, config.recipe(), run_dir, config.checkpoint_minutes)
         table.save(run_dir)
-        mean_db, std_db = forecaster.predict(table.training_fits())
+        mean_db, std_db = forecast(table, forecaster)
         evaluation = evaluate(table, mean_db, std_db)
         rundir.write_table(run_dir / "evaluation.parquet", evaluation)
         regret = None
@@ -156,7 +133,7 @@ def train(
     """
     fits = table.training_fits()
     own = fits.of(table.split("train"))
-    scaling = Scaling.of(own)
+    scaling = Scaling.of(own.encoded().features, own.weights)
     params, state = training.create(recipe)
     checkpoints = Checkpoints(run_dir / "checkpoints")
     digest = _digest(recipe, table)
@@ -180,13 +157,29 @@ def train(
                 saved = time.monotonic()  # a slow disk is not written to all the time
             if stop.is_set():
                 break
-    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), params)  # half the file
-    forecaster = Trained(params, recipe.shape, scaling, 1.0, {})
-    validation = table.split("validation")
-    mean_db, std_db = forecaster.predict(fits.of(validation))
-    errors = np.abs(table.truth_db[validation] - mean_db) / std_db
-    spread = float(np.quantile(errors, WANTED) / metrics.half_width(WANTED))
-    return dataclasses.replace(forecaster, spread=spread)
+    params = {name: np.asarray(leaf) for name, leaf in params.items()}
+    last = own.iterations[:, -1]
+    described = own.described[np.unique(own.picture)]
+    known = Reach.of(described, own.rows, last, own.best_db[:, -1])
+    forecaster = Trained(params, scaling, known, {})
+    unseen = fits.of(table.split("validation"))
+    last = unseen.iterations[:, -1]
+    mean_db, std_db = (
+        x[:, 0]
+        for x in forecaster.raw(unseen.described[unseen.picture], unseen.rows, last[:, None])
+    )
+    error_db = mean_db - unseen.best_db[:, -1]
+    return dataclasses.replace(
+        forecaster, reach=known.calibrated(unseen.rows, last, error_db, std_db)
+    )
+
+
+def forecast(table: FitTable, forecaster: Trained) -> tuple[np.ndarray, np.ndarray]:
+    """Forecast the mean and standard deviation, [N] each, of all fits at their ends."""
+    fits = table.training_fits()
+    asked = fits.described[fits.picture], fits.rows, fits.iterations[:, -1:]
+    mean_db, std_db = forecaster.ask(*asked)
+    return mean_db[:, 0], std_db[:, 0]
 
 
 def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.DataFrame:
@@ -205,12 +198,15 @@ def make_card(
 ) -> dict[str, Any]:
     """Return what a forecaster was trained on and how good it is, for its file."""
     train = table.split("train")
-    low, high = forecaster.low, forecaster.high
+    low, high = (2.0**ends for ends in (forecaster.reach.low, forecaster.reach.high))
     return {
         "collections": [Path(name).name for name in config.collections],
         "fits": int(train.sum()),
         "photographs": int(table.frame[train]["image_id"].nunique()),
-        "range": {name: [round(low[name], 6), round(high[name], 6)] for name in low},
+        "range": {
+            name: [float(f"{ends[i]:.6g}") for ends in (low, high)]
+            for i, name in enumerate(reach.NAMES)
+        },
         "evaluation": json.loads(evaluation.to_json(orient="records")),
         "regret_db": None if regret is None else float(regret["regret_db"].mean()),
         "made_by": rundir.environment(),
@@ -261,8 +257,8 @@ def _digest(recipe: ForecasterRecipe, table: FitTable) -> np.ndarray:
     """Of all that training depends on."""
     digest = hashlib.sha256(repr(recipe).encode())
     digest.update(pd.util.hash_pandas_object(table.frame).to_numpy().tobytes())
-    for array in (table.described, table.thumbnails, table.best_db):
-        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    for array in (table.described, table.best_db):
+        digest.update(np.ascontiguousarray(array).tobytes())
     return np.frombuffer(digest.digest(), np.uint8)
 
 

@@ -51,7 +51,13 @@ def write(
     Returns:
         Where it is.
     """
-    path = run_dir / "report.html"
+    return write_to(run_dir / "report.html", title, values, sections)
+
+
+def write_to(
+    path: pathlib.Path, title: str, values: Mapping[str, str], sections: Mapping[str, str]
+) -> pathlib.Path:
+    """Write a page under a name of its own; arguments as of `write`."""
     text = _PAGE.format(
         title=html.escape(title),
         style=_STYLE,

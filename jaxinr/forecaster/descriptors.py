@@ -1,139 +1,176 @@
-"""What there is to know of a picture before a SIREN is fitted to it: a few dozen numbers in dB.
+"""Compute image descriptors that predict how well a SIREN can fit the image, in NumPy.
 
-Most of them answer one question in several ways: how well can so few numbers say this picture? With
-its lowest frequencies alone (a SIREN with a small `w0_initial`), with its largest cosine
-coefficients (one that puts its weights where they count), with a JPEG file of so many bytes.
-Frequencies are in cycles per picture and sizes in coefficients of the whole picture, so that the
-same scene gives almost the same numbers at another size, as far as the pixels can hold them.
+All of them are in cycles per picture or in numbers of coefficients, never in pixels, so that one
+scene has almost the same descriptors at every size, as far as its pixels hold them. Pictures above
+`MAX_SIDE` are halved until they fit; the energy that each halving averages away is known exactly
+and becomes the energy of an octave of frequencies.
 """
 
-import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from jaxfleet.images import cosine_matrix
-from jaxfleet.pixels import from_uint8, to_uint8
+from jaxfleet.pixels import from_uint8
 
 FLOOR_DB = 60.0  # errors below it are 8-bit rounding
-THUMBNAIL = 48  # pixels a side of what the convolutions see
-MAX_SIDE = 256  # larger pictures are averaged over blocks first
+FLOOR = 10 ** (-FLOOR_DB / 10)
+MAX_SIDE = 256  # of the picture that is transformed
+SCALE_SIDE = 16  # of the picture that contrast is measured on
 
-RADII = tuple(0.5 * 2 ** (octave / 2) for octave in range(15))  # cycles per picture, to 64
-COUNTS = tuple(8 * 2**octave for octave in range(12))  # coefficients, to 16,384
-QUALITIES = (5, 15, 35, 65, 90)  # of JPEG
-SHRUNK = (1, 4)  # by averaging, before colours are counted
-SHARES = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # quantiles of the gradients
+# Upper ends of bands of frequencies, half an octave each, in cycles per root of the area.
+RADII = tuple(0.5 * 2 ** (octave / 2) for octave in range(27))  # to 4,096
+COUNTS = tuple(8 * 2**octave for octave in range(15))  # coefficients, to 131,072
 
+BANDS = tuple(f"band_{radius:.3g}_db" for radius in RADII)
+COSINES = tuple(f"cosines_{count}_db" for count in COUNTS)
+WAVELETS = tuple(f"wavelets_{count}_db" for count in COUNTS)
 NAMES = (
-    "constant_db",
-    *(f"lowpass_{radius:.3g}_db" for radius in RADII),
-    *(f"largest_{count}_db" for count in COUNTS),
-    *(f"jpeg_{quality}_db" for quality in QUALITIES),
-    *(f"jpeg_{quality}_log2_bits" for quality in QUALITIES),
-    *(f"colours_{rank}_{factor}_db" for factor in SHRUNK for rank in (1, 2)),
-    "brightness",
-    "dark_share",
-    "bright_share",
-    "grey_entropy",
-    *(f"gradient_{100 * share:.0f}_db" for share in SHARES),
-    "horizontal_db",
-    "unevenness_db",
+    *("mean_db", "constant_db", *BANDS, *COSINES, *WAVELETS),
+    *("colours_1_db", "colours_2_db", "brightness", "dark_share", "bright_share"),
+    *("grey_entropy", "horizontal_db", "unevenness_db"),
 )
+AT = {name: place for place, name in enumerate(NAMES)}
 
 # Orthonormal: energies add up to those of RGB. Grey first.
 _OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float32)
 _OPPONENT /= np.linalg.norm(_OPPONENT, axis=1, keepdims=True)
+_STRIP_BYTES = 1 << 19  # of float32 pixels that are halved at a time: they stay in cache
 
 
 def describe(image: np.ndarray) -> np.ndarray:
     """Compute the descriptors `NAMES` of an image.
 
     Args:
-        image: [H, W, 3] uint8, at least 2 x 2 pixels.
+        image: [H, W, 3] uint8, at least 2 x 2 pixels. What is left over at the right and lower
+            edges when sides are halved is not looked at.
 
     Returns:
-        [len(NAMES)] float32, finite. PSNRs end at `FLOOR_DB`.
+        [len(NAMES)] float32, finite: mean squares in decibels below 1, `FLOOR_DB` at most. A band
+        is what frequencies below its radius, and not below the one before, hold; `mean_db` is the
+        mean colour's; `cosines` and `wavelets` are the errors of a picture made of its so many
+        largest coefficients.
     """
-    small, lost = _averaged(image)
-    rows, columns = (cosine_matrix(size) for size in small.shape[:2])
-    cosines = np.einsum("ih,hwc,jw->ijc", rows, small @ _OPPONENT.T, columns, optimize=True)
-    energies = np.square(cosines) / small.size
-    energies[0, 0] = 0
-    shrunk = [_blocks(small, factor).mean((1, 3)) for factor in SHRUNK]
-    numbers: list[Any] = [
-        [_db(energies.sum() + lost)],
-        _lowpass(energies, lost),
-        _largest(energies, lost),
-        *_jpeg(small),
-        *map(_colours, shrunk),
+    small, octaves = halved(image)
+    lost = sum(octaves)
+    mean = small.mean((0, 1))
+    coloured = small @ _OPPONENT.T
+    cosines = np.square(_cosines(coloured)) / small.size
+    cosines[:, 0, 0] = 0
+    wavelets = np.square(_wavelets(coloured)) / small.size
+    values: list[Any] = [
+        [_db(np.mean(np.square(mean))), _db(cosines.sum() + lost)],
+        _bands(cosines, octaves),
+        _largest(cosines.ravel(), lost),
+        _largest(wavelets, lost),
+        _colours(small - mean),
         _tones(small),
-        *_gradients(small),
+        _local(small),
     ]
-    return np.concatenate(numbers).astype(np.float32)
+    return np.concatenate(values).astype(np.float32)
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
-    """[THUMBNAIL, THUMBNAIL, 3] uint8 of a picture [H, W, 3] uint8, its proportions not kept."""
-    shape = (THUMBNAIL, THUMBNAIL)
-    return np.asarray(Image.fromarray(image).resize(shape, Image.Resampling.BICUBIC))
+def halved(image: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """Halve an image until no side is above `MAX_SIDE`.
+
+    Args:
+        image: [H, W, 3] uint8.
+
+    Returns:
+        [h, w, 3] float32 in [0, 1], and the mean square that each halving lost, largest first.
+    """
+    height, width = image.shape[:2]
+    levels = max(int(np.ceil(np.log2(max(height, width) / MAX_SIDE))), 0)
+    levels = min(levels, int(np.log2(min(height, width))))
+    if levels == 0:
+        return from_uint8(image), []
+    factor = 2**levels
+    image = image[: height // factor * factor, : width // factor * factor]
+    rows = max(_STRIP_BYTES // (image.shape[1] * 12) // factor, 1) * factor
+    squares = np.zeros(levels + 1)
+    small = []
+    for top in range(0, len(image), rows):
+        strip = image[top : top + rows].astype(np.float32)
+        sums = [_square(strip)]
+        for _ in range(levels):
+            strip = _half(strip)
+            sums.append(_square(strip))
+        squares += sums
+        small.append(strip)
+    means = squares / image.size * 4.0 ** np.arange(levels + 1) / 255.0**2
+    lost = np.maximum(means[:-1] - means[1:], 0.0)
+    return np.concatenate(small) / np.float32(255), lost.tolist()
 
 
-def _averaged(image: np.ndarray) -> tuple[np.ndarray, float]:
-    """[h, w, 3] in [0, 1], at most `MAX_SIDE` a side, and the mean square that averaging lost."""
-    factor = -(-max(image.shape[:2]) // MAX_SIDE)
-    pixels = from_uint8(image)
-    factor = min(factor, *image.shape[:2])
-    if factor == 1:
-        return pixels, 0.0
-    blocks = _blocks(pixels, factor)
-    small = blocks.mean((1, 3))
-    return small, max(float(np.square(blocks).mean() - np.square(small).mean()), 0.0)
+def _square(pixels: np.ndarray) -> float:
+    flat = pixels.ravel()
+    return float(flat @ flat)
 
 
-def _blocks(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """[h, factor, w, factor, 3]: what is over at the ends is left out; too small is left whole."""
-    factor = min(factor, *pixels.shape[:2])
-    height, width = (size // factor for size in pixels.shape[:2])
-    pixels = pixels[: height * factor, : width * factor]
-    return pixels.reshape(height, factor, width, factor, 3)
+def _half(pixels: np.ndarray) -> np.ndarray:
+    """[H / 2, W / 2, 3] means of 2 x 2 pixels."""
+    height, width = pixels.shape[:2]
+    rows = pixels.reshape(height // 2, 2, width * 3)
+    pairs = rows[:, 0] + rows[:, 1]
+    means = np.empty((height // 2, width // 2, 3), np.float32)
+    for channel in range(3):
+        np.add(pairs[:, channel::6], pairs[:, channel + 3 :: 6], out=means[..., channel])
+    means *= np.float32(0.25)
+    return means
 
 
-def _lowpass(energies: np.ndarray, lost: float) -> np.ndarray:
-    """PSNR of the picture without frequencies above each radius."""
-    rows, columns = (np.arange(size, dtype=np.float32) / 2 for size in energies.shape[:2])
-    radius = np.hypot(rows[:, None], columns)
-    band = np.searchsorted(RADII, radius.ravel())
-    sums = np.bincount(band, energies.sum(-1).ravel(), len(RADII) + 1)
-    return _db(sums[::-1].cumsum()[::-1][1:] + lost)
+def _cosines(pixels: np.ndarray) -> np.ndarray:
+    """Orthonormal discrete cosine transform (type II) of both axes: [H, W, C] -> [C, H, W]."""
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    return _cosine_matrix(pixels.shape[0]) @ planes @ _cosine_matrix(pixels.shape[1]).T
+
+
+def _cosine_matrix(size: int) -> np.ndarray:
+    order, place = np.arange(size)[:, None], np.arange(size)[None, :]
+    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * place + 1) / (2 * size))
+    matrix[0] = np.sqrt(1.0 / size)
+    return matrix.astype(np.float32)
+
+
+def _wavelets(pixels: np.ndarray) -> np.ndarray:
+    """Flat detail coefficients of Haar's orthonormal transform; an odd last row counts twice."""
+    found = [np.zeros(1, np.float32)]
+    while min(pixels.shape[:2]) > 1:
+        pixels = np.pad(pixels, [(0, n % 2) for n in pixels.shape[:2]] + [(0, 0)], mode="edge")
+        a, b = pixels[0::2] + pixels[1::2], pixels[0::2] - pixels[1::2]
+        low, *details = (
+            y / 2 for x in (a, b) for y in (x[:, 0::2] + x[:, 1::2], x[:, 0::2] - x[:, 1::2])
+        )
+        found += [detail.ravel() for detail in details]
+        pixels = low
+    return np.concatenate(found)
+
+
+def _bands(energies: np.ndarray, octaves: list[float]) -> np.ndarray:
+    """Return the energy of each band of `RADII`; what is above the last counts to it."""
+    height, width = energies.shape[1:]
+    area = (height * width) ** 0.5
+    rows, columns = (np.arange(n, dtype=np.float32) * (area / 2 / n) for n in (height, width))
+    band = np.searchsorted(RADII, np.hypot(rows[:, None], columns).ravel())
+    sums = np.bincount(band, energies.sum(0).ravel(), len(RADII) + 1)
+    # An octave above the small picture's own frequencies, `area` / 2 at most, has two bands.
+    first = np.searchsorted(RADII, area / 2)
+    for octave, energy in enumerate(reversed(octaves)):
+        for half in (1, 2):
+            sums[min(first + 2 * octave + half, len(RADII) - 1)] += energy / 2
+    sums[len(RADII) - 1] += sums[len(RADII)]
+    return _db(sums[: len(RADII)])
 
 
 def _largest(energies: np.ndarray, lost: float) -> np.ndarray:
-    """PSNR of the picture made of its so many largest coefficients, one for three colours."""
-    ordered = np.sort(energies, axis=None)
+    """Mean square error of the picture made of its `COUNTS` largest coefficients."""
+    ordered = np.sort(energies)
     left = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
     return _db(left[[max(ordered.size - count, 0) for count in COUNTS]] + lost)
 
 
-def _jpeg(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """PSNR and log2 of the bits, headers left out, of JPEG files."""
-    source = Image.fromarray(to_uint8(small))
-    psnrs, bits = [], []
-    for quality in QUALITIES:
-        buffer = io.BytesIO()
-        source.save(buffer, "JPEG", quality=quality)
-        data = buffer.getvalue()
-        with Image.open(io.BytesIO(data)) as decoded:
-            error = from_uint8(np.asarray(decoded)) - small
-        psnrs.append(np.mean(np.square(error)))
-        bits.append(8 * (len(data) - data.find(b"\xff\xda")))  # from the start of the scan
-    return _db(np.array(psnrs)), np.log2(bits)
-
-
-def _colours(pixels: np.ndarray) -> np.ndarray:
-    """PSNR of the picture with each pixel moved to the best line, and plane, of colours."""
-    apart = (pixels - pixels.mean((0, 1))).reshape(-1, 3)
+def _colours(apart: np.ndarray) -> np.ndarray:
+    """Error of the picture with each pixel moved to the best line, and plane, of colours."""
+    apart = apart.reshape(-1, 3)
     least, middle, _ = np.linalg.eigvalsh(apart.T @ apart / apart.size)
     return _db(np.array([least + middle, least]))
 
@@ -143,24 +180,28 @@ def _tones(pixels: np.ndarray) -> list[float]:
     grey = pixels.mean(-1)
     levels = np.bincount(np.minimum(grey * 32, 31).astype(int).ravel(), minlength=32) / grey.size
     entropy = -np.sum(levels * np.log(np.maximum(levels, 1e-12)))
-    shares = (np.mean(pixels < 0.03), np.mean(pixels > 0.97))
-    return [float(x) for x in (grey.mean(), *shares, entropy)]
+    return [
+        float(x) for x in (grey.mean(), np.mean(pixels < 0.03), np.mean(pixels > 0.97), entropy)
+    ]
 
 
-def _gradients(pixels: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-    """Quantiles of their squares; share of horizontal ones, and how unevenly they are spread."""
+def _local(pixels: np.ndarray) -> list[float]:
+    """Share of horizontal gradients, and how unevenly gradients are spread over 4 x 4 cells."""
+    factor = max(min(pixels.shape[:2]) // SCALE_SIDE, 1)
+    height, width = (size // factor for size in pixels.shape[:2])
+    blocks = pixels[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    pixels = blocks.mean((1, 3))
     down, right = np.diff(pixels, axis=0)[:, :-1], np.diff(pixels, axis=1)[:-1]
     across = np.square(right).sum(-1)
     squares = np.square(down).sum(-1) + across
-    share = across.mean() / max(squares.mean(), 1e-12)
     cells = [
         np.mean(cell)
         for band in np.array_split(squares, min(4, len(squares)), axis=0)
         for cell in np.array_split(band, min(4, squares.shape[1]), axis=1)
     ]
-    quantiles = np.quantile(squares, SHARES)
-    return _db(quantiles), [10 * np.log10(max(share, 1e-3)), np.std(_db(np.array(cells)))]
+    share = across.mean() / max(squares.mean(), 1e-12)
+    return [10 * np.log10(max(share, 1e-3)), np.std(_db(np.array(cells)))]
 
 
 def _db(mean_square: np.ndarray | float) -> np.ndarray:
-    return -10 * np.log10(np.maximum(mean_square, 10 ** (-FLOOR_DB / 10)))
+    return -10 * np.log10(np.maximum(mean_square, FLOOR))

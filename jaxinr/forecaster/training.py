@@ -1,4 +1,4 @@
-"""How the forecaster learns: by likelihood, on fits that are drawn picture by picture."""
+"""Train the forecaster in JAX: by likelihood, on points of learning curves."""
 
 import dataclasses
 import functools
@@ -9,13 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
-from jaxinr.forecaster import descriptors, inputs
-from jaxinr.forecaster.network import Forecaster, Shape
-
-TARGET_DB = 5.0  # one unit of the target
-EDGE = 5.0  # standard deviations of a descriptor that count
+from jaxinr.forecaster import inputs, model
+from jaxinr.forecaster.inputs import Inputs
+from jaxinr.forecaster.scaling import Scaling
 
 Array = jax.Array
 State = Any  # a tree of arrays, members of the ensemble in front
@@ -23,115 +20,35 @@ State = Any  # a tree of arrays, members of the ensemble in front
 
 @dataclasses.dataclass(frozen=True)
 class Fits:
-    """Fits to learn from, and their pictures.
+    """Fits to learn from, and their images.
 
     Attributes:
-        described: [P, D] float32 descriptors of the pictures.
-        thumbnails: [P, S, S, 3] uint8, or None where nobody has the pictures.
-        picture: [N] which of the pictures.
+        described: [P, D] float32 descriptors of the images.
+        picture: [N] which of the images.
         rows: [N, len(inputs.TRIAL)] float64.
         iterations: [N, T] Adam updates, ascending, at least 1.
         best_db: [N, T] the highest PSNR so far.
+        weights: [N] how often each is drawn, in the mean.
+        is_rare: [N] bool, fits of a kind that there are few of: they teach the linear function
+            alone, for a perceptron would learn them by heart.
     """
 
     described: np.ndarray
-    thumbnails: np.ndarray | None
     picture: np.ndarray
     rows: np.ndarray
     iterations: np.ndarray
     best_db: np.ndarray
+    weights: np.ndarray
+    is_rare: np.ndarray
 
     def of(self, chosen: np.ndarray | slice) -> "Fits":
         """Select some of the fits; keep all images."""
-        own = ("picture", "rows", "iterations", "best_db")
+        own = ("picture", "rows", "iterations", "best_db", "weights", "is_rare")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
 
-    def encoded(self, at: int = -1) -> np.ndarray:
-        """[N, AXES + CROSSED] of all fits after their `at`-th noted iteration."""
-        return inputs.encode(self.rows, self.iterations[:, at], self.described[self.picture])
-
-
-@dataclasses.dataclass(frozen=True)
-class Scaling:
-    """From raw numbers to what the network takes: the axes to [0, 1], the rest standardised.
-
-    Attributes:
-        low: [AXES] of the training range.
-        high: [AXES] of the training range.
-        sizes: [S] log2 of the pixels of pictures, to half an octave, that were trained on; rising.
-        low_at: [S, AXES] of the training range at each of these sizes.
-        high_at: [S, AXES].
-        crossed_mean: [CROSSED].
-        crossed_std: [CROSSED].
-        described_mean: [D].
-        described_std: [D]; infinite for what hardly varied, so that it says nothing.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    sizes: np.ndarray
-    low_at: np.ndarray
-    high_at: np.ndarray
-    crossed_mean: np.ndarray
-    crossed_std: np.ndarray
-    described_mean: np.ndarray
-    described_std: np.ndarray
-
-    @classmethod
-    def of(cls, fits: Fits) -> "Scaling":
-        """Compute the scaling of the training fits."""
-        encoded = fits.encoded()
-        axes, crossed = np.split(encoded, [inputs.AXES], axis=1)
-        first = np.log2(fits.iterations.min())
-        low, high = axes.min(0), axes.max(0)
-        sizes, group = np.unique(_size(axes), return_inverse=True)
-        low_at = np.stack([axes[group == k].min(0) for k in range(len(sizes))])
-        high_at = np.stack([axes[group == k].max(0) for k in range(len(sizes))])
-        for lowest in (low, *low_at):
-            lowest[inputs.ITERATIONS] = first
-        described = fits.described[np.unique(fits.picture)]
-        std = described.std(0)
-        arrays = (
-            *(low, high, sizes, low_at, high_at),
-            *(crossed.mean(0), crossed.std(0) + 1e-3),
-            *(described.mean(0), np.where(std > 0.01, std, np.inf)),
-        )
-        return cls(*(np.asarray(array, np.float32) for array in arrays))
-
-    def bounds(self, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the training range at the nearest image size; for the size, the whole range.
-
-        Args:
-            axes: [N, AXES].
-
-        Returns:
-            Low and high, [N, AXES] each.
-        """
-        nearest = np.abs(_size(axes)[:, None] - self.sizes).argmin(1)
-        low, high = self.low_at[nearest], self.high_at[nearest]
-        at = inputs.PIXELS
-        low[:, at], high[:, at] = self.low[at], self.high[at]
-        return low, high
-
-    @property
-    def width(self) -> np.ndarray:
-        """[AXES] of the training range; an octave for what never varied."""
-        return np.where(self.high > self.low, self.high - self.low, np.float32(1))
-
-    def fits(self, encoded: np.ndarray) -> np.ndarray:
-        """[N, AXES + CROSSED] of `inputs.encode`, scaled."""
-        axes = (encoded[:, : inputs.AXES] - self.low) / self.width
-        crossed = (encoded[:, inputs.AXES :] - self.crossed_mean) / self.crossed_std
-        return np.concatenate([axes, crossed], -1)
-
-    def iterations(self, iterations: np.ndarray) -> np.ndarray:
-        """[...] updates, scaled as `fits` scales them."""
-        at = inputs.ITERATIONS
-        return ((np.log2(iterations) - self.low[at]) / self.width[at]).astype(np.float32)
-
-    def pictures(self, described: np.ndarray) -> np.ndarray:
-        """[P, D], scaled; what lies far outside is moved to the edge."""
-        return np.clip((described - self.described_mean) / self.described_std, -EDGE, EDGE)
+    def encoded(self) -> Inputs:
+        """Return the inputs of the model, of all fits."""
+        return inputs.encode(self.rows, self.described[self.picture])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,31 +58,33 @@ class ForecasterRecipe:
     Attributes:
         members: of the ensemble.
         steps: updates.
-        pictures: in a batch.
-        fits: of each picture in a batch.
+        fits: in a batch.
         learning_rate: at its highest.
         weight_decay: of AdamW.
+        width: units of a layer.
         seed: of weights and batches.
-        shape: of the network.
     """
 
     members: int = 3
-    steps: int = 1500
-    pictures: int = 32
-    fits: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.5
+    steps: int = 4500
+    fits: int = 512
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    width: int = 96
     seed: int = 0
-    shape: Shape = dataclasses.field(default_factory=Shape)
+
+
+PERCEPTRON = ("first", "first_bias", "second", "second_bias", "last")
+TIMES = 4  # of a fit in a batch; the last always
 
 
 def create(recipe: ForecasterRecipe) -> tuple[State, State]:
     """Parameters of an ensemble, and the optimizer's state."""
-
-    def init(key: Array) -> State:
-        return nnx.state(Forecaster(recipe.shape, rngs=nnx.Rngs(key)))
-
-    params = jax.vmap(init)(jax.random.split(jax.random.key(recipe.seed), recipe.members))
+    members = [
+        model.init(np.random.default_rng([recipe.seed, i]), recipe.width)
+        for i in range(recipe.members)
+    ]
+    params = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *members)
     return params, jax.vmap(_optimizer(recipe).init)(params)
 
 
@@ -177,42 +96,44 @@ def make_step(
     Returns:
         (params, optimizer state, number of the step) -> the new ones, and the loss [members].
     """
-    definition = graph(recipe.shape)
     optimizer = _optimizer(recipe)
-    order = np.argsort(fits.picture, kind="stable")
-    fits = fits.of(order)
-    of_picture = np.bincount(fits.picture, minlength=len(fits.described))
-    starts = jnp.asarray(np.cumsum(of_picture) - of_picture)
-    counts = jnp.asarray(of_picture)
-    chances = jnp.log(counts.astype(jnp.float32))  # never those without fits
-    constant_db = fits.described[fits.picture, inputs.CONSTANT, None]
-    target = jnp.asarray((fits.best_db - constant_db) / TARGET_DB, jnp.float32)
-    updates = jnp.asarray(scaling.iterations(fits.iterations))
-    encoded = jnp.asarray(scaling.fits(fits.encoded()))
-    described = jnp.asarray(scaling.pictures(fits.described))
-    thumbnails = jnp.asarray(or_blank(fits.thumbnails, len(described)))
-    shape, last = (recipe.pictures, recipe.fits), target.shape[1] - 1
+    encoded = fits.encoded()
+    features = jnp.asarray(scaling.scaled(encoded.features))
+    known = jax.tree.map(jnp.asarray, encoded)
+    target = jnp.asarray(fits.best_db, jnp.float32)
+    iterations = jnp.asarray(fits.iterations, jnp.float32)
+    is_rare = jnp.asarray(fits.is_rare)
+    ends = jnp.asarray(np.cumsum(fits.weights / fits.weights.sum()), jnp.float32)
+    last = target.shape[1] - 1
 
     def loss(params: State, key: Array) -> Array:
-        keys = jax.random.split(key, 5)
-        picture = jax.random.categorical(keys[0], chances, shape=shape[:1])
-        chosen = jax.random.randint(keys[1], shape, 0, counts[picture][:, None])
-        row = starts[picture][:, None] + chosen
-        time = jax.random.randint(keys[2], shape, 0, last + 1)
-        time = jnp.where(jax.random.bernoulli(keys[3], 0.5, shape), last, time)
-        sample = encoded[row].at[..., inputs.ITERATIONS].set(updates[row, time])
-        flips = jax.random.bernoulli(keys[4], 0.5, (3, *shape[:1]))
-        model = nnx.merge(definition, params)
-        looks = model.pictures(described[picture], _turned(thumbnails[picture], flips))
-        mean, std = model(looks[:, None], sample)
-        likelihood = jnp.square((target[row, time][None] - mean) / std) / 2 + jnp.log(std)
-        # Weighted by the spread, or the mean would be learnt where fits scatter little alone:
-        # Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty Estimation, ICLR 2022.
-        return jnp.mean(likelihood * jax.lax.stop_gradient(std))
+        keys = jax.random.split(key, 2)
+        row = jnp.searchsorted(ends, jax.random.uniform(keys[0], (recipe.fits,)))
+        row = jnp.minimum(row, len(ends) - 1)
+        time = jax.random.randint(keys[1], (recipe.fits, TIMES), 0, last + 1)
+        time = time.at[:, 0].set(last)
+        shapes = model.shape(jnp, params, features[row])
+        learnt = {name: jax.lax.stop_gradient(params[name]) for name in PERCEPTRON}
+        shapes = jnp.where(
+            is_rare[row][:, None],
+            model.shape(jnp, params | learnt, features[row]),
+            shapes,
+        )
+        own = jax.tree.map(lambda x: x[row], known)
+        found = model.answer(
+            jnp, params, shapes, own, inputs.BAND_OCTAVES, iterations[row[:, None], time]
+        )
+        error = (target[row[:, None], time] - found.mean_db) / found.std_db
+        # Huber's, so that single diverged fits do not lead; weighted by the spread, or the mean
+        # would be learnt where fits scatter little alone: Seitzer et al., On the Pitfalls of
+        # Heteroscedastic Uncertainty Estimation, ICLR 2022.
+        likelihood = optax.losses.huber_loss(error, delta=3.0) + jnp.log(found.std_db)
+        return jnp.mean(likelihood * jax.lax.stop_gradient(found.std_db))
 
     def member(params: State, state: State, key: Array) -> tuple[State, State, Array]:
-        value, gradients = jax.value_and_grad(loss)(params, key)
-        with jax.numpy_dtype_promotion("standard"):  # optax counts in whole numbers
+        # The model is NumPy's code, too; optax counts in whole numbers.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            value, gradients = jax.value_and_grad(loss)(params, key)
             updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state, value
 
@@ -224,42 +145,16 @@ def make_step(
     return step
 
 
-@functools.cache
-def graph(shape: Shape) -> Any:
-    """Return what NNX knows of a network beside its parameters."""
-    return nnx.split(nnx.eval_shape(lambda: Forecaster(shape, rngs=nnx.Rngs(0))))[0]
-
-
-def to_float(thumbnails: Any) -> Array:
-    """uint8 -> [-1, 1]."""
-    return jnp.asarray(thumbnails, jnp.float32) / 127.5 - 1
-
-
-def or_blank(thumbnails: np.ndarray | None, count: int) -> np.ndarray:
-    """Thumbnails [count, S, S, 3], black where there are none."""
-    side = descriptors.THUMBNAIL
-    return np.zeros((count, side, side, 3), np.uint8) if thumbnails is None else thumbnails
-
-
-def _size(axes: np.ndarray) -> np.ndarray:
-    """[N] log2 of the pixels of pictures, to half an octave, of [N, AXES]."""
-    return np.asarray(np.round(2 * axes[:, inputs.PIXELS]) / 2)
-
-
 def _optimizer(recipe: ForecasterRecipe) -> optax.GradientTransformation:
-    """AdamW, warmed up, then down to nothing along a cosine."""
+    """AdamW, warmed up, then down to nothing along a cosine; biases do not decay."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, recipe.steps // 20, recipe.steps
     )
+    decayed = {name: name in ("first", "second", "last", "linear") for name in _NAMES}
     return optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.weight_decay)
+        optax.clip_by_global_norm(1.0),
+        optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=decayed),
     )
 
 
-def _turned(thumbnails: Array, flips: Array) -> Array:
-    """[N, S, S, 3] in [-1, 1]: rows, columns, both swapped, where `flips` [3, N] says so."""
-    x = to_float(thumbnails)
-    rows, columns, diagonal = flips[..., None, None, None]
-    x = jnp.where(rows, x[:, ::-1], x)
-    x = jnp.where(columns, x[:, :, ::-1], x)
-    return jnp.where(diagonal, x.swapaxes(1, 2), x)
+_NAMES = tuple(model.init(np.random.default_rng(0), 1))

@@ -7,13 +7,13 @@ gradient is that of the formula; the authors' code takes |z| + 1 as constant in 
 unless told otherwise.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-from jax import Array
-
+from jaxfleet import lazy
 from jaxinr import siren
 from jaxinr.kind import (
     Hyperparameter,
@@ -25,6 +25,12 @@ from jaxinr.kind import (
     uniform_layers,
 )
 from jaxinr.networks.layers import evaluate
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+    from jax import Array
+else:
+    jnp = lazy.module("jax.numpy")
 
 
 def init(trial: Spec) -> Params:

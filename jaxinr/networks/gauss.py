@@ -6,13 +6,13 @@ code keeps. Source: Ramasinghe & Lucey, Beyond Periodicity (ECCV 2022), and its 
 of 10 is a sigma of 0.071.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-from jax import Array
-
+from jaxfleet import lazy
 from jaxinr.kind import (
     Hyperparameter,
     Kind,
@@ -23,6 +23,12 @@ from jaxinr.kind import (
     uniform_layers,
 )
 from jaxinr.networks.layers import evaluate, own
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+    from jax import Array
+else:
+    jnp = lazy.module("jax.numpy")
 
 
 def init(trial: Spec) -> Params:

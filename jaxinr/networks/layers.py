@@ -5,13 +5,20 @@ would change the layers after it. A sine does that by itself; where f(0) is not 
 and as a masked unit passes no gradient on either, its weights keep their zeros.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
-from jax import Array
-
+from jaxfleet import lazy
 from jaxinr import siren
 from jaxinr.kind import Params
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+    from jax import Array
+else:
+    jnp = lazy.module("jax.numpy")
 
 
 def own(activations: Array, layer_size: Array | int) -> Array:

@@ -9,13 +9,13 @@ colours are linear in the last layer, as in all networks here, and no sigmoid fo
 span [-1, 1] and not [0, 1], so sigma is half of what it would be there.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-from jax import Array, lax
-
+from jaxfleet import lazy
 from jaxinr import siren
 from jaxinr.kind import (
     INPUTS,
@@ -29,6 +29,12 @@ from jaxinr.kind import (
     normal_layers,
 )
 from jaxinr.networks.layers import evaluate
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+    from jax import Array, lax
+else:
+    jnp, lax = lazy.module("jax.numpy"), lazy.module("jax.lax")
 
 BIAS_DEVIATION = 1e-2
 

@@ -13,14 +13,15 @@ the last bias, which no colour depends on, is left out.
 Source: Saragadam et al., WIRE (CVPR 2023), equations 3 and 4.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
+from jaxfleet import lazy
 from jaxinr import siren
 from jaxinr.kind import (
     CHANNELS,
@@ -34,6 +35,12 @@ from jaxinr.kind import (
     uniform_layers,
 )
 from jaxinr.networks.layers import own
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+    from jax import Array
+else:
+    jnp = lazy.module("jax.numpy")
 
 
 def shapes(layer_size: int, num_layers: int) -> Shapes:

@@ -12,7 +12,8 @@ import jaxfleet
 import jaxinr
 from jaxfleet import store
 from jaxinr.fit import Fit, Fits
-from jaxinr.forecaster.forecast import Forecast, Recommendation
+from jaxinr.forecaster.forecast import Forecast
+from jaxinr.forecaster.tradeoff import Recommendation
 
 TRIALS = jaxinr.grid(layer_size=[4, 8], num_layers=2, learning_rate=1e-3, num_iters=20)
 
@@ -56,7 +57,7 @@ def test_forecasts_are_one_line_and_a_table():
     frame = curve.to_pandas()
     assert frame["num_iters"].tolist() == [10, 20, 30] * 2
     assert frame["mean_db"].tolist() == [1, 2, 3, 4, 5, 6]
-    best = Recommendation(TRIALS[1], 25.0, 2.0, 3.25, TRIALS, found)
+    best = Recommendation(TRIALS[1], 25.0, 2.0, 3.25, TRIALS, found, 1.5, 3.0, "a machine")
     assert "\n" not in repr(best)
     assert "2 layers of 8 units" in repr(best)
     assert "25.0 ± 2.0 dB at 3.25 bits per pixel, best of 2" in repr(best)

@@ -12,10 +12,7 @@ import pytest
 from tests.experiments.forecaster.test_train import make_table
 
 ROOT = Path(__file__).parents[2]
-FLAGS = (
-    "--members=2 --steps=300 --batch_pictures=8 --batch_fits=16 --width=16 --blocks=1 "
-    "--checkpoint_minutes=0"
-).split()
+FLAGS = ("--members=2 --steps=300 --batch_fits=64 --width=16 --checkpoint_minutes=0").split()
 
 
 def start(table, run_dir, *flags):

@@ -1,10 +1,12 @@
 """Baselines get back the rule that a made-up collection follows."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.forecaster import baselines
+from experiments.forecaster import baselines, jpeg
 from experiments.forecaster.data import FitTable
 from jaxinr.forecaster import descriptors, inputs
 
@@ -17,22 +19,16 @@ def _few_trees(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def described():
+def files():
     """JPEG files that gain 2 to 4 dB per doubling of their bits; nothing else is known."""
     rng = np.random.default_rng(0)
-    values = np.zeros((PICTURES, len(descriptors.NAMES)), np.float32)
     bits = rng.uniform(10, 11, (PICTURES, 1)) + np.arange(5)
     gain = rng.uniform(2, 4, (PICTURES, 1))
-    for number, quality in enumerate(descriptors.QUALITIES):
-        at = descriptors.NAMES.index(f"jpeg_{quality}_log2_bits")
-        values[:, at] = bits[:, number]
-        at = descriptors.NAMES.index(f"jpeg_{quality}_db")
-        values[:, at] = (20 + gain * (bits - 10))[:, number]
-    return values
+    return np.concatenate([20 + gain * (bits - 10), bits], 1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def table(described):
+def table(files):
     """Fits of random sizes, the PSNR still unknown; the last pictures are not trained on."""
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
@@ -49,12 +45,13 @@ def table(described):
     )
     frame["split"] = np.where(frame["picture"] < 30, "train", "test")
     iterations = np.tile([10, 1000], (FITS, 1))
-    return FitTable(frame, described, None, iterations, np.zeros((FITS, 2), np.float32))
+    described = np.zeros((PICTURES, len(descriptors.NAMES)), np.float32)
+    return FitTable(frame, described, files, iterations, np.zeros((FITS, 2), np.float32))
 
 
 def with_truth(table, best_psnr_db):
     best_db = np.stack([np.zeros(FITS), best_psnr_db], -1).astype(np.float32)
-    return FitTable(table.frame, table.described, None, table.iterations, best_db)
+    return dataclasses.replace(table, best_db=best_db)
 
 
 def log2_parameters(table):
@@ -74,24 +71,21 @@ def test_power_law(table):
 
 
 def test_jpeg_at_the_rate_that_networks_follow(table):
-    described = table.described[table.frame["picture"]]
-    jpeg_db = baselines.jpeg_db(described, 2.5 + 0.9 * log2_parameters(table))
+    files = table.jpeg[table.frame["picture"]]
+    jpeg_db = jpeg.at_bits(files, 2.5 + 0.9 * log2_parameters(table))
     table = with_truth(table, 3 + 0.8 * jpeg_db)
     assert error_db(table, baselines.JPEG) < 0.1
     assert error_db(table, baselines.POWER_LAW) > 1
 
 
-def test_jpeg_between_and_beyond_its_files(described):
-    bits = described[:, [n.endswith("log2_bits") for n in descriptors.NAMES]]
-    gain = described[:, descriptors.NAMES.index("jpeg_15_db")]
-    gain = gain - described[:, descriptors.NAMES.index("jpeg_5_db")]
+def test_jpeg_between_and_beyond_its_files(files):
+    psnr_db, bits = files[:, :5], files[:, 5:]
+    gain = psnr_db[:, 1] - psnr_db[:, 0]
     for log2_bits in (8.0, 11.3, 13.9, 17.0):
         wanted = 20 + gain * (log2_bits - 10)
-        found = baselines.jpeg_db(described, np.full(PICTURES, log2_bits))
+        found = jpeg.at_bits(files, np.full(PICTURES, log2_bits))
         np.testing.assert_allclose(found, wanted, atol=1e-3)
-    at_a_file = baselines.jpeg_db(described, bits[:, 2])
-    at = descriptors.NAMES.index(f"jpeg_{descriptors.QUALITIES[2]}_db")
-    np.testing.assert_allclose(at_a_file, described[:, at], atol=1e-4)
+    np.testing.assert_allclose(jpeg.at_bits(files, bits[:, 2]), psnr_db[:, 2], atol=1e-4)
 
 
 def test_mean_per_architecture(table):

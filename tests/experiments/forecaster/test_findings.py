@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.forecaster import findings
-from jaxinr.forecaster import descriptors, inputs
+from experiments.forecaster import findings, jpeg
+from jaxinr.forecaster import inputs
 
 PICTURES = 30
 
@@ -39,18 +39,13 @@ def test_spread_over_seeds_by_width():
 
 def test_line_from_jpeg():
     rng = np.random.default_rng(0)
-    described = np.zeros((PICTURES, len(descriptors.NAMES)), np.float32)
     bits = rng.uniform(9, 10, (PICTURES, 1)) + np.arange(5)
-    for number, quality in enumerate(descriptors.QUALITIES):
-        described[:, descriptors.NAMES.index(f"jpeg_{quality}_log2_bits")] = bits[:, number]
     noise = rng.normal(0, 2, (PICTURES, 5)).cumsum(1)  # each size another order of the pictures
-    for number, quality in enumerate(descriptors.QUALITIES):
-        at = descriptors.NAMES.index(f"jpeg_{quality}_db")
-        described[:, at] = 25 + 3 * (bits + noise)[:, number] - 30
+    files = np.concatenate([25 + 3 * (bits + noise) - 30, bits], 1)
     picture = np.repeat(np.arange(PICTURES), 8)
-    jpeg_db = findings.jpeg_db(described, np.full(PICTURES, 11.4))
+    jpeg_db = jpeg.at_bits(files, np.full(PICTURES, 11.4))
     psnr_db = 4 + 0.9 * jpeg_db[picture] + rng.normal(0, 1, len(picture))
-    line, drawing = findings.jpeg_line(psnr_db, picture, described)
+    line, drawing = findings.jpeg_line(psnr_db, picture, files)
     assert np.log2(line.bits) == pytest.approx(11.4, abs=0.1)
     assert line.slope == pytest.approx(0.9, abs=0.05)
     assert line.offset_db == pytest.approx(4, abs=1.5)
@@ -87,18 +82,18 @@ def test_gain_is_not_that_of_the_pictures():
 
 @pytest.mark.parametrize("budget", [60, 915, 5000])
 def test_grid_takes_the_widest_networks_that_fit(budget):
-    rows = findings.grid(budget, [1, 2, 4, 8], [10.0, 30.0], learning_rate=1e-3, pixels=2304)
+    rows = findings.grid(budget, [1, 2, 4, 8], [10.0, 30.0], learning_rate=1e-3, side=48)
     assert rows.shape == (4, 2, len(inputs.TRIAL))
     wider = rows.copy()
     wider[..., 0] += 1
     fits = inputs.parameters(rows) <= budget
     assert (fits | (rows[..., 0] == 1)).all()
     assert (inputs.parameters(wider) > budget).all()
-    assert rows[0, 1].tolist()[1:] == [1, 30.0, 1e-3, 2304]
+    assert rows[0, 1].tolist()[1:] == [1, 30.0, 1e-3, 48, 48]
 
 
 def test_best_settings_where_pictures_agree_on_the_layers():
-    rows = findings.grid(915, [3, 4, 5], [10.0, 20.0, 40.0], learning_rate=1e-3, pixels=2304)
+    rows = findings.grid(915, [3, 4, 5], [10.0, 20.0, 40.0], learning_rate=1e-3, side=48)
 
     def forecast(picture, rows):
         """Every fourth picture is best with twice the w0_initial, by 0.5 dB."""

@@ -1,5 +1,7 @@
 """How good forecasts are: numbers known by hand or by the statistics of Gaussians."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +22,7 @@ def fits_of(frame, best_psnr_db):
     rows = len(frame)
     described = np.zeros((frame["picture"].max() + 1, len(descriptors.NAMES)), np.float32)
     best_db = np.stack([np.full(rows, 5.0), best_psnr_db], -1).astype(np.float32)
-    return FitTable(frame, described, None, np.tile([10, 100], (rows, 1)), best_db)
+    return FitTable(frame, described, described, np.tile([10, 100], (rows, 1)), best_db)
 
 
 def test_errors_by_hand():
@@ -93,7 +95,7 @@ def test_noise_counts_kinds_as_often_as_they_occur():
     assert noise.value_db == pytest.approx(np.sqrt((10 * 2 + 6 * 8) / 16))
 
 
-def test_other_sizes_of_pictures_are_measured_by_themselves():
+def test_other_sizes_of_pictures_and_long_trainings_are_measured_by_themselves():
     frame = {
         "picture": 0,
         "image_height": [48] * 6 + [24] * 4,
@@ -106,8 +108,15 @@ def test_other_sizes_of_pictures_are_measured_by_themselves():
         "unseen photographs": [0, 1],
         "unseen architectures": [2],
         "both unseen": [4],
-        "unseen photographs, 32 x 24 pixels": [6, 7],
+        "unseen photographs, up to 1,000 pixels": [6, 7],
     }
+    fits = fits_of(frame, np.zeros(10))
+    iterations = np.tile([10, 20_000], (10, 1))
+    frame = fits.frame.assign(image_height=120, image_width=[120] * 6 + [24] * 4)
+    found = forecaster_metrics.splits(dataclasses.replace(fits, frame=frame, iterations=iterations))
+    assert found["unseen photographs, more than 2,000 iterations"].sum() == 4
+    only = found["unseen photographs, 120 x 120 pixels, 20,000 iterations"]
+    assert np.flatnonzero(only).tolist() == [0, 1]
 
 
 def test_table_has_all_splits_with_fits():

@@ -5,6 +5,7 @@ import pytest
 
 import jaxinr
 from experiments.forecaster import regret
+from jaxinr.forecaster.forecast import DEPTHS
 from jaxinr.forecaster.trained import packaged
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
@@ -13,20 +14,19 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
 def test_grid_is_the_widest_network_of_each_depth():
     found = regret.candidates(48, 48, 2.0, packaged(), 1000)
     depths = {trial.num_layers: trial for trial in found}
-    _, high = packaged().range_at(48 * 48)
-    deepest = round(high["num_layers"])
-    assert list(depths) == list(range(1, deepest + 1))
-    assert len(found) == deepest * len(regret.W0_INITIALS)
+    high = 2.0 ** packaged().reach.high
+    assert list(depths) == [depth for depth in DEPTHS if depth <= round(high[1])]
+    assert len(found) == len(depths) * len(regret.W0_INITIALS)
     for depth, trial in depths.items():
         assert trial.bits_per_pixel(48, 48) <= 2.0
         wider = jaxinr.Trial(layer_size=trial.layer_size + 1, num_layers=depth)
-        is_widest = trial.layer_size == round(high["layer_size"])
+        is_widest = trial.layer_size == round(high[0])
         assert is_widest or wider.bits_per_pixel(48, 48) > 2.0
 
 
 def test_regret_is_what_fits_say():
     """At two bits a pixel of so small a picture there is one network, of one layer."""
-    with pytest.warns(jaxinr.ForecastWarning, match="pixels 256"):
+    with pytest.warns(jaxinr.ForecastWarning, match="side 16"):
         rows = regret.measure(
             [IMAGE], ["noise"], packaged(), 30, bits_per_pixel=[2.0], seeds=2, progress=False
         )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxinr.forecaster import descriptors, inputs, training
-from jaxinr.forecaster.network import Shape
+from jaxinr.forecaster.reach import Reach
+from jaxinr.forecaster.scaling import Scaling
 from jaxinr.forecaster.trained import Trained
 
 
@@ -30,7 +31,7 @@ def formula_db(described: np.ndarray, rows: np.ndarray, iterations: np.ndarray) 
     """PSNR by a law that only these tests know; half a dB of noise belongs on top."""
     rate = np.log2(inputs.parameters(rows)) + 0.5 * np.log2(iterations)
     peak = np.log2(rows[:, 2] / 30.0)
-    return described[:, 0] + 1.5 * rate - 0.5 * peak**2
+    return described[:, descriptors.AT["constant_db"]] + 1.2 * rate - 0.5 * peak**2 - 6
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,6 @@ def formula_fits() -> training.Fits:
     key = np.random.default_rng(7)
     pictures = smooth_pictures(60)
     described = np.stack([descriptors.describe(picture) for picture in pictures])
-    thumbnails = np.stack([descriptors.thumbnail(picture) for picture in pictures])
     count = 3000
     rows = np.stack(
         [
@@ -47,7 +47,8 @@ def formula_fits() -> training.Fits:
             key.integers(1, 9, count),
             np.exp(key.uniform(np.log(5), np.log(100), count)),
             np.full(count, 1e-3),
-            np.full(count, 24.0 * 24.0),
+            np.full(count, 24.0),
+            np.full(count, 24.0),
         ],
         axis=1,
     )
@@ -57,27 +58,29 @@ def formula_fits() -> training.Fits:
         [formula_db(described[picture], rows, iterations[:, t]) for t in range(3)], axis=1
     )
     best_db += key.normal(0, 0.5, (count, 1))
-    return training.Fits(described, thumbnails, picture, rows, iterations, best_db)
+    return training.Fits(
+        described, picture, rows, iterations, best_db, np.ones(count), np.zeros(count, bool)
+    )
 
 
 @pytest.fixture(scope="session")
 def recipe() -> training.ForecasterRecipe:
     """Small and quick."""
-    return training.ForecasterRecipe(
-        members=2, steps=400, pictures=16, fits=32, shape=Shape(width=32, blocks=2, features=2)
-    )
+    return training.ForecasterRecipe(members=2, steps=600, fits=256, width=32)
 
 
 @pytest.fixture(scope="session")
 def forecaster(formula_fits: training.Fits, recipe: training.ForecasterRecipe) -> Trained:
-    """Trained on the first 50 pictures."""
+    """Trained on the first 50 pictures, not calibrated."""
     own = formula_fits.of(formula_fits.picture < 50)
-    scaling = training.Scaling.of(own)
+    scaling = Scaling.of(own.encoded().features, own.weights)
     params, state = training.create(recipe)
     step = training.make_step(own, scaling, recipe)
     for number in range(recipe.steps):
         params, state, _ = step(params, state, number)
-    return Trained(params, recipe.shape, scaling, 1.0, {"fits": 3000})
+    reach = Reach.of(own.described, own.rows, own.iterations[:, -1], own.best_db[:, -1])
+    params = {name: np.asarray(leaf) for name, leaf in params.items()}
+    return Trained(params, scaling, reach, {"fits": 3000})
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The public questions: forecast, learning curve, recommendation, and what they refuse."""
 
 import dataclasses
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -58,19 +60,9 @@ def test_the_best_so_far_never_falls(forecaster: Trained, forecasts: str) -> Non
         ]
     assert (np.diff(curve.mean_db) >= 0).all()
     assert (np.diff(curve.mean_db[:, 4:7]) > 0).all()
-    assert (curve.mean_db[:, -1] == curve.mean_db[:, -2]).all()  # no training went beyond 2,000
-    assert (curve.std_db[:, -1] > curve.std_db[:, -4]).all()  # so the spread grows
+    if forecasts == "small":  # no training went beyond 1,000, so the spread grows
+        assert (curve.std_db[:, -1] > curve.std_db[:, -4]).all()
     np.testing.assert_allclose(alone, curve.mean_db[1, ::4], rtol=1e-5)
-
-
-def test_recommendations_name_the_sizes_they_do_not_know(forecaster: Trained) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # its own grid of frequencies is inside its range
-        inside = jaxinr.recommend(IMAGE, bits_per_pixel=2.0, forecaster=forecaster)
-    assert inside.forecasts.outside == ()
-    with pytest.warns(jaxinr.ForecastWarning, match=r"Not trained on: networks of \S+ to 500 bits"):
-        found = jaxinr.recommend(IMAGE, bits_per_pixel=500.0, forecaster=forecaster)
-    assert "none of them was compared" in found.forecasts.outside[-1]
 
 
 def test_float_pictures_are_as_8_bit_ones(forecaster: Trained) -> None:
@@ -84,8 +76,13 @@ def test_float_pictures_are_as_8_bit_ones(forecaster: Trained) -> None:
     [
         ({"num_layers": 20}, "num_layers 20, trained on 1 to 8"),
         ({"layer_size": 300}, "layer_size 300, trained on 4 to 32"),
-        ({"w0": 10.0}, "w0 10, trained on 30"),
-        ({"num_iters": 50_000}, "iterations 5e\\+04, trained on 10 to 1000"),
+        ({"w0": 10.0}, "w0 10 to 10, trained on 30"),
+        ({"learning_rate_decay": 1.0}, "learning rates that fall"),
+        ({"pixels_per_update": 64}, "updates on a part of the pixels"),
+        (
+            {"num_iters": 50_000},
+            "as long as 5e\\+04 iterations at a learning rate of 0.001, trained on less",
+        ),
         ({"learning_rate": 1e-2}, "learning_rate 0.01, trained on 0.001"),
     ],
 )
@@ -104,28 +101,7 @@ def test_inside_its_range_it_is_silent(forecaster: Trained) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         jaxinr.forecast(IMAGE, [TRIAL], forecaster=forecaster)
-        jaxinr.recommend(IMAGE, 4.0, forecaster=forecaster)
-
-
-def test_recommends_what_the_formula_likes(forecaster: Trained) -> None:
-    """The formula's best is the most parameters that fit, at w0_initial 30."""
-    found = jaxinr.recommend(IMAGE, 6.0, forecaster=forecaster)
-    assert found.bits_per_pixel <= 6.0
-    assert found.trial.num_iters == 1000
-    assert found.trial.w0 == 30.0
-    assert found.bits_per_pixel > 5.0
-    assert 18 < found.trial.w0_initial < 50
-    assert (np.diff(found.forecasts.mean_db) <= 0).all()
-    assert found.considered[0] == found.trial
-    assert found.mean_db == pytest.approx(found.forecasts.mean_db[0])
-    sizes = [trial.bits_per_pixel(24, 24) for trial in found.considered]
-    assert max(sizes) <= 6.0
-
-
-def test_fewer_bits_a_weight_leave_more_weights(forecaster: Trained) -> None:
-    half = jaxinr.recommend(IMAGE, 4.0, forecaster=forecaster)
-    byte = jaxinr.recommend(IMAGE, 4.0, bits_per_weight=8, forecaster=forecaster)
-    assert byte.trial.parameters > half.trial.parameters
+        jaxinr.recommend(IMAGE, 4.0, max_iterations=1000, learning_rate=1e-3, forecaster=forecaster)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +128,19 @@ def test_empty_questions_are_refused(forecaster: Trained) -> None:
         jaxinr.forecast(IMAGE, [], forecaster=forecaster)
     with pytest.raises(ValueError, match="at least 1"):
         jaxinr.forecast(IMAGE, [TRIAL], iterations=[0], forecaster=forecaster)
-    with pytest.raises(ValueError, match="the smallest takes 0.75"):
-        jaxinr.recommend(IMAGE, 0.01, forecaster=forecaster)
-    with pytest.raises(ValueError, match="must be positive"):
-        jaxinr.recommend(IMAGE, 0.0, forecaster=forecaster)
+
+
+def test_neither_import_nor_answer_needs_jax() -> None:
+    """The first answer comes before JAX could have been imported."""
+    script = """
+import sys, time
+start = time.perf_counter()
+import jaxinr.forecaster, jaxinr, numpy
+image = numpy.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype("uint8")
+trial = jaxinr.Trial(layer_size=16, num_layers=4, learning_rate=1e-3, num_iters=1000)
+assert jaxinr.forecast(image, [trial]).mean_db.shape == (1,)
+jaxinr.recommend(image, bits_per_pixel=2)
+assert "jax" not in sys.modules, [name for name in sys.modules if "jax." in name]
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

@@ -1,71 +1,55 @@
-"""The forecaster learns a formula, its gradient step is one, and its file keeps it."""
+"""The forecaster learns a formula, its intervals are calibrated, and its file keeps it."""
 
 import dataclasses
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 from jaxfleet.errors import InputError
-from jaxinr.forecaster import inputs, training
+from jaxinr.forecaster import descriptors, inputs, reach, training
+from jaxinr.forecaster.scaling import Scaling
 from jaxinr.forecaster.trained import CARDS, Trained
-from jaxinr.trial import Trial
 
 
-def test_parameters_are_those_of_a_trial() -> None:
-    trials = [Trial(layer_size=w, num_layers=d) for w in (1, 4, 33) for d in (1, 2, 9)]
-    found = inputs.parameters(inputs.trial_rows(trials, 100))
-    assert found.tolist() == [trial.parameters for trial in trials]
-
-
-def test_curves_are_interpolated_at_the_size_of_the_network() -> None:
-    """Where the k-th of `largest` says k, a network of P = 64 weights reads log2(P) - 3."""
-    described = np.zeros(len(inputs.pictures.NAMES), np.float32)
-    first = inputs.pictures.NAMES.index("largest_8_db")
-    described[first : first + 12] = np.arange(12)
-    row = inputs.trial_rows([Trial(layer_size=4, num_layers=2)], 100)
-    crossed = inputs.encode(row, np.array([10]), described)[0, inputs.AXES :]
-    place = np.log2(Trial(layer_size=4, num_layers=2).parameters) - 3
-    expected = np.clip(place + np.array([-4, -3, -2, -1, 0]), 0, 11)
-    assert crossed[:5] == pytest.approx(expected, abs=1e-5)
+def ask(forecaster: Trained, fits: training.Fits) -> tuple[np.ndarray, np.ndarray]:
+    return forecaster.ask(fits.described[fits.picture], fits.rows, fits.iterations)
 
 
 def test_learns_a_formula_on_new_pictures(forecaster: Trained, formula_fits: training.Fits) -> None:
     new = formula_fits.of(formula_fits.picture >= 50)
-    for at in range(3):
-        mean_db, std_db = forecaster.predict(new, at)
-        error = new.best_db[:, at] - mean_db
-        assert np.sqrt(np.mean(error**2)) < 0.8  # of which the noise is 0.5
-        assert np.mean(np.abs(error) < 1.645 * std_db) > 0.75
+    mean_db, std_db = ask(forecaster, new)
+    error = new.best_db - mean_db
+    assert np.sqrt(np.mean(error**2)) < 1.0  # of which the noise is 0.5
+    assert np.mean(np.abs(error) < 1.645 * std_db) > 0.75
 
 
 def test_fits_of_one_picture_are_asked_as_those_of_many(
     forecaster: Trained, formula_fits: training.Fits
 ) -> None:
     own = formula_fits.of(formula_fits.picture == 3)
-    mean_db, std_db = forecaster.predict(own)
-    described = own.described[3]
-    looks = forecaster.look(described[None], own.thumbnails[3:4])
-    again = forecaster.ask(looks, described, own.rows, own.iterations[:, -1])
-    assert again[0] == pytest.approx(mean_db, abs=1e-4)
-    assert again[1] == pytest.approx(std_db, abs=1e-4)
+    together = ask(forecaster, own)
+    again = forecaster.ask(own.described[3], own.rows, own.iterations)
+    alone = ask(forecaster, own.of(slice(4, 5)))
+    for some, one, single in zip(together, again, alone, strict=True):
+        assert some == pytest.approx(one, abs=1e-4)
+        assert some[4] == pytest.approx(single[0], abs=1e-4)
 
 
-def test_a_batch_of_asks_equals_single_ones(
-    forecaster: Trained, formula_fits: training.Fits
-) -> None:
-    own = formula_fits.of(slice(0, 5))
-    together = forecaster.predict(own)[0]
-    alone = [forecaster.predict(own.of(slice(i, i + 1)))[0][0] for i in range(5)]
-    assert together == pytest.approx(alone, abs=1e-4)
+def test_many_are_asked_in_parts(forecaster: Trained, formula_fits: training.Fits) -> None:
+    times = np.tile(np.arange(1, 1501), (8, 1))
+    rows = formula_fits.rows[:8]
+    mean_db, _ = forecaster.ask(formula_fits.described[0], rows, times)
+    single, _ = forecaster.ask(formula_fits.described[0], rows[7:], times[7:])
+    assert mean_db[7] == pytest.approx(single[0], abs=1e-4)
+    assert (np.diff(mean_db) >= 0).all()
 
 
 @pytest.mark.slow
 def test_members_differ_and_steps_repeat(
     formula_fits: training.Fits, recipe: training.ForecasterRecipe
 ) -> None:
-    scaling = training.Scaling.of(formula_fits)
+    scaling = Scaling.of(formula_fits.encoded().features, formula_fits.weights)
 
     def losses() -> np.ndarray:
         params, state = training.create(recipe)
@@ -75,23 +59,41 @@ def test_members_differ_and_steps_repeat(
     first, second = losses(), losses()
     assert np.array_equal(first, second)
     params, _ = training.create(recipe)
-    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 3 and leaf.std() > 0]
-    assert all(np.abs(leaf[0] - leaf[1]).max() > 0 for leaf in kernels)
+    for name in ("first", "second"):
+        assert np.abs(params[name][0] - params[name][1]).max() > 0
 
 
-@pytest.mark.slow
-def test_trains_without_pictures(
-    formula_fits: training.Fits, recipe: training.ForecasterRecipe
-) -> None:
-    blind = dataclasses.replace(formula_fits, thumbnails=None)
-    shape = dataclasses.replace(recipe.shape, features=0)
-    recipe = dataclasses.replace(recipe, shape=shape)
-    scaling = training.Scaling.of(blind)
-    params, state = training.create(recipe)
-    params, _, _ = training.make_step(blind, scaling, recipe)(params, state, 0)
-    mean_db, std_db = Trained(params, shape, scaling, 1.0, {}).predict(blind)
-    assert np.isfinite(mean_db).all()
-    assert (std_db > 0).all()
+def test_a_group_has_its_own_factor_and_small_groups_that_of_their_iterations() -> None:
+    """Errors of short fits are twice, of long ones three times what was forecast."""
+    key = np.random.default_rng(0)
+    rows = np.tile([16.0, 4, 30, 1e-3, 48, 48], (600, 1))
+    rows[500:, 0] = 30  # another group of weights, and long
+    iterations = np.where(np.arange(600) < 500, 1000, 20_000)
+    error = key.normal(0, np.where(iterations > 2000, 3.0, 2.0))
+    known = reach.Reach.of(np.zeros((2, len(descriptors.NAMES))), rows, iterations, np.zeros(600))
+    found = known.calibrated(rows, iterations, error, np.ones(600)).factors
+    short, long = found[1, 0, 1], found[1, 1, 2]
+    assert short == pytest.approx(2, rel=0.1)
+    assert long == pytest.approx(3, rel=0.25)
+    assert found[3, 1, 0] == long
+    assert found[3, 0, 2] == short
+
+
+def test_deviations_grow_outside_up_to_that_of_all_fits(forecaster: Trained) -> None:
+    row = np.array([[16.0, 4, 30, 1e-3, 24, 24]])
+    described = forecaster.reach.described_mean
+    inside = forecaster.reach.widened(described, row, np.array([[100]]), np.full((1, 1), 0.5))
+    assert inside[0, 0] == 0.5
+    spreads = [inside[0, 0]]
+    for iterations in (2000, 8000, 10**9):
+        asked = np.array([[iterations]])
+        spreads.append(forecaster.reach.widened(described, row, asked, np.full((1, 1), 0.5))[0, 0])
+    assert (np.diff(spreads) > 0).all()
+    assert spreads[-1] == pytest.approx(forecaster.reach.prior_db[1])
+    larger = np.array([[16.0, 4, 30, 1e-3, 4000, 3000]])  # a small network leaves the rest
+    assert (
+        forecaster.reach.widened(described, larger, np.array([[100]]), np.full((1, 1), 0.5)) == 0.5
+    )
 
 
 def test_a_file_keeps_a_forecaster(
@@ -100,20 +102,7 @@ def test_a_file_keeps_a_forecaster(
     loaded = Trained.load(forecaster_file)
     assert loaded.card == forecaster.card
     some = formula_fits.of(slice(0, 50))
-    assert np.array_equal(loaded.predict(some), forecaster.predict(some))
-
-
-def test_half_precision_says_the_same(
-    forecaster: Trained, formula_fits: training.Fits, tmp_path: Path
-) -> None:
-    """float16 has eleven bits, one part in 2,000; the file has half the bytes of the weights."""
-    halved = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), forecaster.params)
-    dataclasses.replace(forecaster, params=halved).save(tmp_path / "half.safetensors")
-    some = formula_fits.of(slice(0, 50))
-    mean_db, std_db = Trained.load(tmp_path / "half.safetensors").predict(some)
-    wanted = forecaster.predict(some)
-    assert mean_db == pytest.approx(wanted[0], abs=0.05)
-    assert std_db == pytest.approx(wanted[1], abs=0.05)
+    assert np.array_equal(ask(loaded, some), ask(forecaster, some))
 
 
 def test_foreign_and_damaged_files_are_refused(forecaster_file: Path, tmp_path: Path) -> None:
@@ -132,9 +121,10 @@ def test_foreign_and_damaged_files_are_refused(forecaster_file: Path, tmp_path: 
 def test_another_version_is_named(forecaster_file: Path, tmp_path: Path) -> None:
     card, arrays = CARDS.read(forecaster_file)
     path = tmp_path / "old.safetensors"
-    CARDS.write(path, card | {"descriptors": ["other"]}, arrays)
+    CARDS.write(path, card | {"features": ["other"]}, arrays)
     with pytest.raises(InputError, match="old.safetensors: .*another version; train it again"):
         Trained.load(path)
-    dataclasses.replace(CARDS, version=3).write(path, card, arrays)
-    with pytest.raises(InputError, match="a version 3 forecaster, not 4; train it again"):
+    dataclasses.replace(CARDS, version=4).write(path, card, arrays)
+    with pytest.raises(InputError, match="a version 4 forecaster, not 5; train it again"):
         Trained.load(path)
+    assert len(inputs.FEATURES) == arrays["scaling.mean"].size
