@@ -11,12 +11,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAD = """\
-import hashlib, sys, time
+import hashlib, sys, threading, time
 from jaxfleet import process
 """
 COMPUTING = """\
 with process.answering_signals("grid", "repeat the command to begin again"):
-    print("ready", flush=True)
+    threading.Timer(0.5, print, ["ready"], {"flush": True}).start()
     # As a compiled program: Python sees no signal until it is over, minutes later.
     hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
 """
