@@ -6,16 +6,18 @@ r"""Says which super-resolution network made a picture, how that was built, or t
         --add="mine-x4=pictures architecture=edsr scale=4"
 
 The first answers for one picture, the second in a table for a folder, the third enrols a network by
-20 or more pictures that it made, without training. Without --gallery the one that comes with jaxsr
-is asked. Probabilities are those if one of the gallery's classes made the picture; whether any did
-is said beside them ("known"), by a nearness that 95 % of such pictures have.
+20 or more pictures that it made, without training, unless a rehearsal shows harm. Without --gallery
+the one that comes with jaxsr is asked.
 
-A picture should be as its network wrote it: 8-bit colour, of at least one tile of the gallery, not
-resized. Nothing is converted silently. Grey pictures (also grey as colour), 16 bits, palettes,
-animations, transparency and other colour models are refused, since fingerprints do not outlive the
-conversion; JPEG and lossy WebP are answered, with a note, for they weaken them. In a folder a file
-that cannot be used has its reason in the column `error`, the others are answered, and the exit code
-is 2.
+Questions are answered in this order, each with "cannot tell" where it was not right often enough in
+tests on files in the same state: what happened to the file, whether the picture was enlarged, by
+interpolation or by a network, by how much, by which family of networks, and by which network. A
+gallery of launch/sr_gallery.py answers for pictures as networks wrote them alone.
+
+Nothing is converted silently. Grey pictures (also grey as colour), 16 bits, palettes, animations,
+transparency and other colour models are refused, since fingerprints do not outlive the conversion.
+In a folder a file that cannot be used has its reason in the column `error`, the others are
+answered, and the exit code is 2.
 
 Compiled programs are kept (`jaxfleet.compiled`), so that the second picture is answered sooner than
 the first.

@@ -43,7 +43,7 @@ def lines(found: Identification, top: int) -> list[str]:
         f"network: {found.network or 'cannot tell'}{_beside(found, 'network', '')}",
     ]
     if group not in ("original", "interpolation") and found.groups:
-        said += ["if a network of the gallery made it, the most probable are:"]
+        said += ["the most probable classes, if one of them made it:"]
         said += [f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]]
     if not found.groups:
         said.append(f"there is no calibration for this state of a file ({found.state})")
@@ -69,7 +69,7 @@ def paragraph(name: str, sha256: str, found: Identification) -> str:
         sentences.append(f"Its pixels look like those of a picture that was {found.verdict}.")
     rate = found.error_rates.get("group") or found.error_rates.get("is_enlarged")
     if rate is not None:
-        sentences.append(f"In tests on files in such a state, {rate}.")
+        sentences.append(f"Errors in tests on files in such a state: {rate}.")
     if found.scale is not None:
         sentences.append(
             f"An enlargement by {found.scale[0]:.2g} leaves nothing finer than "
@@ -108,15 +108,16 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
     axes[0].axis("off")
     edges = (-0.5, 0.5, 0.5, -0.5)
     axes[1].imshow(spectrum, extent=edges, cmap="viridis")
+    axes[1].grid(visible=False)
     axes[1].set_title("its spectrum, cycles per pixel", fontsize=8)
     profiles = {"this picture": evidence.luma_profile(evidence.evidence(judging.tiles(pixels)))}
     for label in dict.fromkeys([found.ranking[0][0], "original"]):
         if label in judge.names:
             profiles[f"mean of {label}"] = judge.arrays["profiles"][judge.names.index(label)]
-    radii = np.arange(len(next(iter(profiles.values())))) / 64
+    radii = np.arange(31) / 64  # beyond, circles leave the half plane
     for (label, profile), style in zip(profiles.items(), ("-", "--", ":"), strict=False):
         level = np.mean(profile[2:8])  # as strong as each other where all are photographs
-        axes[2].plot(radii, 10 / np.log(10) * (profile - level), style, label=label)
+        axes[2].plot(radii, 10 / np.log(10) * (profile[:31] - level), style, label=label)
     axes[2].legend(fontsize=7)
     axes[2].set_title("power by frequency, dB", fontsize=8)
     axes[2].set_xlabel("cycles per pixel", fontsize=8)

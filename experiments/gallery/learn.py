@@ -13,11 +13,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from experiments.gallery import collect, measures, training
 from experiments.gallery.learn_config import LearnConfig
-from experiments.gallery.measures import Predictions, of_rows
+from experiments.gallery.measures import Predictions, of_rows, views_of
 from jaxfleet import picture_files, rundir
 from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
@@ -30,11 +29,12 @@ from jaxsr.gallery.judge import BINS, Calibration, Judge
 
 FOLDS = 3
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
-PLAIN_RATE = 0.008  # of photographs that may be called a network's, on validation photographs
-INTERPOLATION_RATE = 0.01  # of interpolations that may be called a network's
+PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
+INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
 NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
 OTHER_NO_RATE = 0.02
 UNKNOWN_RATE = 0.03  # of networks of families left out that may count as known
+UNKNOWN_FAMILY_RATE = 0.1  # of these that may be given a family
 SURE = 0.9  # share of answers that is to be right, of families and of networks
 SCALE_SURE = 0.95
 
@@ -191,14 +191,21 @@ def predict(judge: Judge, data: Data) -> Predictions:
 def predict_unseen(without: list[Judge], data: Data, folds: Mapping[str, int]) -> Predictions:
     """Return logits by judges that do not know the family.
 
-    Those of "class" are [N, 1]: the logarithm of the probability of the likeliest class.
+    Their classes are fewer and others: of the columns of "class" only the largest tells something.
     """
     fold = data.rows["family"].map(folds).to_numpy()
+    most = max(len(judge.names) for judge in without)
     found: Predictions = {}
     for number, judge in enumerate(without):
         mask = fold == number
         own = predict(judge, data.only(mask))
-        own["class"] = scipy.special.log_softmax(own["class"], axis=1).max(axis=1, keepdims=True)
+        missing = ((0, 0), (0, most - len(judge.names)))
+        own["class"] = np.pad(own["class"], missing, constant_values=-np.inf)
+        places = {name: k for k, name in enumerate(sorted(set(folds)))}
+        family = np.array([places.get(name, -1) for name in judge.families])
+        own["family"] = np.broadcast_to(
+            np.pad(family, missing[1], constant_values=-1), own["class"].shape
+        )
         for name, values in own.items():
             if name not in found:
                 found[name] = np.full((len(data.rows), values.shape[1]), np.nan, np.float32)
@@ -240,8 +247,8 @@ def _calibrate(
             np.concatenate([bins, bins[is_network]]),
         ),
     }
-    views = _views(judge, rows, seen, temperatures)
-    strange = _views(judge, rows[is_network], of_rows(unseen, is_network), temperatures)
+    views = views_of(judge, seen, temperatures)
+    strange = views_of(judge, of_rows(unseen, is_network), temperatures)
     no = NO_RATE.get(kind, OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
@@ -269,7 +276,10 @@ def _calibrate(
     thresholds["network"] = max(
         thresholds["known"], _sure(views["best"][made], right["network"], SURE)
     )
-    thresholds["family"] = _sure(views["family_chance"][made], right["family"], SURE)
+    thresholds["family"] = max(
+        _beyond(strange["family_chance"], UNKNOWN_FAMILY_RATE),
+        _sure(views["family_chance"][made], right["family"], SURE),
+    )
     off = np.abs(
         np.concatenate([views["log_scale"], strange["log_scale"]])
         - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
@@ -278,33 +288,6 @@ def _calibrate(
     chance = np.concatenate([views["scale_chance"], strange["scale_chance"]])
     thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < np.log(1.1), SCALE_SURE)
     return Calibration(temperatures, {k: float(v) for k, v in thresholds.items()}, {})
-
-
-def _views(
-    judge: Judge, rows: pd.DataFrame, logits: Predictions, temperatures: Mapping[str, float]
-) -> dict[str, np.ndarray]:
-    """Return probabilities at their temperatures, and what is likeliest."""
-    scale, chance = judging.scale_of(logits["scale_bins"] / temperatures["scale_bins"])
-    found = {
-        "groups": scipy.special.softmax(logits["group"] / temperatures["group"], axis=1),
-        "scale_chance": chance,
-        "log_scale": np.log(scale),
-    }
-    if logits["class"].shape[1] == 1:
-        found["best"] = np.exp(logits["class"][:, 0])
-        return found
-    classes = scipy.special.softmax(logits["class"] / temperatures["class"], axis=1)
-    of_family = pd.DataFrame(classes[:, np.array(judge.kinds) == NETWORK].T)
-    own = np.array(judge.families)[np.array(judge.kinds) == NETWORK]
-    sums = of_family.groupby(own).sum().T
-    sums = sums.div(sums.sum(axis=1).clip(lower=1e-9), axis=0)
-    return found | {
-        "classes": classes,
-        "best": classes.max(axis=1),
-        "top": np.array(judge.names)[classes.argmax(axis=1)],
-        "family": np.array(sums.columns)[sums.to_numpy().argmax(axis=1)],
-        "family_chance": sums.to_numpy().max(axis=1),
-    }
 
 
 def _beyond(values: np.ndarray, rate: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from experiments.gallery import collect
 from jaxsr.gallery import judge as judging
@@ -40,34 +41,64 @@ def measure(
     return dataclasses.replace(judge, calibrations=calibrations), table
 
 
+def views_of(
+    judge: Judge, logits: Predictions, temperatures: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Return probabilities at their temperatures, and what is likeliest.
+
+    Of pictures of families that were left out, `logits` has "family", the family of each class that
+    their judge knows (-1 for none), and no class or family is named.
+    """
+    scale, chance = judging.scale_of(logits["scale_bins"] / temperatures["scale_bins"])
+    classes = scipy.special.softmax(logits["class"] / temperatures["class"], axis=1)
+    names = np.array(sorted(set(judge.families)))
+    family = logits.get("family")
+    if family is None:
+        places = {name: k for k, name in enumerate(names)}
+        own = zip(judge.families, judge.kinds, strict=True)
+        family = np.array([places[name] if kind == NETWORK else -1 for name, kind in own])[None]
+    sums = np.stack(
+        [np.where(family == place, classes, 0.0).sum(axis=1) for place in range(len(names))], axis=1
+    )
+    found = {
+        "groups": scipy.special.softmax(logits["group"] / temperatures["group"], axis=1),
+        "scale_chance": chance,
+        "log_scale": np.log(scale),
+        "best": classes.max(axis=1),
+        "family_chance": sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1e-9),
+    }
+    if "family" not in logits:
+        found["top"] = np.array(judge.names)[classes.argmax(axis=1)]
+        found["family"] = names[sums.argmax(axis=1)]
+    return found
+
+
 def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFrame:
     """Return the rows with what the judge answers: `said_group`, `said_family`, and so on."""
     found = []
-    count = len(judge.names)
+    nothing = np.zeros(len(judge.names))
     for i, kind in enumerate(rows["kind_of_state"]):
         own = {name: values[i] for name, values in logits.items()}
-        if len(own["class"]) == 1:  # of a family that was left out: how likely the likeliest is
-            best = float(np.exp(own["class"][0]))
-            spread = np.full(count, (1.0 - best) / (count - 1))
-            spread[judge.kinds.index(NETWORK)] = best
-            opinion = dataclasses.replace(
-                judge.opinion({**own, "class": np.zeros(count)}, kind), classes=spread
-            )
-        else:
-            opinion = judge.opinion(own, kind)
+        is_strange = "family" in own
+        opinion = judge.opinion({**own, "class": nothing} if is_strange else own, kind)
         told = judging.answers(judge, opinion)
-        best_chance = max(opinion.classes)
+        if is_strange and opinion.calibration is not None:
+            one = {name: values[None] for name, values in own.items()}
+            view = views_of(judge, one, opinion.calibration.temperatures)
+            is_made = told.get("group") == NETWORK
+            has_family = is_made and view["family_chance"][0] >= opinion.threshold("family")
+            is_named = has_family and view["best"][0] >= opinion.threshold("network")
+            told |= {"family": "some" if has_family else None}
+            told |= {"network": "some" if is_named else None}
         found.append(
             {
                 "said_group": told.get("group"),
                 "said_enlarged": told.get("is_enlarged"),
                 "said_family": told.get("family"),
                 "said_network": told.get("network"),
-                "said_known": told["is_known"],
                 "said_scale": told["scale"][0] if told.get("scale") else np.nan,
                 "top": judge.names[int(np.argmax(opinion.classes))],
-                "top_chance": best_chance,
-                "top_family": told["families"][0][0] if told.get("families") else None,
+                "top_chance": float(opinion.classes.max()),
                 "group_chance": float(opinion.groups.max()),
                 "top_group": GROUPS[int(opinion.groups.argmax())],
             }
@@ -141,6 +172,7 @@ def _column(known: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
         "interpolations called enlarged by a network": share(interpolated.said_group == NETWORK),
         "families left out: enlarged by a network": share(others.said_group == NETWORK),
         "families left out: called not enlarged": share(others.said_group == ORIGINAL),
+        "families left out: given a family": share(others.said_family.notna()),
         "families left out: counted as known": share(others.said_network.notna()),
         "enlargement within 10 %, where printed": share(
             np.abs(np.log(scaled.said_scale) - scaled.log_scale) < np.log(1.1)

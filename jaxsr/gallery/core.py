@@ -212,7 +212,11 @@ class Gallery:
             **{
                 "margin": float(opinion.classes.max()) - opinion.threshold("known"),
                 "super_resolved_probability": float(opinion.groups[2]),
-                "hyperparameters": parse(named, np.ones(len(named))),
+                "hyperparameters": {
+                    name: told_of
+                    for name, told_of in parse(named, np.ones(len(named))).items()
+                    if name != "training_set"  # names that mean something in its own zoo alone
+                },
                 "state": state,
                 "settings": self.settings,
                 **told,

@@ -41,7 +41,8 @@ def drawn():
         "scale_bins": logits(bins, len(judging.BINS), 6.0),
     }
     unseen = {
-        "class": -np.abs(draw.normal(size=(len(rows), 1))),
+        "class": draw.normal(size=(len(rows), len(NAMES))),
+        "family": np.broadcast_to([-1, 0, 0, -1], (len(rows), len(NAMES))),
         "group": logits(groups, 3, 2.0),
         "scale_bins": logits(bins, len(judging.BINS), 5.0),
     }
