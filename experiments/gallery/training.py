@@ -65,6 +65,7 @@ def train(
     """
     sizes = {"class": len(targets.family_of), "group": 3, "scale": num_bins}
     params = _init(key, inputs.shape[1], sizes)
+    batch = min(batch, len(inputs))
     steps = len(inputs) // batch
     schedule = optax.cosine_onecycle_schedule(epochs * steps, learning_rate, 0.2)
     optimiser = optax.adamw(schedule, weight_decay=0.05)
