@@ -27,6 +27,7 @@ NOT_RUN = {
     "sr_images_installed": "left by the command above",
     "launch/sr_evidence.py": "takes hours, and a network of the reader's",
     "launch/sr_judge.py": "learns from what the command above leaves",
+    "--gallery=runs/sr_judge": "left by the command above",
     "--executor=ray": "tests/launch/test_ray.py runs it on a cluster of its own",
     "--part=accelerator": "tests/experiments/benchmarks/test_accelerator.py runs it at small sizes",
     "launch/benchmark.py": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",

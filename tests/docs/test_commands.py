@@ -61,8 +61,6 @@ SCALED = {
     "--num_iters=4 --batch_size=1 --crop_px=16 --log_every=2 --validate_every=2",
     "sr_images": f"--photos=folder:photographs --crop_px={SIDE}",
     "sr_gallery": f"--crop_px={SIDE}",
-    "sr_evidence": "--installed=false --zoo_names=edsr-A-x2-l1-s1 --processes=1 --test_photos=",
-    "sr_judge": "--epochs=1",
     "sr_attribution": f"--crop_px={SIDE} --train_crop_px=32 --epochs=1 --crops_per_picture=1 "
     "--batch_size=16 --features_per_class=2 --seed= --seed=0 --tsne=false",
     "sr_parsing": f"--crop_px={SIDE}",
