@@ -2,8 +2,8 @@
 
     python launch/benchmark.py --part=calibrate
 
-measures a machine and keeps the result in the user's cache. Until then the times are those of the
-machine that this file was written on, two cores of an AMD EPYC of 2024.
+measures a machine and keeps the result in the user's cache. Until then times are rough: those that
+the engine's rates on large networks imply for two cores of 2024, not measured one by one.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ class Speed:
 
 
 TYPICAL = Speed(
-    (4e-3, 5e-5, 2e-9, 0.3e-9, 6e-12), (2e-3, 5e-9, 0.3e-9, 2e-12), "two cores of an AMD EPYC"
+    (4e-3, 5e-5, 2e-9, 0.3e-9, 6e-12), (2e-3, 5e-9, 0.3e-9, 2e-12), "two cores of 2024, roughly"
 )
 
 
