@@ -37,7 +37,7 @@ class Page:
         """Return the page as Gradio's Blocks."""
         with gr.Blocks(title="jaxfleet", analytics_enabled=False, fill_width=True) as blocks:
             gr.HTML(INTRODUCTION)
-            with gr.Tabs():
+            with gr.Tabs(overflow_behavior="wrap"):
                 with gr.Tab("Which upscaler?", id="which"):
                     self._which_tab()
                 with gr.Tab("What will a SIREN reach?", id="siren"):
@@ -163,8 +163,8 @@ class Page:
                     coded = gr.DownloadButton("Download file of the codec", interactive=False)
             with gr.Column(scale=3, min_width=300):
                 said = gr.HTML("<p>Drop a picture, or take a sample.</p>")
-                with gr.Row():
-                    curve, sizes = (gr.HTML(min_height=300, min_width=340) for _ in range(2))
+                with gr.Row(elem_classes="charts"):
+                    curve, sizes = gr.HTML(), gr.HTML()
                 status, view = gr.HTML(), gr.HTML()
         knobs = [depth, width, w0, updates, rate]
         outlook = [said, curve, sizes]

@@ -113,13 +113,7 @@ def page(server, browser):
 
 
 def choose(page, tab):
-    """Open a tab; in a narrow window those without room are in a menu."""
-    shown = page.get_by_role("tab", name=tab).locator("visible=true")
-    if shown.count():
-        shown.first.click()
-    else:
-        page.locator(".overflow-menu > button").click()
-        page.locator(".overflow-dropdown").get_by_text(tab).click()
+    page.get_by_role("tab", name=tab).locator("visible=true").first.click()
 
 
 def drop(page, *paths):
