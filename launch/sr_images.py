@@ -2,7 +2,8 @@ r"""Enlarges photographs with every network of a zoo: pictures to look for finge
 
     python launch/sr_images.py --flagfile=launch/flagfiles/sr_images/mini.flags
     python launch/sr_images.py --photos=tfds:kodak,packaged --zoo=runs/sr_quickstart \
-        --network="IMDN=IMDN_x4.pth architecture=imdn scale=4 loss=l1" --labelled=camera=mine
+        --network="IMDN=IMDN_x4.pth architecture=imdn scale=4 loss=l1" --labelled=camera=mine \
+        --run_dir=runs/my_images
 
 leaves in the run directory `images/NETWORK/IMAGE_ID.png` and `index/NETWORK.parquet`, which says of
 each picture the photograph, the network with its hyperparameters, PSNR and split (800 of 1,000

@@ -96,7 +96,7 @@ class Workshop:
         for number, name in enumerate(PHOTOS):
             one = _window(loaded, number, SIDE)
             one.save(folder / "photographs" / f"{name}.png")
-            one.crop((0, 0, 48, 48)).save(folder / "mine" / f"{name}.png")
+            one.save(folder / "mine" / f"{name}.png")
             _window(loaded, number, 224).save(folder / "pictures" / f"{name}.png")
         for name in PHOTOS[:2]:
             _window(loaded, 3, SIDE).save(folder / "few" / f"{name}.png")
