@@ -195,10 +195,11 @@ class Gallery:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
         least_px = self.crop_px if self.judge is None else LEAST_PX
-        state = states.of_pixels(checked(image, least_px)) if state is None else state
+        image = checked(image, least_px)
+        state = states.of_pixels(image) if state is None else state
         if self.judge is None:
             return self.compared(image, state)
-        opinion = self.judge(checked(image, least_px), state)
+        opinion = self.judge(image, state)
         told = judging.answers(self.judge, opinion)
         told["num_tiles"] = len(judging.tiles(image))
         if self._is_better_known(image, state, told):
