@@ -1,5 +1,7 @@
 """The page in Debian's Chromium: each tab's story, bad files, stops, and that nothing leaves.
 
+    python -m pytest -m slow tests/experiments/app/test_page.py
+
 With SCREENSHOTS=FOLDER pictures of the tabs are left there, as the documentation shows them.
 """
 
@@ -28,6 +30,7 @@ playwright_api = pytest.importorskip(
 httpx = pytest.importorskip("httpx")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="see test-app")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no program chromium: apt-get install chromium"),
     # Of Playwright's event loop and Gradio's packages, not of ours.
     pytest.mark.filterwarnings("default"),
