@@ -292,7 +292,8 @@ def draw(gallery: Gallery, found: Identification, pixels: np.ndarray) -> "Figure
     side = spectra.shape[-1]
     mean = spectra.mean(axis=0)
     shown: dict[str, np.ndarray] = {"this picture": welch.decibels(welch.power(pixels, side))}
-    for name, chance in found.ranking[:NEAREST]:
+    known = [one for one in found.ranking if one[0] in gallery.names]  # a judge has more classes
+    for name, chance in known[:NEAREST]:
         shown[f"{name}\n{chance:.1%}"] = spectra[gallery.names.index(name)]
     apart = {name: spectrum - mean for name, spectrum in shown.items()}
     widest = max(float(np.quantile(np.abs(x), 0.99)) for x in apart.values())

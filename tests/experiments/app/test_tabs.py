@@ -11,9 +11,11 @@ from PIL import Image
 
 import jaxinr
 from experiments.app import forecasts, runs, samples, training, which
+from experiments.gallery import identify
 from jaxfleet.errors import InputError
 from jaxfleet.pixels import psnr_8bit_db
 from jaxinr.codec import api as codec
+from jaxsr.gallery.answer import Identification
 
 KNOBS = (2, 12, 30.0, 200, 1.0)
 
@@ -177,3 +179,13 @@ def test_a_stop_ends_after_the_picture_at_hand(tmp_path):
     stop.set()
     *_, last = steps
     assert "Cancelled: 1 of 3" in last.status
+
+
+def test_classes_without_a_spectrum_are_left_out_of_the_figure():
+    gallery = which.open_gallery()
+    ranking = (("a class of the judge alone", 0.9), (gallery.names[0], 0.1))
+    found = Identification(ranking, {}, None, 0.0, None, 0.5, 1)
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 240, 3)).astype(np.uint8)
+    figure = identify.draw(gallery, found, pixels)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["this picture", f"{gallery.names[0]}\n10.0%"]
