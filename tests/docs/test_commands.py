@@ -235,8 +235,9 @@ def test_python_blocks_run(workshop, page):
     workshop.execute(page)
 
 
-def test_flags_that_scale_a_command_exist():
+def test_flags_that_scale_a_command_exist(monkeypatch):
     for command in COMMANDS:
         if command.reason_not_run is None:
+            monkeypatch.setattr(sys, "argv", [f"launch/{command.script}.py"])
             config = importlib.import_module(f"launch.{command.script}").CONFIG
             flagdefs.parse(config, command.args + _scaled(command))

@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAD = """\
-import hashlib, sys, threading, time
+import hashlib, signal, sys, threading, time
 from jaxfleet import process
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
 """
 COMPUTING = """\
 with process.answering_signals("grid", "repeat the command to begin again"):

@@ -57,7 +57,7 @@ def files(folder):
 
 
 BAD = [
-    (["--photos=holidays"], 2, "Unknown source 'holidays'. Use one of: packaged, folder:PATH"),
+    (["--photos=holidays"], 2, "Unknown source 'holidays'. Use one of: packaged["),
     (["--photos=tfds:kodac"], 2, "Unknown TFDS dataset 'kodac'. Did you mean kodak"),
     (["--photos=folder:nowhere"], 2, "no folder 'nowhere' to read"),
     (["--photos=folder:empty"], 2, "'empty' holds no .png, .jpg, .jpeg, .webp, .bmp"),

@@ -65,7 +65,7 @@ def test_any_text_is_a_perturbation_or_one_line_that_says_why_not(text):
     [
         ("", "write KIND:STRENGTH"),
         ("jpeg", "write KIND:STRENGTH"),
-        ("gif:3", "kinds are jpeg, webp"),
+        ("gif:3", "kinds are jpeg, jpeg444, webp"),
         ("jpeg:0", "a whole number from 1 to 100, not '0'"),
         ("jpeg:85.5", "a whole number"),
         ("blur:nan", "a number from 0 to 50"),

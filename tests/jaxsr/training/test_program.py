@@ -305,12 +305,12 @@ def test_network_and_discriminator_move_against_each_other(
             logits = discriminator(duel, judge)(output)
             return distance - 0.05 * jnp.mean(jax.nn.log_sigmoid(logits))
 
-        def discriminator(judge, output):
+        def judged(judge, output):
             real, made = discriminator(duel, judge)(high), discriminator(duel, judge)(output)
             return -jnp.mean(jax.nn.log_sigmoid(real)) - jnp.mean(jax.nn.log_sigmoid(-made))
 
         loss, gradient = jax.value_and_grad(generator)(params)
-        return loss, gradient, jax.grad(discriminator)(judge, duel.model(params)(low))
+        return loss, gradient, jax.grad(judged)(judge, duel.model(params)(low))
 
     loss, *gradients = reference(start.params, start.discriminator)
     assert float(after.loss) == pytest.approx(float(loss), rel=1e-5)
