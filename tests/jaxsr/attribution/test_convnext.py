@@ -230,7 +230,7 @@ def test_tiles_of_a_crop_are_taken_for_independent():
     tiles = [crops[:, i : i + 40, j : j + 40] for i in (0, 48) for j in (0, 48)]
     scores = attribution.combine(np.stack([of_tiles.log_scores(some) for some in tiles], axis=1))
     np.testing.assert_allclose(whole.log_scores(crops), scores, rtol=1e-4, atol=1e-4)
-    features = np.mean([of_tiles.features(some) for some in tiles], axis=0)
+    features = np.mean([of_tiles.embedding(some) for some in tiles], axis=0)
     np.testing.assert_allclose(whole.embedding(crops), features, rtol=1e-4, atol=1e-4)
 
 
