@@ -9,7 +9,7 @@ from jaxfleet.options import flag
 
 @dataclasses.dataclass(frozen=True)
 class AppConfig:
-    """Where the page is served, and what it may read."""
+    """Flags of `launch/app.py`: where the page is served, and what it may read."""
 
     RUN_DIR: ClassVar[str] = "none"
 
@@ -55,7 +55,7 @@ class AppConfig:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches the page."""
+        """Return whether only this machine reaches the page."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

@@ -39,7 +39,7 @@ class Training:
 
     @property
     def share(self) -> float:
-        """Of the updates that are made."""
+        """Return the share of the planned updates that are made."""
         return min(self.moment.iteration / self.trial.num_iters, 1.0)
 
 

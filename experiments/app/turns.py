@@ -44,7 +44,7 @@ class Turns:
 
 
 class Stops:
-    """What each visitor has going on in each tab, so that he can stop it."""
+    """Keep what each visitor has going on in each tab, so that it can be stopped."""
 
     def __init__(self) -> None:
         """Start with nothing going on."""
