@@ -19,7 +19,7 @@ from jaxinr import pixels as minibatches
 from jaxinr.kernels import choice, tiling
 from jaxinr.networks import registry
 from jaxinr.program import SirenProgram, padded_pixels, tile
-from jaxinr.trial import SIREN, Trial, flops_per_pixel
+from jaxinr.trial import SIREN, Trial
 
 # For choosing buckets only: seconds to compile a program, and a step's seconds per pixel on two
 # cores of 2024, one term for matrix products and one for what is done once per unit.
@@ -241,7 +241,7 @@ def make_buckets(
     buckets: list[AnyBucket] = []
     for key, jobs in shares.items():
         total = float(pixel_steps[jobs].sum())
-        flops = float(sum(pixel_steps[j] * _flops_per_pixel(trials[j]) for j in jobs))
+        flops = float(sum(pixel_steps[j] * trials[j].flops_per_pixel for j in jobs))
         if key == _UNPADDED:
             most = max(_bytes_on_a_core(trials[j], sizes[j][0] * sizes[j][1]) for j in jobs)
             seconds = seconds_of[key]
@@ -286,10 +286,6 @@ def make_buckets(
         )
         buckets.append(Bucket(program, np.array(jobs), slots_per_shard, total, flops))
     return sorted(buckets, key=lambda bucket: -bucket.flops)
-
-
-def _flops_per_pixel(trial: Trial) -> int:
-    return flops_per_pixel(trial.layer_size, trial.num_layers, trial.network, trial.static)
 
 
 def _bytes_on_a_core(trial: Trial, pixels: int) -> float:

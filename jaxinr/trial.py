@@ -6,6 +6,7 @@ have.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 import numbers
@@ -70,8 +71,8 @@ class Trial:
 
     def __new__(cls, **values: Any) -> "Trial":
         """Refuse names that no trial has, and say which its network has."""
-        unknown = [name for name in values if name not in cls.__dataclass_fields__]
-        if unknown:
+        if not values.keys() <= cls.__dataclass_fields__.keys():
+            unknown = [name for name in values if name not in cls.__dataclass_fields__]
             network = values.get("network", SIREN)
             own = KINDS[network].hyperparameters if network in KINDS else _HYPERPARAMETERS
             raise TypeError(
@@ -154,7 +155,12 @@ class Trial:
     @property
     def parameters(self) -> int:
         """Number of weights and biases that are trained; a complex one counts twice."""
-        return count_parameters(self.layer_size, self.num_layers, self.network, self.static)
+        return _sizes(self.layer_size, self.num_layers, self.network, self.static)[0]
+
+    @property
+    def flops_per_pixel(self) -> int:
+        """Floating-point operations of a training step per pixel; see `flops_per_pixel`."""
+        return _sizes(self.layer_size, self.num_layers, self.network, self.static)[1]
 
     def bits_per_pixel(self, height: int, width: int, *, bits: int = 16) -> float:
         """Return the size of the network at `bits` per parameter, over the pixels of the image."""
@@ -244,6 +250,15 @@ def flops_per_pixel(
     Arguments as of `count_parameters`, arrays too; what is counted says `Kind.flops_per_pixel`.
     """
     return _of_shapes(KINDS[network].flops_per_pixel, layer_size, num_layers, network, static)
+
+
+@functools.lru_cache(maxsize=1 << 16)  # a plan of 300,000 networks asks several times
+def _sizes(
+    layer_size: int, num_layers: int, network: str, static: tuple[int, ...]
+) -> tuple[int, int]:
+    """Return the parameters and the FLOPs per pixel of one network."""
+    shape = (layer_size, num_layers, network, static)
+    return count_parameters(*shape), flops_per_pixel(*shape)
 
 
 def _of_shapes(

@@ -20,7 +20,7 @@ from jaxinr.kernels import cpu
 from jaxinr.kernels.layers import COLOURS, PANEL
 from jaxinr.kernels.tiling import CPU_CHUNK
 from jaxinr.siren import Params
-from jaxinr.trial import Trial, flops_per_pixel
+from jaxinr.trial import Trial
 
 TURN_FLOPS = 2e9  # that compiled code works on before it looks at the clock: some 50 ms
 SPLIT_FLOPS = 2e8  # of an update: some milliseconds, against 0.1 to share them out
@@ -184,8 +184,7 @@ class Network:
     @property
     def flops(self) -> float:
         """Of the matrix products of an update."""
-        per_pixel = flops_per_pixel(self.trial.layer_size, self.trial.num_layers)
-        return float(self.update_pixels * per_pixel)
+        return float(self.update_pixels * self.trial.flops_per_pixel)
 
     @property
     def is_large(self) -> bool:
