@@ -1,106 +1,280 @@
-"""What following a recommendation costs: the best network of a grid less the recommended one.
+"""What following a recommendation costs, under each kind of limit: others that keep it, fitted.
 
-On photographs that the forecaster has not seen, and for some sizes in bits per pixel, all networks
-of a grid and the recommended one are really fitted, with several seeds each. A grid's best is the
-best by its mean over seeds; the regret is what that mean lies above the recommended one's.
+On photographs that no forecaster was trained on, the network that `jaxinr.recommend` names and a
+coarse grid of others within the same limit are really fitted. The regret is how much better the
+best of the grid is: a true PSNR less a true PSNR, never below that of a tie. Under a target, whose
+answer is the smallest network, it is what the recommended one lacks of the target.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import jaxinr
-from jaxinr.forecaster.forecast import sizes_within
-from jaxinr.forecaster.trained import Trained
+from experiments import flags
+from experiments.report import page
+from jaxfleet import photos as sources
+from jaxfleet import rundir
+from jaxfleet.errors import InputError
+from jaxfleet.options import check_values, flag
+from jaxfleet.photos import Photo
+from jaxfleet.progress import Progress
+from jaxfleet.splits import split_of
+from jaxinr.forecaster import speed
+from jaxinr.forecaster.forecast import ForecastWarning
+from jaxinr.forecaster.speed import Speed
+from jaxinr.forecaster.tradeoff import Recommendation
+from jaxinr.forecaster.trained import Trained, packaged
 from jaxinr.trial import Trial
 
-BITS_PER_PIXEL = (2.0, 6.0)
-W0_INITIALS = (10.0, 18.0, 32.0, 56.0, 100.0)
-LEARNING_RATE = 1e-3
-SEEDS = 3
+KIND = "siren_regret"
+# The grid, of what `recommend` compares.
+DEPTHS = (2, 3, 5, 8)
+W0_INITIALS = (17.0, 34.0)
+LEARNING_RATES = (8e-4, 3e-3)
+SHARES = (1.0, 0.3)  # of the largest network of a depth, where the limit is a time of training
+COLUMNS = {
+    "limit": ("limit", "{}"),
+    "pixels": ("pixels", "{}"),
+    "photographs": ("photographs", "{:.0f}"),
+    "regret, mean (dB)": ("regret_db", "{:.2f}"),
+    "worst tenth (dB)": ("worst_db", "{:.2f}"),
+    "recommended (dB)": ("recommended_db", "{:.2f}"),
+    "forecast (dB)": ("forecast_db", "{:.2f}"),
+    "best of the grid (dB)": ("best_db", "{:.2f}"),
+    "time of training, real over forecast": ("time_ratio", "{:.2f}"),
+}
 
 
-def candidates(
-    height: int, width: int, bits_per_pixel: float, forecaster: Trained, num_iters: int
-) -> list[Trial]:
-    """List the grid: the widest network of each depth that fits, with each w0_initial."""
-    fitting = sizes_within(forecaster, height, width, bits_per_pixel=bits_per_pixel)
-    widest = {trial.num_layers: trial for trial in fitting}  # the last of a depth
-    return [
-        dataclasses.replace(
-            trial, w0_initial=w0_initial, learning_rate=LEARNING_RATE, num_iters=num_iters
+@dataclasses.dataclass(frozen=True)
+class RegretConfig:
+    """Flags of `launch/siren_regret.py`."""
+
+    photos: str = flags.photos(note="Only those of the test split, by their names, are used.")
+    max_images: int = flag(12, "Use only the first so many; 0 for all.", lower=0)
+    image_size: tuple[int, ...] = flag(
+        (96, 192), "Side of the square pictures, in pixels. Repeat for several.", lower=16
+    )
+    image_fit: str = flag("resize", "How they become squares.", choices=sources.FITS)
+    bits_per_pixel: tuple[float, ...] = flag(
+        (1.0,),
+        "Sizes of networks at 16 bits a weight; 0 for none.",
+        group="Limits, one at a time",
+        lower=0,
+    )
+    encode_seconds: tuple[float, ...] = flag((1.0,), "Times of training; 0 for none.", lower=0)
+    decode_milliseconds: tuple[float, ...] = flag(
+        (3.0,), "Times of rendering; 0 for none.", lower=0
+    )
+    target_psnr_db: tuple[float, ...] = flag(
+        (25.0,), "Targets that the smallest network is to reach; 0 for none.", lower=0
+    )
+    num_iters: int = flag(
+        500, "Adam updates where the limit is no time of training.", group="Fits", lower=1
+    )
+    forecaster: str = flag(
+        "", "forecaster.safetensors of launch/siren_predictor.py; empty for the installed one."
+    )
+    dry_run: bool = flags.dry_run("how many networks would be fitted")
+
+    def __post_init__(self) -> None:
+        """Refuse a size or a limit given twice."""
+        for name in ("image_size", *LIMITS):
+            check_values(self, name, once=True)
+
+
+LIMITS = ("bits_per_pixel", "encode_seconds", "decode_milliseconds", "target_psnr_db")
+
+
+class Case(NamedTuple):
+    """A photograph at a size, and one limit."""
+
+    photo: Photo
+    limit: str
+    value: float
+
+
+def run(config: RegretConfig, run_dir: Path) -> str:
+    """Fit what is not fitted yet, then write the page.
+
+    Returns:
+        The table, and where the page is; of a dry run, what would be done.
+
+    Raises:
+        InputError: for photographs, a forecaster or a directory that cannot be used.
+        OSError: if the disk is full.
+    """
+    forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    cases = list(_cases(config))
+    if not cases:
+        raise InputError(
+            f"--photos={config.photos} has no photograph of the test split as large as "
+            "--image_size, or no limit is given; give others."
         )
-        for trial in widest.values()
-        for w0_initial in W0_INITIALS
-    ]
+    if config.dry_run:
+        names = len({case.photo.image_id for case in cases})
+        return f"{len(cases)} recommendations for {names} photographs, up to 33 fits each"
+    with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
+        device = speed.known()
+        frames = []
+        with Progress(len(cases), len(cases), unit="recommendations", work="of them") as display:
+            for case in cases:
+                inputs = rundir.digest(
+                    rundir.checksum(case.photo.pixels.tobytes()),
+                    [case.limit, case.value, config.num_iters],
+                    rundir.checksum(
+                        b"".join(leaf.tobytes() for leaf in forecaster.params.values())
+                    ),
+                    dataclasses.astuple(device),
+                )
+                path = run_dir / "parts" / f"{inputs}.parquet"
+                rows = rundir.read_rows(path, inputs)
+                if rows is None:
+                    found = measure(case, forecaster, device, config.num_iters)
+                    rows = rundir.write_rows(path, pd.DataFrame([found]), inputs)
+                display.update(1.0, psnr_db=rows["recommended_db"].tolist())
+                frames.append(rows.drop(columns=rundir.MADE_FROM))
+        table = pd.concat(frames, ignore_index=True)
+        rundir.write_table(run_dir / "regret.parquet", table)
+        means = summary(table)
+        means.to_csv(run_dir / "table.csv", index=False)
+        path = _write_page(run_dir, config, means, device)
+        rundir.finish(run_dir)
+    shown = means.to_string(index=False, float_format="{:.2f}".format)
+    return f"{shown}\nLook at {path}"
 
 
 def measure(
-    images: Sequence[np.ndarray],
-    names: Sequence[str],
-    forecaster: Trained,
-    num_iters: int,
-    *,
-    bits_per_pixel: Sequence[float] = BITS_PER_PIXEL,
-    seeds: int = SEEDS,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Fits them all.
+    case: Case, forecaster: Trained, device: Speed, num_iters: int
+) -> dict[str, str | float]:
+    """Fit the recommended network of one case and its rivals.
 
     Args:
-        images: [H, W, 3] uint8 each.
-        names: of the images.
+        case: what is asked.
         forecaster: that recommends.
-        num_iters: Adam updates of every fit.
-        bits_per_pixel: sizes that networks may have at 16 bits a weight.
-        seeds: fits of each network.
-        progress: whether to show how far the fits are.
+        device: whose times the limits are in.
+        num_iters: Adam updates where the limit is no time of training.
 
     Returns:
-        A row for each image and size: image_id, bits_per_pixel, regret_db, best_db,
-        recommended_db, forecast_db, and the hyperparameters of both.
+        Names and numbers of the case; `recommended_db`, `forecast_db` and, but under a target,
+        `best_db`; `regret_db`, 0 at least; `encode_seconds` as forecast and `real_seconds` of the
+        recommended network alone. All NaN where no network keeps the limit.
     """
-    cases, jobs = [], []
-    for image, name in zip(images, names, strict=True):
-        for size in bits_per_pixel:
-            height, width = image.shape[:2]
-            grid = candidates(height, width, size, forecaster, num_iters)
-            advice = jaxinr.recommend(
-                image,
-                size,
-                max_iterations=num_iters,
-                learning_rate=LEARNING_RATE,
-                forecaster=forecaster,
-            )
-            cases.append((name, size, advice, grid))
-            jobs += [
-                (image, dataclasses.replace(trial, seed=seed))
-                for trial in [advice.trial, *grid]
-                for seed in range(seeds)
-            ]
-    pictures, trials = zip(*jobs, strict=True)
-    fits = jaxinr.fit(list(pictures), list(trials), progress=progress)
-    results = iter(fits.best_psnr_db.reshape(-1, seeds).mean(1))
-    rows = []
-    for name, size, advice, grid in cases:
-        recommended_db = float(next(results))
-        grid_db = [float(next(results)) for _ in grid]
-        best = int(np.argmax(grid_db))
-        rows.append(
-            {
-                "image_id": name,
-                "bits_per_pixel": size,
-                "regret_db": grid_db[best] - recommended_db,
-                "best_db": grid_db[best],
-                "recommended_db": recommended_db,
-                "forecast_db": advice.mean_db,
-                **{f"best_{n}": getattr(grid[best], n) for n in _SHOWN},
-                **{f"recommended_{n}": getattr(advice.trial, n) for n in _SHOWN},
-            }
-        )
-    return pd.DataFrame(rows)
+    image = case.photo.pixels
+    timed = case.limit == "encode_seconds"
+    row: dict[str, str | float] = {
+        "image_id": case.photo.image_id,
+        "image_height": image.shape[0],
+        "image_width": image.shape[1],
+        "limit": case.limit,
+        "value": case.value,
+        **dict.fromkeys(_NUMBERS, np.nan),
+    }
+    limits: dict[str, float] = {case.limit: case.value}
+    if not timed:
+        limits["max_iterations"] = num_iters
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ForecastWarning)
+        try:
+            advice = jaxinr.recommend(image, speed=device, forecaster=forecaster, **limits)  # type: ignore[arg-type]
+        except ValueError:
+            return row
+    has_target = case.limit == "target_psnr_db"
+    others = [] if has_target else rivals(advice, SHARES if timed else SHARES[:1])
+    found_db = jaxinr.fit([image] * (1 + len(others)), [advice.trial, *others]).best_psnr_db
+    best_db = case.value if has_target else max(found_db[1:], default=np.nan)
+    start = time.perf_counter()
+    jaxinr.fit([image], [advice.trial])
+    seconds = time.perf_counter() - start
+    return row | {
+        "recommended_db": float(found_db[0]),
+        "forecast_db": advice.mean_db,
+        "best_db": float(best_db),
+        "regret_db": max(float(best_db - found_db[0]), 0.0),
+        "encode_seconds": advice.encode_seconds,
+        "real_seconds": seconds,
+    }
 
 
-_SHOWN = ("num_layers", "layer_size", "w0_initial")
+_NUMBERS = "recommended_db forecast_db best_db regret_db encode_seconds real_seconds".split()
+
+
+def rivals(advice: Recommendation, shares: Sequence[float]) -> list[Trial]:
+    """Choose the grid of others among the networks that keep the same limit.
+
+    Args:
+        advice: whose `considered` are those networks.
+        shares: of the weights of the largest network of a depth: the sizes.
+
+    Returns:
+        Of each of `DEPTHS` the nearest networks to those sizes, with each of `W0_INITIALS` and
+        `LEARNING_RATES`.
+    """
+    found: dict[tuple[int, int, float, float], Trial] = {}
+    for depth in DEPTHS:
+        own = [trial for trial in advice.considered if trial.num_layers == depth]
+        widths = sorted({trial.layer_size for trial in own})
+        if not widths:
+            continue
+        weights = np.array([Trial(layer_size=w, num_layers=depth).parameters for w in widths])
+        sizes = {widths[np.abs(weights - share * weights[-1]).argmin()] for share in shares}
+        for trial in own:
+            settings = (trial.w0_initial, trial.learning_rate)
+            if trial.layer_size in sizes and settings in _SETTINGS:
+                found[depth, trial.layer_size, *settings] = trial
+    return list(found.values())
+
+
+_SETTINGS = {(w0, rate) for w0 in W0_INITIALS for rate in LEARNING_RATES}
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return means over photographs, a row for each limit and size; columns as of `COLUMNS`."""
+    rows = rows.assign(
+        limit=[f"{_WORDS[one.limit].format(one.value)}" for one in rows.itertuples()],
+        pixels=[f"{one.image_width} × {one.image_height}" for one in rows.itertuples()],
+        time_ratio=rows["real_seconds"] / rows["encode_seconds"],
+    )
+    groups = rows.dropna(subset="regret_db").groupby(["limit", "pixels"], sort=False)
+    means = groups[["regret_db", "recommended_db", "forecast_db", "best_db"]].mean()
+    return means.assign(
+        photographs=groups.size(),
+        worst_db=groups["regret_db"].quantile(0.9),
+        time_ratio=groups["time_ratio"].median(),
+    ).reset_index()
+
+
+_WORDS = {
+    "bits_per_pixel": "{:g} bits per pixel",
+    "encode_seconds": "{:g} s of training",
+    "decode_milliseconds": "{:g} ms of rendering",
+    "target_psnr_db": "at least {:g} dB",
+}
+
+
+def _cases(config: RegretConfig) -> Iterator[Case]:
+    for side in config.image_size:
+        photographs = sources.load(config.photos, image_size=side, image_fit=config.image_fit)
+        unseen = [photo for photo in photographs if split_of(photo.image_id) == "test"]
+        for photo in unseen[: config.max_images or None]:
+            for limit in LIMITS:
+                for value in filter(None, getattr(config, limit)):
+                    yield Case(photo, limit, value)
+
+
+def _write_page(run_dir: Path, config: RegretConfig, means: pd.DataFrame, device: Speed) -> Path:
+    settings: Mapping[str, object] = {
+        **{name: getattr(config, name) for name in config.__dataclass_fields__},
+        "speed": device.device,
+        "git_commit": rundir.read(run_dir).get("git_commit", ""),
+    }
+    tiles = {"largest mean regret": f"{means['regret_db'].max():.2f} dB"}
+    sections = {"By limit": page.table(means, COLUMNS), "Settings": page.definitions(settings)}
+    return page.write(run_dir, "What following recommendations costs", tiles, sections)

@@ -26,7 +26,6 @@ def write(
     evaluation: pd.DataFrame,
     mean_db: np.ndarray,
     std_db: np.ndarray,
-    regret: pd.DataFrame | None,
     settings: dict[str, object],
 ) -> Path:
     """Write the page of a forecaster.
@@ -38,22 +37,12 @@ def write(
         evaluation: rows of `metrics.table`.
         mean_db: [N] its forecasts.
         std_db: [N] their standard deviations.
-        regret: rows of `regret.measure`, if it was.
         settings: of the training.
     """
     unseen = table.split("test") & table.usual
     milliseconds = time_forecasts(table, forecaster)
     values = page.tiles(evaluation, metrics.noise_of(table, unseen), milliseconds)
     notes = [*baselines.notes(set(evaluation["predictor"])), *_notes(table, milliseconds)]
-    if regret is not None:
-        values["regret of recommendations"] = f"{regret['regret_db'].mean():.2f} dB"
-        notes.append(
-            f"On {regret['image_id'].nunique()} unseen photographs and at "
-            f"{', '.join(f'{b:g}' for b in sorted(regret['bits_per_pixel'].unique()))} bits per "
-            "pixel, the recommended networks and a grid of others were really fitted, with several "
-            f"seeds: the best of the grid is {regret['regret_db'].mean():.2f} dB better in the "
-            f"mean, {regret['regret_db'].quantile(0.9):.2f} dB in the worst tenth."
-        )
     drawings = [
         page.against_truth(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),
         page.calibration(mean_db[unseen], std_db[unseen], table.truth_db[unseen]),

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from experiments.forecaster import baselines, data, metrics, report
-from experiments.forecaster import regret as forecaster_regret
 from experiments.forecaster.data import FitTable
 from jaxfleet import executors, rundir, storage
 from jaxfleet import photos as sources
@@ -66,12 +65,6 @@ class PredictorConfig:
     checkpoint_minutes: float = flag(
         2.0, "Minutes of work that a kill may cost.", group="Run", lower=0
     )
-    regret_photos: int = flag(
-        0,
-        "Unseen photographs on which the recommended networks, and a grid of others, "
-        "are really fitted; 0 for none.",
-        lower=0,
-    )
 
     def recipe(self) -> ForecasterRecipe:
         """Return the settings of the training."""
@@ -93,8 +86,6 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         InputError: for collections or photographs that cannot be used; if there are too few.
         OSError: if the disk is full.
     """
-    if config.regret_photos and not config.photos:
-        raise InputError("--regret_photos needs the photographs: --photos=... says where.")
     folders = [_folder(name) for name in config.collections]
     table = data.load(folders, config.photos, config.image_fit)
     for split in ("train", "validation", "test"):
@@ -107,18 +98,11 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         mean_db, std_db = forecast(table, forecaster)
         evaluation = evaluate(table, mean_db, std_db)
         rundir.write_table(run_dir / "evaluation.parquet", evaluation)
-        regret = None
-        if config.regret_photos:
-            regret = _regret(config, table, forecaster)
-            rundir.write_table(run_dir / "regret.parquet", regret)
-        forecaster = dataclasses.replace(
-            forecaster, card=make_card(config, table, forecaster, evaluation, regret)
-        )
+        card = make_card(config, table, forecaster, evaluation)
+        forecaster = dataclasses.replace(forecaster, card=card)
         forecaster.save(run_dir / PACKAGED)
         settings = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-        page = report.write(
-            run_dir, table, forecaster, evaluation, mean_db, std_db, regret, settings
-        )
+        page = report.write(run_dir, table, forecaster, evaluation, mean_db, std_db, settings)
         rundir.finish(run_dir)
     return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
 
@@ -190,11 +174,7 @@ def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.Dat
 
 
 def make_card(
-    config: PredictorConfig,
-    table: FitTable,
-    forecaster: Trained,
-    evaluation: pd.DataFrame,
-    regret: pd.DataFrame | None,
+    config: PredictorConfig, table: FitTable, forecaster: Trained, evaluation: pd.DataFrame
 ) -> dict[str, Any]:
     """Return what a forecaster was trained on and how good it is, for its file."""
     train = table.split("train")
@@ -208,27 +188,8 @@ def make_card(
             for i, name in enumerate(reach.NAMES)
         },
         "evaluation": json.loads(evaluation.to_json(orient="records")),
-        "regret_db": None if regret is None else float(regret["regret_db"].mean()),
         "made_by": rundir.environment(),
     }
-
-
-def _regret(config: PredictorConfig, table: FitTable, forecaster: Trained) -> pd.DataFrame:
-    """Of recommendations on some unseen photographs, at the size that most fits have."""
-    frame = table.frame[table.split("test")]
-    side = int(frame["image_height"].mode()[0])
-    unseen = set(frame[frame["image_height"] == side]["image_id"])
-    pictures = [
-        photo
-        for photo in sources.load(config.photos, image_size=side, image_fit=config.image_fit)
-        if photo.image_id in unseen
-    ][: config.regret_photos]
-    return forecaster_regret.measure(
-        [photo.pixels for photo in pictures],
-        [photo.image_id for photo in pictures],
-        forecaster,
-        int(frame[frame["image_height"] == side]["num_iters"].max()),
-    )
 
 
 def _folder(name: str) -> Path:

@@ -47,7 +47,7 @@ SCALED = {
     "--num_layers= --num_layers=2 --w0_initial= --w0_initial=30 --seed= --seed=0 --num_iters= "
     "--num_iters=20 --kernel=xla",
     "siren_codec": "--num_iters=20 --refine_iters=2 --overwrite",
-    "siren_predictor": "--members=1 --steps=20 --batch_fits=8 --width=8 --regret_photos=0",
+    "siren_predictor": "--members=1 --steps=20 --batch_fits=8 --width=8",
     "coin_kodak": "--max_images=1 --reduce=4 --size= --size=2x6 --num_iters=20",
     "rate_distortion": "--max_images=1 --bits_per_pixel= --bits_per_pixel=2 --num_iters=10 "
     "--refine_iters=1",

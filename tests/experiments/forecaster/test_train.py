@@ -141,9 +141,3 @@ def test_collections_without_a_split_are_refused(tmp_path):
     config = dataclasses.replace(CONFIG, collections=(str(tmp_path),))
     with pytest.raises(InputError, match="no photograph in the validation split"):
         forecaster_train.run(config, tmp_path / "run")
-
-
-def test_regret_needs_photographs(folder, tmp_path):
-    config = dataclasses.replace(CONFIG, collections=(str(folder),), regret_photos=3)
-    with pytest.raises(InputError, match="--regret_photos needs the photographs"):
-        forecaster_train.run(config, tmp_path)
