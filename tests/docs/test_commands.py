@@ -48,6 +48,8 @@ SCALED = {
     "--num_iters=20 --kernel=xla",
     "siren_codec": "--num_iters=20 --refine_iters=2 --overwrite",
     "siren_predictor": "--members=1 --steps=20 --batch_fits=8 --width=8",
+    "siren_regret": "--max_images=1 --image_size= --image_size=16 --num_iters=5 --encode_seconds= "
+    "--encode_seconds=0.01",
     "coin_kodak": "--max_images=1 --reduce=4 --size= --size=2x6 --num_iters=20",
     "rate_distortion": "--max_images=1 --bits_per_pixel= --bits_per_pixel=2 --num_iters=10 "
     "--refine_iters=1",
