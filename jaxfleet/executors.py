@@ -116,7 +116,7 @@ def run_here(
         trainer = work.make_trainer(done)
         if checkpoints.folder.exists():
             display.note(_take_up(work, trainer, checkpoints.load(), done, display.unit))
-            display.take_up(trainer.underway())
+            display.take_up(sum(one.made * one.work for one in trainer.underway()))
         flushed = saved = time.monotonic()
         with signals_wait() as stop:
             for finished in train(trainer):

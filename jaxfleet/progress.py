@@ -101,9 +101,10 @@ class Progress:
             self._stream.write(text + "\n")
             self._stream.flush()
 
-    def take_up(self, underway: Sequence[Underway]) -> None:
-        """Leave out of the total what networks that go on from a checkpoint have behind them."""
-        self._total_steps = max(self._total_steps - sum(x.made * x.work for x in underway), 1.0)
+    def take_up(self, work: float, *, fits: int = 0) -> None:
+        """Leave out of the rates and times what earlier processes did, by their checkpoint."""
+        self._total_steps = max(self._total_steps - work, 1.0)
+        self._before += fits
 
     def update(
         self,

@@ -17,10 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxfleet import decibels, executors, trainer
+from jaxfleet import decibels, trainer
 from jaxfleet import images as measures
 from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
+from jaxfleet.resumable import Resumable
 from jaxfleet.showing import Tabular
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, siren, trainers
@@ -161,6 +162,7 @@ def fit(
     progress: bool | Callable[[dict[str, float]], object] = False,
     kernel: str = "auto",
     products: str = "float32",
+    kept: Resumable | None = None,
 ) -> Fits:
     """Fit one network to each image by Adam, all of them side by side.
 
@@ -186,6 +188,7 @@ def fit(
             Networks other than SIRENs train by XLA.
         products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
             which cost quality. Sums and all else are float32.
+        kept: if this is one of several trainings that go on after a stop.
 
     Raises:
         TypeError: if an image is neither uint8 nor float, or a path or one trial comes
@@ -242,19 +245,20 @@ def fit(
     if callable(progress):
         display.on_sample = progress
     results: dict[int, Fit] = {}
+    kept = kept or Resumable()
     with display:
         for bucket in plan:
-            start = None if initial_params is None else initial_params.__getitem__
-            team = trainers.make_trainer(
+            make = functools.partial(
+                trainers.make_trainer,
                 bucket,
                 trials,
                 pictures,
                 picture_of,
                 target_loss=target_loss,
                 bias_init=bias_init,
-                initial_params=start,
+                initial_params=None if initial_params is None else initial_params.__getitem__,
             )
-            for finished in executors.train(team):
+            for team, finished in kept.train(make):
                 jobs = [int(bucket.jobs[one.job]) for one in finished]
                 for job, one in zip(jobs, finished, strict=True):
                     results[job] = make_fit(one, trials[job], pictures[picture_of[job]])

@@ -12,6 +12,7 @@ forgets the ones before it. A field of type `X | None` is None until its flag is
 The class attribute `RUN_DIR` says what the script does with its run directory: "resumed" (also
 where it is absent): the same command goes on with an unfinished run; "written": it begins again;
 "read": the directory is there already; "none": the script has no such directory, nor the flag.
+`RESUMES = True` says that it goes on all the same.
 
 Exit codes: 0 complete, 2 something the user can mend, 3 the system refused (disk full, no
 permission), 130 interrupted, 143 terminated. These come with one line on stderr. 141, without one:
@@ -187,7 +188,8 @@ def run(
         uses_jax: False for a script that need not wait for JAX.
     """
     role = _role(config_class)
-    again = f"repeat the command to {'go on' if role == 'resumed' else 'begin again'}"
+    resumes = getattr(config_class, "RESUMES", role == "resumed")
+    again = f"repeat the command to {'go on' if resumes else 'begin again'}"
     process.print_any_name()
     signal.signal(signal.SIGTERM, _terminate)
     try:

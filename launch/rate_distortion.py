@@ -4,8 +4,8 @@
 
 encodes the 24 Kodak photographs at 0.1, 0.2 and 0.4 bits per pixel, 72 files of about a minute each
 on two cores, and leaves `report.html`, `figures/rate_distortion.png`, `table.csv` and
-`files.parquet` in the run directory. A run that was killed goes on with the next file when the same
-command is given again.
+`files.parquet` in the run directory. A run that was stopped or killed goes on where it was when the
+same command is given again.
 """
 
 from experiments.rate_distortion import run

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -14,6 +16,7 @@ from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxfleet.pixels import psnr_8bit_db
+from jaxfleet.resumable import Resumable
 from jaxfleet.storage import check_file, write_atomically
 from jaxinr import siren
 from jaxinr.codec import api as codec
@@ -21,12 +24,15 @@ from jaxinr.codec.bitstream import MAX_LAYER_SIZE, MAX_LAYERS
 
 Result = TypeVar("Result")
 
+CHECKPOINT = ".checkpoint"  # behind the name of the file
+
 
 @dataclasses.dataclass(frozen=True)
 class CodecConfig:
     """Flags of launch/siren_codec.py."""
 
     RUN_DIR: ClassVar[str] = "none"
+    RESUMES: ClassVar[bool] = True
 
     mode: str = flag(
         "encode",
@@ -106,6 +112,7 @@ def _encode(config: CodecConfig, output: Path) -> str:
     architecture = None
     if config.num_layers is not None and config.layer_size is not None:
         architecture = config.num_layers, config.layer_size
+    kept = Resumable(checkpoint_of(output), note=lambda line: sys.stderr.write(f"{line}\n"))
     encoded = _tell(
         lambda: codec.compress(
             picture,
@@ -118,9 +125,11 @@ def _encode(config: CodecConfig, output: Path) -> str:
             seed=config.seed,
             coordinates=config.coordinates,
             progress=True,
+            kept=kept,
         )
     )
     write_atomically(output, encoded.data)
+    kept.clear()
     facts = codec.inspect(encoded.data)
     return "\n".join(
         [
@@ -132,6 +141,12 @@ def _encode(config: CodecConfig, output: Path) -> str:
             f"wrote {output}",
         ]
     )
+
+
+def checkpoint_of(output: Path) -> Path:
+    """Return where an encoding keeps what is in flight: no longer than a name may be."""
+    name = os.fsdecode(os.fsencode(output.name)[: 255 - len(CHECKPOINT)])
+    return output.with_name(name + CHECKPOINT)
 
 
 def _decode(config: CodecConfig, output: Path) -> str:

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from jaxfleet import rundir
 from jaxfleet.pixels import psnr_8bit_db, to_uint8
 from jaxfleet.progress import Progress
-from jaxinr.codec import bitstream, range_code, refine
+from jaxfleet.resumable import Resumable
+from jaxinr import pixels as minibatches
+from jaxinr.codec import bitstream, range_code, refine, stages
 from jaxinr.codec.bitstream import CodecError as CodecError
 from jaxinr.codec.bitstream import Header
-from jaxinr.fit import Fit, fit, render
+from jaxinr.fit import render
 from jaxinr.siren import Params
 from jaxinr.trial import Trial, require_sirens
 
@@ -28,9 +31,6 @@ WEIGHT_BITS, NUM_LAYERS = 5.0, 5
 W0_INITIALS = (10.0, 20.0)
 LEARNING_RATE, NUM_ITERS, REFINE_ITERS = 1e-3, 4000, 100
 REFINE_RATE = 0.2  # of the learning rate
-# Stages of the fit: pixels of an update, share of the learning rate, share of the updates. Few
-# pixels and a high rate come far quickly; more pixels and lower rates remove the noise they leave.
-STAGES = ((4096, 1.0, 0.55), (8192, 0.3, 0.3), (16384, 0.1, 0.15))
 LEAST_WIDTH = 8  # of networks of more than one layer
 
 
@@ -94,6 +94,7 @@ def compress(
     seed: int | None = None,
     coordinates: str = "centers",
     progress: bool = False,
+    kept: Resumable | None = None,
 ) -> Encoded:
     """Compress an image. The same arguments on the same machine give the same bytes.
 
@@ -110,7 +111,9 @@ def compress(
         seed: of the initial weights; 0.
         coordinates: see `jaxinr.fit`. With "coin" a picture can be rendered at its own aspect
             ratio alone.
-        progress: show progress displays on standard error, of the fit and of the refinement.
+        progress: show a progress display on standard error.
+        kept: `Resumable(folder)` saves the state of the encoding about every ten seconds, and goes
+            on from it; the caller clears it once the file is in a safe place.
 
     Raises:
         TypeError: if the image is not uint8.
@@ -133,20 +136,33 @@ def compress(
         for header, t in zip(headers, asked, strict=True)
     ]
     colours = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)
-    fits = _fit_in_stages(colours, trials, coordinates, progress)
-    updates = len(trials) * headers[0].num_layers
-    steps = float(updates * refine_iters * picture.shape[0] * picture.shape[1])
-    display = Progress(updates, steps) if progress and refine_iters else contextlib.nullcontext()
-    with display as shown:
+    plan = stages.of(trials)
+    tails = headers[0].num_layers if refine_iters else 0
+    pixels = picture.shape[0] * picture.shape[1]
+    steps = len(trials) * tails * float(refine_iters * min(refine.UPDATE_PIXELS, pixels))
+    steps += sum(minibatches.pixel_steps_of(trial, pixels) for stage in plan for trial in stage)
+    count = len(trials) * (len(plan) + tails)
+    kept = kept or Resumable()
+    with contextlib.ExitStack() as stack:
+        display = None
+        if progress:
+            display = stack.enter_context(Progress(count, steps, unit="trainings"))
+        kept.claim(_digest(picture, headers, plan, payload_bits, refine_iters), display)
         return _coded(
             picture,
             headers,
-            [(one.params, one.psnr_8bit_db) for one in fits],
+            stages.fit_in_turn(colours, plan, coordinates, kept),
             payload_bits,
             refine_iters=refine_iters,
             learning_rate=trials[0].learning_rate,
-            display=shown,
+            kept=kept,
         )
+
+
+def _digest(picture: np.ndarray, *settings: Any) -> str:
+    """Return the digest of all that the file depends on."""
+    rates = REFINE_RATE, refine.UPDATE_PIXELS
+    return rundir.digest(rundir.checksum(picture.tobytes()), picture.shape, repr((settings, rates)))
 
 
 def pack(
@@ -193,7 +209,7 @@ def _coded(
     *,
     refine_iters: int,
     learning_rate: float,
-    display: Any = None,
+    kept: Resumable | None = None,
 ) -> Encoded:
     """Round networks of one shape, each with its PSNR; return the file of the best."""
     coded = refine.quantise(
@@ -203,7 +219,7 @@ def _coded(
         payload_bits,
         num_iters=refine_iters,
         learning_rate=REFINE_RATE * learning_rate,
-        display=display,
+        kept=kept,
     )
     results = []
     for header, (_, float_db), quantised in zip(headers, fits, coded, strict=True):
@@ -273,32 +289,6 @@ def inspect(data: bytes) -> Facts:
     """
     header, _ = bitstream.read(data)
     return Facts(header, len(data), len(data) - header.overhead)
-
-
-def _fit_in_stages(
-    colours: np.ndarray, trials: list[Trial], coordinates: str, progress: bool
-) -> tuple[Fit, ...]:
-    """Fit one network for each trial to a picture, each stage from the best weights so far."""
-    start = None
-    for pixels, rate, share in STAGES:
-        stage = [
-            dataclasses.replace(
-                trial,
-                num_iters=max(1, round(share * trial.num_iters)),
-                learning_rate=rate * trial.learning_rate,
-                pixels_per_update=pixels,
-            )
-            for trial in trials
-        ]
-        fits = fit(
-            [colours] * len(trials),
-            stage,
-            coordinates=coordinates,
-            initial_params=start,
-            progress=progress,
-        ).fits
-        start = [one.params for one in fits]
-    return fits
 
 
 def _checked(image: Any) -> np.ndarray:

@@ -17,17 +17,18 @@ Letters: L sine layers, J networks, P parameters of a layer, C channels, N sampl
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet import executors, trainer
+from jaxfleet import trainer
+from jaxfleet.resumable import Resumable
 from jaxinr import buckets, siren, trainers
 from jaxinr.codec import bitstream, range_code
 from jaxinr.codec.bitstream import Header
@@ -71,7 +72,7 @@ def train_tail(
     *,
     num_iters: int,
     learning_rate: float,
-    display: Any = None,
+    kept: Resumable | None = None,
 ) -> list[Params]:
     """Return the networks of one picture, trained on from layer `first` side by side.
 
@@ -82,7 +83,7 @@ def train_tail(
         first: the first layer that may change.
         num_iters: Adam updates, from moments of zero.
         learning_rate: of Adam.
-        display: a `jaxfleet.progress.Progress`, or None.
+        kept: the trainings that this is one of.
 
     Returns:
         The best networks that were passed, the given ones included.
@@ -110,7 +111,8 @@ def train_tail(
             whole = bucket.program
             program = TailProgram(**{f.name: getattr(whole, f.name) for f in fields(whole)})
             bucket = dataclasses.replace(bucket, program=program)
-        team = trainers.make_trainer(
+        make = functools.partial(
+            trainers.make_trainer,
             bucket,
             trials,
             [image],
@@ -118,19 +120,11 @@ def train_tail(
             initial_params=starts.__getitem__,
             more_hyper={"first_layer": np.full(len(trials), first, np.int32)},
         )
-        for finished in executors.train(team):
+        for _, finished in (kept or Resumable()).train(make):
             for one in finished:
                 job = int(bucket.jobs[one.job])
                 header = headers[job]
                 trained[job] = of_file(header, siren.crop(one.params, header.layer_size))
-            if display is not None:
-                done = [-10.0 * np.log10(one.best_loss) for one in finished]
-                display.update(
-                    team.work_done,
-                    psnr_db=done,
-                    training_mse=team.losses(),
-                    underway=team.underway(),
-                )
     return trained
 
 
@@ -142,7 +136,7 @@ def quantise(
     *,
     num_iters: int,
     learning_rate: float,
-    display: Any = None,
+    kept: Resumable | None = None,
 ) -> list[Quantised | None]:
     """Return the codes of fitted networks, each of at most so many bits.
 
@@ -153,7 +147,7 @@ def quantise(
         payload_bits: that the codes may take.
         num_iters: Adam updates after each layer but the last.
         learning_rate: of those.
-        display: a `jaxfleet.progress.Progress`, or None.
+        kept: the trainings that these are some of.
 
     Returns:
         One for each network; None where even the coarsest steps take more bits.
@@ -163,22 +157,24 @@ def quantise(
         for header, network in zip(headers, networks, strict=True)
     ]
     last = headers[0].num_layers
+    kept = kept or Resumable()
     for depth in range(last + 1):
         for rounder in rounders:
             rounder.round_layer()
         able = [rounder for rounder in rounders if not rounder.failed]
         if able and depth < last and num_iters:
-            trained = train_tail(
+            train = functools.partial(
+                train_tail,
                 image,
                 [rounder.header for rounder in able],
                 [rounder.network for rounder in able],
                 depth + 1,
                 num_iters=num_iters,
                 learning_rate=learning_rate,
-                display=display,
+                kept=kept,
             )
-            for rounder, network in zip(able, trained, strict=True):
-                rounder.network = network
+            for rounder, network in zip(able, kept.once(train), strict=True):
+                rounder.network = tuple(network)
     return [rounder.quantised for rounder in rounders]
 
 

@@ -66,10 +66,11 @@ def test_few_long_fits_tell_the_iteration_of_the_one_that_is_behind(now):
 
 def test_what_a_checkpoint_brings_is_not_counted_again(now):
     with Progress(2, 4000.0, stream=io.StringIO()) as display:
-        display.take_up([Underway(700, 1000, 2.0), Underway(600, 1000, 1.0)])
+        display.take_up(2000.0, fits=1)
         now[0] += 10
         display.update(1000.0)  # of the 2000 that are left
         assert display._times() == "0:10 left, 0:10 passed"
+        assert display._counts().startswith("1/2 fits, 50% of the work, ")
 
 
 def test_exact_networks_are_counted_and_hide_no_mean(now):

@@ -263,6 +263,8 @@ def test_what_is_said_of_resuming_is_true(main, error):
     for role in ("written", "read"):
         said = main(raises(error), config=with_run_dir(role))[1]
         assert "repeat the command to begin again." in said
+    codec = type("Codec", (with_run_dir("none"),), {"RESUMES": True})
+    assert "repeat the command to go on." in main(raises(error), config=codec)[1]
     assert "resumes" in flagdefs.help_text(Config, "")
     assert "anew" in flagdefs.help_text(with_run_dir("written"), "")
 

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from experiments.siren import codec as siren_codec
+from jaxfleet import resumable
+from jaxfleet.checkpoints import Checkpoints
+from jaxinr.kernels import host
 from launch import flagdefs
 
 LAUNCH = Path(flagdefs.__file__).parent
@@ -69,7 +72,7 @@ def test_there_and_back(script, folder, tmp_path):
     assert f"{size} bytes, {size * 8 / 480:.4f} bits per pixel" in said
     assert "20 x 24 pixels, colour, centers coordinates" in said
     assert re.search(r"JPEG needs at least \S+ bits per pixel \(", said)
-    assert "fits" in progress
+    assert "12/12 trainings, " in progress  # two networks: three stages, and three of five layers
     assert float(psnr_in(said)) > 18
 
     # In a process of its own, so that nothing but the file can carry the picture over.
@@ -176,8 +179,33 @@ def test_interrupted_encoding_leaves_nothing(script, folder, tmp_path, monkeypat
     def stop(*args, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(siren_codec.codec, "fit", stop)
+    monkeypatch.setattr(siren_codec.codec.stages, "fit", stop)
     code, _, error = script(f"--input={folder / 'colour.png'}", *ENCODE)
     assert code == 130
     assert "interrupted" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_an_encoding_that_was_interrupted_goes_on(script, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(resumable, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 1e-3)
+    monkeypatch.setattr(host, "TURN_FLOPS", 1e6)
+    save = Checkpoints.save
+
+    def interrupted(self, tree):
+        save(self, tree)
+        signal.raise_signal(signal.SIGINT)
+
+    name = f"{'n' * 251}.srn"  # as long as a name may be
+    flags = ("--num_layers=2", "--layer_size=8", "--num_iters=40", "--refine_iters=8")
+    encode = f"--input={folder / 'colour.png'}", *flags
+    assert script(*encode, "--output=whole.srn")[0] == 0
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+    code, _, said = script(*encode, f"--output={name}")
+    assert (code, "interrupted; repeat the command to go on." in said) == (130, True)
+    assert siren_codec.checkpoint_of(tmp_path / name).is_dir()
+    monkeypatch.setattr(Checkpoints, "save", save)
+    code, _, said = script(*encode, f"--output={name}")
+    assert (code, "Goes on from " in said) == (0, True)
+    assert (tmp_path / name).read_bytes() == (tmp_path / "whole.srn").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {name, "whole.srn"}
