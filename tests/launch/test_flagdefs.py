@@ -181,7 +181,7 @@ def test_run_passes_config_and_run_dir_and_keeps_the_flags(main, tmp_path):
 
 
 def raises(error):
-    def fn(config, run_dir):
+    def fn(*given):
         raise error
 
     return fn
