@@ -245,6 +245,8 @@ def _tiles(values: Mapping[str, str]) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_shown(entry)}" for name, entry in value.items())
     if isinstance(value, tuple | list):
         return ", ".join(map(_shown, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -306,9 +308,9 @@ img { display: block; width: 100%; height: auto; border-radius: 4px }
 img.tiny { image-rendering: pixelated }
 figcaption { color: var(--quiet); font-size: .85rem; line-height: 1.4; margin-top: .4rem }
 dl { margin: 0 } dd { margin: 0; overflow-wrap: anywhere } dt { color: var(--quiet) }
-.tiles { display: grid; gap: 1px; background: var(--line); border: 1px solid var(--line);
-  border-radius: 8px; overflow: hidden; grid-template-columns: repeat(4, 1fr) }
-.tiles div { background: var(--card); padding: .8rem 1rem }
+.tiles { display: flex; flex-wrap: wrap; gap: 1px; background: var(--line);
+  border: 1px solid var(--line); border-radius: 8px; overflow: hidden }
+.tiles div { background: var(--card); padding: .8rem 1rem; flex: 1 0 22% }
 .tiles dt { font-size: .85rem } .tiles dd { font-size: 1.2rem; font-weight: 600 }
 article + article { margin-top: 1.75rem }
 article p { display: flex; flex-wrap: wrap; gap: 0 1.1rem; max-width: none; margin: 0 0 .5rem }
@@ -337,7 +339,7 @@ dl:not(.tiles) div { display: flex; gap: 1rem; justify-content: space-between;
 pre { overflow: auto; margin: 0; font-size: .9rem }
 @media (max-width: 44rem) {
   body { padding: 1.25rem .9rem 3rem } h1 { font-size: 1.4rem } h2 { margin-top: 2.25rem }
-  .tiles { grid-template-columns: 1fr 1fr } .tiles dd { font-size: 1.05rem }
+  .tiles div { flex-basis: 40% } .tiles dd { font-size: 1.05rem }
   .measurements { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
   .crops { grid-template-columns: repeat(3, 1fr) }
   .grid { gap: .35rem } .grid.sizes { grid-template-columns: 1fr 1fr; gap: .75rem }

@@ -22,3 +22,10 @@ def test_equals_are_named_together():
     assert page.leaders(pd.Series(dict.fromkeys("abcde", 0.5))) == "5 of 5 alike"
     two = pd.Series({("dct", "clean"): 0.5, ("ncc", "jpeg"): 0.25})
     assert page.leaders(two, lambda method, learned: f"{method} on {learned}") == "dct on clean"
+
+
+def test_settings_are_said_in_words():
+    settings = {"size": (2, 0.25), "versions": {"python": "3.11", "<jax>": "0.10"}}
+    said = page.definitions(settings)
+    assert "<dd>2, 0.25</dd>" in said
+    assert "<dd>python 3.11, &lt;jax&gt; 0.10</dd>" in said
