@@ -22,12 +22,10 @@ the program that read the output has ended.
 import dataclasses
 import math
 import os
-import re
-import shlex
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
@@ -35,6 +33,8 @@ from absl import flags
 
 from jaxfleet import compiled, memory, process, storage
 from jaxfleet.errors import InputError
+from launch import _flagfiles
+from launch._flagfiles import script
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -56,8 +56,6 @@ _KINDS: dict[Any, tuple[type, bool]] = {
 }
 _NOUNS = {bool: "true or false", int: "an integer", float: "a number", str: "one line of text"}
 _HELP_FLAGS = {"-h", "-help", "--help", "--helpshort", "--helpfull"}
-_FLAGS_HEADER = "# Repeats this run:"
-_FLAGFILES = Path(__file__).parent / "flagfiles"
 _RUN_DIR_HELP = {
     "resumed": "Folder of the run. The same command on the same folder resumes an unfinished run.",
     "written": "Folder of the results. The same command on the same folder makes them anew.",
@@ -110,7 +108,7 @@ def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path
     build = define(config_class, flag_values)
     if _role(config_class) != "none":
         flags.DEFINE_string("run_dir", _default_run_dir(), "", flag_values=flag_values)
-    args = list(_with_flagfiles(args))
+    args = list(_flagfiles.expanded(args))
     try:
         _, *stray = flag_values([sys.argv[0], *args])
     except (flags.Error, ValueError) as error:
@@ -156,7 +154,7 @@ def help_text(config_class: type["DataclassInstance"], doc: str | None) -> str:
     paragraphs.append("General:")
     if (role := _role(config_class)) != "none":
         paragraphs.append(_help_entry(f"--run_dir={_default_run_dir()}", _RUN_DIR_HELP[role]))
-    shipped = ", ".join(_shipped())
+    shipped = ", ".join(_flagfiles.shipped())
     paragraphs.append(
         _help_entry(
             "--flagfile=FILE",
@@ -195,7 +193,7 @@ def run(
     try:
         if _HELP_FLAGS & set(sys.argv[1:]):
             text = help_text(config_class, sys.modules["__main__"].__doc__)
-            print(_as_commands(text) if _is_command() else text, flush=True)
+            print(_flagfiles.as_commands(text) if _flagfiles.is_command() else text, flush=True)
             sys.exit(0)
         config, run_dir = parse(config_class, sys.argv[1:])
         if uses_jax:
@@ -203,8 +201,8 @@ def run(
             _use_every_core()
             compiled.keep_programs()
         if role in ("resumed", "written") and not getattr(config, "dry_run", False):
-            _save_flags(run_dir, flags_text(config))
-        with process.answering_signals(_script(), again):
+            _flagfiles.save(run_dir, flags_text(config))
+        with process.answering_signals(script(), again):
             result = fn(config) if role == "none" else fn(config, run_dir)
         if isinstance(result, str):
             print(result)
@@ -321,64 +319,6 @@ def _role(config_class: type["DataclassInstance"]) -> str:
     return str(getattr(config_class, "RUN_DIR", "resumed"))
 
 
-def _with_flagfiles(args: Iterable[str], opened: tuple[Path, ...] = ()) -> Iterator[str]:
-    """Give the arguments, each --flagfile replaced by the flags in it, files in files too.
-
-    Here rather than by absl, for files in object stores, and shipped ones by their names.
-    """
-    rest = iter(args)
-    for arg in rest:
-        flag, sign, name = arg.partition("=")
-        if flag.lstrip("-") != "flagfile" or not flag.startswith("-"):
-            yield arg
-            continue
-        name = (name if sign else next(rest, "")).strip()
-        if not name:
-            raise InputError("--flagfile= names no file.")
-        path = _flagfile(name)
-        if path in opened:
-            raise InputError(f"--flagfile={name} reads itself.")
-        try:
-            text = path.read_bytes().decode(errors="surrogateescape")  # names need not be UTF-8
-        except OSError as error:
-            shipped = ", ".join(_shipped())
-            hint = f"; found by name alone: {shipped}" if shipped else ""
-            raise InputError(f"--flagfile={name}: {error.strerror}{hint}.") from None
-        lines = [line for each in text.splitlines() if (line := each.strip())]
-        if any(line[0] not in "-#" and not _is_utf8(line) for line in lines):
-            raise InputError(f"--flagfile={name}: the file is not text.")
-        flags_in_file = (line for line in lines if not line.startswith(("#", "//")))
-        yield from _with_flagfiles(flags_in_file, (*opened, path))
-
-
-def _is_utf8(text: str) -> bool:
-    return text == text.encode(errors="ignore").decode()
-
-
-def _flagfile(name: str) -> Path:
-    """Find a flagfile: as it is named, or else among those that come with the script."""
-    path = storage.location(name)
-    shipped = (_FLAGFILES / _script() / name, _FLAGFILES.parents[1] / name)
-    return path if path.exists() else next((one for one in shipped if one.is_file()), path)
-
-
-def _shipped() -> list[str]:
-    """Names of the flagfiles that come with the script."""
-    return sorted(path.name for path in (_FLAGFILES / _script()).glob("*.flags"))
-
-
-def _is_command() -> bool:
-    """Whether the script runs as a module, as the command `jaxfleet` runs it."""
-    spec = sys.modules["__main__"].__spec__
-    return spec is not None and spec.name.startswith("launch.")
-
-
-def _as_commands(text: str) -> str:
-    """Write `python launch/NAME.py` as `jaxfleet NAME`, and shipped flagfiles by their names."""
-    text = re.sub(r"--flagfile=launch/flagfiles/\w+/", "--flagfile=", text)
-    return re.sub(r"python launch/(\w+)\.py", r"jaxfleet \1", text)
-
-
 def _after_last_none(values: Sequence[Any]) -> tuple[Any, ...]:
     """Return the values after the last `--name=`, which is None among them."""
     kept: list[Any] = []
@@ -391,30 +331,9 @@ def _help_entry(flag: str, text: str) -> str:
     return f"  {flag}\n" + textwrap.indent(textwrap.fill(text, 92), " " * 6)
 
 
-def _script() -> str:
-    return Path(sys.argv[0]).stem
-
-
 def _default_run_dir() -> str:
     """`runs/<script>`: the same each time, so that repeating a command resumes it."""
-    return f"runs/{_script()}"
-
-
-def _save_flags(run_dir: Path, text: str) -> None:
-    """Leaves `flags.txt` in a run directory that holds nothing yet.
-
-    A folder with anything else in it may be someone else's, and a file that is there stays, except
-    our own in a run that never got as far as leaving more: its flags were most likely mended since.
-    """
-    storage.make_folder(run_dir, "--run_dir")
-    path = run_dir / "flags.txt"
-    alone = all(name == path.name for name in storage.names(run_dir, hidden=True))
-    if not alone or (path.exists() and not path.read_bytes().startswith(_FLAGS_HEADER.encode())):
-        return
-    command = f"python launch/{_script()}.py {shlex.quote(f'--flagfile={path}')}"
-    if _is_command():
-        command = _as_commands(command)
-    path.write_bytes(f"{_FLAGS_HEADER} {command}\n{text}".encode(errors="surrogateescape"))
+    return f"runs/{script()}"
 
 
 def _use_every_core() -> None:
@@ -430,5 +349,5 @@ def _use_every_core() -> None:
 
 
 def _fail(code: int, message: str) -> NoReturn:
-    print(f"{_script()}: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"{script()}: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(code)

@@ -16,7 +16,7 @@ from experiments.siren.grid import GridConfig, make_jobs, make_works
 from jaxfleet import executors, storage
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
-from launch import report
+from launch import _flagfiles, report
 
 # ---------------------------------------------------------------------------- one architecture
 
@@ -177,7 +177,7 @@ def test_shards_in_an_object_store(config, local, bucket):
 
 def test_report_of_a_run_in_an_object_store(config, bucket):
     run_dir = storage.location(f"{bucket}/reported")
-    report.flagdefs._save_flags(run_dir, report.flagdefs.flags_text(config))
+    _flagfiles.save(run_dir, report.flagdefs.flags_text(config))
     siren_grid.run(config, run_dir)
     (run_dir / "report.html").unlink()
     assert report.main(report.CONFIG(), run_dir) == f"Look at {run_dir}/report.html"
