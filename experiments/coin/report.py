@@ -1,8 +1,6 @@
 """The page of a COIN run: its figures, the means of each size, and one photograph in all sizes."""
 
 import functools
-import html
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from experiments.coin.figures import Panel
 from experiments.report import page
 from experiments.report.page import Drawing
 from experiments.siren import report as siren_report
-from jaxfleet import decibels, rundir, storage
+from jaxfleet import decibels, rundir
 from jaxfleet.pixels import to_uint8
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
@@ -204,14 +202,7 @@ def _sizes(
             f"<span>{decibels.text(float(decibels.of_error(error)))}</span>"
         )
         labelled[label] = page.small(to_uint8(decoded))
-    labelled[f"<strong>original</strong> <span>{html.escape(image_id)}</span>"] = page.small(
-        pictures[image_id]
-    )
-    storage.write_atomically(folder / f"sizes_{page.slug(image_id)}.png", page.strip(labelled))
-    cells = "".join(
-        page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
-    )
-    return f'<div class="grid sizes">{cells}</div>'
+    return page.sizes(folder, image_id, labelled, pictures[image_id])
 
 
 _SAID = (

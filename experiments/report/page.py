@@ -101,6 +101,26 @@ def cell(image: Image.Image, caption: str, alt: str, *, lossless: bool = False) 
     )
 
 
+def sizes(
+    folder: pathlib.Path, name: str, labelled: Mapping[str, Image.Image], photo: np.ndarray
+) -> str:
+    """Return the cells of a photograph as networks store it, then itself; write them as a strip.
+
+    Args:
+        folder: of `sizes_NAME.png`.
+        name: of the photograph.
+        labelled: captions in HTML and pictures.
+        photo: [H, W, 3] uint8.
+    """
+    original = f"<strong>original</strong> <span>{html.escape(name)}</span>"
+    labelled = {**labelled, original: small(photo)}
+    storage.write_atomically(folder / f"sizes_{slug(name)}.png", strip(labelled))
+    cells = "".join(
+        cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
+    )
+    return f'<div class="grid sizes">{cells}</div>'
+
+
 def plots(run_dir: pathlib.Path, drawings: Iterable[Drawing]) -> str:
     """Draw figures, write them as PNG to `figures/` and return them for the page."""
     folder = figures_folder(run_dir)

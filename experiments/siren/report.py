@@ -7,7 +7,6 @@ exact (`jaxfleet.decibels`); tiles and tables say which are.
 import html
 import numbers
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -200,14 +199,7 @@ def _sizes(
         )
         for _, row in ladder.iterrows()
     }
-    labelled[f"<strong>original</strong> <span>{html.escape(name)}</span>"] = page.small(
-        photos[name]
-    )
-    storage.write_atomically(folder / f"sizes_{page.slug(name)}.png", page.strip(labelled))
-    cells = "".join(
-        page.cell(image, label, re.sub("<[^>]*>", " ", label)) for label, image in labelled.items()
-    )
-    return f'<div class="grid sizes">{cells}</div>'
+    return page.sizes(folder, name, labelled, photos[name])
 
 
 def _facts(row: pd.Series, *, bits: bool = True) -> str:
