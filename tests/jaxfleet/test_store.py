@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,38 +14,13 @@ import jaxfleet
 from jaxfleet import storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.shards import Shard
+from tests.jaxfleet.rows import SCHEMA, flush, row
 
 PLAN = {"layer_size": ("8", "16"), "w0": 30.0, "pictures": 2}
-SCHEMA = pa.schema(
-    [
-        ("trial_id", pa.int64()),
-        ("psnr_db", pa.float64()),
-        ("layer_size", pa.int64()),
-        ("num_layers", pa.int64()),
-        ("weights", pa.list_(pa.float32())),
-    ]
-)
 
 
 def opened(run_dir, plan=PLAN, **options):
     return store.Store(run_dir, plan, SCHEMA, network={"inputs": 2, "outputs": 3}, **options)
-
-
-def row(trial_id):
-    """Of a network with 2 layers of 4 units, whose weights count up from its trial_id."""
-    count = 4 * 3 + 4 * 5 + 3 * 5
-    return {
-        "trial_id": trial_id,
-        "psnr_db": 20.0 + trial_id,
-        "layer_size": 4,
-        "num_layers": 2,
-        "weights": trial_id + np.arange(count, dtype=np.float32),
-    }
-
-
-def flush(results, *trial_ids):
-    results.add([row(trial_id) for trial_id in trial_ids])
-    results.flush()
 
 
 @pytest.fixture

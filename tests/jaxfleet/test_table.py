@@ -7,33 +7,7 @@ from hypothesis import strategies as st
 import jaxfleet
 from jaxfleet import store, table
 from jaxfleet.errors import InputError
-
-SCHEMA = pa.schema(
-    [
-        ("trial_id", pa.int64()),
-        ("psnr_db", pa.float64()),
-        ("layer_size", pa.int64()),
-        ("num_layers", pa.int64()),
-        ("weights", pa.list_(pa.float32())),
-    ]
-)
-
-
-def row(trial_id):
-    """Of a network with 2 layers of 4 units, whose weights count up from its trial_id."""
-    count = 4 * 3 + 4 * 5 + 3 * 5
-    return {
-        "trial_id": trial_id,
-        "psnr_db": 20.0 + trial_id,
-        "layer_size": 4,
-        "num_layers": 2,
-        "weights": trial_id + np.arange(count, dtype=np.float32),
-    }
-
-
-def flush(results, *trial_ids):
-    results.add([row(trial_id) for trial_id in trial_ids])
-    results.flush()
+from tests.jaxfleet.rows import SCHEMA, flush, row
 
 
 @pytest.fixture

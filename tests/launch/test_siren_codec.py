@@ -1,7 +1,6 @@
 """The script: what it prints, what it writes, and what it says to bad input."""
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,25 +14,15 @@ from jaxfleet import resumable
 from jaxfleet.checkpoints import Checkpoints
 from jaxinr.kernels import host
 from launch import flagdefs
+from launch import siren_codec as siren_codec_script
 
 LAUNCH = Path(flagdefs.__file__).parent
 QUICK = ("--num_iters=300", "--refine_iters=10", "--learning_rate=3e-3")
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "siren_codec.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(siren_codec.CodecConfig, siren_codec.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(siren_codec_script, siren_codec.run)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,25 +15,15 @@ from PIL import Image
 from experiments.siren import grid as siren_grid
 from jaxfleet import executors
 from launch import flagdefs
+from launch import siren_grid as siren_grid_script
 
 LAUNCH = Path(flagdefs.__file__).parent
 SMALL = ["--image_size=12", "--layer_size=4", "--num_layers=1", "--num_iters=5", "--num_iters=200"]
 
 
 @pytest.fixture
-def script(monkeypatch, tmp_path, capsys):
-    """Runs the script's main in `tmp_path`; returns the exit code, standard output and error."""
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", [str(LAUNCH / "siren_grid.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            flagdefs.run(siren_grid.GridConfig, siren_grid.run)
-        return stop.value.code, *capsys.readouterr()
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+def script(script_of):
+    return script_of(siren_grid_script, siren_grid.run)
 
 
 @pytest.fixture
