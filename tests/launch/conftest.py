@@ -105,12 +105,12 @@ class Grid:
         return self.end(self.start(run_dir, *flags, **environ))
 
     def end(self, process):
-        stdout, stderr = process.communicate(timeout=240)
+        stdout, stderr = process.communicate(timeout=900)
         return Ended(process.returncode, stdout, stderr)
 
     def wait_until(self, condition: Callable[[], object], process):
         """Waits for something that comes before the end of the process."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while not condition():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < end

@@ -100,7 +100,7 @@ def test_terminated_cluster_run_goes_on(grid, run_dir):
     start = time.monotonic()
     process.send_signal(signal.SIGTERM)
     ended = grid.end(process)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 120
     assert (ended.code, ended.stdout) == (143, "")
     assert ended.stderr.splitlines()[-1] == "siren_grid: terminated; repeat the command to go on."
     assert not (run_dir / "DONE").exists()
