@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # other tests have the other cores
 # What took time to compile is kept while the session lasts, for its later tests and the scripts
 # that they start. Each worker has a folder of its own: JAX does not write to it atomically.
 PROGRAMS = tempfile.TemporaryDirectory(prefix="programs-of-tests-", ignore_cleanup_errors=True)

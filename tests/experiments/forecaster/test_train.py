@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.forecaster import jpeg
+from experiments.forecaster import baselines, jpeg
 from experiments.forecaster import train as forecaster_train
 from experiments.forecaster.data import FitTable
 from experiments.forecaster.train import PredictorConfig
@@ -76,7 +76,9 @@ def folder(tmp_path_factory):
 def finished(folder, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("run")
     config = dataclasses.replace(CONFIG, collections=(str(folder),))
-    return run_dir, forecaster_train.run(config, run_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(baselines.SETTINGS, "max_iter", 20)
+        return run_dir, forecaster_train.run(config, run_dir)
 
 
 def test_leaves_weights_with_a_card_a_report_and_the_table(finished):
