@@ -1,6 +1,7 @@
 """The script: what it prints, what it writes, and what it says to bad input."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
