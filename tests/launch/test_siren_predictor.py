@@ -12,7 +12,8 @@ import pytest
 from tests.experiments.forecaster.test_train import make_table
 
 ROOT = Path(__file__).parents[2]
-FLAGS = ("--members=2 --steps=300 --batch_fits=64 --width=16 --checkpoint_minutes=0").split()
+# A checkpoint after each step, so that dozens are to come when a kill is due.
+FLAGS = ("--members=2 --steps=60 --batch_fits=64 --width=16 --checkpoint_minutes=0").split()
 
 
 def start(table, run_dir, *flags):
@@ -26,29 +27,44 @@ def start(table, run_dir, *flags):
     )
 
 
+def ended(process):
+    out, error = process.communicate(timeout=600)
+    assert process.returncode == 0, error
+    return out
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("table")
+    make_table().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(table, tmp_path_factory):
+    """Run directory of an uninterrupted training."""
+    run_dir = tmp_path_factory.mktemp("whole") / "run"
+    assert ended(start(table, run_dir)).startswith("RMSE ")
+    return run_dir
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, how):
-    table = tmp_path / "table"
-    table.mkdir()
-    make_table().save(table)
-    whole = start(table, tmp_path / "whole")
-    assert whole.communicate(timeout=300)[0].startswith("RMSE ")
-    killed = start(table, tmp_path / "killed")
-    deadline = time.monotonic() + 200
-    while not list((tmp_path / "killed").glob("checkpoints/[3-9]")):
+def test_killed_and_resumed_equals_uninterrupted(table, whole, tmp_path, how):
+    killed = start(table, tmp_path)
+    deadline = time.monotonic() + 600
+    kept = tmp_path / "checkpoints"
+    while not any(path.name.isdigit() and int(path.name) > 2 for path in kept.glob("*")):
         assert killed.poll() is None, killed.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(how)
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=300)
     assert killed.returncode == (143 if how == signal.SIGTERM else -9)
-    assert not (tmp_path / "killed" / "DONE").exists()
-    again = start(table, tmp_path / "killed")
-    out, error = again.communicate(timeout=300)
-    assert again.returncode == 0, error
-    files = [tmp_path / name / "forecaster.safetensors" for name in ("whole", "killed")]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    assert not (tmp_path / "DONE").exists()
+    ended(start(table, tmp_path))
+    one, other = (folder / "forecaster.safetensors" for folder in (whole, tmp_path))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_unknown_collection_is_one_line(tmp_path):
