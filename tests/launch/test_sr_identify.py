@@ -4,10 +4,10 @@ import csv
 import io
 import os
 import re
+import resource
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -344,6 +344,12 @@ def test_pictures_that_no_gallery_can_be_made_of(script_of, tmp_path, splits, fl
     assert not (run_dir / "gallery.safetensors").exists()
 
 
+def cores_seconds():
+    """What processes started here, and ended, have used; a busy machine does not change it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.slow
 def test_the_second_question_takes_few_seconds_from_start_to_answer(gallery, tmp_path):
     save(tmp_path / "a.png", "edsr-A-x2-l1-s1", 50)
@@ -356,7 +362,7 @@ def test_the_second_question_takes_few_seconds_from_start_to_answer(gallery, tmp
     environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     seconds = []
     for _ in range(2):
-        start = time.monotonic()
+        start = cores_seconds()
         ended = subprocess.run(
             [*command, f"--input={tmp_path / 'a.png'}"],
             capture_output=True,
@@ -364,7 +370,7 @@ def test_the_second_question_takes_few_seconds_from_start_to_answer(gallery, tmp
             env=environ,
             check=True,
         )
-        seconds.append(time.monotonic() - start)
+        seconds.append(cores_seconds() - start)
         assert "edsr-A-x2-l1-s1" in ended.stdout.splitlines()[3]
     assert any((tmp_path / "cache" / "jaxfleet").iterdir())
     assert seconds[1] < max(5.0, seconds[0])

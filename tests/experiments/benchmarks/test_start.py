@@ -11,9 +11,10 @@ FLAGS = """
 """.split()
 
 
-def test_imports_are_quick():
-    assert 0 < start.import_seconds("jaxinr") < 0.7
-    assert 0 < start.import_seconds("jaxsr") < 1.0
+def test_imports_take_less_than_half_of_that_of_jax():
+    of_jax = min(start.import_seconds("jax") for _ in range(2))
+    for package in ("jaxinr", "jaxsr"):
+        assert 0 < min(start.import_seconds(package) for _ in range(2)) < of_jax / 2
 
 
 def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ with open(sys.argv[1], "w") as file:
     json.dump({"seconds": used.ru_utime + used.ru_stime, "gib": used.ru_maxrss / 2**20}, file)
 sys.exit(code)
 """
+
+
+def seconds_of_a_loop():
+    """What this core takes for ten million additions in Python: the least of three."""
+    found = []
+    for _ in range(3):
+        start = time.process_time()
+        sum(i for i in range(10_000_000))
+        found.append(time.process_time() - start)
+    return min(found)
 
 
 def test_programs_that_a_share_compiles():
@@ -79,6 +90,6 @@ def test_plan_of_a_collection_is_told_in_seconds(tmp_path, tmp_path_factory):
     assert re.fullmatch(rf"about {clock} on 8 devices, {clock} on 64 devices of this kind", last)
     assert list(tmp_path.iterdir()) == []
     measured = json.loads(used.read_text())
-    # Seconds of a core: no fewer than those on the clock where nothing else runs.
-    assert measured["seconds"] < 20
+    # Seconds of a core: no fewer than on the clock where nothing else runs. It took 28 loops.
+    assert measured["seconds"] < 100 * seconds_of_a_loop()
     assert measured["gib"] < 1

