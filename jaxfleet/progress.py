@@ -17,6 +17,7 @@ from rich.text import Text
 from jaxfleet import decibels
 
 FEW = 4  # fits that are left, of which the display tells iterations
+COMPILING_SHARE = 0.01  # of the work: a first update of less tells of compilation, not of the rate
 FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 
 
@@ -64,6 +65,7 @@ class Progress:
         self._training_db: float | None = None
         self._underway: Sequence[Underway] = ()
         self._start = self._last = self._updated = time.monotonic()
+        self._origin = self._start, 0.0  # time and work that the time left is reckoned from
         self._wait = FIRST_LINE_SECONDS
         self._news = False  # whether there was an update since the last line
         self._live: Live | None = None
@@ -72,6 +74,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         """Start the clock, and the display on a terminal."""
         self._start = self._last = self._updated = time.monotonic()
+        self._origin = self._start, 0.0
         console = Console(file=self._stream)
         in_notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
         terminal = self._stream.isatty() and not console.is_dumb_terminal
@@ -124,6 +127,7 @@ class Progress:
             training_mse: present losses of the networks in training, for the eye alone.
             underway: the networks in training; of a few, the display tells the iteration.
         """
+        is_first = not self._steps
         self._underway = underway
         self._news = True
         self._steps += work
@@ -132,6 +136,8 @@ class Progress:
         training_db = [-10 * math.log10(mse) for mse in training_mse if 0 < mse < math.inf]
         self._training_db = sum(training_db) / len(training_db) if training_db else None
         self._updated = now = time.monotonic()
+        if is_first and self._steps < COMPILING_SHARE * self._total_steps:
+            self._origin = now, self._steps
         sample = {
             "seconds": now - self._start,
             "fits": float(self._before + self._fits),
@@ -184,15 +190,17 @@ class Progress:
         return ", ".join(parts)
 
     def _times(self) -> str:
-        """Time left, by the rate at the last update, and time passed."""
+        """Time left, by the rate since the first update that tells one, and time passed."""
         now = time.monotonic()
         passed = f"{clock(now - self._start)} passed"
         if self._complete:
             return passed
-        if not self._steps:
+        start, steps = self._origin
+        if self._steps <= steps:
             return f"? left, {passed}"
-        total = (self._updated - self._start) * self._total_steps / self._steps
-        return f"{clock(max(0.0, self._start + total - now))} left, {passed}"
+        seconds_per_step = (self._updated - start) / (self._steps - steps)
+        end = self._updated + seconds_per_step * (self._total_steps - self._steps)
+        return f"{clock(max(0.0, end - now))} left, {passed}"
 
 
 def _rate(per_second: float, unit: str) -> str:

@@ -85,6 +85,18 @@ QUICK = (
 )
 
 
+# Of what takes longer, the scripts whose commands CI runs, but for those that only flagfiles and
+# BUILD.md print: they are the same with other plans.
+IN_CI = (
+    "siren_grid",
+    "siren_export",
+    "collection_import",
+    "collection_table",
+    "coin_kodak",
+    "report",
+)
+
+
 class Workshop:
     """A folder with a reader's files; runs commands and blocks in it, each at most once."""
 
@@ -204,15 +216,19 @@ def workshop(tmp_path_factory):
     return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
-def _marks(text):
-    return [] if any(part in text for part in QUICK) else [pytest.mark.printed]
+def _marks(command):
+    if any(part in command.text for part in QUICK):
+        return []
+    is_variant = command.source == "BUILD.md" or command.source.endswith(".flags")
+    in_ci = command.script in IN_CI and not is_variant
+    return [pytest.mark.slow if in_ci else pytest.mark.printed]
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(one, marks=_marks(one.text), id=ids(one))
+        pytest.param(one, marks=_marks(one), id=ids(one))
         for one in COMMANDS
         if one.reason_not_run is None
     ],

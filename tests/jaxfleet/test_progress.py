@@ -73,6 +73,16 @@ def test_what_a_checkpoint_brings_is_not_counted_again(now):
         assert display._counts().startswith("1/2 fits, 50% of the work, ")
 
 
+def test_the_time_to_compile_does_not_count_for_the_time_left(now):
+    with Progress(2, 4000.0, stream=io.StringIO()) as display:
+        now[0] += 30
+        display.update(10.0)
+        assert display._times() == "? left, 0:30 passed"
+        now[0] += 1
+        display.update(190.0)  # of 4000, and 3800 are to come
+        assert display._times() == "0:20 left, 0:31 passed"
+
+
 def test_exact_networks_are_counted_and_hide_no_mean(now):
     log = io.StringIO()
     with Progress(3, 300.0, stream=log) as display:
