@@ -20,6 +20,7 @@ the program that read the output has ended.
 """
 
 import dataclasses
+import logging
 import math
 import os
 import signal
@@ -189,6 +190,7 @@ def run(
     resumes = getattr(config_class, "RESUMES", role == "resumed")
     again = f"repeat the command to {'go on' if resumes else 'begin again'}"
     process.print_any_name()
+    logging.basicConfig(format="%(message)s")  # before a package that would name its own modules
     signal.signal(signal.SIGTERM, _terminate)
     try:
         if _HELP_FLAGS & set(sys.argv[1:]):

@@ -289,7 +289,7 @@ SCRIPT = '''\
 
     python launch/width.py --width=8
 """
-import dataclasses, jax
+import dataclasses, jax, logging
 from launch import flagdefs
 
 @dataclasses.dataclass(frozen=True)
@@ -297,6 +297,8 @@ class Config:
     width: int = dataclasses.field(default=8, metadata={"help": "Units.", "lower": 1})
 
 def run(config, run_dir):
+    logging.basicConfig()  # as some packages do
+    logging.getLogger("jaxfleet.folders").warning("2 photographs were left out")
     print(config.width, run_dir, len(jax.devices("cpu")))
 
 if __name__ == "__main__":
@@ -322,6 +324,7 @@ def test_as_a_script(tmp_path):
 
     done = script("--width=16", "--run_dir=here")
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "2 photographs were left out\n"
     assert done.stdout == f"16 here {len(os.sched_getaffinity(0))}\n"
     asked = script("--help")
     assert asked.returncode == 0
