@@ -73,8 +73,9 @@ def write(path: Path, name: str, image: np.ndarray, forecaster: Trained, speed: 
     ]
     folder = path.with_suffix("")
     storage.make_folder(folder, "--report")
+    cell = page.cell(page.small(image), html.escape(name), "the photograph")
     sections = {
-        "Photograph": page.cell(page.small(image), html.escape(name), "the photograph"),
+        "Photograph": f'<div class="grid">{cell}</div>',
         "Forecasts": "".join(page.plot(folder, drawing) for drawing in drawings),
         "The best network of each size": page.table(best, COLUMNS, leading=0),
         "What size and time buy": page.table(

@@ -341,8 +341,10 @@ figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 .grid { display: grid; grid-template-columns: repeat(3, 1fr); gap: .75rem }
 .crops { grid-template-columns: repeat(6, 1fr); gap: .5rem }
 :is(article, .grid) + h3 { margin-top: 2.25rem }
-.measurements { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem }
-.measurements :is(h2, p) { grid-column: 1 / -1; margin-bottom: 0 }
+section:has(> .plot) { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr));
+  gap: 1.25rem }
+section:has(> .plot) > :not(.plot) { grid-column: 1 / -1; margin-bottom: 0 }
+.plot:only-of-type { grid-column: 1 / -1; max-width: 46rem }
 .plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; padding: 1rem }
 .scroll { overflow: auto; max-height: 32rem; padding: 0 }
@@ -360,7 +362,7 @@ pre { overflow: auto; margin: 0; font-size: .9rem }
 @media (max-width: 44rem) {
   body { padding: 1.25rem .9rem 3rem } h1 { font-size: 1.4rem } h2 { margin-top: 2.25rem }
   .tiles div { flex-basis: 40% } .tiles dd { font-size: 1.05rem }
-  .measurements { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
+  section:has(> .plot) { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
   .crops { grid-template-columns: repeat(3, 1fr) }
   .grid { gap: .35rem } .grid.sizes { grid-template-columns: 1fr 1fr; gap: .75rem }
 }
