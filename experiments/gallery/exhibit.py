@@ -122,8 +122,8 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
     axes[2].set_title("power by frequency, dB", fontsize=8)
     axes[2].set_xlabel("cycles per pixel", fontsize=8)
     if cut_off is not None:
-        box = np.array([-1, 1, 1, -1, -1]) * cut_off
-        axes[1].plot(box, np.roll(box, 1)[[1, 2, 3, 4, 1]], "w--", linewidth=1)
+        corners = np.array([-1, 1, 1, -1, -1]) * cut_off
+        axes[1].plot(corners, np.roll(corners, 1), "w--", linewidth=1)
         axes[2].axvline(cut_off, color="black", linestyle="--", linewidth=1)
     figure.suptitle(f"{name}: {found.verdict}", fontsize=11)
     words = textwrap.fill(paragraph(name, sha, found), 150)
