@@ -1,4 +1,4 @@
-"""Gives the networks of a run to other programs: PyTorch, NumPy, safetensors, a page in a browser.
+r"""Gives the networks of a run to other programs: PyTorch, NumPy, safetensors, a page in a browser.
 
     python launch/siren_export.py --run_dir=runs/quickstart --best_per_image
     python launch/siren_export.py --run_dir=runs/quickstart --format=torch --output=networks
@@ -14,7 +14,8 @@ net.0; h = sin(w0 (W h + b)) in net.1 and so on; and the colour is W h + b in la
 and blue from 0 to 1, to be clipped. That is a SIREN; the modules of `jaxinr.networks` say the same
 of the other kinds. A run that is not finished gives the networks that it has.
 
-    python launch/siren_export.py --run_dir=runs/quickstart --format=coin_collection
+    python launch/siren_export.py --run_dir=runs/quickstart --format=coin_collection \
+        --output=published
 
 writes all networks as rows of the published COIN collection, split into train, validation and test:
 `json/*.jsonl.gz`, `parquet/*.parquet` and a dataset card, for `datasets.load_dataset("FOLDER")`,
