@@ -40,14 +40,18 @@ def script(script_of):
     return script_of(script_module, zoo_run.run)
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """Folders of a picture each: good, and too small to be measured."""
+def draw_pictures(folder):
+    """Makes folders of a picture each: good, and too small to be measured."""
     rng = np.random.default_rng(0)
     for name, rows, columns in (("good", 10, 12), ("small", 4, 12)):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
         shades = rng.integers(0, 256, (rows, columns, 3), dtype=np.uint8)
-        Image.fromarray(shades.repeat(4, axis=0).repeat(4, axis=1)).save(tmp_path / name / "a.png")
+        Image.fromarray(shades.repeat(4, axis=0).repeat(4, axis=1)).save(folder / name / "a.png")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    draw_pictures(tmp_path)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.tex").write_text("mine")
     (tmp_path / "weights.npz").write_bytes(b"no archive")
@@ -134,7 +138,7 @@ def start(folder, run_dir, *flags):
 
 
 def end(process):
-    stdout, stderr = process.communicate(timeout=550)
+    stdout, stderr = process.communicate(timeout=900)
     return process.returncode, stdout, stderr
 
 
@@ -147,18 +151,28 @@ def kept(run_dir):
     return [path for path in run_dir.glob("checkpoints/*/*") if path.name.isdigit()]
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("pictures")
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, how):
-    # Long enough that several segments lie between the first checkpoint and the end.
-    flags = ("--num_iters=6000", "--validate_every=2000", "--checkpoint_minutes=0")
-    code, answer, error = end(start(tmp_path, "whole", *flags))
+# Long enough that several segments lie between the first checkpoint and the end.
+LONG = ("--num_iters=4000", "--validate_every=2000", "--checkpoint_minutes=0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of pictures, and of the run `whole` that nothing interrupted."""
+    path = tmp_path_factory.mktemp("zoo")
+    draw_pictures(path)
+    code, answer, error = end(start(path, "whole", *LONG))
     assert code == 0, error
     assert answer == "2 networks. Look at whole/report.html\n"
-    killed = start(tmp_path, "killed", *flags)
-    deadline = time.monotonic() + 300
-    while not kept(tmp_path / "killed"):
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_killed_and_resumed_equals_uninterrupted(folder, how):
+    run_dir = folder / how.name
+    killed = start(folder, how.name, *LONG)
+    deadline = time.monotonic() + 600
+    while not kept(run_dir):
         assert killed.poll() is None, killed.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -167,16 +181,16 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, how):
     assert (code, answer) == (143 if how == signal.SIGTERM else -9, "")
     if how == signal.SIGTERM:
         assert error.splitlines()[-1] == "sr_zoo: terminated; repeat the command to go on."
-    assert not (tmp_path / "killed" / "DONE").exists()
-    code, _, error = end(start(tmp_path, "killed", *flags))
+    assert not (run_dir / "DONE").exists()
+    code, _, error = end(start(folder, how.name, *LONG))
     assert code == 0, error
     assert "tiny-x2-l1: 2 networks taken up again." in error
-    assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
-    assert (tmp_path / "killed" / "DONE").exists()
-    assert not list((tmp_path / "killed").glob("checkpoints*"))
+    assert weights_of(run_dir) == weights_of(folder / "whole")
+    assert (run_dir / "DONE").exists()
+    assert not list(run_dir.glob("checkpoints*"))
     one, other = (
-        jaxfleet.open(tmp_path / name).to_pandas().drop(columns="seconds").sort_values("trial_id")
-        for name in ("whole", "killed")
+        jaxfleet.open(path).to_pandas().drop(columns="seconds").sort_values("trial_id")
+        for path in (folder / "whole", run_dir)
     )
     pd.testing.assert_frame_equal(
         one.reset_index(drop=True), other.reset_index(drop=True), check_exact=True
