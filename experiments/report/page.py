@@ -344,7 +344,7 @@ figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 section:has(> .plot) { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr));
   gap: 1.25rem }
 section:has(> .plot) > :not(.plot) { grid-column: 1 / -1; margin-bottom: 0 }
-.plot:only-of-type { grid-column: 1 / -1; max-width: 46rem }
+section > .plot:only-of-type { grid-column: 1 / -1; max-width: 46rem }
 .plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; padding: 1rem }
 .scroll { overflow: auto; max-height: 32rem; padding: 0 }
