@@ -35,8 +35,7 @@ from jaxsr.fingerprints.evidence import LEAST_PX, evidence
 KIND = "sr_evidence"
 PARTS = "parts"
 ZOO = "jaxsr zoo"  # family of its networks
-DRAWN = 4  # states of a picture that is learnt from, beside that as it was made
-VERSION = 1  # of what is kept; another one makes parts anew
+VERSION = 2  # of what is kept; another one makes parts anew
 COLUMNS = ("jpeg:95", "jpeg:90", "jpeg:75", "resize:0.75+jpeg:90")
 TESTED = ("none", *COLUMNS, "crop:0.9+jpeg:85", "resize:0.75", "webp:80")
 SIDE_PX = 256  # of an enlarged picture, about
@@ -94,7 +93,7 @@ def run(config: CollectConfig, run_dir: Path) -> str:
     _load_photos(config.photos, config.test_photos)  # refuses what cannot be read
     with rundir.held(run_dir, KIND):
         storage.make_folder(run_dir / PARTS, "--run_dir")
-        missing = [one for one in chosen if not _is_there(run_dir, one)]
+        missing = [one for one in chosen if not _is_there(config, run_dir, one)]
         with (
             Progress(len(chosen), 1.0, fits_done=len(chosen) - len(missing), unit="classes") as bar,
             ProcessPoolExecutor(
@@ -104,7 +103,8 @@ def run(config: CollectConfig, run_dir: Path) -> str:
                 initargs=(config.photos, config.test_photos),
             ) as pool,
         ):
-            for _ in pool.map(_make_part, missing, [run_dir] * len(missing)):
+            given = ([config] * len(missing), [run_dir] * len(missing))
+            for _ in pool.map(_make_part, missing, *given):
                 bar.update(1.0 / max(1, len(missing)), finished=1)
         rundir.finish(run_dir)
     return f"{len(chosen)} classes in {run_dir}"
@@ -113,14 +113,13 @@ def run(config: CollectConfig, run_dir: Path) -> str:
 def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
     """Read all parts: rows (name, kind, family, scale, split, image_id, state) and features.
 
-    A class that several run directories have is read from the last.
+    Of a picture in a state that several run directories have, the first counts.
 
     Raises:
         InputError: if there are none.
     """
     frames, arrays = [], []
-    paths = {path.name: path for folder in run_dirs for path in (folder / PARTS).glob("*.npz")}
-    for path in (paths[name] for name in sorted(paths)):
+    for path in (path for folder in run_dirs for path in sorted((folder / PARTS).glob("*.npz"))):
         with np.load(path) as part:
             frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
             arrays.append(part["features"])
@@ -128,7 +127,9 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
         raise InputError(
             "--evidence=RUN_DIR holds no evidence; make it with launch/sr_evidence.py."
         )
-    return pd.concat(frames, ignore_index=True), np.concatenate(arrays)
+    rows, features = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
+    first = ~rows.duplicated(["name", "image_id", "state"]).to_numpy()
+    return rows[first].reset_index(drop=True), features[first]
 
 
 # --------------------------------------------------------------------------------------- classes
@@ -136,9 +137,10 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
 
 def list_makers(config: CollectConfig) -> list[Maker]:
     """List the classes that the flags name, the slowest last."""
-    found = [Maker("original", "original", "original", 1, "1", _Plain())]
+    plain = config.plain_share
+    found = [Maker("original", "original", "original", 1, "1", _Plain(), plain)]
     for name, kernel in INTERPOLATIONS.items():
-        found.append(Maker(name, "interpolation", name, 0, "1", _Interpolation(kernel)))
+        found.append(Maker(name, "interpolation", name, 0, "1", _Interpolation(kernel), plain))
     for text in config.network:
         found.append(_of_file(text))
     if config.installed:
@@ -228,22 +230,26 @@ def _part(run_dir: Path, one: Maker) -> Path:
     return run_dir / PARTS / f"{one.name}.npz"
 
 
-def _is_there(run_dir: Path, one: Maker) -> bool:
+def _version(config: CollectConfig, one: Maker) -> str:
+    return f"{VERSION} {config.batch} {config.states} {one.share} {one.version}"
+
+
+def _is_there(config: CollectConfig, run_dir: Path, one: Maker) -> bool:
     path = _part(run_dir, one)
     if not path.is_file():
         return False
     with np.load(path) as part:
-        return str(part["version"]) == f"{VERSION} {one.version}"
+        return str(part["version"]) == _version(config, one)
 
 
-def _make_part(one: Maker, run_dir: Path) -> None:
+def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
     make = one.load()
     rows: list[dict[str, Any]] = []
     features = []
-    for image_id, split, low in _pictures(one):
+    for image_id, split, low in _pictures(one, config.batch):
         rng = perturbations.generator(0, one.name, image_id)
         picture = make(low, rng)
-        for state in _states(split, image_id, one):
+        for state in _states(split, image_id, one, config.states):
             changed = perturbations.parse(state)(picture, rng)
             if min(changed.shape[:2]) < LEAST_PX:
                 continue
@@ -261,7 +267,7 @@ def _make_part(one: Maker, run_dir: Path) -> None:
         temporary,
         rows=json.dumps(rows),
         features=np.stack(features),
-        version=f"{VERSION} {one.version}",
+        version=_version(config, one),
     )
     temporary.replace(path)
 
@@ -273,18 +279,18 @@ def whole(picture: np.ndarray) -> np.ndarray:
     return picture[None, top : top + side, left : left + side]
 
 
-def _states(split: str, image_id: str, one: Maker) -> Iterator[str]:
+def _states(split: str, image_id: str, one: Maker, drawn: int) -> Iterator[str]:
     """States of a picture: drawn ones to learn from, those of the table otherwise."""
     if split != "train":
         yield from TESTED
         return
     rng = perturbations.generator(1, one.name, image_id)
     yield "none"
-    for _ in range(DRAWN):
+    for _ in range(drawn):
         yield perturbations.draw_state(rng).name
 
 
-def _pictures(one: Maker) -> Iterator[tuple[str, str, np.ndarray]]:
+def _pictures(one: Maker, batch: int) -> Iterator[tuple[str, str, np.ndarray]]:
     """Photographs of a class: name, split, and what goes in, [h, w, 3] uint8."""
     counts = (
         {"train": 22, "validation": 7, "test": 9}
@@ -295,7 +301,8 @@ def _pictures(one: Maker) -> Iterator[tuple[str, str, np.ndarray]]:
         counts = {"train": 80, "validation": 25, "test": 25}
     for split, count in counts.items():
         own = sorted((k for k, v in _PHOTOS.items() if v[0] == split), key=_order(split))
-        for image_id in own[: max(4, round(count * one.share))]:
+        most = max(4, round(count * one.share))
+        for image_id in own[batch * most : (batch + 1) * most]:
             pixels = _PHOTOS[image_id][1]
             rng = perturbations.generator(2, image_id)
             if one.kind == "network":

@@ -24,6 +24,15 @@ class CollectConfig:
     )
     zoo_names: str = flag("*", "Use only networks of the zoo whose names match, as in *-A-*-s1.")
     zoo_share: float = flag(1.0, "Share of the photographs that networks of the zoo enlarge.")
+    plain_share: float = flag(
+        1.0, "Share of the usual number of photographs that stay as they are or are interpolated."
+    )
+    batch: int = flag(
+        0, "Which photographs: 0 for the first of each class, 1 for as many after them.", lower=0
+    )
+    states: int = flag(
+        4, "Drawn states of a picture to learn from, beside that as it was made.", lower=0
+    )
     installed: bool = flag(
         False, "Use all networks that packages of launch/sr_installed.py install."
     )
