@@ -100,7 +100,7 @@ def layout(jobs: int, shards: int, group: int) -> tuple[int, int]:
 
 
 class FleetTrainer:
-    """Trains every job of `hyper`; call `step` until it says there is nothing left.
+    """Train every job of `hyper`; call `step` until it says there is nothing left.
 
     Args:
         program: a `fleet.Program`, with its `group` as `layout` gave it.

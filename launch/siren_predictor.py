@@ -1,4 +1,4 @@
-r"""Trains the forecaster of the encoding error of SIRENs, and measures it.
+r"""Train the forecaster of the encoding error of SIRENs, and measure it.
 
     python launch/siren_predictor.py
     python launch/siren_predictor.py --collections=runs/collection_small \

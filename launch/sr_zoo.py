@@ -1,4 +1,4 @@
-"""Trains a zoo of super-resolution networks: architecture x scale x loss x training set x seed.
+"""Train a zoo of super-resolution networks: architecture x scale x loss x training set x seed.
 
     python launch/sr_zoo.py --flagfile=launch/flagfiles/sr_zoo/mini.flags
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.forecaster import baselines, metrics, page
+from experiments.forecaster import baselines, metrics, page, regimes
 from experiments.forecaster import findings as forecaster_findings
 from experiments.forecaster.data import FitTable
 from experiments.report.page import Drawing
@@ -50,7 +50,9 @@ def write(
         *findings(table, forecaster).values(),
     ]
     title = "The encoding error of SIRENs, forecast"
-    return page.write(run_dir, title, evaluation, drawings, values, settings, notes)
+    found = regimes.by_regime(table)
+    found.to_csv(run_dir / "findings.csv", index=False)
+    return page.write(run_dir, title, evaluation, drawings, values, settings, notes, found)
 
 
 def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:

@@ -1,6 +1,6 @@
 """Train and evaluate the forecaster of a SIREN's PSNR from image and hyperparameters.
 
-Trains the forecaster on collections of fits, and measures it against baselines on photographs and
+Train the forecaster on collections of fits, and measure it against baselines on photographs and
 architectures that it has not seen. Source: Vonderfecht & Liu, Predicting the Encoding Error of
 SIRENs (TMLR 2024), section 6.
 """
@@ -48,9 +48,8 @@ class PredictorConfig:
     )
     photos: str = flag(
         "",
-        f"Photographs of all the collections: {sources.HELP} Empty for none: then the "
-        "forecaster is trained without its convolutions, on the descriptors that packaged "
-        "tables hold.",
+        f"Photographs of all the collections: {sources.HELP} Empty where the collections' "
+        "tables hold their descriptors, as packaged does.",
     )
     image_fit: str = flag(
         "resize", "How the collections made squares of them.", choices=sources.FITS
@@ -80,7 +79,7 @@ class PredictorConfig:
 
 
 def run(config: PredictorConfig, run_dir: Path) -> str:
-    """Trains, measures, writes `forecaster.safetensors` and the report.
+    """Train, measure and write `forecaster.safetensors` and the report.
 
     Raises:
         InputError: for collections or photographs that cannot be used; if there are too few.

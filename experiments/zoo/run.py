@@ -1,6 +1,6 @@
 """A zoo of super-resolution networks: architecture x scale x loss x training set x seed.
 
-Trains them as fleets, one for each architecture, scale and loss. Source: Vonderfecht and Liu,
+Train them as fleets, one for each architecture, scale and loss. Source: Vonderfecht and Liu,
 "Fingerprints of super resolution networks", 2022; `launch/flagfiles/sr_zoo/paper.flags`.
 """
 

@@ -45,7 +45,7 @@ FACTORS = (2.0**-24, 2.0**12)  # that steps are looked for between
 
 @dataclasses.dataclass(frozen=True)
 class TailProgram(SirenProgram):
-    """Trains the layers from `hyper["first_layer"]` [G] on; those before it stay as they are."""
+    """Train the layers from `hyper["first_layer"]` [G] on; those before it stay as they are."""
 
     def loss_and_gradient(
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]

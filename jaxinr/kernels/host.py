@@ -292,7 +292,7 @@ _NUMBERS = ("loss", "best_loss")
 
 
 class Team:
-    """Trains jobs on the cores of this process; an `executors.Trainer`.
+    """Train jobs on the cores of this process; an `executors.Trainer`.
 
     Args:
         begin: job -> its `Network`.

@@ -96,7 +96,7 @@ class _Lane:
 
 
 class ZooTrainer:
-    """Trains every job; call `step` until it says there is nothing left.
+    """Train every job; call `step` until it says there is nothing left.
 
     Args:
         program: of all jobs.

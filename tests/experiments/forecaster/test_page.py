@@ -52,8 +52,18 @@ def test_page_and_its_figures(evaluation, forecasts, tmp_path):
         ),
     ]
     values = forecaster_page.tiles(evaluation)
+    said = {"pixels": "24 × 24", "iterations": "1,000", "fits": 90, "photographs": 30}
+    numbers = dict.fromkeys(("jpeg_percent", "jpeg_low", "jpeg_high", "gain_error_db"), np.nan)
+    found = pd.DataFrame([{**said, **numbers, "gain_db": 3.21}])
     path = forecaster_page.write(
-        tmp_path, "A <forecaster>", evaluation, drawings, values, {"steps": 6000}, ["a <note>"]
+        tmp_path,
+        "A <forecaster>",
+        evaluation,
+        drawings,
+        values,
+        {"steps": 6000},
+        ["a <note>"],
+        found,
     )
     assert path == tmp_path / "report.html"
     names = {p.name for p in (tmp_path / "figures").iterdir()}
@@ -61,8 +71,8 @@ def test_page_and_its_figures(evaluation, forecasts, tmp_path):
     text = path.read_text()
     assert "A &lt;forecaster&gt;" in text
     assert "a &lt;note&gt;" in text
-    assert text.count("<tr>") == 1 + len(evaluation)
-    for shown in ("boosted trees", "1,234", "88.0%", "<td>–</td>", "6000"):
+    assert text.count("<tr>") == 1 + len(evaluation) + 1 + len(found)
+    for shown in ("24 × 24", "3.21", "boosted trees", "1,234", "88.0%", "<td>–</td>", "6000"):
         assert shown in text
 
 
