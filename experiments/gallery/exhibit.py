@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxsr.fingerprints import evidence, welch
+from jaxsr.fingerprints import evidence
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.core import Gallery
@@ -81,7 +81,7 @@ def paragraph(name: str, sha256: str, found: Identification) -> str:
 
 
 def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha: str) -> "Figure":
-    """Draw the residual, its spectrum, and its profile beside the nearest known one.
+    """Draw the residual, its spectrum beside that of the likeliest class, and their profiles.
 
     Args:
         judge: who was asked.
@@ -98,33 +98,42 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
     top, left = ((size - side) // 2 for size in pixels.shape[:2])
     luma = pixels[top : top + side, left : left + side] @ np.array([0.299, 0.587, 0.114])
     residual = luma - _blurred(luma)
-    spectrum = welch.decibels(welch.power(pixels, 64))
+    own = evidence.evidence(judging.tiles(pixels))
     cut_off = None if found.scale is None else 0.5 / found.scale[0]
-    figure = Figure(figsize=(10.0, 4.6))
-    axes = figure.subplots(1, 3)
+    figure = Figure(figsize=(12.0, 4.6))
+    axes = figure.subplots(1, 4)
     figure.subplots_adjust(left=0.02, right=0.98, top=0.86, bottom=0.32, wspace=0.22)
     axes[0].imshow(128 + GAIN * residual, cmap="gray", vmin=0, vmax=255)
     axes[0].set_title(f"fine detail of the middle, {GAIN:.0f} times as strong", fontsize=8)
     axes[0].axis("off")
-    edges = (-0.5, 0.5, 0.5, -0.5)
-    axes[1].imshow(spectrum, extent=edges, cmap="viridis")
-    axes[1].grid(visible=False)
-    axes[1].set_title("its spectrum, cycles per pixel", fontsize=8)
-    profiles = {"this picture": evidence.luma_profile(evidence.evidence(judging.tiles(pixels)))}
-    for label in dict.fromkeys([found.ranking[0][0], "original"]):
+    shown = {"this picture": (evidence.luma_plane(own), evidence.luma_profile(own))}
+    nearest = next((name for name, _ in found.ranking if name in judge.names), "original")
+    for label in dict.fromkeys([nearest, "original"]):
         if label in judge.names:
-            profiles[f"mean of {label}"] = judge.arrays["profiles"][judge.names.index(label)]
+            place = judge.names.index(label)
+            plane, profile = (judge.arrays[name][place] for name in ("planes", "profiles"))
+            shown[f"mean of {label}"] = (plane.astype(np.float32), profile.astype(np.float32))
+    limits = np.quantile([plane for plane, _ in shown.values()], (0.01, 0.99))
+    for axis, (label, (plane, _)) in zip(axes[1:3], shown.items(), strict=False):
+        settings = {"vmin": limits[0], "vmax": limits[1], "cmap": "viridis"}
+        half = np.concatenate([plane[:, ::-1], plane], axis=1)
+        whole = np.concatenate([half[::-1], half])
+        axis.imshow(whole, extent=(-0.5, 0.5, 0.5, -0.5), **settings)
+        axis.grid(visible=False)
+        axis.set_title(f"spectrum of {label}", fontsize=8)
+        axis.set_xlabel("cycles per pixel", fontsize=8)
     radii = np.arange(31) / 64  # beyond, circles leave the half plane
-    for (label, profile), style in zip(profiles.items(), ("-", "--", ":"), strict=False):
+    for (label, (_, profile)), style in zip(shown.items(), ("-", "--", ":"), strict=False):
         level = np.mean(profile[2:8])  # as strong as each other where all are photographs
-        axes[2].plot(radii, 10 / np.log(10) * (profile[:31] - level), style, label=label)
-    axes[2].legend(fontsize=7)
-    axes[2].set_title("power by frequency, dB", fontsize=8)
-    axes[2].set_xlabel("cycles per pixel", fontsize=8)
+        axes[3].plot(radii, 10 / np.log(10) * (profile[:31] - level), style, label=label)
+    axes[3].legend(fontsize=7)
+    axes[3].set_title("power by frequency, dB", fontsize=8)
+    axes[3].set_xlabel("cycles per pixel", fontsize=8)
     if cut_off is not None:
         corners = np.array([-1, 1, 1, -1, -1]) * cut_off
-        axes[1].plot(corners, np.roll(corners, 1), "w--", linewidth=1)
-        axes[2].axvline(cut_off, color="black", linestyle="--", linewidth=1)
+        for axis in axes[1:3]:
+            axis.plot(corners, np.roll(corners, 1), "w--", linewidth=1)
+        axes[3].axvline(cut_off, color="black", linestyle="--", linewidth=1)
     figure.suptitle(f"{name}: {found.verdict}", fontsize=11)
     words = textwrap.fill(paragraph(name, sha, found), 150)
     figure.text(0.03, 0.22, words, fontsize=7.5, va="top")

@@ -14,7 +14,6 @@ from experiments.gallery import exhibit
 from experiments.gallery.identify_config import IdentifyConfig
 from jaxfleet import photos, picture_files, storage
 from jaxfleet.errors import InputError
-from jaxsr.datasets import picture_sets
 from jaxsr.fingerprints import welch
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification
@@ -114,6 +113,7 @@ def enrol(config: IdentifyConfig) -> str:
         InputError: for a gallery, folder or picture that cannot be used; then nothing is written.
     """
     from experiments.pictures import makers  # who writes NAME=FOLDER; brings in networks
+    from jaxsr.datasets import picture_sets  # brings in pandas
 
     gallery = open_gallery(config)
     target = checked_target("output", config.output)

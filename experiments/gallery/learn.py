@@ -13,10 +13,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas as pd
+import scipy.optimize
+import scipy.special
 
-from experiments.gallery import collect, measures, training
+from experiments.gallery import collect, discriminants, measures, training
 from experiments.gallery.learn_config import LearnConfig
-from experiments.gallery.measures import Predictions, of_rows, views_of
+from experiments.gallery.measures import Predictions, of_rows
 from jaxfleet import picture_files, rundir
 from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
@@ -37,6 +39,7 @@ UNKNOWN_RATE = 0.03  # of networks of families left out that may count as known
 UNKNOWN_FAMILY_RATE = 0.1  # of these that may be given a family
 SURE = 0.9  # share of answers that is to be right, of families and of networks
 SCALE_SURE = 0.95
+RIDGE = 1e-3  # of the weights that mix what tells the group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ def run(config: LearnConfig, run_dir: Path) -> str:
             for fold in range(FOLDS)
         ]
         seen = predict(known, data)
-        unseen = predict_unseen(without, data, folds)
+        unseen = predict_unseen(known.names, without, data, folds)
         judge = calibrated(known, data.rows, seen, unseen)
         judge, table = measures.measure(judge, data.rows, seen, unseen)
         (run_dir / "table.json").write_text(json.dumps(table, indent=1))
@@ -139,7 +142,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
     )
     given = some.given.astype(np.float32)
     mean, scale = given.mean(axis=0), given.std(axis=0) + 1e-3
-    given = np.clip((given - mean) / scale, -judging.MOST_UNITS, judging.MOST_UNITS)
+    units = np.clip((given - mean) / scale, -judging.MOST_UNITS, judging.MOST_UNITS)
     place = {name: k for k, name in enumerate(names)}
     family_place = {name: k for k, name in enumerate(dict.fromkeys(families))}
     targets = training.Targets(
@@ -149,67 +152,68 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         np.array([family_place[name] for name in families]),
         np.array([GROUPS.index(kind) for kind in kinds]),
     )
-    arrays = training.train(
+    trained = training.train(
         jax.random.key(config.seed),
-        given.astype(np.float16),
+        units.astype(np.float16),
         targets,
         len(BINS),
         epochs=config.epochs,
         tell=lambda line: picture_files.tell(f"{path.stem}: {line}"),
     )
     arrays = {
-        "mean": mean,
-        "scale": scale,
-        **{k: v for k, v in arrays.items() if k not in ("scale",)},
-        "scale_bins": arrays["scale"],
-        "profiles": _profiles(some, names),
-    }
-    arrays = {
-        k: v.astype(np.float32 if k in ("mean", "scale") else np.float16) for k, v in arrays.items()
+        **{"mean": mean, "scale": scale},
+        **{k: trained[k].astype(np.float16) for k in ("w1", "b1", "w2", "b2", "group")},
+        "scale_bins": trained["scale"].astype(np.float16),
+        **shown(some, names),
+        **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
     }
     np.savez(path, names=json.dumps(names), **arrays)
     return Judge(names, families, kinds, arrays, {})
 
 
-def _profiles(some: Data, names: tuple[str, ...]) -> np.ndarray:
-    """Return the mean profile of each class as it was made, [K, 33]."""
+def shown(some: Data, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return `profiles` [K, 33] and `planes` [K, 16, 16] of the pictures as they were made."""
     told = some.only((some.rows["state"] == "none").to_numpy())
-    found = evidence.luma_profile(told.given[:, : -judging.NUM_TOLD].astype(np.float32))
-    return np.stack([found[(told.rows["name"] == name).to_numpy()].mean(axis=0) for name in names])
+    found = told.given[:, : -judging.NUM_TOLD].astype(np.float32)
+    means = np.stack([found[(told.rows["name"] == name).to_numpy()].mean(axis=0) for name in names])
+    parts = {"profiles": evidence.luma_profile(means), "planes": evidence.luma_plane(means)}
+    return {name: values.astype(np.float16) for name, values in parts.items()}
 
 
 def predict(judge: Judge, data: Data) -> Predictions:
     """Return the logits of all pictures but those that are learnt from (rows of NaN)."""
-    rows = np.flatnonzero(data.rows["split"] != "train")
-    found = {}
-    for name, values in judge.logits(data.given[rows].astype(np.float32)).items():
-        found[name] = np.full((len(data.rows), values.shape[1]), np.nan, np.float32)
-        found[name][rows] = values
+    asked = (data.rows["split"] != "train").to_numpy()
+    found: Predictions = {}
+    for kind in data.rows["kind_of_state"].unique():
+        rows = np.flatnonzero(asked & (data.rows["kind_of_state"] == kind).to_numpy())
+        for name, values in judge.logits(data.given[rows].astype(np.float32), kind).items():
+            whole = found.setdefault(
+                name, np.full((len(asked), values.shape[1]), np.nan, np.float32)
+            )
+            whole[rows] = values
     return found
 
 
-def predict_unseen(without: list[Judge], data: Data, folds: Mapping[str, int]) -> Predictions:
-    """Return logits by judges that do not know the family.
+def predict_unseen(
+    names: Sequence[str], without: Sequence[Judge], data: Data, folds: Mapping[str, int]
+) -> Predictions:
+    """Return logits by judges that do not know the family, of networks.
 
-    Their classes are fewer and others: of the columns of "class" only the largest tells something.
+    Of "class" there is a column for each of `names`, minus infinity where the judge does not know
+    the class.
     """
     fold = data.rows["family"].map(folds).to_numpy()
-    most = max(len(judge.names) for judge in without)
     found: Predictions = {}
     for number, judge in enumerate(without):
         mask = fold == number
         own = predict(judge, data.only(mask))
-        missing = ((0, 0), (0, most - len(judge.names)))
-        own["class"] = np.pad(own["class"], missing, constant_values=-np.inf)
-        places = {name: k for k, name in enumerate(sorted(set(folds)))}
-        family = np.array([places.get(name, -1) for name in judge.families])
-        own["family"] = np.broadcast_to(
-            np.pad(family, missing[1], constant_values=-1), own["class"].shape
-        )
-        for name, values in own.items():
-            if name not in found:
-                found[name] = np.full((len(data.rows), values.shape[1]), np.nan, np.float32)
-            found[name][mask] = values
+        wide = np.full((int(mask.sum()), len(names)), -np.inf, np.float32)
+        wide[:, [names.index(name) for name in judge.names]] = own["class"]
+        for name, values in {**own, "class": wide}.items():
+            whole = found.setdefault(
+                name, np.full((len(fold), values.shape[1]), np.nan, np.float32)
+            )
+            whole[mask] = values
     return found
 
 
@@ -236,19 +240,32 @@ def _calibrate(
     group = rows["kind"].map(GROUPS.index).to_numpy()
     bins = np.rint(rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy()
     is_network = group == 2
-    temperatures = {
-        "class": calibrating.fit_temperature(seen["class"], labels),
-        "group": calibrating.fit_temperature(
-            np.concatenate([seen["group"], unseen["group"][is_network]]),
-            np.concatenate([group, group[is_network]]),
-        ),
-        "scale_bins": calibrating.fit_temperature(
-            np.concatenate([seen["scale_bins"], unseen["scale_bins"][is_network]]),
-            np.concatenate([bins, bins[is_network]]),
-        ),
-    }
-    views = views_of(judge, seen, temperatures)
-    strange = views_of(judge, of_rows(unseen, is_network), temperatures)
+    strangers = of_rows(unseen, is_network)
+    temperature, growth = _fit_growth(seen["class"][is_network], labels[is_network])
+    told = np.concatenate(
+        [
+            judging.group_inputs(
+                logits["group"],
+                judging.class_scores(logits["class"], temperature, growth),
+                judge.kinds,
+            )
+            for logits in (seen, strangers)
+        ]
+    )
+    own = Calibration(
+        {
+            "class": temperature,
+            "scale_bins": calibrating.fit_temperature(
+                np.concatenate([seen["scale_bins"], strangers["scale_bins"]]),
+                np.concatenate([bins, bins[is_network]]),
+            ),
+        },
+        growth,
+        _fit_mixing(told, np.concatenate([group, group[is_network]])),
+        {},
+        {},
+    )
+    views, strange = judge.chances(seen, own), judge.chances(strangers, own)
     no = NO_RATE.get(kind, OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
@@ -266,28 +283,65 @@ def _calibrate(
             0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)
         ),
         "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
-        "known": _beyond(strange["best"], UNKNOWN_RATE),
     }
-    made = is_network & (groups[:, 2] >= thresholds[f"{NETWORK} group"])
-    right = {
-        "network": views["top"][made] == rows["name"].to_numpy()[made],
-        "family": views["family"][made] == rows["family"].to_numpy()[made],
-    }
+    # Of strangers only those can be named that are called a network's.
+    called = [one["groups"][:, 2] >= thresholds[f"{NETWORK} group"] for one in (views, strange)]
+    made = is_network & called[0]
+    best, families = views["classes"].max(axis=1), measures.families_of(judge, views["classes"])
+    strange_best = np.where(called[1], strange["classes"].max(axis=1), 0.0)
+    strange_family = np.where(
+        called[1], measures.families_of(judge, strange["classes"])["family_chance"], 0.0
+    )
+    top = np.array(judge.names)[views["classes"].argmax(axis=1)]
+    thresholds["known"] = _beyond(strange_best, UNKNOWN_RATE)
     thresholds["network"] = max(
-        thresholds["known"], _sure(views["best"][made], right["network"], SURE)
+        thresholds["known"],
+        _sure(best[made], (top == rows["name"].to_numpy())[made], SURE),
     )
     thresholds["family"] = max(
-        _beyond(strange["family_chance"], UNKNOWN_FAMILY_RATE),
-        _sure(views["family_chance"][made], right["family"], SURE),
+        _beyond(strange_family, UNKNOWN_FAMILY_RATE),
+        _sure(
+            families["family_chance"][made],
+            (families["family"] == rows["family"].to_numpy())[made],
+            SURE,
+        ),
     )
     off = np.abs(
-        np.concatenate([views["log_scale"], strange["log_scale"]])
+        np.log(np.concatenate([views["scale"], strange["scale"]]))
         - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
     )
     enlarged = np.concatenate([group > 0, np.ones(is_network.sum(), bool)])
     chance = np.concatenate([views["scale_chance"], strange["scale_chance"]])
     thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < np.log(1.1), SCALE_SURE)
-    return Calibration(temperatures, {k: float(v) for k, v in thresholds.items()}, {})
+    return dataclasses.replace(own, thresholds={k: float(v) for k, v in thresholds.items()})
+
+
+def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return the temperature and growth of `class_scores` that make the labels most probable."""
+
+    def loss(given: np.ndarray) -> float:
+        scores = judging.class_scores(nearness, float(np.exp(given[0])), float(given[1]))
+        own = scores[np.arange(len(labels)), labels]
+        return float(np.mean(scipy.special.logsumexp(scores, axis=1) - own))
+
+    found = scipy.optimize.minimize(loss, [2.0, 0.5], method="Nelder-Mead").x
+    return float(np.exp(found[0])), float(found[1])
+
+
+def _fit_mixing(told: np.ndarray, groups: np.ndarray) -> list[list[float]]:
+    """Return [7, 3] weights of a logistic regression that tells the group."""
+    truth = np.eye(3)[groups]
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(-1, 3)
+        log_chances = scipy.special.log_softmax(told @ weights, axis=1)
+        slope = told.T @ (np.exp(log_chances) - truth) / len(told) + 2 * RIDGE * weights
+        value = -np.mean((truth * log_chances).sum(axis=1)) + RIDGE * np.sum(weights**2)
+        return float(value), slope.ravel()
+
+    start = np.zeros(told.shape[1] * 3)
+    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
+    return [[float(x) for x in row] for row in found.reshape(-1, 3)]
 
 
 def _beyond(values: np.ndarray, rate: float) -> float:

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from experiments.gallery import collect
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
-from jaxsr.gallery.judge import Judge
+from jaxsr.gallery.judge import Judge, Opinion
 
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 Predictions = dict[str, np.ndarray]  # logits: "class" [N, K], "group" [N, 3], "scale_bins" [N, B]
@@ -41,55 +40,33 @@ def measure(
     return dataclasses.replace(judge, calibrations=calibrations), table
 
 
-def views_of(
-    judge: Judge, logits: Predictions, temperatures: Mapping[str, float]
-) -> dict[str, np.ndarray]:
-    """Return probabilities at their temperatures, and what is likeliest.
+def families_of(judge: Judge, classes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the likeliest `family` of networks, [N], and its `family_chance` among them.
 
-    Of pictures of families that were left out, `logits` has "family", the family of each class that
-    their judge knows (-1 for none), and no class or family is named.
+    Args:
+        judge: whose families they are.
+        classes: [N, K] probabilities.
     """
-    scale, chance = judging.scale_of(logits["scale_bins"] / temperatures["scale_bins"])
-    classes = scipy.special.softmax(logits["class"] / temperatures["class"], axis=1)
-    names = np.array(sorted(set(judge.families)))
-    family = logits.get("family")
-    if family is None:
-        places = {name: k for k, name in enumerate(names)}
-        own = zip(judge.families, judge.kinds, strict=True)
-        family = np.array([places[name] if kind == NETWORK else -1 for name, kind in own])[None]
-    sums = np.stack(
-        [np.where(family == place, classes, 0.0).sum(axis=1) for place in range(len(names))], axis=1
-    )
-    found = {
-        "groups": scipy.special.softmax(logits["group"] / temperatures["group"], axis=1),
-        "scale_chance": chance,
-        "log_scale": np.log(scale),
-        "best": classes.max(axis=1),
+    made = np.array([kind == NETWORK for kind in judge.kinds])
+    own = np.where(made, judge.families, "")
+    names = np.unique(own[made])
+    sums = np.stack([classes[:, own == name].sum(axis=1) for name in names], axis=1)
+    return {
+        "family": names[sums.argmax(axis=1)],
         "family_chance": sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1e-9),
     }
-    if "family" not in logits:
-        found["top"] = np.array(judge.names)[classes.argmax(axis=1)]
-        found["family"] = names[sums.argmax(axis=1)]
-    return found
 
 
 def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFrame:
     """Return the rows with what the judge answers: `said_group`, `said_family`, and so on."""
+    opinions: dict[int, Opinion] = {}
+    for kind in rows["kind_of_state"].unique():
+        mask = (rows["kind_of_state"] == kind).to_numpy()
+        own = judge.opinions(of_rows(logits, mask), kind)
+        opinions |= dict(zip(np.flatnonzero(mask).tolist(), own, strict=True))
     found = []
-    nothing = np.zeros(len(judge.names))
-    for i, kind in enumerate(rows["kind_of_state"]):
-        own = {name: values[i] for name, values in logits.items()}
-        is_strange = "family" in own
-        opinion = judge.opinion({**own, "class": nothing} if is_strange else own, kind)
+    for _, opinion in sorted(opinions.items()):
         told = judging.answers(judge, opinion)
-        if is_strange and opinion.calibration is not None:
-            one = {name: values[None] for name, values in own.items()}
-            view = views_of(judge, one, opinion.calibration.temperatures)
-            is_made = told.get("group") == NETWORK
-            has_family = is_made and view["family_chance"][0] >= opinion.threshold("family")
-            is_named = has_family and view["best"][0] >= opinion.threshold("network")
-            told |= {"family": "some" if has_family else None}
-            told |= {"network": "some" if is_named else None}
         found.append(
             {
                 "said_group": told.get("group"),

@@ -28,6 +28,8 @@ LEAST_PX = 96
 PERIOD = 12  # of the places that are told apart: a multiple of 2, 3 and 4
 REACH, COLOUR_REACH = 3, 2  # pixels to either side, of luma and of colour differences
 BLOCK_PX = 64  # of a spectrum
+_ROWS, _BLOCKS = BLOCK_PX // 2 + 1, BLOCK_PX // 4  # of a spectrum; blocks to a side
+_RADII = _ROWS + 1  # the last is all that lies beyond half a cycle per pixel
 _MARGIN = 12
 _NOISE = 1.0  # grey levels squared, added to a local variance
 _BLUR = np.array([1, 4, 6, 4, 1], np.float32) / 16
@@ -70,9 +72,23 @@ def luma_profile(found: np.ndarray) -> np.ndarray:
     Returns:
         [..., 33] natural logarithms of power, from 0 to half a cycle per pixel.
     """
+    return _spectrum_of(found)[..., -3 * _RADII : -2 * _RADII - 1]
+
+
+def luma_plane(found: np.ndarray) -> np.ndarray:
+    """Return the part of `evidence` [..., D] that is the spectrum of levelled luma in blocks.
+
+    Returns:
+        [..., 16, 16] natural logarithms of power, by frequency down and across, each from 0 to half
+        a cycle per pixel.
+    """
+    return _spectrum_of(found)[..., : _BLOCKS**2].reshape(*found.shape[:-1], _BLOCKS, _BLOCKS)
+
+
+def _spectrum_of(found: np.ndarray) -> np.ndarray:
     behind = 4 * (int(_groups().max()) + 1) + 3 * len(_QUANTILES)
-    radii = BLOCK_PX // 2 + 1
-    return found[..., -behind - 3 * radii : -behind - 2 * radii]
+    size = _BLOCKS**2 + 2 * (_ROWS - 1) + 3 * _RADII
+    return found[..., -behind - size : -behind]
 
 
 def _of_tile(tile: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -166,18 +182,18 @@ def _window() -> np.ndarray:
 
 def _spectrum(power: np.ndarray, powers: np.ndarray) -> np.ndarray:
     """Map [33, 33] of levelled luma and [3, 33, 33] of detail -> logarithms of their means."""
-    inner = power[1:, 1:].reshape(16, 2, 16, 2).mean(axis=(1, 3))
-    rows, radius = power.shape[0], _radius()
-    weights = np.bincount(radius, minlength=rows + 1)[: rows + 1]
-    by_radius = [np.bincount(radius, plane.ravel())[: rows + 1] / weights for plane in powers]
+    inner = power[1:, 1:].reshape(_BLOCKS, 2, _BLOCKS, 2).mean(axis=(1, 3))
+    radius = _radius()
+    weights = np.bincount(radius, minlength=_RADII)
+    by_radius = [np.bincount(radius, plane.ravel(), _RADII) / weights for plane in powers]
     parts = [inner.ravel(), power[1:].mean(axis=1), power[:, 1:].mean(axis=0), *by_radius]
     return np.log(np.concatenate(parts) + 1e-4)
 
 
 @functools.cache
 def _radius() -> np.ndarray:
-    side = np.arange(BLOCK_PX // 2 + 1)
-    return np.minimum(np.hypot(*np.meshgrid(side, side)).round().astype(int), len(side)).ravel()
+    side = np.arange(_ROWS)
+    return np.minimum(np.hypot(*np.meshgrid(side, side)).round().astype(int), _ROWS).ravel()
 
 
 # ----------------------------------------------------------------------------------------- runs

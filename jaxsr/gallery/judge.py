@@ -1,17 +1,20 @@
 """Who enlarged a picture, in whatever state its file is: probabilities, and answers where earned.
 
-A perceptron turns the evidence of a picture (`jaxsr.fingerprints.evidence`) and the state of its
-file into an embedding. From that follow the probabilities of the groups (`answer.GROUPS`), of the
-scale, and of the classes, which are summed over families. Temperatures, and the thresholds beyond
-which an answer is given at all, belong to a kind of state: they were chosen on photographs that
-nothing was learnt from, for networks that are not known with families left out. What has no
-threshold for a kind of state is not answered there.
+Two things look at the evidence of a picture (`jaxsr.fingerprints.evidence`) and the state of its
+file. Linear discriminants, others for each kind of state, map it to a space in which pictures of a
+class lie around their centre; distances from the centres tell the class, and classes are summed
+over families. A perceptron tells the group (`answer.GROUPS`) and the scale; of the group both are
+asked. What calibrates the probabilities, and the thresholds beyond which an answer is given at all,
+belong to a kind of state: they were chosen on photographs that nothing was learnt from, for
+networks that are not known with families left out. What has no threshold for a kind of state is not
+answered there.
 
-Letters: D values of evidence and state, U units of the embedding, K classes, B bins of scale.
+Letters: N pictures, D values of evidence and state, U units of the perceptron, K classes, B bins of
+scale, S kinds of state, V discriminants.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +31,18 @@ BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
 NUM_TOLD = 5  # numbers of a file's state behind the evidence
 MOST_UNITS = 6.0  # standard deviations, of an input
 NEVER = 2.0  # a threshold that no probability reaches
-OUTPUTS = ("class", "group", "scale_bins")
-_ARRAYS = ("mean", "scale", "w1", "b1", "w2", "b2", *OUTPUTS, "profiles")
+STATE_KINDS = (
+    LOSSLESS,
+    f"{JPEG} 93 and better",
+    f"{JPEG} 82 and better",
+    f"{JPEG} 50 to 81",
+    WEBP,
+)
+OUTPUTS = ("group", "scale_bins")  # of the perceptron
+USUAL = 50.0  # half a squared distance from the nearest centre, at which the temperature holds
+_PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
+_SHOWN = ("profiles", "planes")
+_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, "project", "offset", "centres")
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,10 @@ class Calibration:
     """How a kind of state is answered.
 
     Attributes:
-        temperatures: of `OUTPUTS`.
+        temperatures: of "class" and "scale_bins".
+        growth: power of a picture's distance from the nearest centre with which the temperature of
+            "class" grows: what lies far from all of them is told less surely.
+        mixing: [7, 3] weights of what tells the group: see `group_inputs`.
         thresholds: answer -> the least probability with which it is given: "enlarged", "GROUP
             group" of each of `GROUPS`, "family", "network", "scale", and "known" of the likeliest
             class.
@@ -45,6 +61,8 @@ class Calibration:
     """
 
     temperatures: Mapping[str, float]
+    growth: float
+    mixing: Sequence[Sequence[float]]
     thresholds: Mapping[str, float]
     error_rates: Mapping[str, tuple[str, int, int]]
 
@@ -52,6 +70,10 @@ class Calibration:
         """Return how often an answer was wrong; None if that was not measured."""
         found = self.error_rates.get(answer)
         return None if found is None else ErrorRate(*found)
+
+
+_PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((4, 3))]).tolist()
+UNCALIBRATED = Calibration({"class": 1.0, "scale_bins": 1.0}, 0.0, _PERCEPTRON_ALONE, {}, {})
 
 
 @dataclass(frozen=True)
@@ -85,9 +107,11 @@ class Judge:
         names: K classes.
         families: of each class; of an interpolation or an original its own name.
         kinds: of each class, one of `GROUPS`.
-        arrays: `mean` and `scale` [D] of the inputs, `w1`, `b1`, `w2`, `b2` to the embedding,
-            `class` [U, K], `group` [U, 3] and `scale_bins` [U, B] from there; `profiles` [K, 33],
-            `evidence.luma_profile` of each class as it was made.
+        arrays: `mean` and `scale` [D] of the inputs; of the perceptron `w1`, `b1`, `w2`, `b2`, and
+            from there `group` [U, 3] and `scale_bins` [U, B]; `profiles` [K, 33]
+            and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
+            each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
+            `offset` [S, V] and `centres` [S, K, V].
         calibrations: kind of state (`kind_of`) -> how it is answered.
     """
 
@@ -112,29 +136,67 @@ class Judge:
 
     def of_evidence(self, found: np.ndarray, state: State) -> Opinion:
         """Judge a picture by its evidence, [D - 5]."""
-        logits = self.logits(inputs(found, state)[None])
-        return self.opinion({name: values[0] for name, values in logits.items()}, kind_of(state))
+        kind = kind_of(state)
+        return self.opinions(self.logits(inputs(found, state)[None], kind), kind)[0]
 
-    def logits(self, given: np.ndarray) -> dict[str, np.ndarray]:
-        """Return logits of inputs [N, D]: `class` [N, K], `group` [N, 3], `scale_bins` [N, B]."""
-        embedded = self.embed(given)
-        return {name: embedded @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
+    def logits(self, given: np.ndarray, kind: str) -> dict[str, np.ndarray]:
+        """Return what is thought of inputs before it is calibrated.
 
-    def opinion(self, logits: Mapping[str, np.ndarray], kind: str) -> Opinion:
-        """Return the opinion of the logits of one picture in a kind of state."""
+        Args:
+            given: [N, D].
+            kind: of their state; empty for none, and then "class" is 0 throughout.
+
+        Returns:
+            `group` [N, 3], `scale_bins` [N, B], and `class` [N, K]: minus half the squared distance
+            from each centre.
+        """
+        units = self._standardised(given)
+        own = {name: self.arrays[name].astype(np.float32) for name in _PERCEPTRON[2:]}
+        hidden = _gelu(_gelu(units @ own["w1"] + own["b1"]) @ own["w2"] + own["b2"])
+        found = {name: hidden @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
+        return {**found, "class": self._nearness(units, kind)}
+
+    def _standardised(self, given: np.ndarray) -> np.ndarray:
+        mean, scale = (self.arrays[name].astype(np.float32) for name in _PERCEPTRON[:2])
+        return np.clip((given - mean) / scale, -MOST_UNITS, MOST_UNITS)
+
+    def _nearness(self, units: np.ndarray, kind: str) -> np.ndarray:
+        if kind not in STATE_KINDS:
+            return np.zeros((len(units), len(self.names)), np.float32)
+        names = ("project", "offset", "centres")
+        place = STATE_KINDS.index(kind)
+        project, offset, centres = (self.arrays[name][place].astype(np.float32) for name in names)
+        apart = (units @ project + offset)[:, None] - centres
+        return np.asarray(-0.5 * (apart**2).sum(axis=-1))
+
+    def opinions(self, logits: Mapping[str, np.ndarray], kind: str) -> list[Opinion]:
+        """Return the opinions of the `logits` of N pictures in a kind of state."""
         calibration = self.calibrations.get(kind)
-        own = calibration.temperatures if calibration else {}
-        groups, classes = (
-            scipy.special.softmax(logits[name] / own.get(name, 1.0)) for name in ("group", "class")
-        )
-        scale, chance = scale_of(logits["scale_bins"][None] / own.get("scale_bins", 1.0))
-        return Opinion(groups, classes, float(scale[0]), float(chance[0]), calibration)
+        found = self.chances(logits, calibration or UNCALIBRATED)
+        names = ("groups", "classes", "scale", "scale_chance")
+        return [
+            Opinion(groups, classes, float(scale), float(chance), calibration)
+            for groups, classes, scale, chance in zip(*(found[k] for k in names), strict=True)
+        ]
 
-    def embed(self, given: np.ndarray) -> np.ndarray:
-        """Map [N, D] inputs to [N, U] float32."""
-        arrays = {name: self.arrays[name].astype(np.float32) for name in _ARRAYS[:6]}
-        units = np.clip((given - arrays["mean"]) / arrays["scale"], -MOST_UNITS, MOST_UNITS)
-        return _gelu(_gelu(units @ arrays["w1"] + arrays["b1"]) @ arrays["w2"] + arrays["b2"])
+    def chances(
+        self, logits: Mapping[str, np.ndarray], calibration: Calibration
+    ) -> dict[str, np.ndarray]:
+        """Return probabilities of N pictures by `logits`.
+
+        Returns:
+            `groups` [N, 3], `classes` [N, K], `scale` [N] and `scale_chance` [N], as in `Opinion`.
+        """
+        temperatures = calibration.temperatures
+        scores = class_scores(logits["class"], temperatures["class"], calibration.growth)
+        told = group_inputs(logits["group"], scores, self.kinds)
+        scale, chance = scale_of(logits["scale_bins"] / temperatures["scale_bins"])
+        return {
+            "groups": scipy.special.softmax(told @ np.asarray(calibration.mixing), axis=1),
+            "classes": scipy.special.softmax(scores, axis=1),
+            "scale": scale,
+            "scale_chance": chance,
+        }
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays, and the rest as JSON-able facts."""
@@ -142,10 +204,7 @@ class Judge:
             "classes": [
                 list(one) for one in zip(self.names, self.families, self.kinds, strict=True)
             ],
-            "calibrations": {
-                kind: {own.name: dict(getattr(one, own.name)) for own in fields(one)}
-                for kind, one in self.calibrations.items()
-            },
+            "calibrations": {kind: asdict(one) for kind, one in self.calibrations.items()},
         }
         return dict(self.arrays), facts
 
@@ -194,10 +253,39 @@ def kind_of(state: State) -> str:
         return WEBP
     if state.compression != JPEG or state.quality is None or state.quality < 50:
         return ""
-    for least in (93, 82):
-        if state.quality >= least:
-            return f"{JPEG} {least} and better"
-    return f"{JPEG} 50 to 81"
+    fine, fair, coarse = STATE_KINDS[1:4]
+    return fine if state.quality >= 93 else fair if state.quality >= 82 else coarse
+
+
+def class_scores(nearness: np.ndarray, temperature: float, growth: float) -> np.ndarray:
+    """Return unnormalised log-probabilities of classes.
+
+    Args:
+        nearness: [N, K], minus half the squared distances from the centres.
+        temperature: that they are divided by, of pictures as near to a centre as usual.
+        growth: as of `Calibration`.
+    """
+    nearest = nearness.max(axis=1, keepdims=True)
+    hot = temperature * np.maximum(-nearest / USUAL, 1e-6) ** growth
+    return np.asarray((nearness - nearest) / hot)
+
+
+def group_inputs(logits: np.ndarray, scores: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
+    """Return what the group is told from, [N, 7].
+
+    Args:
+        logits: [N, 3] of the perceptron.
+        scores: [N, K] of `class_scores`.
+        kinds: of the K classes.
+
+    Returns:
+        Log-probabilities of the groups by the perceptron, and by the classes (at least -30), and 1.
+    """
+    member = np.array([[kind == group for group in GROUPS] for kind in kinds])
+    inside = np.where(member[None], scores[:, :, None], -np.inf)
+    of_classes = scipy.special.log_softmax(scipy.special.logsumexp(inside, axis=1), axis=1)
+    parts = [scipy.special.log_softmax(logits, axis=1), np.maximum(of_classes, -30.0)]
+    return np.concatenate([*parts, np.ones((len(logits), 1))], axis=1)
 
 
 def scale_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,63 @@
+"""An identification for people: lines, a figure with known spectra, a page."""
+
 import types
 
 import numpy as np
 
 from experiments.gallery import exhibit
+from jaxsr.gallery.answer import ErrorRate, Identification
+from jaxsr.gallery.judge import Judge
+from jaxsr.gallery.state import State
+
+FOUND = Identification(
+    ranking=(("mine", 0.7), ("a-x2", 0.3)),
+    hyperparameters={},
+    is_known=True,
+    margin=0.1,
+    is_super_resolved=True,
+    super_resolved_probability=0.9,
+    num_tiles=1,
+    state=State("jpeg", 90, "4:2:0"),
+    is_enlarged=True,
+    group="network",
+    scale=(2.0, 0.97),
+    groups={"original": 0.05, "interpolation": 0.05, "network": 0.9},
+    families=(("A", 1.0),),
+    error_rates={"group": ErrorRate("photographs called enlarged by a network", 1, 50)},
+)
+
+
+def test_beside_an_answer_stand_its_probability_and_its_errors():
+    said = exhibit.lines(FOUND, 1)
+    assert said[0] == "verdict: enlarged by a network"
+    assert "network 90.0%" in said[1]
+    assert "1 of 50 photographs called enlarged by a network" in said[1]
+    assert "2 times the size (97.0%)" in said[2]
+    assert said[3].startswith("family: cannot tell")
+
+
+def test_the_figure_shows_the_spectrum_of_the_likeliest_class_that_the_judge_knows():
+    planes = np.zeros((2, 16, 16), np.float16)
+    planes[0] = 5.0
+    arrays = {"planes": planes, "profiles": np.zeros((2, 33), np.float16)}
+    judge = Judge(("a-x2", "original"), ("A", "original"), ("network", "original"), arrays, {})
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 130, 3), dtype=np.uint8)
+    figure = exhibit.draw(judge, FOUND, pixels, "x.png", "0" * 64)
+    axes = figure.axes
+    assert axes[2].get_title() == "spectrum of mean of a-x2"
+    np.testing.assert_array_equal(axes[2].images[0].get_array(), np.full((32, 32), 5.0))
+    labels = [line.get_label() for line in axes[3].lines]
+    assert labels[:3] == ["this picture", "mean of a-x2", "mean of original"]
+    np.testing.assert_array_equal(axes[3].lines[3].get_xdata(), [0.25, 0.25])  # half of a half
+
+
+def test_a_page_shows_names_of_files_as_they_are():
+    class Asked:
+        settings = {"jaxsr": "1"}
+
+    page = exhibit.page("t", [{"file": "<b>.png", "error": "grey"}], Asked())
+    assert "&lt;b&gt;.png" in page
+    assert "not used: grey" in page
 
 
 def test_a_square_marks_what_the_enlargement_left(monkeypatch):

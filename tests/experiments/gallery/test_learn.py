@@ -36,13 +36,12 @@ def drawn():
         return gain * np.eye(count)[truth] + draw.normal(size=(len(truth), count))
 
     seen = {
-        "class": logits(labels, len(NAMES), 3.0),
+        "class": logits(labels, len(NAMES), 3.0) - 50.0,
         "group": logits(groups, 3, 4.0),
         "scale_bins": logits(bins, len(judging.BINS), 6.0),
     }
     unseen = {
-        "class": draw.normal(size=(len(rows), len(NAMES))),
-        "family": np.broadcast_to([-1, 0, 0, -1], (len(rows), len(NAMES))),
+        "class": draw.normal(size=(len(rows), len(NAMES))) - 50.0,
         "group": logits(groups, 3, 2.0),
         "scale_bins": logits(bins, len(judging.BINS), 5.0),
     }
@@ -87,6 +86,54 @@ def test_answers_are_given_from_where_a_share_of_them_is_right():
     assert np.mean(right[chances >= least]) >= 0.9
     assert np.mean(right[chances >= least - 0.02]) < 0.9
     assert learn._sure(chances, np.zeros(101, bool), 0.9) == judging.NEVER
+
+
+def test_a_mixing_finds_what_tells_the_group():
+    draw = np.random.default_rng(1)
+    groups = draw.integers(0, 3, 600)
+    told = np.concatenate(
+        [draw.normal(size=(600, 3)), np.eye(3)[groups], np.ones((600, 1))], axis=1
+    )
+    mixing = np.array(learn._fit_mixing(told, groups))
+    assert ((told @ mixing).argmax(axis=1) == groups).all()
+    assert np.abs(mixing[:3]).max() < 0.1 * np.abs(mixing[3:6]).max()
+
+
+def test_the_temperature_and_its_growth_are_found_again():
+    draw = np.random.default_rng(2)
+    nearness = -draw.uniform(20, 60, (6000, 5)) * draw.choice([1.0, 4.0], (6000, 1))
+    scores = judging.class_scores(nearness, 3.0, 1.0)
+    labels = (scores + draw.gumbel(size=scores.shape)).argmax(axis=1)
+    temperature, growth = learn._fit_growth(nearness, labels)
+    assert temperature == pytest.approx(3.0, rel=0.1)
+    assert growth == pytest.approx(1.0, abs=0.15)
+
+
+def test_predictions_of_strangers_have_a_column_for_each_class_that_is_known_to_others():
+    names, size = ("a", "b", "c"), 9
+    draw = np.random.default_rng(3)
+
+    def judge_of(some):
+        shapes = {
+            **{"mean": (size,), "scale": (size,), "w1": (size, 4), "b1": (4,), "w2": (4, 4)},
+            **{"b2": (4,), "group": (4, 3), "scale_bins": (4, len(judging.BINS))},
+            **{"project": (5, size, 2), "offset": (5, 2), "centres": (5, len(some), 2)},
+        }
+        arrays = {name: draw.normal(size=shape) for name, shape in shapes.items()}
+        return Judge(some, some, ("network",) * len(some), arrays, {})
+
+    rows = pd.DataFrame(
+        {"family": ["a", "b", "b"], "split": "test", "kind_of_state": ["lossless", "webp", "webp"]}
+    )
+    data = learn.Data(rows, draw.normal(size=(3, size)).astype(np.float16))
+    without = [judge_of(("b", "c")), judge_of(("c", "a"))]
+    found = learn.predict_unseen(names, without, data, {"a": 0, "b": 1})
+    assert (
+        np.isneginf(found["class"]).tolist() == [[True, False, False]] + [[False, True, False]] * 2
+    )
+    own = without[1].logits(data.given[1:].astype(np.float32), "webp")
+    np.testing.assert_array_equal(found["class"][1:, [2, 0]], own["class"])
+    np.testing.assert_array_equal(found["group"][1:], own["group"])
 
 
 def test_folds_hold_whole_families_and_about_as_many_networks():

@@ -14,7 +14,7 @@ def noise(seed=0, side=240):
 def parts(found):
     """Lattice, spectrum, runs, levels."""
     runs, levels = 4 * (module._groups().max() + 1), 21
-    spectrum = 256 + 64 + 3 * 33
+    spectrum = 256 + 64 + 3 * 34
     ends = np.cumsum([len(found) - runs - levels - spectrum, spectrum, runs])
     return np.split(found, ends)
 
@@ -46,8 +46,21 @@ def test_what_is_interpolated_has_no_high_frequencies():
         large + np.roll(large, 1, 0) + np.roll(large, 1, 1) + np.roll(large, (1, 1), (0, 1))
     ) / 4
     found = parts(evidence(smooth.astype(np.uint8)[None]))[1]
-    luma = found[-99:-66]  # by radius, from 0 to 32 cycles in 64 pixels
+    luma = found[-102:-69]  # by radius, from 0 to 32 cycles in 64 pixels
     assert luma[31] < luma[10] - 2
+
+
+def test_a_wave_stands_in_its_block_of_the_plane_and_at_its_radius():
+    rows, columns = np.mgrid[:240, :240]
+    wave = 128 + 60 * np.cos(2 * np.pi * (9 * rows + 21 * columns) / 64)  # cycles in 64 pixels
+    grey = np.repeat(np.rint(wave).astype(np.uint8)[..., None], 3, axis=2)
+    found = evidence(grey[None])
+    plane = module.luma_plane(found)
+    assert plane.shape == (16, 16)
+    assert np.unravel_index(plane.argmax(), plane.shape) == ((9 - 1) // 2, (21 - 1) // 2)
+    assert module.luma_profile(found).argmax() == round(np.hypot(9, 21))
+    both = np.stack([found, found])
+    np.testing.assert_array_equal(module.luma_plane(both)[1], plane)
 
 
 def test_shares_of_runs_add_up_and_do_not_tell_left_from_right():

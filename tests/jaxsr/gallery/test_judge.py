@@ -24,8 +24,11 @@ THRESHOLDS = {
     "known": 0.6,
     "scale": 0.5,
 }
+PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((4, 3))]).tolist()
 CALIBRATION = Calibration(
-    {"class": 2.0, "group": 1.0, "scale_bins": 1.0},
+    {"class": 2.0, "scale_bins": 1.0},
+    0.0,
+    PERCEPTRON_ALONE,
     THRESHOLDS,
     {"network group": ("photographs called enlarged by a network", 1, 50)},
 )
@@ -35,8 +38,9 @@ def judge(size=12, units=6):
     draw = np.random.default_rng(0)
     shapes = {
         **{"mean": (size,), "scale": (size,), "w1": (size, 8), "b1": (8,), "w2": (8, units)},
-        **{"b2": (units,), "class": (units, 5), "group": (units, 3)},
-        **{"scale_bins": (units, len(BINS)), "profiles": (5, 33)},
+        **{"b2": (units,), "group": (units, 3), "scale_bins": (units, len(BINS))},
+        **{"profiles": (5, 33), "planes": (5, 16, 16)},
+        **{"project": (5, size, 4), "offset": (5, 4), "centres": (5, 5, 4)},
     }
     arrays = {name: draw.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
     arrays["scale"] = np.ones(size, np.float16)
@@ -47,13 +51,55 @@ def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION):
     return Opinion(np.array(groups), np.array(classes), *scale, calibration)
 
 
+LOGITS = {
+    "class": np.arange(-5.0, 0.0)[None],
+    "group": np.log([[0.5, 0.25, 0.25]]),
+    "scale_bins": np.zeros((1, len(BINS))),
+}
+
+
 def test_logits_become_probabilities_at_the_temperatures_of_the_state():
     one = judge()
-    logits = {"class": np.arange(5.0), "group": np.zeros(3), "scale_bins": np.zeros(len(BINS))}
-    found = one.opinion(logits, "lossless")
+    (found,) = one.opinions(LOGITS, "lossless")
     np.testing.assert_allclose(found.classes, scipy.special.softmax(np.arange(5.0) / 2))
-    np.testing.assert_allclose(found.groups, 1 / 3)
-    assert one.opinion(logits, "jpeg 50 to 81").calibration is None
+    np.testing.assert_allclose(found.groups, [0.5, 0.25, 0.25])
+    assert one.opinions(LOGITS, "jpeg 50 to 81")[0].calibration is None
+
+
+def test_the_group_follows_from_the_classes_where_the_mixing_says_so():
+    of_classes = np.concatenate([np.zeros((3, 3)), np.eye(3), np.zeros((1, 3))]).tolist()
+    own = dataclasses.replace(CALIBRATION, mixing=of_classes)
+    one = dataclasses.replace(judge(), calibrations={"lossless": own})
+    (found,) = one.opinions(LOGITS, "lossless")
+    chances = found.classes
+    np.testing.assert_allclose(found.groups, [chances[0], chances[1], chances[2:].sum()])
+
+
+def test_a_class_is_told_by_the_distance_from_its_centre_in_its_state():
+    one = judge()
+    given = np.random.default_rng(2).normal(size=(3, 12)).astype(np.float32)
+    arrays = {name: values.astype(np.float64) for name, values in one.arrays.items()}
+    units = np.clip(given - arrays["mean"], -judging.MOST_UNITS, judging.MOST_UNITS)
+    for place, kind in enumerate(judging.STATE_KINDS):
+        points = units @ arrays["project"][place] + arrays["offset"][place]
+        apart = np.linalg.norm(points[:, None] - arrays["centres"][place], axis=-1)
+        np.testing.assert_allclose(one.logits(given, kind)["class"], -(apart**2) / 2, rtol=1e-4)
+    assert not one.logits(given, "")["class"].any()
+
+
+def test_far_from_all_centres_a_class_is_told_less_surely():
+    nearness = np.array([[-50.0, -60.0], [-200.0, -210.0]])
+    same = judging.class_scores(nearness, 2.0, 0.0)
+    np.testing.assert_allclose(same, [[0, -5], [0, -5]])
+    grown = judging.class_scores(nearness, 2.0, 0.5)  # four times as far: twice the temperature
+    np.testing.assert_allclose(grown, [[0, -5], [0, -2.5]])
+
+
+def test_classes_that_nobody_knows_have_no_share_in_their_group():
+    scores = np.array([[0.0, -np.inf, 0.0, -np.inf, 0.0]])
+    told = judging.group_inputs(np.zeros((1, 3)), scores, KINDS)
+    np.testing.assert_allclose(told[0, :3], np.log(1 / 3))
+    np.testing.assert_allclose(told[0, 3:], [np.log(1 / 3), -30, np.log(2 / 3), 1])
 
 
 @pytest.mark.parametrize(("place", "chance"), [(0, 1.0), (8, 1.0), (len(BINS) - 1, 1.0)])
@@ -131,7 +177,7 @@ def test_a_judge_is_kept_in_arrays_and_facts():
     one = judge()
     again = Judge.from_arrays(*one.to_arrays())
     given = np.random.default_rng(1).normal(size=(4, 12)).astype(np.float32)
-    for name, values in one.logits(given).items():
-        np.testing.assert_array_equal(again.logits(given)[name], values)
+    for name, values in one.logits(given, "webp").items():
+        np.testing.assert_array_equal(again.logits(given, "webp")[name], values)
     assert (again.names, again.families, again.kinds) == (NAMES, FAMILIES, KINDS)
     assert again.calibrations == one.calibrations

@@ -1,0 +1,57 @@
+"""Discriminants of drawn pictures beside what follows from the densities they were drawn from."""
+
+import numpy as np
+import pytest
+
+from experiments.gallery import discriminants
+from jaxsr.gallery.judge import STATE_KINDS
+
+SIZE, EACH = 6, 4000
+CENTRES = {"c": [3.0, 0, 0, 0, 0, 0], "a": [0, 2.0, 0, 0, 0, 0], "b": [0, 0, 0, 0, 0, 0.5]}
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Pictures of three classes with one covariance, in two kinds of state; and the covariance."""
+    draw = np.random.default_rng(0)
+    half = draw.normal(size=(SIZE, SIZE)) / 2 + np.eye(SIZE)
+    classes = np.repeat(list(CENTRES), EACH)
+    units = np.array([CENTRES[one] for one in classes]) + draw.normal(size=(3 * EACH, SIZE)) @ half
+    kinds = draw.choice(STATE_KINDS[:2], len(classes))
+    return units.astype(np.float32), classes, kinds, half.T @ half
+
+
+def test_distances_between_centres_are_those_of_mahalanobis(drawn, monkeypatch):
+    monkeypatch.setattr(discriminants, "SHRINKAGE", 0.0)
+    units, classes, kinds, covariance = drawn
+    found = discriminants.fit(units, classes, kinds)
+    assert found["project"].shape == (len(STATE_KINDS), SIZE, 2)
+    names = sorted(CENTRES)
+    for place in range(len(STATE_KINDS)):
+        centres = found["centres"][place]
+        for first, second in ((0, 1), (0, 2), (1, 2)):
+            apart = np.subtract(CENTRES[names[first]], CENTRES[names[second]])
+            expected = np.sqrt(apart @ np.linalg.solve(covariance, apart))
+            assert np.linalg.norm(centres[first] - centres[second]) == pytest.approx(
+                expected, rel=0.15
+            )
+
+
+def test_within_a_class_pictures_lie_in_a_unit_ball_around_its_centre(drawn, monkeypatch):
+    monkeypatch.setattr(discriminants, "SHRINKAGE", 0.0)
+    units, classes, kinds, _ = drawn
+    found = discriminants.fit(units, classes, kinds)
+    points = units @ found["project"][0].astype(np.float32) + found["offset"][0]
+    apart = points - found["centres"][0][np.unique(classes, return_inverse=True)[1]]
+    np.testing.assert_allclose(np.cov(apart.T), np.eye(2), atol=0.1)
+
+
+def test_pictures_in_a_state_count_more_for_it():
+    draw = np.random.default_rng(1)
+    kinds = np.repeat(STATE_KINDS[:2], 100)
+    classes = np.tile(["a", "b"], 100)
+    units = draw.normal(size=(200, 3)).astype(np.float32)
+    units[:, 0] += np.where(classes == "a", 1.0, -1.0) * np.where(kinds == STATE_KINDS[0], 4.0, 0.0)
+    found = discriminants.fit(units, classes, kinds)
+    gaps = [np.linalg.norm(np.subtract(*found["centres"][place])) for place in (0, 1)]
+    assert gaps[0] > 1.5 * gaps[1]
