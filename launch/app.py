@@ -6,8 +6,9 @@ r"""Opens a page in the browser: which upscaler made a picture, and what a SIREN
 Then open http://127.0.0.1:7860. The page has three tabs. *Which upscaler?* tells of dropped
 pictures whether a network enlarged them, which one, and where in the picture the evidence lies.
 *What will a SIREN reach?* forecasts what a network will reach on a picture while you move sliders,
-beside JPEG, WebP and AVIF, and trains it before your eyes. *Runs* shows the runs of --runs: their
-tables and reports, pictures of their networks, and what two runs differ by.
+beside JPEG, WebP and AVIF, finds the best network within limits of size, time and PSNR, and trains
+it before your eyes. *Runs* shows the runs of --runs: their tables and reports, pictures of their
+networks, and what two runs differ by.
 
 It needs `pip install 'jaxfleet[app]'`. Only this machine reaches the page, unless --host says
 otherwise, and it asks no other machine for anything. It reads no folder but those of --runs.

@@ -3,7 +3,7 @@
 Whatever is computed stands in the other modules of this package. Gradio is imported here alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -51,9 +51,8 @@ class Page:
         """Load and compile what the first answers need."""
         gallery, image = which.open_gallery(self.gallery), samples.pixels(samples.ENLARGED)
         gallery.identify(image)
-        small = forecasts.fitted_image(image, 128)
-        found = forecasts.outlook(small, forecasts.trial_of(*KNOBS))
-        forecasts.pareto(small, found.trial)
+        for known in forecasts.with_more(forecasts.subject(image, 32)):
+            self.narrow(known, *[None] * len(forecasts.LIMITS), *KNOBS)
 
     def leave(self, request: gr.Request) -> None:
         """Stop all that a visitor who has left has going on."""
@@ -65,7 +64,7 @@ class Page:
     # ---------------------------------------------------------------------- Which upscaler?
 
     def _which_tab(self) -> None:
-        gallery = gr.State(self.gallery)
+        gallery, kept = gr.State(self.gallery), gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 files = gr.File(label=f"Pictures ({DROP})", file_count="multiple", height=150,
@@ -77,49 +76,55 @@ class Page:
                 with gr.Row():
                     as_json = gr.DownloadButton("Download JSON", interactive=False)
                     as_page = gr.DownloadButton("Download report", interactive=False)
+                    as_pdf = gr.DownloadButton("Download PDF", interactive=False)
                 with gr.Accordion("Enrol a network", open=False):
                     gr.HTML("<p>Drop 20 or more pictures that a network made, of different "
                             "photographs. The network is then compared with for as long as this "
                             "page is open.</p>")  # fmt: skip
                     own_name = gr.Textbox(label="Name of the network", max_lines=1)
-                    own = gr.File(
-                        label="Pictures by the network", file_count="multiple", height=150
-                    )
+                    own = gr.File(label="Pictures by the network", file_count="multiple",
+                                  height=150, elem_id="own")  # fmt: skip
                     add = gr.Button("Enrol")
                     added = gr.HTML()
                     own_gallery = gr.DownloadButton("Download gallery", interactive=False)
             with gr.Column(scale=3, min_width=300):
                 answers = gr.HTML("<p>The answers will stand here.</p>")
-        outputs = [status, errors, answers, as_json, as_page]
+        outputs = [status, errors, answers, as_json, as_page, as_pdf]
         files.upload(self.examine, [files, gallery], outputs, **_QUIET)
         files.upload(_empty, None, files, **_AT_ONCE)
         sample.input(self.examine_sample, [sample, gallery], outputs, **_QUIET)
         cancel.click(self.stop_which, **_AT_ONCE)
-        add.click(self.enrol, [own_name, own, gallery], [added, gallery, own_gallery], **_QUIET)
+        own.upload(self.keep, own, [kept, added], **_QUIET)
+        own.upload(_empty, None, own, **_AT_ONCE)
+        add.click(self.enrol, [own_name, kept, gallery], [added, gallery, own_gallery], **_QUIET)
 
     def examine(self, paths: list[str] | None, gallery: str, request: gr.Request) -> Iterator[Any]:
         """Answer for dropped files."""
         stop = self.stops.begin(request.session_hash, "which")
         off = gr.update(interactive=False, value=None)
         for now in which.examine_all(gallery, paths or [], stop):
-            yield now.status, now.errors, "".join(now.shown), off, off
+            yield now.status, now.errors, "".join(now.shown), off, off, off
         if now.shown:
             files = which.save(self._new_folder(), gallery, now)
             yield gr.skip(), gr.skip(), gr.skip(), *(_download(one) for one in files)
 
     def examine_sample(self, name: str, gallery: str, request: gr.Request) -> Iterator[Any]:
         """Answer for a sample."""
-        yield markup.status("Preparing the sample", 0.0), "", *[gr.skip()] * 3
+        yield markup.status("Preparing the sample", 0.0), "", *[gr.skip()] * 4
         yield from self.examine([str(samples.save(name, self.folder))], gallery, request)
 
+    def keep(self, paths: list[str]) -> tuple[list[str], str]:
+        """Keep the dropped pictures of a network for `enrol`."""
+        return paths, markup.status(f"Pictures ready to enrol: {len(paths)}.")
+
     def enrol(
-        self, name: str, paths: list[str] | None, gallery: str, request: gr.Request
+        self, name: str, paths: list[str], gallery: str, request: gr.Request
     ) -> Iterator[Any]:
         """Add a network to the visitor's gallery."""
         stop = self.stops.begin(request.session_hash, "which")
         target = self._new_folder() / "gallery.safetensors"
         try:
-            for said, done in which.enrol(gallery, name.strip(), paths or [], target):
+            for said, done in which.enrol(gallery, name.strip(), paths, target):
                 yield markup.status(said, done if done < 1 else None), gr.skip(), gr.skip()
                 if stop.is_set():
                     yield markup.status("Cancelled."), gr.skip(), gr.skip()
@@ -136,25 +141,30 @@ class Page:
     # -------------------------------------------------------------- What will a SIREN reach?
 
     def _siren_tab(self) -> None:
-        pixels, image, curves = gr.State(None), gr.State(None), gr.State({})
+        pixels, known = gr.State(None), gr.State(None)
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 file = gr.File(label=f"Picture ({DROP})", height=150, elem_id="picture")
                 error = gr.HTML()
                 sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
                 side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
-                depth = gr.Slider(1, 12, KNOBS[0], step=1, label="Depth: sine layers")
+                depth = gr.Slider(1, 13, KNOBS[0], step=1, label="Depth: sine layers")
                 width = gr.Slider(4, 64, KNOBS[1], step=1, label="Width: units of a layer")
                 w0 = gr.Slider(
-                    5, 60, 30, step=0.5, label="w0_initial: frequency of the first layer"
+                    5, 70, KNOBS[2], step=0.5, label="w0_initial: frequency of the first layer"
                 )
                 updates = gr.Slider(
-                    100, 20000, KNOBS[3], step=100, label="Iterations: Adam updates"
+                    100, 100_000, KNOBS[3], step=100, label="Iterations: Adam updates"
                 )
                 rate = gr.Slider(0.1, 5, KNOBS[4], step=0.1, label="Learning rate, in thousandths")
-                with gr.Row():
-                    budget = gr.Number(2.0, label="Budget, in bits per pixel", minimum=0.01)
-                    best = gr.Button("Best network within the budget")
+                with gr.Accordion("Limits: 0 limits nothing"):
+                    with gr.Row():
+                        limits = [
+                            gr.Number(0, label=label, minimum=0, min_width=130)
+                            for label in forecasts.LIMITS.values()
+                        ]
+                    find = gr.Button("Find the best network within these limits")
+                    advice = gr.HTML()
                 with gr.Row():
                     go = gr.Button("Fit it now", variant="primary")
                     halt = gr.Button("Stop")
@@ -166,75 +176,99 @@ class Page:
                 with gr.Row(elem_classes="charts"):
                     curve, sizes = gr.HTML(), gr.HTML()
                 status, view = gr.HTML(), gr.HTML()
-        knobs = [depth, width, w0, updates, rate]
-        outlook = [said, curve, sizes]
-        loaded = [error, pixels, image, curves, *outlook]
-        file.upload(self.load, [file, side, *knobs], loaded, **_QUIET)
+        best = gr.Dataframe(label="Networks that no other one beats in size, time and PSNR, within "
+                            "the limits; choose a row to set the sliders", visible=False,
+                            interactive=False, max_height=320, elem_id="best")  # fmt: skip
+        knobs, outlook = [depth, width, w0, updates, rate], [said, curve, sizes]
+        asked = [*limits, *knobs]
+        loaded = [error, pixels, known, best, *outlook]
+        file.upload(self.load, [file, side, *asked], loaded, **_QUIET)
         file.upload(_empty, None, file, **_AT_ONCE)
-        sample.input(self.load_sample, [sample, side, *knobs], loaded, **_QUIET)
-        side.release(self.resize, [pixels, side, *knobs], loaded, **_QUIET)
+        sample.input(self.load_sample, [sample, side, *asked], loaded, **_QUIET)
+        side.release(self.resize, [pixels, side, *asked], loaded, **_QUIET)
         for knob in knobs:
-            knob.change(self.forecast, [image, curves, *knobs], outlook, **_AT_ONCE,
+            knob.change(self.forecast, [known, *asked], outlook, **_AT_ONCE,
                         trigger_mode="always_last")  # fmt: skip
-        best.click(self.recommend, [image, budget, *knobs], [error, *knobs], **_QUIET)
-        go.click(self.fit, [image, *knobs], [status, curve, view, weights, coded],
+        for limit in limits:
+            limit.change(self.narrow, [known, *asked], [best, *outlook], **_AT_ONCE,
+                         trigger_mode="always_last")  # fmt: skip
+        find.click(self.recommend, [known, *asked], [advice, *knobs], **_QUIET)
+        best.select(self.choose, None, knobs, **_AT_ONCE)
+        go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],
                  concurrency_limit=None, **_QUIET)  # fmt: skip
         halt.click(self.stop_siren, **_AT_ONCE)
 
-    def load(self, path: str | None, side: float, *knobs: float) -> Iterator[Any]:
+    def load(self, path: str | None, side: float, *asked: Any) -> Iterator[Any]:
         """Take a dropped picture."""
         try:
             pixels = None if path is None else uploads.read(path)
         except InputError as error:
             yield markup.error(str(error)), *[gr.skip()] * 6
             return
-        yield from self.resize(pixels, side, *knobs)
+        yield from self.resize(pixels, side, *asked)
 
-    def load_sample(self, name: str, side: float, *knobs: float) -> Iterator[Any]:
+    def load_sample(self, name: str, side: float, *asked: Any) -> Iterator[Any]:
         """Take a sample."""
-        yield from self.resize(samples.pixels(name), side, *knobs)
+        yield from self.resize(samples.pixels(name), side, *asked)
 
-    def resize(self, pixels: np.ndarray | None, side: float, *knobs: float) -> Iterator[Any]:
-        """Forecast for a picture at the size at which it is fitted, then draw the other codecs."""
+    def resize(self, pixels: np.ndarray | None, side: float, *asked: Any) -> Iterator[Any]:
+        """Forecast for a picture at the size at which it is fitted, then draw what else there is.
+
+        Args:
+            pixels: the picture; None before there is one.
+            side: to which it is shrunk.
+            *asked: the limits and the sliders.
+        """
         if pixels is None:
             yield [gr.skip()] * 7
             return
-        image, curves = forecasts.fitted_image(pixels, int(side)), dict[str, Any]()
         try:
-            yield "", pixels, image, {}, *self.forecast(image, curves, *knobs)
-            for name, *points in forecasts.codec_curves(image):
-                curves[name] = points
-                yield *[gr.skip()] * 3, dict(curves), *self.forecast(image, curves, *knobs)
+            known = forecasts.subject(pixels, int(side))
         except InputError as error:
             yield markup.error(str(error)), *[gr.skip()] * 6
+            return
+        yield "", pixels, known, *self.narrow(known, *asked)
+        for more in forecasts.with_more(known):
+            yield gr.skip(), gr.skip(), more, *self.narrow(more, *asked)
 
-    def forecast(
-        self, image: np.ndarray | None, curves: forecasts.Curves, *knobs: float
-    ) -> tuple[Any, Any, Any]:
+    def narrow(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any, Any]:
+        """List the best networks within the limits, and forecast as `forecast` does."""
+        if known is None:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        table = gr.skip()
+        if known.best is not None:
+            rows = forecasts.best_networks(known.best, _limits(asked))
+            table = gr.update(visible=True, value=rows)
+        return table, *self.forecast(known, *asked)
+
+    def forecast(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any]:
         """Forecast for the network that the sliders describe."""
-        if image is None:
+        if known is None:
             return gr.skip(), gr.skip(), gr.skip()
-        found = forecasts.outlook(image, forecasts.trial_of(*knobs))
-        best = forecasts.pareto(image, found.trial)
+        found = forecasts.outlook(known, _trial(asked))
         return (
-            forecasts.describe(found, curves),
+            forecasts.describe(found, known.curves),
             forecasts.learning_curve(found),
-            forecasts.size_chart(found, curves, best),
+            forecasts.size_chart(found, known, _limits(asked)),
         )
 
-    def recommend(self, image: np.ndarray | None, budget: float, *knobs: float) -> tuple[Any, ...]:
-        """Set the sliders to the best network within the budget."""
+    def recommend(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, ...]:
+        """Set the sliders to the best network within the limits."""
         try:
-            if image is None:
+            if known is None:
                 raise InputError("Drop a picture first, or take a sample.")
-            best = forecasts.recommend(image, forecasts.trial_of(*knobs), budget)
+            best, said = forecasts.recommend(known, _trial(asked), _limits(asked))
         except InputError as error:
             return markup.error(str(error)), *[gr.skip()] * 5
-        return "", *forecasts.knobs_of(best)
+        return markup.status(said), *forecasts.knobs_of(best)
+
+    def choose(self, event: gr.SelectData) -> list[float]:
+        """Set the sliders to the network of the chosen row."""
+        return [float(value) for value in event.row_value[: len(KNOBS)]]
 
     def fit(
         self,
-        image: np.ndarray | None,
+        known: forecasts.Subject | None,
         depth: float,
         width: float,
         w0: float,
@@ -243,15 +277,15 @@ class Page:
         request: gr.Request,
     ) -> Iterator[Any]:
         """Train the network that the sliders describe, when it is the visitor's turn."""
-        if image is None:
+        if known is None:
             yield markup.error("Drop a picture first, or take a sample."), *[gr.skip()] * 4
             return
         trial = forecasts.trial_of(depth, width, w0, updates, rate)
-        found, now = forecasts.outlook(image, trial), None
+        found, now = forecasts.outlook(known, trial), None
         stop = self.stops.begin(request.session_hash, "siren")
         off = gr.update(interactive=False, value=None)
         yield markup.status("Starting", 0.0), gr.skip(), "", off, off
-        for step in self.turns.take(training.train(image, trial), stop):
+        for step in self.turns.take(training.train(known.image, trial), stop):
             if isinstance(step, int):
                 yield markup.status(f"Waiting: {step} before you", 0.0), *[gr.skip()] * 4
                 continue
@@ -348,6 +382,14 @@ class Page:
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
+
+
+def _limits(asked: Sequence[Any]) -> dict[str, Any]:
+    return {name: one or None for name, one in zip(forecasts.LIMITS, asked, strict=False)}
+
+
+def _trial(asked: Sequence[Any]) -> Any:
+    return forecasts.trial_of(*asked[len(forecasts.LIMITS) :])
 
 
 def _empty() -> None:

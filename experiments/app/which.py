@@ -3,27 +3,31 @@
 import functools
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.app import markup, uploads
-from experiments.gallery import identify
-from experiments.report import page
+from experiments.gallery import exhibit, identify
+from experiments.report import figures, page
 from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxsr.datasets.crops import tile_starts
 from jaxsr.gallery import state as states
-from jaxsr.gallery.answer import Identification
+from jaxsr.gallery.answer import GROUPS, Identification
 from jaxsr.gallery.core import Gallery
+from jaxsr.gallery.heat_map import Cell, heat_map
 from jaxsr.gallery.rehearsal import rehearse
 
-MOST_TILES_ACROSS = 6
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLE = "Which upscaler made these pictures?"
 TOP = 5  # networks and families that are listed
 _COLOURS = {"network": "yes", "interpolation": "yes", "original": "no", None: "unsure"}
+_STYLE = Path(__file__).with_name("style.css")
 _QUESTIONS = {  # key of `Identification.answers` -> as it is asked
     "is_enlarged": "Was it enlarged?",
     "group": "By what?",
@@ -43,6 +47,7 @@ class Answer:
         found: what the gallery says.
         notes: what weakens the answer.
         record: all of it, JSON-able.
+        cells: where in the picture the evidence lies.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Answer:
     found: Identification
     notes: str
     record: Mapping[str, Any]
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,49 +94,25 @@ def _without_folder(error: InputError, path: Path) -> str:
     return str(error).replace(str(path), path.name)
 
 
-def heat_map(gallery: Gallery, answer: Answer) -> Iterator[tuple[int, int, float]]:
-    """Yield top, left and the probability of a network's work, by single tiles of a picture."""
-    pixels = answer.pixels
-    tops, lefts = (_some(list(tile_starts(size, gallery.crop_px))) for size in pixels.shape[:2])
-    for top in tops:
-        for left in lefts:
-            tile = pixels[top : top + gallery.crop_px, left : left + gallery.crop_px]
-            try:
-                found = gallery.identify(tile, answer.found.state)
-            except InputError:  # a flat or grey place
-                continue
-            yield top, left, found.super_resolved_probability
-
-
-def _some(starts: list[int]) -> list[int]:
-    chosen = np.linspace(0, len(starts) - 1, min(len(starts), MOST_TILES_ACROSS))
-    return [starts[i] for i in np.unique(chosen.round().astype(int))]
-
-
-def show_heat_map(pixels: np.ndarray, tiles: Sequence[tuple[int, int, float]], side: int) -> str:
-    """Return the picture with its tiles over it, coloured by their probability."""
-    height, width = pixels.shape[:2]
+def show_heat_map(answer: Answer) -> str:
+    """Return the picture with its cells over it, coloured by their probability."""
+    height, width = answer.pixels.shape[:2]
     squares = "".join(
-        f'<rect x="{left}" y="{top}" width="{side}" height="{side}" class="tile" '
-        f'style="fill-opacity:{0.5 * share:.2f}"><title>{share:.0%}</title></rect>'
-        for top, left, share in tiles
+        f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" class="tile" '
+        f'fill="#ff7f0e" fill-opacity="{0.6 * share:.2f}"><title>{share:.0%}</title></rect>'
+        for top, left, bottom, right, share in answer.cells
     )
-    for_it = sum(share > 0.5 for *_, share in tiles)
-    said = f"{for_it} of {len(tiles)} tiles speak for a network when they are asked alone."
+    said = exhibit.cells_in_words(answer.cells)
     return (
         f'<figure class="heat"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}">'
-        f'<image href="{markup.data_uri(pixels)}" width="{width}" height="{height}"/>{squares}'
-        f"</svg><figcaption>Where the evidence lies: {said} The stronger the colour, the more "
-        "probable.</figcaption></figure>"
+        f'<image href="{markup.data_uri(answer.pixels)}" width="{width}" height="{height}"/>'
+        f"{squares}</svg><figcaption>Where the evidence lies: {said} The stronger the colour, the "
+        "more probable.</figcaption></figure>"
     )
 
 
-def show(
-    gallery: Gallery, answer: Answer | Refused, more: str = "", *, is_open: bool = True
-) -> str:
+def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
     """Return an answer as HTML that opens and closes, with `more` at its end."""
-    if isinstance(answer, Refused):
-        return f'<div class="answer">{markup.error(answer.error)}</div>'
     found, (height, width) = answer.found, answer.pixels.shape[:2]
     verdict = found.verdict[0].upper() + found.verdict[1:]
     file = {
@@ -156,6 +138,9 @@ def show(
 def _answers(found: Identification) -> list[tuple[str, str, str, str]]:
     """Return a row for each question: answer, its probability, and how often it is wrong."""
     chances = {"scale": found.scale and found.scale[1]}
+    if found.groups and found.is_enlarged is not None:
+        share = found.groups[GROUPS[0]]
+        chances["is_enlarged"] = 1 - share if found.is_enlarged else share
     for name, shares in (
         ("group", found.groups),
         ("family", dict(found.families)),
@@ -177,14 +162,15 @@ def _shares(pairs: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
     return [(name, f"{chance:.1%}") for name, chance in pairs[:TOP]]
 
 
-def show_spectra(gallery: Gallery, answer: Answer) -> str:
-    """Return the figure of the residual's spectrum beside those of the nearest networks."""
-    said = (
-        "Spectrum of the residual of this picture beside those of the nearest networks; below, how "
-        "each differs from the mean of all. Bright points and lines at the same places speak for "
-        "the same network."
+def show_evidence(gallery: Gallery, answer: Answer) -> str:
+    """Return the heat map, and the figure of the residual's spectrum with what to look for."""
+    found, sha256 = answer.found, answer.record["sha256"]
+    said = exhibit.paragraph(answer.name, sha256, found) if gallery.judge else identify.CAPTION
+    drawing = page.figure(
+        lambda: identify.figure(gallery, found, answer.pixels, answer.name, sha256, words=False),
+        said,
     )
-    return page.figure(lambda: identify.draw(gallery, answer.found, answer.pixels), said)
+    return show_heat_map(answer) + drawing
 
 
 @dataclass(frozen=True)
@@ -235,39 +221,67 @@ def examine_all(
         if isinstance(answer, Refused):
             continue
         is_open = not shown
-        shown.append(show(gallery, answer, is_open=is_open))
+        shown.append(show(answer, is_open=is_open))
         yield now(f"Drawing the evidence of picture {number}", (number - 0.5) / len(paths))
-        tiles: list[tuple[int, int, float]] = []
-        for tile in heat_map(gallery, answer):
+        cells: list[Cell] = []
+        for cell in heat_map(gallery, answer.pixels, answer.found.state):
             if stop.is_set():
                 break
-            tiles.append(tile)
-        more = show_heat_map(answer.pixels, tiles, gallery.crop_px) + show_spectra(gallery, answer)
-        shown[-1] = show(gallery, answer, more, is_open=is_open)
+            cells.append(cell)
+        answers[-1] = answer = replace(answer, cells=tuple(cells))
+        shown[-1] = show(answer, show_evidence(gallery, answer), is_open=is_open)
     count = len(shown)
     ended = "Cancelled" if stop.is_set() else "Done"
     yield now(f"{ended}: {count} of {len(paths)} pictures answered.")
 
 
-def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Path]:
-    """Write what was found as JSON and as a page that needs no other file; return both paths."""
-    settings = dict(open_gallery(gallery_path).settings)
+def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Path, Path]:
+    """Write what was found as JSON, as a page that needs no other file, and as PDF.
+
+    Returns:
+        The paths of the three.
+    """
+    gallery = open_gallery(gallery_path)
+    settings = dict(gallery.settings)
+    refused = {one.name: one.error for one in examined.answers if isinstance(one, Refused)}
     pictures = [
         {"file": one.name, "error": one.error} if isinstance(one, Refused) else one.record
         for one in examined.answers
     ]
-    text = folder / "found.json"
-    text.write_text(json.dumps({"settings": settings, "pictures": pictures}, indent=1))
-    return text, page.write(
+    as_json, as_pdf = folder / "found.json", folder / "report.pdf"
+    as_json.write_text(json.dumps({"settings": settings, "pictures": pictures}, indent=1))
+    as_page = page.write(
         folder,
-        "Which upscaler made these pictures?",
-        {"pictures": str(len(pictures)), "networks compared": str(settings["classes"])},
+        TITLE,
         {
-            "Files that cannot be used": examined.errors,
-            "Pictures": "".join(examined.shown),
+            "pictures": str(len(pictures)),
+            "files not used": str(len(refused)),
+            "classes of the gallery": str(settings["classes"]),
+            "version of jaxsr": str(settings["jaxsr"]),
+        },
+        {
+            "Files that cannot be used": page.definitions(refused),
+            "Pictures": f"<style>{_STYLE.read_text()}</style>{''.join(examined.shown)}",
             "Gallery": page.definitions(settings),
         },
     )
+    draws: list[Callable[[], Figure]] = []
+    for one in examined.answers:
+        if isinstance(one, Answer):
+            draws += _sheets(gallery, one)
+    as_pdf.write_bytes(
+        figures.to_pdf([*draws, functools.partial(exhibit.colophon, TITLE, refused, settings)])
+    )
+    return as_json, as_page, as_pdf
+
+
+def _sheets(gallery: Gallery, answer: Answer) -> "list[Callable[[], Figure]]":
+    name, found, sha256 = answer.name, answer.found, answer.record["sha256"]
+    lines = identify.summary(gallery, found, TOP)
+    return [
+        lambda: exhibit.sheet(name, sha256, answer.pixels, found, answer.cells, lines),
+        lambda: identify.figure(gallery, found, answer.pixels, name, sha256),
+    ]
 
 
 def enrol(

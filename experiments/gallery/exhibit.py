@@ -1,6 +1,7 @@
 """An identification as people read it: lines, a paragraph, a figure, a page of a folder."""
 
 import html
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from jaxsr.fingerprints import evidence
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.core import Gallery
+from jaxsr.gallery.heat_map import Cell
 from jaxsr.gallery.judge import Judge
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN_PX = 192  # side of the residual that is drawn
 GAIN = 8.0  # of the residual
+_DRAWN_PX = 1000  # of a side, on a page
 _WORDS = {
     "original": "no",
     "interpolation": "yes, by interpolation",
@@ -80,7 +83,15 @@ def paragraph(name: str, sha256: str, found: Identification) -> str:
     return " ".join(sentences)
 
 
-def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha: str) -> "Figure":
+def draw(
+    judge: Judge,
+    found: Identification,
+    pixels: np.ndarray,
+    name: str,
+    sha: str,
+    *,
+    words: bool = True,
+) -> "Figure":
     """Draw the residual, its spectrum beside that of the likeliest class, and their profiles.
 
     Args:
@@ -89,9 +100,8 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
         pixels: [H, W, 3] uint8.
         name: of the file.
         sha: its SHA-256.
+        words: whether the answer stands above, and `paragraph` below.
     """
-    import textwrap
-
     from matplotlib.figure import Figure
 
     side = min(SHOWN_PX, *pixels.shape[:2])
@@ -100,9 +110,10 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
     residual = luma - _blurred(luma)
     own = evidence.evidence(judging.tiles(pixels))
     cut_off = None if found.scale is None else 0.5 / found.scale[0]
-    figure = Figure(figsize=(12.0, 4.6))
+    figure = Figure(figsize=(12.0, 4.6 if words else 3.4))
     axes = figure.subplots(1, 4)
-    figure.subplots_adjust(left=0.02, right=0.98, top=0.86, bottom=0.32, wspace=0.22)
+    top, bottom = (0.86, 0.32) if words else (0.93, 0.14)
+    figure.subplots_adjust(left=0.02, right=0.98, top=top, bottom=bottom, wspace=0.22)
     axes[0].imshow(128 + GAIN * residual, cmap="gray", vmin=0, vmax=255)
     axes[0].set_title(f"fine detail of the middle, {GAIN:.0f} times as strong", fontsize=8)
     axes[0].axis("off")
@@ -134,9 +145,81 @@ def draw(judge: Judge, found: Identification, pixels: np.ndarray, name: str, sha
         for axis in axes[1:3]:
             axis.plot(corners, np.roll(corners, 1), "w--", linewidth=1)
         axes[3].axvline(cut_off, color="black", linestyle="--", linewidth=1)
-    figure.suptitle(f"{name}: {found.verdict}", fontsize=11)
-    words = textwrap.fill(paragraph(name, sha, found), 150)
-    figure.text(0.03, 0.22, words, fontsize=7.5, va="top")
+    if words:
+        figure.suptitle(f"{name}: {found.verdict}", fontsize=11)
+        told = textwrap.fill(paragraph(name, sha, found), 150)
+        figure.text(0.03, 0.22, told, fontsize=7.5, va="top")
+    return figure
+
+
+def cells_in_words(cells: Sequence[Cell]) -> str:
+    """Say how many parts of an image speak for a network."""
+    count = sum(cell.share > 0.5 for cell in cells)
+    return f"{count} of {len(cells)} tiles speak for a network when they are asked alone."
+
+
+def sheet(
+    name: str,
+    sha256: str,
+    pixels: np.ndarray,
+    found: Identification,
+    cells: Sequence[Cell],
+    told: Sequence[str],
+) -> "Figure":
+    """Draw a page of A4 about an image: the answer, the file, and where the evidence lies.
+
+    Args:
+        name: of the file.
+        sha256: of the file.
+        pixels: [H, W, 3] uint8.
+        found: the answer.
+        cells: of `jaxsr.gallery.heat_map`.
+        told: the answers in lines.
+    """
+    from matplotlib.patches import Rectangle
+
+    height, width = pixels.shape[:2]
+    figure = _a4(found.verdict[0].upper() + found.verdict[1:])
+    facts = [
+        *textwrap.wrap(f"file: {name}", 95),
+        f"SHA-256: {sha256}",
+        f"size: {width} x {height} pixels",
+        f"what happened to it: {found.state}",
+    ]
+    figure.text(0.08, 0.92, "\n".join(facts), fontsize=8, va="top")
+    axes = figure.add_axes((0.08, 0.49, 0.84, 0.36))
+    axes.imshow(pixels[:: -(-height // _DRAWN_PX), :: -(-width // _DRAWN_PX)],
+                extent=(0, width, height, 0))  # fmt: skip
+    for top, left, bottom, right, share in cells:
+        place = (left, top), right - left, bottom - top
+        axes.add_patch(Rectangle(*place, facecolor="#ff7f0e", alpha=0.6 * share))
+        axes.add_patch(Rectangle(*place, fill=False, edgecolor="white", linewidth=0.7))
+    axes.axis("off")
+    figure.text(0.08, 0.47, f"Where the evidence lies: {cells_in_words(cells)}", fontsize=8)
+    words = _wrapped(told, indent="    ") + "\n\n" + _wrapped([paragraph(name, sha256, found)])
+    figure.text(0.08, 0.44, words, fontsize=8, va="top", linespacing=1.5)
+    return figure
+
+
+def colophon(title: str, unused: Mapping[str, str], settings: Mapping[str, Any]) -> "Figure":
+    """Draw a page of A4 with the files that cannot be used, and what answers depend on."""
+    figure = _a4(title)
+    told = [f"{name}: {value}" for name, value in settings.items()]
+    told += ["", *(f"not used: {error}" for error in unused.values())]
+    figure.text(0.08, 0.92, _wrapped(told), fontsize=8, va="top", linespacing=1.5)
+    return figure
+
+
+def _wrapped(lines: Sequence[str], indent: str = "") -> str:
+    """Return lines of at most 100 characters."""
+    return "\n".join(textwrap.fill(one, 100, subsequent_indent=indent) for one in lines)
+
+
+def _a4(title: str) -> "Figure":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.27, 11.69))
+    figure.text(0.08, 0.95, title, fontsize=14, weight="bold")
     return figure
 
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NEAREST = 3  # networks in the picture
+CAPTION = (
+    "Spectrum of the residual of this picture beside those of the nearest networks; below, how "
+    "each differs from the mean of all. Bright points and lines at the same places speak for the "
+    "same network."
+)
 COLUMNS = (
     *("file", "network", "probability"),
     *(column for name in HYPERPARAMETERS for column in (name, f"{name}_probability")),
@@ -62,10 +67,8 @@ def identify_file(config: IdentifyConfig) -> str:
         from experiments.report import figures
 
         def drawing() -> "Figure":
-            if gallery.judge is None:
-                return draw(gallery, found, pixels)
             digest = hashlib.sha256(data).hexdigest()
-            return exhibit.draw(gallery.judge, found, pixels, path.name, digest)
+            return figure(gallery, found, pixels, path.name, digest)
 
         storage.write_atomically(target, figures.to_png(drawing))
         lines.append(f"wrote {target}")
@@ -274,6 +277,21 @@ def summary(gallery: Gallery, found: Identification, top: int) -> list[str]:
         parts = [f"{what} {v} ({p:.1%})" for what, (v, p) in found.hyperparameters.items()]
         lines.append(f"built with: {', '.join(parts)}")
     return lines
+
+
+def figure(
+    gallery: Gallery,
+    found: Identification,
+    pixels: np.ndarray,
+    name: str,
+    sha256: str,
+    *,
+    words: bool = True,
+) -> "Figure":
+    """Draw what the answer of a gallery rests on; arguments as of `exhibit.draw`."""
+    if gallery.judge is None:
+        return draw(gallery, found, pixels)
+    return exhibit.draw(gallery.judge, found, pixels, name, sha256, words=words)
 
 
 def draw(gallery: Gallery, found: Identification, pixels: np.ndarray) -> "Figure":

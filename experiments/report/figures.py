@@ -58,6 +58,17 @@ def to_png(draw: Callable[[], Figure], dpi: int = 180) -> bytes:
     return buffer.getvalue()
 
 
+def to_pdf(draws: Sequence[Callable[[], Figure]]) -> bytes:
+    """Return figures as the pages of a PDF, in the project's style."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    buffer = io.BytesIO()
+    with mpl.rc_context(_STYLE), PdfPages(buffer, metadata={"CreationDate": None}) as pages:
+        for draw in draws:
+            pages.savefig(draw())
+    return buffer.getvalue()
+
+
 def rate_distortion(
     bits_per_pixel: np.ndarray,
     psnr_db: np.ndarray,

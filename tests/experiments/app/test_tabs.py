@@ -3,6 +3,7 @@
 import hashlib
 import html
 import json
+import re
 import threading
 
 import numpy as np
@@ -41,10 +42,16 @@ def test_an_image_keeps_its_shape_and_is_never_enlarged(image):
     assert forecasts.fitted_image(image, 100) is image
 
 
-def test_an_outlook_ends_where_the_forecast_of_the_network_does(image):
+@pytest.fixture(scope="module")
+def known():
+    subject = forecasts.subject(samples.pixels("chelsea"), 48)
+    return list(forecasts.with_more(subject))[-1]
+
+
+def test_an_outlook_ends_where_the_forecast_of_the_network_does(known):
     trial = forecasts.trial_of(*KNOBS)
-    found = forecasts.outlook(image, trial)
-    expected = jaxinr.forecast(image, [trial])
+    found = forecasts.outlook(known, trial)
+    expected = jaxinr.forecast(known.image, [trial])
     assert found.iterations[-1] == trial.num_iters
     assert found.mean_db[-1] == pytest.approx(expected.mean_db[0], abs=1e-3)
     assert found.std_db[-1] == pytest.approx(expected.std_db[0], abs=1e-3)
@@ -52,30 +59,52 @@ def test_an_outlook_ends_where_the_forecast_of_the_network_does(image):
     said = forecasts.describe(found, {})
     assert f"{trial.parameters:,} weights" in said
     assert f"{found.mean_db[-1]:.1f} dB" in said
+    assert f"by the speed of {found.device}" in said
 
 
-def test_the_pareto_set_rises_with_size(image):
-    bits, mean_db = forecasts.pareto(image, forecasts.trial_of(*KNOBS))
-    assert len(bits) > 3
-    assert (np.diff(bits) > 0).all()
-    assert (np.diff(mean_db) > 0).all()
+def test_a_picture_too_small_for_a_forecast_is_refused():
+    with pytest.raises(InputError, match="7 x 7 pixels; a forecast needs at least 8 x 8"):
+        forecasts.subject(np.zeros((7, 7, 3), np.uint8), 48)
 
 
-def test_the_recommendation_is_within_the_budget_and_a_budget_of_nothing_is_refused(image):
+def test_the_best_networks_keep_within_every_limit_and_say_how_the_sliders_stand(known):
+    everything = forecasts.best_networks(known.best, dict.fromkeys(forecasts.LIMITS))
+    assert len(everything) == len(known.best.trials)
+    limits = dict(zip(forecasts.LIMITS, (4.0, 20.0, 5.0, 25.0), strict=True))
+    best = forecasts.best_networks(known.best, limits)
+    assert 0 < len(best) < len(everything)
+    assert best["bits per pixel"].max() <= 4
+    assert best["s to fit"].max() <= 20
+    assert best["ms to draw"].max() <= 5
+    assert best["PSNR (dB)"].min() >= 25
+    first = forecasts.within(known.best, limits)[0]
+    trial = known.best.trials[first]
+    assert forecasts.trial_of(*best.iloc[0, :5]).parameters == trial.parameters
+
+
+def test_the_recommendation_is_within_the_limits_and_impossible_ones_are_refused(known):
     trial = forecasts.trial_of(*KNOBS)
-    best = forecasts.recommend(image, trial, 3.0)
-    assert best.bits_per_pixel(*image.shape[:2]) <= 3.0
+    best, said = forecasts.recommend(known, trial, {"bits_per_pixel": 3.0})
+    assert best.bits_per_pixel(*known.image.shape[:2]) <= 3.0
     assert best.num_iters == trial.num_iters
+    assert "networks within the limits" in said
+    quick, _ = forecasts.recommend(known, trial, {"encode_seconds": 0.5, "bits_per_pixel": None})
+    assert forecasts.outlook(known, quick).encode_seconds <= 0.5
     with pytest.raises(InputError, match="smallest takes"):
-        forecasts.recommend(image, trial, 1e-4)
+        forecasts.recommend(known, trial, {"bits_per_pixel": 1e-4})
+    with pytest.raises(InputError, match="Give at least one of bits per pixel, psnr in db"):
+        forecasts.recommend(known, trial, {})
+    with pytest.raises(InputError, match="reaches 90 dB within psnr in db 90"):
+        forecasts.recommend(known, trial, {"target_psnr_db": 90.0})
 
 
-def test_other_codecs_are_drawn_beside_the_network(image):
-    curves = {name: points for name, *points in forecasts.codec_curves(image)}
-    assert "JPEG" in curves
-    found = forecasts.outlook(image, forecasts.trial_of(*KNOBS))
-    chart = forecasts.size_chart(found, curves, forecasts.pareto(image, found.trial))
-    assert all(name in chart for name in (*curves, "this network", "best SIRENs"))
+def test_other_codecs_and_the_best_networks_are_drawn_beside_the_network(known):
+    assert "JPEG" in known.curves
+    found = forecasts.outlook(known, forecasts.trial_of(*KNOBS))
+    chart = forecasts.size_chart(found, known, {})
+    assert all(name in chart for name in (*known.curves, "this network", "best SIRENs<"))
+    limited = forecasts.size_chart(found, known, {"bits_per_pixel": 2.0})
+    assert "best SIRENs within the limits" in limited
 
 
 # ------------------------------------------------------------------------------------- training
@@ -158,7 +187,7 @@ def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path)
     assert f"Enlarged by {samples.ENLARGED_BY}" in last.shown[0]
     assert "By a network of which family?" in last.shown[0]
     assert "tiles speak for a network" in last.shown[0]
-    as_json, as_page = which.save(tmp_path, "", last)
+    as_json, as_page, as_pdf = which.save(tmp_path, "", last)
     facts = json.loads(as_json.read_text())
     refused, answered = facts["pictures"]
     assert refused == {"file": "bad.png", "error": refused["error"]}
@@ -166,6 +195,10 @@ def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path)
     assert len(facts["settings"]["gallery_sha256"]) == 64
     assert answered["ranking"][0][0] == samples.ENLARGED_BY
     assert samples.ENLARGED_BY in as_page.read_text()
+    pdf = as_pdf.read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", pdf)) == 3  # answer, figure, settings and refused
+    assert facts["settings"]["gallery_sha256"] in as_page.read_text()
 
 
 def test_a_stop_ends_after_the_picture_at_hand(tmp_path):
