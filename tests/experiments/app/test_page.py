@@ -231,6 +231,8 @@ def test_forecasts_follow_sliders_and_limits_narrow_the_best_networks(page):
     page.get_by_role("button", name="Find the best network").click()
     page.get_by_role("alert").filter(has_text="the smallest takes").wait_for()
     page.get_by_label("Bits per pixel, at most").fill("8")
+    page.get_by_role("button", name="Find the best network").click()
+    page.get_by_text("networks within the limits").wait_for()
 
 
 def test_a_network_is_trained_and_its_files_kept(page):
