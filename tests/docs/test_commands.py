@@ -103,7 +103,8 @@ class Workshop:
     def __init__(self, folder):
         self.folder = folder
         self.done = set()
-        (folder / "launch").symlink_to(printed.LAUNCH)
+        for name in ("launch", "jaxinr"):
+            (folder / name).symlink_to(printed.LAUNCH.parent / name)
         for name in ("photographs", "few", "mine", "pictures", "evidence"):
             (folder / name).mkdir()
         loaded = [photo.pixels for photo in photos.load("packaged")]
