@@ -60,7 +60,7 @@ def shipped() -> list[str]:
 
 
 def is_command() -> bool:
-    """Whether the script runs as a module, as the command `jaxfleet` runs it."""
+    """Return whether the script runs as a module, as the command `jaxfleet` runs it."""
     spec = sys.modules["__main__"].__spec__
     return spec is not None and spec.name.startswith("launch.")
 

@@ -19,8 +19,8 @@ from jaxfleet import codecs, decibels, photos
 from jaxfleet.errors import InputError
 from jaxinr.forecaster import descriptors, inputs, speed
 from jaxinr.forecaster.forecast import ForecastWarning, of_described, to_8bit
+from jaxinr.forecaster.reach import NINETY
 
-NINETY = 1.645  # standard deviations, to each side
 CODECS = (codecs.JPEG, codecs.WEBP, codecs.AVIF)
 LIMITS = {  # of `jaxinr.recommend` -> as the page calls them
     "bits_per_pixel": "Bits per pixel, at most",

@@ -1,4 +1,4 @@
-"""How the paper's findings change with the size of pictures and the length of training."""
+"""Measure how the paper's findings change with the size of pictures and the length of training."""
 
 from typing import Any
 

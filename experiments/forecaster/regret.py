@@ -1,4 +1,4 @@
-"""What following a recommendation costs, under each kind of limit: others that keep it, fitted.
+"""Measure what following a recommendation costs under each kind of limit, by fits of others.
 
 On photographs that no forecaster was trained on, the network that `jaxinr.recommend` names and a
 coarse grid of others within the same limit are really fitted. The regret is how much better the
@@ -123,15 +123,14 @@ def run(config: RegretConfig, run_dir: Path) -> str:
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         device = speed.known()
+        weights = rundir.checksum(b"".join(leaf.tobytes() for leaf in forecaster.params.values()))
         frames = []
         with Progress(len(cases), len(cases), unit="recommendations", work="of them") as display:
             for case in cases:
                 inputs = rundir.digest(
                     rundir.checksum(case.photo.pixels.tobytes()),
                     [case.limit, case.value, config.num_iters],
-                    rundir.checksum(
-                        b"".join(leaf.tobytes() for leaf in forecaster.params.values())
-                    ),
+                    weights,
                     dataclasses.astuple(device),
                 )
                 path = run_dir / "parts" / f"{inputs}.parquet"
@@ -139,7 +138,9 @@ def run(config: RegretConfig, run_dir: Path) -> str:
                 if rows is None:
                     found = measure(case, forecaster, device, config.num_iters)
                     rows = rundir.write_rows(path, pd.DataFrame([found]), inputs)
-                display.update(1.0, psnr_db=rows["recommended_db"].tolist())
+                    display.update(1.0, psnr_db=rows["recommended_db"].tolist())
+                else:
+                    display.take_up(1.0, fits=1)
                 frames.append(rows.drop(columns=rundir.MADE_FROM))
         table = pd.concat(frames, ignore_index=True)
         rundir.write_table(run_dir / "regret.parquet", table)

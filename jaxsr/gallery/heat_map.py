@@ -1,4 +1,4 @@
-"""Where in an image the evidence for a network lies: the answers of a gallery for single tiles."""
+"""Show where in an image the evidence for a network lies, by a gallery's answers for tiles."""
 
 import itertools
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ SCHEMA = pa.schema(
 
 
 def row(trial_id):
-    """Of a network with 2 layers of 4 units, whose weights count up from its trial_id."""
+    """Return the row of a network of 2 layers of 4 units; its weights count up from trial_id."""
     count = 4 * 3 + 4 * 5 + 3 * 5
     return {
         "trial_id": trial_id,
