@@ -2,10 +2,9 @@
 
     with rundir.held(run_dir, "sr_parsing", {"crop_px": 224}):     # lock, then claim
         rundir.unfinish(run_dir)
-        inputs = rundir.digest("kernel", 224, checksums)
-        rows = rundir.read_rows(path, inputs)                      # None: not made of these inputs
-        ...
-        rundir.write_rows(path, rows, inputs)
+        parts = rundir.Parts([(path, rundir.digest("kernel", 224, checksums)), ...])
+        for number in parts.missing:                               # not yet made of these inputs
+            parts.write(number, rows)
         rundir.finish(run_dir)
 
 `manifest.json` holds the format, the kind of the run, its plan (the facts that every result depends
@@ -22,7 +21,7 @@ import io
 import json
 import platform
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,26 +146,47 @@ def digest(*inputs: Any) -> str:
     return checksum(json.dumps(inputs).encode())
 
 
-def read_rows(path: Path, inputs: str) -> pd.DataFrame | None:
-    """Return the rows of a cached part; None if it is absent, damaged or of other inputs."""
+class Parts:
+    """Tables that a run is made of, each in a file of its own, with the digest of its inputs.
+
+    Attributes:
+        missing: numbers of the tables that were absent at first, damaged or made of other inputs.
+    """
+
+    def __init__(self, files: Iterable[tuple[Path, str]]) -> None:
+        """Read the tables that are there; `files` are paths and digests of inputs."""
+        self._files = list(files)
+        self._tables = [_read_part(*one) for one in self._files]
+        self.missing = [i for i, table in enumerate(self._tables) if table is None]
+
+    def __len__(self) -> int:
+        """Return how many tables there are to be."""
+        return len(self._files)
+
+    def write(self, number: int, rows: pd.DataFrame) -> None:
+        """Write a table with the digest of its inputs in a column `MADE_FROM`.
+
+        Raises:
+            OSError: naming the file; the old one stays.
+        """
+        path, inputs = self._files[number]
+        storage.make_folder(path.parent, _FLAG)
+        self._tables[number] = rows.assign(**{MADE_FROM: inputs})
+        write_table(path, self._tables[number])
+
+    def rows(self) -> pd.DataFrame:
+        """Return the rows of all tables, once none is missing."""
+        return pd.concat(self._tables, ignore_index=True)
+
+
+def _read_part(path: Path, inputs: str) -> pd.DataFrame | None:
+    """Return the rows of a part; None if it is absent, damaged or of other inputs."""
     try:
         rows = pd.read_parquet(io.BytesIO(path.read_bytes()))
         whole = len(rows) > 0 and (rows[MADE_FROM] == inputs).all()
     except (OSError, ValueError, KeyError):
         return None
     return rows if whole else None
-
-
-def write_rows(path: Path, rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
-    """Write rows with the digest of their inputs; return them as they will be read.
-
-    Raises:
-        OSError: naming the file; the old one stays.
-    """
-    storage.make_folder(path.parent, _FLAG)
-    rows = rows.assign(**{MADE_FROM: inputs})
-    write_table(path, rows)
-    return rows
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:

@@ -124,25 +124,29 @@ def run(config: RegretConfig, run_dir: Path) -> str:
         rundir.unfinish(run_dir)
         device = speed.known()
         weights = rundir.checksum(b"".join(leaf.tobytes() for leaf in forecaster.params.values()))
-        frames = []
-        with Progress(len(cases), len(cases), unit="recommendations", work="of them") as display:
-            for case in cases:
-                inputs = rundir.digest(
-                    rundir.checksum(case.photo.pixels.tobytes()),
-                    [case.limit, case.value, config.num_iters],
-                    weights,
-                    dataclasses.astuple(device),
-                )
-                path = run_dir / "parts" / f"{inputs}.parquet"
-                rows = rundir.read_rows(path, inputs)
-                if rows is None:
-                    found = measure(case, forecaster, device, config.num_iters)
-                    rows = rundir.write_rows(path, pd.DataFrame([found]), inputs)
-                    display.update(1.0, psnr_db=rows["recommended_db"].tolist())
-                else:
-                    display.take_up(1.0, fits=1)
-                frames.append(rows.drop(columns=rundir.MADE_FROM))
-        table = pd.concat(frames, ignore_index=True)
+        inputs = [
+            rundir.digest(
+                rundir.checksum(case.photo.pixels.tobytes()),
+                [case.limit, case.value, config.num_iters],
+                weights,
+                dataclasses.astuple(device),
+            )
+            for case in cases
+        ]
+        parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
+        missing = len(parts.missing)
+        with Progress(
+            len(cases),
+            missing,
+            fits_done=len(cases) - missing,
+            unit="recommendations",
+            work="of them",
+        ) as display:
+            for number in parts.missing:
+                found = measure(cases[number], forecaster, device, config.num_iters)
+                parts.write(number, pd.DataFrame([found]))
+                display.update(1.0, psnr_db=[float(found["recommended_db"])])
+        table = parts.rows().drop(columns=rundir.MADE_FROM)
         rundir.write_table(run_dir / "regret.parquet", table)
         means = summary(table)
         means.to_csv(run_dir / "table.csv", index=False)

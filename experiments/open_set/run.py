@@ -320,38 +320,32 @@ def _work(
     config: OpenSetConfig, run_dir: Path, planned: Sequence[tuple[Split, str, int]]
 ) -> pd.DataFrame:
     """Return the rows of every classifier; rows that exist are read."""
-    paths = [
-        run_dir / PARTS / split.folder / f"{method}-{seed}.parquet"
+    parts = rundir.Parts(
+        (
+            run_dir / PARTS / split.folder / f"{method}-{seed}.parquet",
+            attribution_parts.made_from(split.pictures, split.known, method, seed, config.crop_px),
+        )
         for split, method, seed in planned
-    ]
-    inputs = [
-        attribution_parts.made_from(split.pictures, split.known, method, seed, config.crop_px)
-        for split, method, seed in planned
-    ]
-    frames = [rundir.read_rows(*pair) for pair in zip(paths, inputs, strict=True)]
-    missing = sum(frame is None for frame in frames)
-    methods = {one[1] for one, frame in zip(planned, frames, strict=True) if frame is None}
+    )
+    missing = [planned[number] for number in parts.missing]
+    methods = {method for _, method, _ in missing}
     pictures = len(planned[0][0].pictures)
     with Progress(
         len(planned),
-        float((missing + len(methods)) * pictures),  # each method looks at all of them once
-        fits_done=len(planned) - missing,
+        float((len(missing) + len(methods)) * pictures),  # each method looks at all of them once
+        fits_done=len(planned) - len(missing),
         unit="classifiers",
         work="pictures",
     ) as display:
         shared: dict[str, SharedFeatures | None] = {}
-        for number, (split, method, seed) in enumerate(planned):
-            if frames[number] is None:
-                if method not in shared:
-                    on_progress = progress_callback(display, pictures)
-                    seen = share(
-                        method, split.pictures, crop_px=config.crop_px, progress=on_progress
-                    )
-                    shared = {method: seen}
-                rows = score(split, method, seed, config.crop_px, shared[method])
-                frames[number] = rundir.write_rows(paths[number], rows, inputs[number])
-                display.update(pictures, finished=1)
-    return pd.concat(frames, ignore_index=True)
+        for number, (split, method, seed) in zip(parts.missing, missing, strict=True):
+            if method not in shared:
+                on_progress = progress_callback(display, pictures)
+                seen = share(method, split.pictures, crop_px=config.crop_px, progress=on_progress)
+                shared = {method: seen}
+            parts.write(number, score(split, method, seed, config.crop_px, shared[method]))
+            display.update(pictures, finished=1)
+    return parts.rows()
 
 
 def _summary(splits: Sequence[Split], classifiers: int) -> str:

@@ -69,7 +69,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         for name in (MODELS, PREDICTIONS):
             storage.make_folder(run_dir / name, "--run_dir")
         rundir.unfinish(run_dir)
-        frames = _work(config, run_dir, tasks)
+        predictions = _work(config, run_dir, tasks)
         facts = {
             name: getattr(config, name)
             for name in (
@@ -77,7 +77,6 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
                 *("all_seeds_train", "pictures", "also_on"),
             )
         }
-        predictions = pd.concat(frames, ignore_index=True)
         rundir.write_table(run_dir / f"{PREDICTIONS}.parquet", predictions)
         facts |= rundir.provenance(manifest)
         path = report.write(run_dir, predictions, facts)
@@ -169,14 +168,12 @@ def _of_pictures(task: ParsingTask, classifier: Classifier) -> np.ndarray:
     return np.stack([attribution.combine(own) for own in np.split(np.concatenate(parts), ends)])
 
 
-def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) -> list[pd.DataFrame]:
+def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) -> pd.DataFrame:
     """Return the predictions of every parser, reading those that are there."""
-    files = [run_dir / PREDICTIONS / f"{task.parser.name}.parquet" for task in tasks]
-    frames = [
-        rundir.read_rows(path, task.made_from) for path, task in zip(files, tasks, strict=True)
-    ]
-    missing = [task for task, frame in zip(tasks, frames, strict=True) if frame is None]
-    done = []
+    parts = rundir.Parts(
+        (run_dir / PREDICTIONS / f"{task.parser.name}.parquet", task.made_from) for task in tasks
+    )
+    missing = [tasks[number] for number in parts.missing]
     learned = _learned(config, [task for task in missing if not _is_trained(run_dir, task)])
     work = float(sum(task.work for task in missing) + len(learned))
     with Progress(
@@ -186,13 +183,11 @@ def _work(config: ParsingConfig, run_dir: Path, tasks: Sequence[ParsingTask]) ->
         if len(learned):
             on_progress = progress_callback(display, len(learned))
             shared = share(config.method, learned, crop_px=config.crop_px, progress=on_progress)
-        for path, task, frame in zip(files, tasks, frames, strict=True):
-            if frame is None:
-                frame = parse(task, _classifier(config, run_dir, task, display, shared))
-                frame = rundir.write_rows(path, frame, task.made_from)
-                display.update(len(task.test), finished=1)
-            done.append(frame)
-    return done
+        for number, task in zip(parts.missing, missing, strict=True):
+            classifier = _classifier(config, run_dir, task, display, shared)
+            parts.write(number, parse(task, classifier))
+            display.update(len(task.test), finished=1)
+    return parts.rows()
 
 
 def _learned(config: ParsingConfig, tasks: Sequence[ParsingTask]) -> PictureSet:

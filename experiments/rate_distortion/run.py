@@ -42,7 +42,7 @@ def run(config: RateDistortionConfig, run_dir: Path) -> str:
         return f"{files} files of {len(photographs)} photographs, {pixels / 1e6:.1f} megapixels"
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
-        rows = pd.concat([*encode(config, run_dir, photographs), *measure(run_dir, photographs)])
+        rows = pd.concat([encode(config, run_dir, photographs), measure(run_dir, photographs)])
         rundir.write_table(run_dir / "files.parquet", rows)
         page, text = report.write(run_dir, config, photographs, rows)
         storage.remove_folder(run_dir / "checkpoints")
@@ -52,28 +52,29 @@ def run(config: RateDistortionConfig, run_dir: Path) -> str:
 
 def encode(
     config: RateDistortionConfig, run_dir: Path, photographs: Sequence[Photo]
-) -> list[pd.DataFrame]:
+) -> pd.DataFrame:
     """Return a row for each photograph and size: the file's true size, PSNR and time."""
     wanted = [(photo, size) for photo in photographs for size in config.bits_per_pixel]
-    found = []
-    with Progress(len(wanted), len(wanted), unit="files", work="files") as display:
-        for photo, size in wanted:
-            inputs = rundir.digest(
-                rundir.checksum(photo.pixels.tobytes()),
-                [size, config.num_iters, config.refine_iters],
-                [stages.STAGES, codec.REFINE_RATE, codec.WEIGHT_BITS, codec.W0_INITIALS],
-            )
-            path = run_dir / "parts" / f"{inputs}.parquet"
-            rows = rundir.read_rows(path, inputs)
-            if rows is None:
-                kept = Resumable(run_dir / "checkpoints" / inputs, note=display.note)
-                rows = rundir.write_rows(path, _coded(config, photo, size, kept), inputs)
-                kept.clear()
-                display.update(1.0, psnr_db=rows["psnr_db"].tolist())
-            else:
-                display.take_up(1.0, fits=1)
-            found.append(rows.drop(columns=rundir.MADE_FROM))
-    return found
+    inputs = [
+        rundir.digest(
+            rundir.checksum(photo.pixels.tobytes()),
+            [size, config.num_iters, config.refine_iters],
+            [stages.STAGES, codec.REFINE_RATE, codec.WEIGHT_BITS, codec.W0_INITIALS],
+        )
+        for photo, size in wanted
+    ]
+    parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
+    missing = len(parts.missing)
+    with Progress(
+        len(wanted), missing, fits_done=len(wanted) - missing, unit="files", work="files"
+    ) as display:
+        for number in parts.missing:
+            kept = Resumable(run_dir / "checkpoints" / inputs[number], note=display.note)
+            rows = _coded(config, *wanted[number], kept)
+            parts.write(number, rows)
+            kept.clear()
+            display.update(1.0, psnr_db=rows["psnr_db"].tolist())
+    return parts.rows().drop(columns=rundir.MADE_FROM)
 
 
 def _coded(
@@ -98,23 +99,17 @@ def _coded(
     return pd.DataFrame([row])
 
 
-def measure(run_dir: Path, photographs: Sequence[Photo]) -> list[pd.DataFrame]:
+def measure(run_dir: Path, photographs: Sequence[Photo]) -> pd.DataFrame:
     """Return the rows of the other codecs' files that no other file of theirs beats."""
-    found = []
-    for photo in photographs:
-        available = [other.name for other in OTHERS if other.available]
-        inputs = rundir.digest(rundir.checksum(photo.pixels.tobytes()), available)
-        path = run_dir / "parts" / f"{inputs}.parquet"
-        rows = rundir.read_rows(path, inputs)
-        if rows is None:
-            several = []
-            for other in OTHERS:
-                if other.available:
-                    sizes, psnr_db = codecs.rate_distortion(photo.pixels, other)
-                    columns = {"bits_per_pixel": sizes, "psnr_db": psnr_db}
-                    several.append(
-                        pd.DataFrame({**columns, "image_id": photo.image_id, "codec": other.name})
-                    )
-            rows = rundir.write_rows(path, pd.concat(several), inputs)
-        found.append(rows.drop(columns=rundir.MADE_FROM))
-    return found
+    available = [other for other in OTHERS if other.available]
+    names = [other.name for other in available]
+    inputs = [rundir.digest(rundir.checksum(one.pixels.tobytes()), names) for one in photographs]
+    parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
+    for number in parts.missing:
+        photo, rows = photographs[number], []
+        for other in available:
+            sizes, psnr_db = codecs.rate_distortion(photo.pixels, other)
+            columns = {"bits_per_pixel": sizes, "psnr_db": psnr_db}
+            rows.append(pd.DataFrame({**columns, "image_id": photo.image_id, "codec": other.name}))
+        parts.write(number, pd.concat(rows))
+    return parts.rows().drop(columns=rundir.MADE_FROM)

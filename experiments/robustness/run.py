@@ -340,28 +340,26 @@ def _test(
     changes: Sequence[Perturbation],
 ) -> pd.DataFrame:
     """Return the rows of every classifier and perturbation; rows that exist are read."""
-    todo = [
+    todo = [(one, change) for change in changes for one in tested]
+    parts = rundir.Parts(
         (
-            one,
-            change,
             run_dir / PARTS / one.name / f"{_file_name(change)}.parquet",
             attribution_parts.made_from(tests, one.checksum, change.name, config.seed),
         )
-        for change in changes
-        for one in tested
-    ]
-    frames = [rundir.read_rows(path, inputs) for _, _, path, inputs in todo]
-    missing = sum(frame is None for frame in frames)
-    work = float(missing * len(tests))
+        for one, change in todo
+    )
+    missing = len(parts.missing)
     with Progress(
-        len(todo), work, fits_done=len(todo) - missing, unit="tests", work="pictures"
+        len(todo),
+        float(missing * len(tests)),
+        fits_done=len(todo) - missing,
+        unit="tests",
+        work="pictures",
     ) as display:
-        for number, (one, change, path, inputs) in enumerate(todo):
-            if frames[number] is None:
-                rows = predict(one, tests, change, config.seed)
-                frames[number] = rundir.write_rows(path, rows, inputs)
-                display.update(len(tests), finished=1)
-    return pd.concat(frames, ignore_index=True)
+        for number in parts.missing:
+            parts.write(number, predict(todo[number][0], tests, todo[number][1], config.seed))
+            display.update(len(tests), finished=1)
+    return parts.rows()
 
 
 def _settings(config: RobustnessConfig, source: str, tests: PictureSet) -> dict[str, object]:

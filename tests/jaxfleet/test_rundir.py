@@ -101,12 +101,17 @@ def test_runs_of_another_kind_are_named_by_the_flag_that_names_them(tmp_path):
 def test_rows_are_those_of_their_inputs_alone(tmp_path):
     path, rows = tmp_path / "parts" / "one.parquet", pd.DataFrame({"a": [1, 2]})
     inputs = rundir.digest("kernel", 224, ["x"])
-    assert rundir.read_rows(path, inputs) is None
-    written = rundir.write_rows(path, rows, inputs)
-    pd.testing.assert_frame_equal(rundir.read_rows(path, inputs), written)
-    assert rundir.read_rows(path, rundir.digest("kernel", 225, ["x"])) is None
+    parts = rundir.Parts([(path, inputs)])
+    assert parts.missing == [0]
+    parts.write(0, rows)
+    again = rundir.Parts([(path, inputs)])
+    assert len(again) == 1
+    assert again.missing == []
+    for one in (parts, again):
+        pd.testing.assert_frame_equal(one.rows(), rows.assign(made_from=inputs))
+    assert rundir.Parts([(path, rundir.digest("kernel", 225, ["x"]))]).missing == [0]
     path.write_bytes(b"damaged")
-    assert rundir.read_rows(path, inputs) is None
+    assert rundir.Parts([(path, inputs)]).missing == [0]
 
 
 def test_a_run_is_finished_until_something_changes(tmp_path):
