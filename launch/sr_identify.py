@@ -14,13 +14,14 @@ tests on files in the same state: what happened to the file, whether the picture
 interpolation or by a network, by how much, by which family of networks, and by which network. A
 gallery of launch/sr_gallery.py answers for pictures as networks wrote them alone.
 
-Nothing is converted silently. Grey pictures (also grey as colour), 16 bits, palettes, animations,
-transparency and other colour models are refused, since fingerprints do not outlive the conversion.
-In a folder a file that cannot be used has its reason in the column `error`, the others are
-answered, and the exit code is 2.
+Grey pictures (also grey as colour) are judged by luma alone, with thresholds and error rates of
+their own; --add takes none, since it tells networks apart by what they leave between colours.
+Nothing is converted: 16 bits, black and white, palettes, animations, transparency and other colour
+models are refused, since fingerprints do not outlive the conversion. In a folder a file that cannot
+be used has its reason in the column `error`, the others are answered, and the exit code is 2.
 
-Compiled programs are kept (`jaxfleet.compiled`), so that the second picture is answered sooner than
-the first.
+A gallery of launch/sr_gallery.py may need JAX; programs that it compiles are then kept
+(`jaxfleet.compiled`), so that the second picture is answered sooner than the first.
 """
 
 import sys
@@ -54,4 +55,4 @@ def main(config: IdentifyConfig) -> str | int:
 
 
 if __name__ == "__main__":
-    flagdefs.run(CONFIG, main)
+    flagdefs.run(CONFIG, main, uses_jax=False)

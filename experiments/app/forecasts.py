@@ -79,19 +79,19 @@ class Outlook:
 
 
 def trial_of(depth: float, width: float, w0: float, updates: float, rate: float) -> jaxinr.Trial:
-    """Return the network that the sliders describe; `rate` is in thousandths."""
+    """Return the network that the sliders describe."""
     return jaxinr.Trial(
         num_layers=int(depth),
         layer_size=int(width),
         w0_initial=float(w0),
         num_iters=int(updates),
-        learning_rate=round(rate * 1e-3, 7),
+        learning_rate=round(rate, 7),
     )
 
 
 def knobs_of(trial: jaxinr.Trial) -> tuple[int, int, float, int, float]:
     """Invert `trial_of`."""
-    w0, rate = round(2 * trial.w0_initial) / 2, round(trial.learning_rate * 1e3, 4)
+    w0, rate = round(2 * trial.w0_initial) / 2, round(trial.learning_rate, 7)
     return trial.num_layers, trial.layer_size, w0, trial.num_iters, rate
 
 
@@ -168,7 +168,7 @@ def best_networks(best: jaxinr.Tradeoff, limits: Limits) -> pd.DataFrame:
     kept = within(best, limits)
     return pd.DataFrame(
         [knobs_of(best.trials[i]) for i in kept],
-        columns=["layers", "units", "w0_initial", "updates", "learning rate, thousandths"],
+        columns=["layers", "units", "w0_initial", "updates", "learning rate"],
     ).assign(
         **{
             name: [float(f"{value:.3g}") for value in values[kept]]
@@ -179,7 +179,8 @@ def best_networks(best: jaxinr.Tradeoff, limits: Limits) -> pd.DataFrame:
                 ("PSNR (dB)", best.mean_db),
                 ("90 % within ± (dB)", NINETY * best.std_db),
             )
-        }
+        },
+        **{"trained on": np.where(best.is_outside[kept], "no", "yes")},
     )
 
 
@@ -199,7 +200,9 @@ def recommend(known: Subject, trial: jaxinr.Trial, limits: Limits) -> tuple[jaxi
         except ValueError as error:
             said = str(error).replace("`", "")
             for name, label in LIMITS.items():
-                said = said.replace(name, label.partition(",")[0].lower())
+                label = label.partition(",")[0]
+                lower = label if label[:2].isupper() else label[0].lower() + label[1:]
+                said = said.replace(name, lower)
             raise InputError(said[0].upper() + said[1:]) from None
     return found.trial, f"The best of {len(found.considered):,} networks within the limits."
 

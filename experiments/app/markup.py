@@ -8,6 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image
 
+INTRODUCTION = """<header><h1>jaxfleet</h1><p>Which network enlarged a picture, and what networks
+that store pictures can reach. Everything is computed on the machine that serves this page, and
+what you drop here is removed after an hour.</p></header>"""
+NO_RUNS = """<p>No run directory was named when the page was started. With
+<code>python launch/app.py --runs=runs</code> it shows the runs in the folder <code>runs</code>.
+</p>"""
 MOST_PX = 1024  # of a shown picture's longer side
 
 

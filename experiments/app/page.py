@@ -15,13 +15,8 @@ from experiments.app import forecasts, markup, runs, samples, training, uploads,
 from experiments.app.turns import Stops, Turns
 from jaxfleet.errors import InputError
 
-INTRODUCTION = """<header><h1>jaxfleet</h1><p>Which network enlarged a picture, and what networks
-that store pictures can reach. Everything is computed on the machine that serves this page, and
-what you drop here is removed after an hour.</p></header>"""
-NO_RUNS = """<p>No run directory was named when the page was started. With
-<code>python launch/app.py --runs=runs</code> it shows the runs in the folder <code>runs</code>.
-</p>"""
-KNOBS = (4, 24, 30.0, 1000, 1.0)  # where the sliders stand at first; see `forecasts.trial_of`
+Steps = Iterator[Any]  # what an event shows, one after the other
+KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
 DROP = "64 MB and 200 megapixels at most"
 
 
@@ -36,7 +31,7 @@ class Page:
     def build(self) -> Any:
         """Return the page as Gradio's Blocks."""
         with gr.Blocks(title="jaxfleet", analytics_enabled=False, fill_width=True) as blocks:
-            gr.HTML(INTRODUCTION)
+            gr.HTML(markup.INTRODUCTION)
             with gr.Tabs(overflow_behavior="wrap"):
                 with gr.Tab("Which upscaler?", id="which"):
                     self._which_tab()
@@ -90,25 +85,26 @@ class Page:
             with gr.Column(scale=3, min_width=300):
                 answers = gr.HTML("<p>The answers will stand here.</p>")
         outputs = [status, errors, answers, as_json, as_page, as_pdf]
-        files.upload(self.examine, [files, gallery], outputs, **_QUIET)
+        files.upload(self.examine, [files, gallery], outputs, **_AGAIN)
         files.upload(_empty, None, files, **_AT_ONCE)
-        sample.input(self.examine_sample, [sample, gallery], outputs, **_QUIET)
+        sample.input(self.examine_sample, [sample, gallery], outputs, **_AGAIN)
         cancel.click(self.stop_which, **_AT_ONCE)
         own.upload(self.keep, own, [kept, added], **_QUIET)
         own.upload(_empty, None, own, **_AT_ONCE)
         add.click(self.enrol, [own_name, kept, gallery], [added, gallery, own_gallery], **_QUIET)
 
-    def examine(self, paths: list[str] | None, gallery: str, request: gr.Request) -> Iterator[Any]:
+    def examine(self, paths: list[str] | None, gallery: str, request: gr.Request) -> Steps:
         """Answer for dropped files."""
         stop = self.stops.begin(request.session_hash, "which")
-        off = gr.update(interactive=False, value=None)
         for now in which.examine_all(gallery, paths or [], stop):
-            yield now.status, now.errors, "".join(now.shown), off, off, off
+            if self.stops.is_superseded(request.session_hash, "which", stop):
+                return
+            yield now.status, now.errors, "".join(now.shown), _OFF, _OFF, _OFF
         if now.shown:
             files = which.save(self._new_folder(), gallery, now)
             yield gr.skip(), gr.skip(), gr.skip(), *(_download(one) for one in files)
 
-    def examine_sample(self, name: str, gallery: str, request: gr.Request) -> Iterator[Any]:
+    def examine_sample(self, name: str, gallery: str, request: gr.Request) -> Steps:
         """Answer for a sample."""
         yield markup.status("Preparing the sample", 0.0), "", *[gr.skip()] * 4
         yield from self.examine([str(samples.save(name, self.folder))], gallery, request)
@@ -117,9 +113,7 @@ class Page:
         """Keep the dropped pictures of a network for `enrol`."""
         return paths, markup.status(f"Pictures ready to enrol: {len(paths)}.")
 
-    def enrol(
-        self, name: str, paths: list[str], gallery: str, request: gr.Request
-    ) -> Iterator[Any]:
+    def enrol(self, name: str, paths: list[str], gallery: str, request: gr.Request) -> Steps:
         """Add a network to the visitor's gallery."""
         stop = self.stops.begin(request.session_hash, "which")
         target = self._new_folder() / "gallery.safetensors"
@@ -150,13 +144,9 @@ class Page:
                 side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
                 depth = gr.Slider(1, 13, KNOBS[0], step=1, label="Depth: sine layers")
                 width = gr.Slider(4, 64, KNOBS[1], step=1, label="Width: units of a layer")
-                w0 = gr.Slider(
-                    5, 70, KNOBS[2], step=0.5, label="w0_initial: frequency of the first layer"
-                )
-                updates = gr.Slider(
-                    100, 100_000, KNOBS[3], step=100, label="Iterations: Adam updates"
-                )
-                rate = gr.Slider(0.1, 5, KNOBS[4], step=0.1, label="Learning rate, in thousandths")
+                w0 = gr.Slider(5, 70, KNOBS[2], step=0.5, label="w0_initial of the first layer")
+                updates = gr.Slider(100, 100_000, KNOBS[3], step=100, label="Iterations of Adam")
+                rate = gr.Slider(1e-4, 5e-3, KNOBS[4], step=1e-4, label="Learning rate of Adam")
                 with gr.Accordion("Limits: 0 limits nothing"):
                     with gr.Row():
                         limits = [
@@ -182,46 +172,54 @@ class Page:
         knobs, outlook = [depth, width, w0, updates, rate], [said, curve, sizes]
         asked = [*limits, *knobs]
         loaded = [error, pixels, known, best, *outlook]
-        file.upload(self.load, [file, side, *asked], loaded, **_QUIET)
+        file.upload(self.load, [file, side, *asked], loaded, **_AGAIN)
         file.upload(_empty, None, file, **_AT_ONCE)
-        sample.input(self.load_sample, [sample, side, *asked], loaded, **_QUIET)
-        side.release(self.resize, [pixels, side, *asked], loaded, **_QUIET)
+        sample.input(self.load_sample, [sample, side, *asked], loaded, **_AGAIN)
+        side.release(self.resize, [pixels, side, *asked], loaded, **_AGAIN)
         for knob in knobs:
             knob.change(self.forecast, [known, *asked], outlook, **_AT_ONCE,
                         trigger_mode="always_last")  # fmt: skip
         for limit in limits:
             limit.change(self.narrow, [known, *asked], [best, *outlook], **_AT_ONCE,
                          trigger_mode="always_last")  # fmt: skip
+            limit.change(_empty, None, advice, **_AT_ONCE)
+        for taken in (file.upload, sample.input):
+            for left in (advice, status):  # of the picture before
+                taken(_empty, None, left, **_AT_ONCE)
         find.click(self.recommend, [known, *asked], [advice, *knobs], **_QUIET)
         best.select(self.choose, None, knobs, **_AT_ONCE)
         go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],
                  concurrency_limit=None, **_QUIET)  # fmt: skip
         halt.click(self.stop_siren, **_AT_ONCE)
 
-    def load(self, path: str | None, side: float, *asked: Any) -> Iterator[Any]:
+    def load(self, path: str | None, side: float, request: gr.Request, *asked: Any) -> Steps:
         """Take a dropped picture."""
         try:
             pixels = None if path is None else uploads.read(path)
         except InputError as error:
             yield markup.error(str(error)), *[gr.skip()] * 6
             return
-        yield from self.resize(pixels, side, *asked)
+        yield from self.resize(pixels, side, request, *asked)
 
-    def load_sample(self, name: str, side: float, *asked: Any) -> Iterator[Any]:
+    def load_sample(self, name: str, side: float, request: gr.Request, *asked: Any) -> Steps:
         """Take a sample."""
-        yield from self.resize(samples.pixels(name), side, *asked)
+        yield from self.resize(samples.pixels(name), side, request, *asked)
 
-    def resize(self, pixels: np.ndarray | None, side: float, *asked: Any) -> Iterator[Any]:
+    def resize(
+        self, pixels: np.ndarray | None, side: float, request: gr.Request, *asked: Any
+    ) -> Steps:
         """Forecast for a picture at the size at which it is fitted, then draw what else there is.
 
         Args:
             pixels: the picture; None before there is one.
             side: to which it is shrunk.
+            request: of the visitor, whose next picture ends this.
             *asked: the limits and the sliders.
         """
         if pixels is None:
             yield [gr.skip()] * 7
             return
+        stop = self.stops.begin(request.session_hash, "picture")
         try:
             known = forecasts.subject(pixels, int(side))
         except InputError as error:
@@ -229,6 +227,8 @@ class Page:
             return
         yield "", pixels, known, *self.narrow(known, *asked)
         for more in forecasts.with_more(known):
+            if stop.is_set():
+                return
             yield gr.skip(), gr.skip(), more, *self.narrow(more, *asked)
 
     def narrow(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any, Any]:
@@ -275,7 +275,7 @@ class Page:
         updates: float,
         rate: float,
         request: gr.Request,
-    ) -> Iterator[Any]:
+    ) -> Steps:
         """Train the network that the sliders describe, when it is the visitor's turn."""
         if known is None:
             yield markup.error("Drop a picture first, or take a sample."), *[gr.skip()] * 4
@@ -283,8 +283,7 @@ class Page:
         trial = forecasts.trial_of(depth, width, w0, updates, rate)
         found, now = forecasts.outlook(known, trial), None
         stop = self.stops.begin(request.session_hash, "siren")
-        off = gr.update(interactive=False, value=None)
-        yield markup.status("Starting", 0.0), gr.skip(), "", off, off
+        yield markup.status("Starting", 0.0), gr.skip(), "", _OFF, _OFF
         for step in self.turns.take(training.train(known.image, trial), stop):
             if isinstance(step, int):
                 yield markup.status(f"Waiting: {step} before you", 0.0), *[gr.skip()] * 4
@@ -297,7 +296,7 @@ class Page:
             return
         folder = self._new_folder()
         ended = training.describe(now, stopped=stop.is_set())
-        yield ended, gr.skip(), gr.skip(), _download(training.save_weights(now, folder)), off
+        yield ended, gr.skip(), gr.skip(), _download(training.save_weights(now, folder)), _OFF
         path, said = training.save_file(now, folder)
         yield ended + markup.status(said), *[gr.skip()] * 3, _download(path)
 
@@ -308,10 +307,9 @@ class Page:
     # --------------------------------------------------------------------------------- Runs
 
     def _runs_tab(self, tab: Any) -> None:
-        if not self.run_dirs:
-            gr.HTML(NO_RUNS)
+        if not (names := list(self.run_dirs)):
+            gr.HTML(markup.NO_RUNS)
             return
-        names = list(self.run_dirs)
         with gr.Row():
             run = gr.Dropdown(names, value=names[0], label="Run")
             other = gr.Dropdown(names, value=None, label="Compare with")
@@ -381,6 +379,8 @@ class Page:
 
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_OFF: Any = gr.update(interactive=False, value=None)
+_AGAIN: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple"}  # also while it goes on
 _AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
 
 
@@ -393,7 +393,7 @@ def _trial(asked: Sequence[Any]) -> Any:
 
 
 def _empty() -> None:
-    """Empty a place for files once they are taken, so that others can be dropped."""
+    """Empty a place: for files, so that others can be dropped; or for what holds no longer."""
 
 
 def _download(path: Path) -> Any:

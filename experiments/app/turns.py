@@ -56,6 +56,10 @@ class Stops:
         self._of[visitor, tab] = threading.Event()
         return self._of[visitor, tab]
 
+    def is_superseded(self, visitor: str, tab: str, stop: threading.Event) -> bool:
+        """Return whether the visitor has begun something else in the tab, not only stopped."""
+        return self._of.get((visitor, tab), stop) is not stop
+
     def stop(self, visitor: str, tab: str) -> None:
         """Stop what the visitor has going on in a tab, if anything."""
         event = self._of.pop((visitor, tab), None)

@@ -236,6 +236,11 @@ def _tradeoff(
         f"{len(rows)} networks that no other beats in size, time and PSNR, on {found.device}; "
         f"{len(shown)} of them:",
         *_aligned([rows[i] for i in shown]),
+        *(
+            [f"Not trained on, so less sure: {found.is_outside.sum()} of the {len(rows)}"]
+            if found.is_outside.any()
+            else []
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.gallery import exhibit
 from experiments.gallery.identify_config import IdentifyConfig
-from jaxfleet import photos, picture_files, storage
+from jaxfleet import compiled, photos, picture_files, storage
 from jaxfleet.errors import InputError
 from jaxsr.fingerprints import welch
 from jaxsr.gallery import state as states
@@ -196,9 +196,10 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
 def open_picture(path: Path) -> tuple[np.ndarray, str, bytes]:
     """[H, W, 3] uint8 of a file, upright as its EXIF says; what weakens the answer; its bytes.
 
-    Nothing is converted: of grey, 16 bits, a palette, other colour models and transparency a
-    conversion would make pixels that nobody has seen, and colours stay as they are stored, whatever
-    their ICC profile says. An alpha channel that is opaque throughout is left out.
+    Nothing is converted: of 16 bits, a palette, other colour models and transparency a conversion
+    would make pixels that nobody has seen, and colours stay as they are stored, whatever their ICC
+    profile says. Grey is three equal channels. An alpha channel that is opaque throughout is left
+    out.
 
     Raises:
         InputError: for these, for animations, and for files that are no whole pictures.
@@ -209,8 +210,11 @@ def open_picture(path: Path) -> tuple[np.ndarray, str, bytes]:
     for refused, why in (
         (header.bits > 8, "more than 8 bits; networks of the gallery wrote 8"),
         (header.mode in ("P", "PA"), "colours of a palette; their fingerprints are gone"),
-        (header.is_grey, "grey; fingerprints between colours are gone"),
-        (header.mode not in ("RGB", "RGBA", "RGBX"), f"{header.mode} and not red, green, blue"),
+        (header.mode == "1", "black and white without grey; its fingerprints are gone"),
+        (
+            header.mode not in ("RGB", "RGBA", "RGBX", "L", "LA"),
+            f"{header.mode} and not red, green, blue",
+        ),
         (picture.is_transparent, "transparent in places; lay it on what it was seen on first"),
     ):
         if refused:
@@ -251,7 +255,10 @@ def open_gallery(config: IdentifyConfig) -> Gallery:
     Raises:
         InputError: if it is missing, damaged, or of another version.
     """
-    return Gallery.open(config.gallery or None)
+    gallery = Gallery.open(config.gallery or None)
+    if gallery.judge is None:  # then JAX may be needed
+        compiled.keep_programs()
+    return gallery
 
 
 def summary(gallery: Gallery, found: Identification, top: int) -> list[str]:

@@ -102,7 +102,22 @@ def load(run_dirs: Sequence[Path]) -> Data:
             for one, state in zip(features, states, strict=True)
         ]
     )
-    return Data(rows, given)
+    return with_grey(Data(rows, given))
+
+
+def with_grey(data: Data) -> Data:
+    """Add the pictures that are not learnt from once more, as if they had been made grey.
+
+    Evidence of luma is that of the colour picture, but for what rounding to whole grey levels adds.
+    """
+    asked = ((data.rows["split"] != "train") & (data.rows["kind_of_state"] != "")).to_numpy()
+    rows = data.rows[asked].copy()
+    for name in ("state", "kind_of_state"):
+        rows[name] += judging.GREY
+    return Data(
+        pd.concat([data.rows, rows], ignore_index=True),
+        np.concatenate([data.given, judging.without_colour(data.given[asked])]),
+    )
 
 
 def _resized(state: str) -> float:
@@ -266,7 +281,7 @@ def _calibrate(
         {},
     )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
-    no = NO_RATE.get(kind, OTHER_NO_RATE)
+    no = NO_RATE.get(kind.removesuffix(judging.GREY), OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
     both = np.concatenate([groups[is_network], strange["groups"]])

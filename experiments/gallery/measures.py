@@ -85,20 +85,22 @@ def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFr
 
 def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
     """Return what `Calibration.error_rates` holds, of pictures of one kind of state."""
-    plain, made = known[known.kind == ORIGINAL], known[known.kind == NETWORK]
+    plain, interpolated, made = (known[known.kind == kind] for kind in GROUPS)
+    called = int((interpolated.said_group == NETWORK).sum())
     named, family = made[made.said_network.notna()], made[made.said_family.notna()]
     scaled = known[known.said_scale.notna()]
     off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > np.log(1.1)
     return {
         f"{NETWORK} group": (
-            "photographs called enlarged by a network",
+            f"photographs and {called} of {len(interpolated)} interpolations called enlarged by a "
+            "network",
             int((plain.said_group == NETWORK).sum()),
             len(plain),
         ),
         f"{INTERPOLATION} group": (
-            "photographs called enlarged by interpolation",
-            int((plain.said_group == INTERPOLATION).sum()),
-            len(plain),
+            "photographs and pictures of networks called enlarged by interpolation",
+            int((known[known.kind != INTERPOLATION].said_group == INTERPOLATION).sum()),
+            len(plain) + len(made),
         ),
         f"{ORIGINAL} group": (
             "pictures of networks called not enlarged",

@@ -147,6 +147,19 @@ class Reach:
             lines.append("a picture unlike those of training")
         return tuple(lines)
 
+    def is_outside(
+        self, described: np.ndarray, rows: np.ndarray, iterations: np.ndarray
+    ) -> np.ndarray:
+        """Return for each trial [N] whether its forecast lies outside of the training range.
+
+        Args:
+            described: [D] descriptors of the picture.
+            rows: [N, len(TRIAL)].
+            iterations: [N].
+        """
+        beyond = self._excess(_axes(rows, iterations)).any(1)
+        return np.asarray(beyond | (self.strangeness(described) > 0))
+
     def _excess(self, axes: np.ndarray) -> np.ndarray:
         """[N, len(NAMES)] octaves outside of the range of training."""
         outside = np.maximum(self.low - axes, axes - self.high)

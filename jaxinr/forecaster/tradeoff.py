@@ -82,6 +82,8 @@ class Tradeoff(Tabular):
         bits_per_pixel: [N].
         encode_seconds: [N] of their training, by `device`'s speed.
         decode_milliseconds: [N] of rendering them.
+        is_outside: [N] bool, whether the forecast lies outside of what the forecaster was trained
+            on, so that its spread is wider.
         device: whose speed it is.
     """
 
@@ -91,6 +93,7 @@ class Tradeoff(Tabular):
     bits_per_pixel: np.ndarray
     encode_seconds: np.ndarray
     decode_milliseconds: np.ndarray
+    is_outside: np.ndarray
     device: str
 
     def __repr__(self) -> str:
@@ -107,7 +110,7 @@ class Tradeoff(Tabular):
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row for each network."""
-        own = ("bits_per_pixel", "encode_seconds", "decode_milliseconds", "mean_db", "std_db")
+        own = [one.name for one in dataclasses.fields(self) if one.name not in ("trials", "device")]
         return hyperparameters(self.trials).assign(**{name: getattr(self, name) for name in own})
 
 
@@ -306,6 +309,7 @@ def tradeoff(
         bits[kept],
         seconds[kept],
         1e3 * asked.speed.decode_seconds(found[kept]),
+        asked.forecaster.reach.is_outside(asked.described, found[kept], updates[kept]),
         asked.speed.device,
     )
 

@@ -4,7 +4,6 @@ Letters: N samples, K classes, T temperature.
 """
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 
 BOUNDS = (0.1, 1e3)  # of the temperature; a few samples that are all right ask for none at all
@@ -35,6 +34,8 @@ def fit_temperature(log_scores: np.ndarray, labels: np.ndarray) -> float:
     _check(log_scores, labels, "log_scores")
     if not np.isfinite(log_scores).all():
         raise ValueError("`log_scores` must be finite.")
+    import scipy.optimize  # here, since whoever only uses a temperature need not wait for it
+
     # In 1 / T the loss is convex, so that in log T it has one valley.
     found = scipy.optimize.minimize_scalar(
         lambda log_t: negative_log_likelihood(log_scores / np.exp(log_t), labels),

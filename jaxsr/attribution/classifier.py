@@ -15,6 +15,8 @@ from jaxsr.attribution.table import features_of
 from jaxsr.datasets.crops import check_crops, in_batches
 from jaxsr.fingerprints.crop_features import Features
 
+FEW = 16  # crops, whose features are quicker computed than a program for them is loaded
+
 
 class Classifier(abc.ABC):
     """Predicts the class of each crop.
@@ -174,6 +176,8 @@ class FeatureClassifier(Classifier):
     def extract(self, crops: np.ndarray) -> np.ndarray:
         """Return features of crops, [N, c, c, 3] uint8 to [N, D] float32."""
         check_crops(crops, self.crop_px)
+        if self._features.in_numpy is not None and len(crops) <= FEW:
+            return self._features.in_numpy(crops, **self._all_options)
         return in_batches(lambda some: self._features.of(some, self.options), crops)
 
     @property

@@ -9,11 +9,12 @@ Letters: N crops, c side of a crop in pixels, D features.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
+
+if TYPE_CHECKING:
+    from jax import Array
 
 
 def _no_grid(**options: Any) -> int:
@@ -40,14 +41,18 @@ class Features:
         period: of the options, pixels after which the grid repeats itself; 1 if it sees none.
         shifted: features of crops, rows, columns and the options to the features of crops that
             begin so many pixels further on, but for what lies at the borders.
+        in_numpy: the same function of few crops, without anything to compile; None without one.
     """
 
-    function: Callable[..., Array]
+    function: "Callable[..., Array]"
     check: Callable[..., None]
     options: Mapping[str, Any] = field(default_factory=dict)
     period: Callable[..., int] = _no_grid
     shifted: Callable[..., np.ndarray] = _unmoved
+    in_numpy: Callable[..., np.ndarray] | None = None
 
-    def of(self, crops: np.ndarray | Array, options: Mapping[str, Any] | None = None) -> Array:
+    def of(self, crops: "np.ndarray | Array", options: Mapping[str, Any] | None = None) -> "Array":
         """Return the features [N, D] of crops [N, c, c, 3] uint8."""
+        import jax.numpy as jnp  # here, since whoever asks about one picture need not wait for it
+
         return self.function(jnp.asarray(crops), **{**self.options, **(options or {})})

@@ -13,6 +13,9 @@ One vector describes an image of any size, in four parts:
   images and negatives together.
 - *levels*: quantiles of the logarithm of the local variance.
 
+A grey picture is three equal planes: what is of colour differences says nothing of it, and the rest
+is that of the colour picture it comes from.
+
 Letters: T tiles, c side of a tile in pixels, D values.
 """
 
@@ -38,6 +41,9 @@ _TO_YCC = np.array(
 )
 _QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 _RUN, _MOST = 4, 2  # length of a sequence; residuals are cut at this many steps
+# Standard deviation, in grey levels, of what is added to whole numbers: where luma has no fractions
+# half of the second differences lie between two steps, and rounding would send all of them one way.
+_DITHER = 0.05
 _KB = np.array([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]], np.float32) / 4
 
 
@@ -64,6 +70,22 @@ def evidence(tiles: np.ndarray) -> np.ndarray:
     return np.concatenate(
         [_lattice(lattice), _spectrum(power, powers), np.sqrt(runs).ravel(), levels.ravel()]
     ).astype(np.float32)
+
+
+@functools.cache
+def is_of_colour() -> np.ndarray:
+    """Return [D] bool: which values of `evidence` belong to the colour differences."""
+    own, others = len(_half_plane(REACH)), 2 * len(_half_plane(COLOUR_REACH)) + 6
+    count = len(_harmonics()[0])
+    lattice = np.repeat(np.arange(own + others) >= own, 2 * count - 1).reshape(-1, 2 * count - 1)
+    lattice[-3] = False  # luma by itself
+    plane = np.arange(3) > 0
+    parts = (
+        *(lattice.ravel(), np.zeros(own * (count - 1) + _BLOCKS**2 + 2 * (_ROWS - 1), bool)),
+        *(np.repeat(plane, _RADII), np.zeros(4 * (int(_groups().max()) + 1), bool)),
+        np.tile(plane, len(_QUANTILES)),
+    )
+    return np.concatenate(parts)
 
 
 def luma_profile(found: np.ndarray) -> np.ndarray:
@@ -98,12 +120,16 @@ def _of_tile(tile: np.ndarray) -> tuple[np.ndarray, ...]:
     detail = planes - ndimage.correlate1d(blurred, _BLUR, 2, mode="mirror")
     variance = ndimage.uniform_filter(detail**2, (0, 7, 7), mode="mirror")
     levelled = detail / np.sqrt(variance + _NOISE)
+    luma = planes[0]
+    if (tile == tile[..., :1]).all():
+        noise = np.random.default_rng(0).standard_normal(luma.shape, np.float32)
+        luma = luma + np.float32(_DITHER) * noise
     logs = np.log(variance[:, 4:-4:4, 4:-4:4] + 0.05).reshape(3, -1)
     return (
         _places(levelled),
         _power(levelled[:1])[0],
         _power(detail),
-        _runs(planes[0], levelled[0]),
+        _runs(luma, levelled[0]),
         np.quantile(logs, _QUANTILES, axis=1),
     )
 

@@ -14,15 +14,21 @@ Letters: N crops, c side of a crop in pixels, p period of the grid, R largest la
 """
 
 import functools
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
+from jaxfleet import lazy
 from jaxfleet.errors import InputError
 from jaxfleet.images import filtered
 from jaxsr.fingerprints.crop_features import Features
+
+if TYPE_CHECKING:
+    import jax
+    import jax.numpy as jnp
+    from jax import Array
+else:  # who asks about one picture need not wait for JAX
+    jax, jnp = lazy.module("jax"), lazy.module("jax.numpy")
 
 PERIOD = 4  # serves scales of 2 and 4
 MAX_LAG = 3  # pixels to either side
@@ -35,8 +41,9 @@ _COLOURS = np.array(
 )  # grey, red less blue, green less magenta
 
 
-@functools.partial(jax.jit, static_argnames=("period", "max_lag"))
-def phase_autocorrelation(crops: Array, *, period: int = PERIOD, max_lag: int = MAX_LAG) -> Array:
+def phase_autocorrelation(
+    crops: "Array", *, period: int = PERIOD, max_lag: int = MAX_LAG
+) -> "Array":
     """Return the mean products of neighbouring pixels at each phase of the grid.
 
     For pixels x after the steps above and each of the p x p phases: the mean over the pixels [i, j]
@@ -56,37 +63,56 @@ def phase_autocorrelation(crops: Array, *, period: int = PERIOD, max_lag: int = 
     Raises:
         ValueError: if the crops are too small.
     """
-    side = crops.shape[1]
+    _check_side(crops.shape[1], period, max_lag)
+    return _compiled()(crops, period, max_lag)
+
+
+def in_numpy(crops: np.ndarray, *, period: int = PERIOD, max_lag: int = MAX_LAG) -> np.ndarray:
+    """Return `phase_autocorrelation` of few crops, [N, c, c, 3] uint8; nothing is compiled."""
+    _check_side(crops.shape[1], period, max_lag)
+    return np.stack([_of_crop(crop, period, max_lag) for crop in crops])
+
+
+def _check_side(side: int, period: int, max_lag: int) -> None:
     if side < least_px(period, max_lag):
         raise ValueError(
             f"`crops` must have {least_px(period, max_lag)} pixels a side; got {side}."
         )
+
+
+@functools.cache
+def _compiled() -> Any:
+    def of_crops(crops: "Array", period: int, max_lag: int) -> "Array":
+        return jax.lax.map(lambda crop: _of_crop(crop, period, max_lag), crops)
+
+    return jax.jit(of_crops, static_argnums=(1, 2))
+
+
+def _of_crop(crop: Any, period: int, max_lag: int) -> Any:
+    """Map [c, c, 3] uint8 of NumPy or JAX -> [3 L p p] of the same."""
+    xp = np if isinstance(crop, np.ndarray) else jnp
     margin = _margin(period, max_lag)
-    count = (side - 2 * margin) // period
+    count = (crop.shape[0] - 2 * margin) // period
     size = count * period
+    levelled = _levelled(crop)
 
-    def of_crop(crop: Array) -> Array:
-        levelled = _levelled(crop)
+    def moved(rows: int, columns: int) -> Any:
+        top, left = margin + rows, margin + columns
+        return levelled[:, top : top + size, left : left + size]
 
-        def moved(rows: int, columns: int) -> Array:
-            start = (0, margin + rows, margin + columns)
-            return jax.lax.dynamic_slice(levelled, start, (3, size, size))
+    def by_phase(values: Any) -> Any:
+        """Average [3, size, size] to [3, p, p]; rows first, which are vectors."""
+        rows = values.reshape(3, count, period * size).sum(axis=1)
+        return rows.reshape(3, period, count, period).sum(axis=2) / count**2
 
-        def by_phase(values: Array) -> Array:
-            """Average [3, size, size] to [3, p, p]; rows first, which are vectors."""
-            rows = values.reshape(3, count, period * size).sum(axis=1)
-            return rows.reshape(3, period, count, period).sum(axis=2) / count**2
-
-        here = moved(0, 0)
-        return jnp.stack(
-            [
-                *(by_phase(here * moved(*step)) for step in _half_plane(max_lag)),
-                *(by_phase(here * jnp.roll(moved(*step), -1, axis=0)) for step in _AROUND),
-                by_phase(here),
-            ]
-        ).ravel()
-
-    return jax.lax.map(of_crop, crops)
+    here = moved(0, 0)
+    return xp.stack(
+        [
+            *(by_phase(here * moved(*step)) for step in _half_plane(max_lag)),
+            *(by_phase(here * xp.roll(moved(*step), -1, axis=0)) for step in _AROUND),
+            by_phase(here),
+        ]
+    ).ravel()
 
 
 def least_px(period: int, max_lag: int) -> int:
@@ -150,17 +176,23 @@ def _half_plane(max_lag: int) -> list[tuple[int, int]]:
     return [(i, j) for i in steps for j in steps if (i, j) >= (0, 0)]
 
 
-def _levelled(crop: Array) -> Array:
+def _levelled(crop: Any) -> Any:
     """Map [c, c, 3] uint8 -> [3, c, c] float32: fine detail over how strong it is around."""
-    colours = jnp.einsum(
-        "dc,hwc->dhw",
-        jnp.asarray(_COLOURS),
-        crop.astype(jnp.float32),
-        precision=jax.lax.Precision.HIGHEST,
-    )
+    is_numpy = isinstance(crop, np.ndarray)
+    if is_numpy:
+        colours = np.moveaxis(crop.astype(np.float32) @ _COLOURS.T, -1, 0)
+    else:
+        colours = jnp.einsum(
+            "dc,hwc->dhw",
+            jnp.asarray(_COLOURS),
+            crop.astype(jnp.float32),
+            precision=jax.lax.Precision.HIGHEST,
+        )
     detail = colours - filtered(colours, _BLUR, axes=(1, 2), mirrored=True)
     window = np.full(_WINDOW_PX, 1 / _WINDOW_PX)
     variance = filtered(detail**2, window, axes=(1, 2), mirrored=True)
+    if is_numpy:
+        return detail / np.sqrt(variance + np.float32(_NOISE))
     # Barriers: what many values are made of is kept, and not computed anew for each of them.
     return jax.lax.optimization_barrier(detail * jax.lax.rsqrt(variance + _NOISE))
 
@@ -171,4 +203,5 @@ FEATURES = Features(
     {"period": PERIOD, "max_lag": MAX_LAG},
     period=lambda *, period, max_lag: period,  # noqa: ARG005 - the other option of the function
     shifted=at_shift,
+    in_numpy=in_numpy,
 )

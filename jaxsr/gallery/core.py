@@ -182,9 +182,9 @@ class Gallery:
         """Which class made a picture, and what that says.
 
         Args:
-            image: [H, W, 3] uint8, colour, H and W at least `crop_px`, as it was decoded. It may
-                be cut out of a larger one: all places where the grid of up-sampling may begin are
-                tried.
+            image: [H, W, 3] uint8, H and W at least 96 (without a judge: colour, at least
+                `crop_px`), as it was decoded. It may be cut out of a larger one: all places where
+                the grid of up-sampling may begin are tried. Of a grey one luma alone is judged.
             state: of its file, by `jaxsr.gallery.state.of_file`; None for what the pixels say.
 
         Returns:
@@ -195,15 +195,16 @@ class Gallery:
             InputError: if it is anything else, or there is nothing in it to go by.
         """
         least_px = self.crop_px if self.judge is None else LEAST_PX
-        image = checked(image, least_px)
+        image = checked(image, least_px, may_be_grey=self.judge is not None)
         state = states.of_pixels(image) if state is None else state
+        state = replace(state, is_grey=states.is_grey(image))
         if self.judge is None:
             return self.compared(image, state)
         opinion = self.judge(image, state)
         told = judging.answers(self.judge, opinion)
         told["num_tiles"] = len(judging.tiles(image))
         if self._is_better_known(image, state, told):
-            own = self.compared(image, state)
+            own = self.compared(image, state, is_parsed=False)
             if own.is_super_resolved:
                 same = ("network", "group", "is_enlarged", "is_super_resolved", "is_known")
                 told |= {name: getattr(own, name) for name in (*same, "ranking", "grid", "margin")}
@@ -232,10 +233,18 @@ class Gallery:
         """
         undecided = told.get("network") is None and told.get("group") in (None, "network")
         is_whole = state.compression == LOSSLESS and min(image.shape[:2]) >= self.crop_px
-        return undecided and is_whole
+        return undecided and is_whole and not state.is_grey
 
-    def compared(self, image: np.ndarray, state: State) -> Identification:
-        """Answer by the distances from the classes alone."""
+    def compared(
+        self, image: np.ndarray, state: State, *, is_parsed: bool = True
+    ) -> Identification:
+        """Answer by the distances from the classes alone.
+
+        Args:
+            image: as of `identify`, in colour.
+            state: as of `identify`.
+            is_parsed: whether hyperparameters of unknown networks are told, if there is a parser.
+        """
         cut = tiles(image, self.crop_px)
         grid, features = self.features_on_grid(cut)
         margin = float(self.gaussians.relative_mahalanobis(features).mean() - self.threshold)
@@ -255,7 +264,9 @@ class Gallery:
             }
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),
-            hyperparameters=self._parsed(image, grid, None if is_near else self.parser, chances),
+            hyperparameters=self._parsed(
+                image, grid, self.parser if is_parsed and not is_near else None, chances
+            ),
             is_known=is_near if is_calibrated else None,
             margin=margin,
             super_resolved_probability=share,
@@ -333,9 +344,9 @@ class Gallery:
             except InputError as error:
                 raise InputError(f"Picture {number} of '{name}': {error}") from None
         if len(pictures) < LEAST_PICTURES:
+            count = f"{len(pictures)} picture{'' if len(pictures) == 1 else 's'}"
             raise InputError(
-                f"'{name}' has {len(pictures)} pictures; give at least {LEAST_PICTURES}, of "
-                "different photographs."
+                f"'{name}' has {count}; give at least {LEAST_PICTURES}, of different photographs."
             )
         return pictures
 

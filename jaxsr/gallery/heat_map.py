@@ -9,7 +9,7 @@ import numpy as np
 from jaxfleet.errors import InputError
 from jaxsr.datasets.crops import GRID_PX
 from jaxsr.gallery.core import Gallery
-from jaxsr.gallery.state import State
+from jaxsr.gallery.state import State, is_grey
 
 MOST_CELLS = 6  # along one axis
 
@@ -38,13 +38,15 @@ def heat_map(gallery: Gallery, image: np.ndarray, state: State | None = None) ->
         image: as of `Gallery.identify`.
         state: as of `Gallery.identify`.
     """
-    side = gallery.crop_px
+    side, may_be_grey = gallery.crop_px, is_grey(image)
     rows, columns = (list(_cells(size, side)) for size in image.shape[:2])
     for (y, top, bottom), (x, left, right) in itertools.product(rows, columns):
         tile = image[y : y + side, x : x + side]
+        if is_grey(tile) and not may_be_grey:
+            continue
         try:
             share = gallery.identify(tile, state).super_resolved_probability
-        except InputError:  # a flat or grey place
+        except InputError:  # a flat place
             continue
         yield Cell(top, left, bottom, right, share)
 

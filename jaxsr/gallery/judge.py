@@ -6,22 +6,22 @@ class lie around their centre; distances from the centres tell the class, and cl
 over families. A perceptron tells the group (`answer.GROUPS`) and the scale; of the group both are
 asked. What calibrates the probabilities, and the thresholds beyond which an answer is given at all,
 belong to a kind of state: they were chosen on photographs that nothing was learnt from, for
-networks that are not known with families left out. What has no threshold for a kind of state is not
-answered there.
+networks that are not known with families left out. What has no threshold for a kind of state is
+not answered there. Grey pictures have kinds of their own, where what they lack counts as usual.
 
 Letters: N pictures, D values of evidence and state, U units of the perceptron, K classes, B bins of
 scale, S kinds of state, V discriminants.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.special
 
 from jaxsr.datasets.crops import tiles as tiles_of
-from jaxsr.fingerprints.evidence import TILE_PX, evidence
+from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
 from jaxsr.gallery.answer import GROUPS, ErrorRate
 from jaxsr.gallery.state import JPEG, LOSSLESS, WEBP, State
 
@@ -38,6 +38,7 @@ STATE_KINDS = (
     f"{JPEG} 50 to 81",
     WEBP,
 )
+GREY = ", grey"  # behind the kind of state of a grey picture
 OUTPUTS = ("group", "scale_bins")  # of the perceptron
 USUAL = 50.0  # half a squared distance from the nearest centre, at which the temperature holds
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
@@ -143,7 +144,7 @@ class Judge:
         """Return what is thought of inputs before it is calibrated.
 
         Args:
-            given: [N, D].
+            given: [N, D]; NaN counts as the mean.
             kind: of their state; empty for none, and then "class" is 0 throughout.
 
         Returns:
@@ -158,9 +159,10 @@ class Judge:
 
     def _standardised(self, given: np.ndarray) -> np.ndarray:
         mean, scale = (self.arrays[name].astype(np.float32) for name in _PERCEPTRON[:2])
-        return np.clip((given - mean) / scale, -MOST_UNITS, MOST_UNITS)
+        return np.nan_to_num(np.clip((given - mean) / scale, -MOST_UNITS, MOST_UNITS))
 
     def _nearness(self, units: np.ndarray, kind: str) -> np.ndarray:
+        kind = kind.removesuffix(GREY)
         if kind not in STATE_KINDS:
             return np.zeros((len(units), len(self.names)), np.float32)
         names = ("project", "offset", "centres")
@@ -233,7 +235,7 @@ def tiles(picture: np.ndarray) -> np.ndarray:
 
 
 def inputs(found: np.ndarray, state: State) -> np.ndarray:
-    """Return evidence [D - 5] with the state of the file behind it, [D] float32."""
+    """Return evidence [D - 5] and state as [D] float32; of a grey picture colours are NaN."""
     quality = 100 if state.quality is None else state.quality
     told = [
         float(state.compression == JPEG),
@@ -242,11 +244,23 @@ def inputs(found: np.ndarray, state: State) -> np.ndarray:
         float(state.subsampling == "4:2:0"),
         float(quality >= 93),
     ]
-    return np.concatenate([found.astype(np.float32), np.asarray(told, np.float32)])
+    given = np.concatenate([found.astype(np.float32), np.asarray(told, np.float32)])
+    return without_colour(given) if state.is_grey else given
+
+
+def without_colour(given: np.ndarray) -> np.ndarray:
+    """Return `inputs` [..., D] of colour pictures as those of the same pictures made grey."""
+    given = given.copy()
+    given[..., :-NUM_TOLD][..., is_of_colour()] = np.nan
+    given[..., -2] = np.nan  # how colours are sampled
+    return given
 
 
 def kind_of(state: State) -> str:
     """Return the kind of state that calibrations belong to; empty if there is none."""
+    if state.is_grey:
+        kind = kind_of(replace(state, is_grey=False))
+        return kind and kind + GREY
     if state.compression == LOSSLESS:
         return LOSSLESS
     if state.compression == WEBP:
@@ -327,8 +341,10 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     groups = dict(zip(GROUPS, (float(x) for x in opinion.groups), strict=True))
     families = by_family(judge, opinion.classes)
     group = max(groups, key=lambda name: groups[name])
-    given = [("group", group)] if groups[group] >= least(f"{group} group") else []
-    answered = group if given else None
+    best = int(np.argmax(opinion.classes))
+    # Nearest to an interpolation or a photograph it is not called a network's, however sure.
+    agreed = group != GROUPS[2] or judge.kinds[best] == GROUPS[2]
+    answered = group if agreed and groups[group] >= least(f"{group} group") else None
     found |= {"groups": groups, "families": tuple(families), "group": answered}
     enlarged = 1.0 - groups[GROUPS[0]]
     if answered is not None:
@@ -339,14 +355,12 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     if found.get("is_enlarged") and opinion.scale_probability >= least("scale"):
         found["scale"] = (round(opinion.scale, 2), opinion.scale_probability)
     if answered == GROUPS[2]:
-        best = int(np.argmax(opinion.classes))
         chance = float(opinion.classes[best])
-        if judge.kinds[best] == GROUPS[2]:
-            found["is_known"] = True if chance >= least("known") else None
-            if families[0][1] >= least("family"):
-                found["family"] = families[0][0]
-            if found.get("family") == judge.families[best] and chance >= least("network"):
-                found["network"] = judge.names[best]
+        found["is_known"] = True if chance >= least("known") else None
+        if families[0][1] >= least("family"):
+            found["family"] = families[0][0]
+        if found.get("family") == judge.families[best] and chance >= least("network"):
+            found["network"] = judge.names[best]
     said = {
         "is_enlarged": "enlarged" if found.get("is_enlarged") else f"{GROUPS[0]} group",
         "group": f"{answered} group",

@@ -7,16 +7,23 @@ Letters: N pictures, T crops, c side of a crop in pixels, D features, V values o
 hyperparameters together.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxsr.attribution import calibration, crop_regression, kernel_ridge
-from jaxsr.attribution.crop_regression import CropRegression
+from jaxfleet import lazy
+from jaxsr.attribution import calibration, kernel_ridge
 from jaxsr.attribution.methods import CropFeatures
 from jaxsr.datasets.crops import in_batches
+
+if TYPE_CHECKING:
+    from jaxsr.attribution import crop_regression
+    from jaxsr.attribution.crop_regression import CropRegression
+else:  # whoever asks for no hyperparameter need not wait for JAX
+    crop_regression = lazy.module("jaxsr.attribution.crop_regression")
 
 FOLDS = 3  # of the networks, for how sure to be about those that are not known
 
@@ -28,12 +35,17 @@ class Parser:
     Attributes:
         values: hyperparameter -> its values, two or more.
         temperatures: hyperparameter -> what the expected shares of its values are divided by.
-        regression: of the V targets: those of the first hyperparameter by name, and so on.
+        arrays: of the `regression`.
     """
 
     values: Mapping[str, tuple[Any, ...]]
     temperatures: Mapping[str, float]
-    regression: CropRegression
+    arrays: Mapping[str, np.ndarray]
+
+    @functools.cached_property
+    def regression(self) -> "CropRegression":
+        """Of the V targets: those of the first hyperparameter by name, and so on."""
+        return crop_regression.from_arrays(self.arrays)
 
     def parse(self, crops: np.ndarray) -> dict[str, tuple[Any, float]]:
         """Return the most probable value of each hyperparameter, and its probability.
@@ -56,7 +68,7 @@ class Parser:
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return the arrays of the parser, and the rest of it as JSON-able facts."""
         facts = {"values": dict(self.values), "temperatures": dict(self.temperatures)}
-        return self.regression.to_arrays(), facts
+        return dict(self.arrays), facts
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> "Parser":
@@ -66,7 +78,7 @@ class Parser:
             KeyError: if an array or a fact is missing.
         """
         values = {name: tuple(own) for name, own in facts["values"].items()}
-        return cls(values, facts["temperatures"], crop_regression.from_arrays(arrays))
+        return cls(values, facts["temperatures"], arrays)
 
 
 def fit(
@@ -115,7 +127,7 @@ def fit(
         name: calibration.fit_temperature(means[:, own], truth[:, own].argmax(axis=1))
         for name, own in _columns(values).items()
     }
-    return Parser(values, temperatures, regression)
+    return Parser(values, temperatures, regression.to_arrays())
 
 
 def _of_strangers(

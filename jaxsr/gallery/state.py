@@ -7,6 +7,7 @@ near a multiple of a step, and blocks have seams.
 Letters: H rows, W columns.
 """
 
+import dataclasses
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ class State:
         source: "file" if the file says so, "pixels" if it follows from them.
         grid: rows and columns from the first pixel to the first seam between blocks of a JPEG;
             others than (0, 0) only where it was cut afterwards.
+        is_grey: whether all pixels are grey, so that luma alone can be looked at.
     """
 
     compression: str = LOSSLESS
@@ -58,9 +60,12 @@ class State:
     subsampling: str | None = None
     source: str = "file"
     grid: tuple[int, int] = (0, 0)
+    is_grey: bool = False
 
     def __str__(self) -> str:
         """Say it in words, such as "JPEG of quality 90, 4:2:0"."""
+        if self.is_grey:
+            return f"{dataclasses.replace(self, is_grey=False)}; grey, so told by luma alone"
         if self.compression == LOSSLESS:
             return "no loss by compression found"
         name = {JPEG: "JPEG", WEBP: "WebP", OTHER: "another format"}[self.compression]
@@ -76,6 +81,11 @@ class State:
         return {**vars(self), "grid": list(self.grid)}
 
 
+def is_grey(pixels: np.ndarray) -> bool:
+    """Return whether the three channels of an image [H, W, 3] are equal throughout."""
+    return bool((pixels == pixels[..., :1]).all())
+
+
 def of_file(data: bytes, pixels: np.ndarray) -> State:
     """Return the state of a picture file.
 
@@ -83,6 +93,10 @@ def of_file(data: bytes, pixels: np.ndarray) -> State:
         data: the whole file.
         pixels: [H, W, 3] uint8, as it was decoded; looked at if the file is without loss.
     """
+    return dataclasses.replace(_of_format(data, pixels), is_grey=is_grey(pixels))
+
+
+def _of_format(data: bytes, pixels: np.ndarray) -> State:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as opened:
@@ -113,13 +127,14 @@ def of_pixels(pixels: np.ndarray) -> State:
         pixels: [H, W, 3] uint8.
     """
     luma = _middle(pixels).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    plain = State(is_grey=is_grey(pixels))
     if min(luma.shape) < 64:
-        return State()
+        return plain
     row, column = (_seam(np.moveaxis(luma, axis, 0)) for axis in (0, 1))
     quality = _quality_of_blocks(luma[row:, column:])
     if quality is None:
-        return State()
-    return State(JPEG, quality, None, "pixels", (row, column))
+        return plain
+    return State(JPEG, quality, None, "pixels", (row, column), plain.is_grey)
 
 
 def _tables() -> np.ndarray:

@@ -11,15 +11,20 @@ from jaxfleet.errors import InputError
 from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.crops import tiles as tiles_of
+from jaxsr.gallery.state import is_grey
 
 MOST_TILES = 16  # of a picture that are looked at
 
 
-def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
+NOTHING = "there is nothing in it to go by; give a picture that shows something."
+
+
+def checked(image: np.ndarray, crop_px: int, *, may_be_grey: bool = False) -> np.ndarray:
     """Return the same image if a gallery can use it.
 
     Raises:
-        InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour.
+        InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour; if it
+            may be grey, where all of it has one colour.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(
@@ -32,10 +37,13 @@ def checked(image: np.ndarray, crop_px: int) -> np.ndarray:
             f"{width} x {height} pixels are less than a tile of {crop_px} x {crop_px}; give a "
             "larger picture, not enlarged for this."
         )
-    if (image == image[..., :1]).all():
+    if may_be_grey:
+        if (image == image[:1, :1]).all():
+            raise InputError(NOTHING)
+    elif is_grey(image):
         raise InputError(
-            "grey in all pixels: what networks leave between colours is gone; give the colour "
-            "picture."
+            "grey in all pixels: what networks leave between colours, by which they are told apart "
+            "here, is gone; give the colour picture."
         )
     return image
 
@@ -77,5 +85,5 @@ def finite(features: np.ndarray) -> np.ndarray:
         InputError: if one is not a number.
     """
     if not np.isfinite(features).all():
-        raise InputError("there is nothing in it to go by; give a picture that shows something.")
+        raise InputError(NOTHING)
     return features

@@ -75,7 +75,11 @@ def refused(what, make, why):
 
 GREY_NOTE, WHITE = picture_files.GREY_NOTE, "transparency laid on white"
 OPAQUE, DEEP_NOTE = "the alpha channel, opaque throughout, is left out", "16 bits taken as 8"
-NO_GREY, NO_DEEP, NO_PALETTE = "grey;", "more than 8 bits", "colours of a palette"
+NO_BILEVEL, NO_DEEP, NO_PALETTE = (
+    "black and white without grey;",
+    "more than 8 bits",
+    "colours of a palette",
+)
 NO_WHITE = "and the file does not say which value is white. Save it as PNG of 8 or 16 bits."
 DEEP_CODEC = "has more than 8 bits per channel"
 OPEN_CODEC = "is transparent, which is not kept"
@@ -144,7 +148,6 @@ CASES = (
         encoded(GREY, icc_profile=GREY_1_8),
         np.repeat(from_linear((GREY[..., None] / 255) ** 1.8), 3, axis=-1),
         (GREY_NOTE, "colours of the ICC profile Grey of gamma 1.8 converted to sRGB"),
-        identify=NO_GREY,
         within=2,
     ),
     Case(
@@ -159,8 +162,8 @@ CASES = (
         RGB,
         ("damaged ICC profile ignored",),
     ),
-    Case("grey", encoded(GREY), GREY_RGB, (GREY_NOTE,), identify=NO_GREY),
-    Case("black and white", encoded(BLACK, mode="1"), BILEVEL, (GREY_NOTE,), identify=NO_GREY),
+    Case("grey", encoded(GREY), GREY_RGB, (GREY_NOTE,)),
+    Case("black and white", encoded(BLACK, mode="1"), BILEVEL, (GREY_NOTE,), identify=NO_BILEVEL),
     Case("palette", encoded(PALETTE), PALETTE_RGB, identify=NO_PALETTE),
     Case("GIF of one frame", encoded(PALETTE, "GIF"), PALETTE_RGB, identify=NO_PALETTE),
     Case(

@@ -236,7 +236,7 @@ def refused(tmp_path_factory):
     pixels = picture_of("original", 0)
     colours = Image.fromarray(pixels)
     colours.crop((0, 0, 31, 40)).save(folder / "small.png")
-    colours.convert("L").save(folder / "grey.png")
+    colours.convert("1").save(folder / "two.png")
     colours.convert("L").convert("RGB").save(folder / "grey_colour.png")
     colours.convert("P").save(folder / "palette.png")
     colours.convert("CMYK").save(folder / "print.jpg")
@@ -256,7 +256,7 @@ def refused(tmp_path_factory):
     ("file", "message"),
     [
         ("small.png", "31 x 40 pixels are less than a tile of 32 x 32"),
-        ("grey.png", "grey; fingerprints between colours are gone"),
+        ("two.png", "black and white without grey"),
         ("grey_colour.png", "grey in all pixels"),
         ("palette.png", "colours of a palette"),
         ("print.jpg", "CMYK and not red, green, blue"),

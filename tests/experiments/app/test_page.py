@@ -194,7 +194,7 @@ def test_enrolling_says_what_is_missing(page, tmp_path):
     page.locator("#own input[type=file]").set_input_files(str(path))
     page.get_by_text("Pictures ready to enrol: 1").wait_for()
     page.get_by_role("button", name="Enrol", exact=True).click()
-    page.get_by_text("has 1 pictures; give at least 20").wait_for()
+    page.get_by_text("has 1 picture; give at least 20").wait_for()
 
 
 def test_the_first_answer_comes_soon_and_the_others_can_be_cancelled(page, tmp_path):
@@ -202,6 +202,13 @@ def test_the_first_answer_comes_soon_and_the_others_can_be_cancelled(page, tmp_p
     for number, path in enumerate(paths):
         Image.fromarray(patchwork(number)).resize((768, 512)).save(path)
     choose(page, TABS[0])
+    drop(page, *paths)
+    page.locator("details.answer").filter(has_text="a.png").wait_for()
+    next_path = shutil.copy(paths[0], tmp_path / "next.png")
+    drop(page, next_path)  # before all are answered: it takes their place
+    page.locator("details.answer").filter(has_text="next.png").wait_for()
+    assert page.locator("details.answer").filter(has_text="a.png").count() == 0
+    page.get_by_text("Done: 1 of 1 pictures answered").wait_for()
     start = time.monotonic()
     drop(page, *paths)
     page.locator("details.answer").filter(has_text="a.png").wait_for()

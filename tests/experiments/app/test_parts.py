@@ -156,8 +156,11 @@ def test_a_visitor_stops_his_own_work_in_one_tab():
     stops.stop("me", "siren")
     stops.stop("me", "siren")  # nothing is going on any more
     assert [one.is_set() for one in (mine, other_tab, other)] == [True, False, False]
+    assert not stops.is_superseded("me", "siren", mine)  # stopped, and nothing in its place
     again = stops.begin("you", "siren")
     assert other.is_set()
+    assert stops.is_superseded("you", "siren", other)
+    assert not stops.is_superseded("you", "siren", again)
     stops.stop_all("me")
     assert other_tab.is_set()
     assert not again.is_set()

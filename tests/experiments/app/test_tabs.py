@@ -18,7 +18,7 @@ from jaxfleet.pixels import psnr_8bit_db
 from jaxinr.codec import api as codec
 from jaxsr.gallery.answer import Identification
 
-KNOBS = (2, 12, 30.0, 200, 1.0)
+KNOBS = (2, 12, 30.0, 200, 1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,12 @@ def test_the_recommendation_is_within_the_limits_and_impossible_ones_are_refused
     assert forecasts.outlook(known, quick).encode_seconds <= 0.5
     with pytest.raises(InputError, match="smallest takes"):
         forecasts.recommend(known, trial, {"bits_per_pixel": 1e-4})
-    with pytest.raises(InputError, match="Give at least one of bits per pixel, psnr in db"):
+    with pytest.raises(
+        InputError,
+        match="Give at least one of bits per pixel, .* milliseconds to draw, PSNR in dB",
+    ):
         forecasts.recommend(known, trial, {})
-    with pytest.raises(InputError, match="reaches 90 dB within psnr in db 90"):
+    with pytest.raises(InputError, match="reaches 90 dB within PSNR in dB 90"):
         forecasts.recommend(known, trial, {"target_psnr_db": 90.0})
 
 

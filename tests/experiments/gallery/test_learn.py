@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.gallery import learn, measures
+from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.judge import Judge
 
@@ -68,7 +69,11 @@ def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
 def test_error_rates_are_counts_of_the_test_pictures(measured):
     judge, table = measured
     said, wrong, of = judge.calibrations["lossless"].error_rates["network group"]
-    assert (said, of) == ("photographs called enlarged by a network", COUNT)
+    called = COUNT * table["none"]["interpolations called enlarged by a network"]
+    assert said == (
+        f"photographs and {called:.0f} of {COUNT} interpolations called enlarged by a network"
+    )
+    assert of == COUNT
     assert wrong / of == table["none"]["photographs called enlarged by a network"]
 
 
@@ -147,3 +152,19 @@ def test_folds_hold_whole_families_and_about_as_many_networks():
     folds = learn.fold_of(rows)
     totals = np.bincount([folds[family] for family in rows["family"]])
     assert totals.tolist() == [4, 4, 4]
+
+
+def test_what_is_not_learnt_from_is_asked_about_once_more_as_grey():
+    size = len(is_of_colour()) + judging.NUM_TOLD
+    rows = pd.DataFrame(
+        {
+            "split": ["train", "validation", "test"],
+            "state": ["none", "jpeg:90", "jpeg:30"],
+            "kind_of_state": ["lossless", judging.STATE_KINDS[2], ""],
+        }
+    )
+    data = learn.with_grey(learn.Data(rows, np.ones((3, size), np.float16)))
+    assert data.rows["state"].tolist() == ["none", "jpeg:90", "jpeg:30", "jpeg:90, grey"]
+    assert data.rows["kind_of_state"].iloc[3] == judging.STATE_KINDS[2] + judging.GREY
+    assert np.isnan(data.given[3]).sum() == is_of_colour().sum() + 1
+    assert not np.isnan(data.given[:3]).any()

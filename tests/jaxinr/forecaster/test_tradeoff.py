@@ -1,5 +1,7 @@
 """Recommendations keep to their limits, and a trade-off has no network that another beats."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,12 @@ def test_limits_that_nothing_keeps_are_refused(
         jaxinr.recommend(IMAGE, **limits, speed=SPEED, forecaster=forecaster)
 
 
+def _outside(forecaster: Trained, trial: jaxinr.Trial) -> tuple[str, ...]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxinr.ForecastWarning)
+        return jaxinr.forecast(IMAGE, [trial], forecaster=forecaster).outside
+
+
 def test_no_network_of_a_tradeoff_is_beaten(forecaster: Trained) -> None:
     found = jaxinr.tradeoff(IMAGE, speed=SPEED, forecaster=forecaster)
     bits, seconds = (np.round(2 * np.log2(x)) for x in (found.bits_per_pixel, found.encode_seconds))
@@ -98,6 +106,9 @@ def test_no_network_of_a_tradeoff_is_beaten(forecaster: Trained) -> None:
     frame = found.to_pandas()
     assert len(frame) == len(found.trials)
     assert {"encode_seconds", "decode_milliseconds", "mean_db", "layer_size"} <= set(frame)
+    some = range(0, len(frame), 20)
+    said = [_outside(forecaster, found.trials[i]) for i in some]
+    assert frame["is_outside"][some].tolist() == [bool(lines) for lines in said]
     short = jaxinr.tradeoff(
         IMAGE,
         encode_seconds=float(np.median(found.encode_seconds)),

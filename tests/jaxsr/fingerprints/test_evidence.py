@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skimage.data
 
 from jaxsr.fingerprints import evidence as module
 from jaxsr.fingerprints.evidence import evidence
@@ -76,3 +77,25 @@ def test_tiles_that_are_no_tiles_are_refused():
         evidence(noise())
     with pytest.raises(ValueError, match="96 pixels a side"):
         evidence(noise(side=90)[None])
+
+
+def test_evidence_of_a_grey_picture_is_that_of_the_luma_of_a_colour_picture():
+    colours = skimage.data.astronaut()[:288, :288]
+    grey = np.rint(colours @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    found = evidence(colours[None]), evidence(np.repeat(grey[..., None], 3, axis=2)[None])
+    luma = ~module.is_of_colour()
+    assert luma.sum() == len(found[0]) - 919
+    within = (0.05, 0.15, 0.05, 0.25)  # rounding to grey levels shows in the flattest places
+    own, others = (parts(np.where(luma, x, 0.0)) for x in found)
+    for one, other, most in zip(own, others, within, strict=True):
+        np.testing.assert_allclose(one, other, atol=most)
+
+
+def test_what_is_of_colour_is_all_that_changes_with_the_colours():
+    grey = np.repeat(noise(side=120)[..., :1], 3, axis=2)
+    mixed = grey.copy()
+    mixed[..., 0] += (mixed[..., 0] < 128).astype(np.uint8)  # of 0.3 grey levels in luma at most
+    changed = np.abs(evidence(grey[None]) - evidence(mixed[None]))
+    of_colour = module.is_of_colour()
+    assert (changed[of_colour] > 0).mean() > 0.9
+    assert changed[of_colour].max() > 10 * changed[~of_colour].max()

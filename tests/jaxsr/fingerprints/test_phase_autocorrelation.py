@@ -153,3 +153,10 @@ def test_crops_that_are_too_small_are_refused(period, max_lag, least):
     assert extracted(least).shape[0] == 5
     with pytest.raises(ValueError, match=f"must have {least} pixels a side; got {least - 1}"):
         extracted(least - 1)
+
+
+def test_numpy_gives_what_jax_gives(statistics):
+    crops = noise(2, 16, seed=4)
+    found = phase_autocorrelation.in_numpy(crops, period=2, max_lag=3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, statistics(crops, period=2, max_lag=3), rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 
+from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import ErrorRate, Identification
 from jaxsr.gallery.judge import BINS, Calibration, Judge, Opinion
@@ -131,6 +132,11 @@ def test_a_network_is_named_where_it_is_sure_and_its_family_where_only_that_is()
     assert (both.get("network"), both["family"], both["is_known"]) == (None, "B", None)
 
 
+def test_what_is_nearest_to_an_interpolation_is_not_called_a_network_s():
+    told = judging.answers(judge(), opinion([0.01, 0.01, 0.98], [0, 0.4, 0.3, 0.3, 0]))
+    assert (told["group"], told["is_enlarged"], told["is_super_resolved"]) == (None, True, None)
+
+
 def test_no_is_said_on_evidence_and_between_the_thresholds_nothing_is():
     no = judging.answers(judge(), opinion([0.95, 0.03, 0.02], [1, 0, 0, 0, 0]))
     assert (no["group"], no["is_enlarged"], no["is_super_resolved"]) == ("original", False, False)
@@ -181,3 +187,24 @@ def test_a_judge_is_kept_in_arrays_and_facts():
         np.testing.assert_array_equal(again.logits(given, "webp")[name], values)
     assert (again.names, again.families, again.kinds) == (NAMES, FAMILIES, KINDS)
     assert again.calibrations == one.calibrations
+
+
+def test_a_grey_picture_is_judged_by_luma_in_a_kind_of_its_own():
+    size = len(is_of_colour()) + judging.NUM_TOLD
+    one = judge(size)
+    grey = State("jpeg", 95, "4:2:0", is_grey=True)
+    draw = np.random.default_rng(3)
+    found, other = draw.normal(size=(2, size - judging.NUM_TOLD))
+    other = np.where(is_of_colour(), other, found)
+    kind = judging.kind_of(grey)
+    assert kind == judging.STATE_KINDS[1] + judging.GREY
+    assert judging.kind_of(State("jpeg", 40, is_grey=True)) == ""
+    told = [one.logits(judging.inputs(x, grey)[None], kind) for x in (found, other)]
+    for name, values in told[0].items():
+        np.testing.assert_array_equal(values, told[1][name])
+        assert np.isfinite(values).all()
+    usual = one.arrays["mean"].astype(np.float32)  # what is lacking counts as usual
+    lacking = np.isnan(judging.inputs(found, grey))
+    given = np.where(lacking, usual, judging.inputs(found, State("jpeg", 95)))
+    expected = one.logits(given[None], judging.STATE_KINDS[1])["class"]
+    np.testing.assert_allclose(told[0]["class"], expected, rtol=1e-5)

@@ -66,7 +66,7 @@ def test_the_order_in_which_facts_are_stated_is_nothing(parser):
     turned = [dict(reversed(one.items())) for one in FACTS]
     other = parsing.fit(turned, extracted(0), extracted(1))
     shuffled = parsing.Parser(
-        dict(reversed(other.values.items())), other.temperatures, other.regression
+        dict(reversed(other.values.items())), other.temperatures, other.arrays
     )
     seen, _ = extracted(2)
     for crop in np.split(seen.features[::TILES], len(seen.features) // TILES):

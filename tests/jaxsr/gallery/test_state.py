@@ -51,13 +51,22 @@ def test_a_png_that_was_a_jpeg_says_so_by_its_pixels(photograph, quality, cut):
 def test_what_was_never_compressed_shows_no_loss(photograph):
     noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     small = np.asarray(Image.fromarray(photograph).resize((192, 160)))
-    for pixels in (photograph, small, noise, np.full((64, 64, 3), 7, np.uint8), noise[:40]):
+    for pixels in (photograph, small, noise, noise[:40]):
         assert states.of_file(*saved(pixels, "PNG")) == State()
+    assert states.of_file(*saved(np.full((64, 64, 3), 7, np.uint8), "PNG")) == State(is_grey=True)
 
 
 def test_a_webp_has_loss_unless_it_is_told_not_to(photograph):
     assert states.of_file(*saved(photograph, "WEBP", quality=80)) == State("webp")
     assert states.of_file(*saved(photograph, "WEBP", lossless=True)) == State()
+
+
+def test_a_grey_file_says_so(photograph):
+    grey = np.asarray(Image.fromarray(photograph).convert("L"))
+    data, pixels = saved(grey, "JPEG", quality=90)
+    assert states.of_file(data, pixels) == State("jpeg", 90, is_grey=True)
+    assert states.of_file(*saved(grey, "PNG")) == State(is_grey=True)
+    assert str(State(is_grey=True)).endswith("; grey, so told by luma alone")
 
 
 def test_states_in_words():
