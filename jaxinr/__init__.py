@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from jaxinr.fit import Fit as Fit
     from jaxinr.fit import Fits as Fits
     from jaxinr.fit import fit as fit
-    from jaxinr.fit import render as render
     from jaxinr.forecaster.forecast import Forecast as Forecast
     from jaxinr.forecaster.forecast import ForecastWarning as ForecastWarning
     from jaxinr.forecaster.forecast import forecast as forecast
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from jaxinr.forecaster.tradeoff import Tradeoff as Tradeoff
     from jaxinr.forecaster.tradeoff import recommend as recommend
     from jaxinr.forecaster.tradeoff import tradeoff as tradeoff
+    from jaxinr.render import render as render
     from jaxinr.torch_names import from_torch as from_torch
     from jaxinr.torch_names import to_torch as to_torch
     from jaxinr.trial import Trial as Trial

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,21 +18,15 @@ import numpy as np
 
 from jaxfleet import decibels, trainer
 from jaxfleet import images as measures
-from jaxfleet.pixels import from_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.resumable import Resumable
 from jaxfleet.showing import Tabular
 from jaxfleet.trainer import Finished
-from jaxinr import buckets, siren, trainers
+from jaxinr import buckets, inputs, siren, trainers
 from jaxinr import kind as kinds
 from jaxinr.kernels import choice
-from jaxinr.networks.registry import KINDS
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
-
-RENDER_BLOCK = 1 << 16
-_READ_IT = "Read it: [jaxfleet.photos.read(path)]."
-MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -130,7 +123,9 @@ def make_fit(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
     error = decoded.astype(np.float64) - target
     small = min(height, width) < 11
     similarity = (
-        float("nan") if small else float(measures.ssim(_as_float(decoded), _as_float(picture)))
+        float("nan")
+        if small
+        else float(measures.ssim(inputs.as_float(decoded), inputs.as_float(picture)))
     )
     return Fit(
         params=kinds.crop(finished.params, trial.layer_shapes),
@@ -144,10 +139,6 @@ def make_fit(finished: Finished, trial: Trial, picture: np.ndarray) -> Fit:
         psnr_history=decibels.of_error(finished.losses).astype(np.float32),
         seconds=finished.seconds,
     )
-
-
-def _as_float(image: np.ndarray) -> np.ndarray:
-    return from_uint8(image) if image.dtype == np.uint8 else np.asarray(image)
 
 
 def fit(
@@ -195,28 +186,23 @@ def fit(
             in place of a list.
         ValueError: if counts, shapes, ranges or names are not as above.
     """
-    _check_kinds(images, trials)
-    if len(images) != len(trials) or not len(trials):
-        single = " Write [image] for one image." if getattr(images, "ndim", 4) == 3 else ""
-        raise ValueError(
-            f"one trial per image; got {len(images)} images, {len(trials)} trials.{single}"
-        )
+    inputs.check_lists(images, trials)
     if initial_params is not None:
         if len(initial_params) != len(trials):
             raise ValueError(f"one initial_params per trial; got {len(initial_params)}.")
         for i, trial in enumerate(trials):
-            _check_params(f"initial_params[{i}]", initial_params[i], trial)
+            inputs.check_params(f"initial_params[{i}]", initial_params[i], trial)
     if log_every < 1:
         raise ValueError(f"log_every must be at least 1; got {log_every}.")
-    _check_choice("coordinates", coordinates, siren.COORDINATES)
-    _check_choice("bias_init", bias_init, siren.BIAS_INITS)
-    _check_choice("kernel", kernel, choice.KERNELS)
-    _check_choice("products", products, siren.PRODUCTS)
+    inputs.check_choice("coordinates", coordinates, siren.COORDINATES)
+    inputs.check_choice("bias_init", bias_init, siren.BIAS_INITS)
+    inputs.check_choice("kernel", kernel, choice.KERNELS)
+    inputs.check_choice("products", products, siren.PRODUCTS)
     images = list(images)  # of an array: views, which keep their identity from here on
-    first, picture_of = _unique(images)
-    pictures = [checked(images[i], i) for i in first]
+    first, picture_of = inputs.unique(images)
+    pictures = [inputs.checked(images[i], i) for i in first]
     if len({picture.dtype for picture in pictures}) > 1:
-        pictures = [_as_float(picture) for picture in pictures]
+        pictures = [inputs.as_float(picture) for picture in pictures]
     sizes = [pictures[i].shape[:2] for i in picture_of]
     shards = sum(mesh.size for mesh in trainer.lanes())
     plan = buckets.make_buckets(
@@ -273,143 +259,9 @@ def fit(
     return _stack([results[job] for job in range(len(trials))], trials)
 
 
-def render(
-    params: Params,
-    trial: Trial,
-    shape: tuple[int, int],
-    *,
-    coordinates: str = "coin",
-    clip: bool = False,
-) -> Any:
-    """Render the image that a network stores, at any size: [H, W, 3] float32.
-
-    Args:
-        params: layers `{"weight": [out, in], "bias": [out]}`, as the trial says.
-        trial: gives the kind, the shapes and the hyperparameters.
-        shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
-        coordinates: as in `fit`.
-        clip: whether values are cut off at 0 and 1, as viewers such as matplotlib want them; else
-            they may lie a little outside.
-
-    Raises:
-        ValueError: if shapes or names are not as above.
-    """
-    height, width = shape
-    if height < 1 or width < 1 or height * width >= MAX_PIXELS:
-        raise ValueError(
-            f"shape must be (height, width), both at least 1, below 2^23 pixels; got {shape}."
-        )
-    _check_params("params", params, trial)
-    _check_choice("coordinates", coordinates, siren.COORDINATES)
-    layers = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), tuple(params))
-    size = (trial.num_layers, trial.layer_size)
-    platform = jax.local_devices()[0].platform
-    if choice.choose("auto", platform, *size, network=trial.network) == "numba":
-        from jaxinr.kernels import host
-
-        picture = host.render(layers, trial, shape, coordinates, cores=trainer.usable_cores())
-    else:
-        picture = _render(layers, trial, shape, coordinates)
-    return np.clip(picture, 0.0, 1.0) if clip else picture
-
-
-def _render(layers: Params, trial: Trial, shape: tuple[int, int], coordinates: str) -> np.ndarray:
-    """Render by XLA's program."""
-    height, width = shape
-    values = KINDS[trial.network].traced_values(trial)
-    # In blocks of a power of two, the last one filled up: few sizes, so few compilations.
-    pixels = height * width
-    block = min(RENDER_BLOCK, 1 << (pixels - 1).bit_length())
-    index = np.zeros(-(-pixels // block) * block, np.int32)
-    index[:pixels] = np.arange(pixels, dtype=np.int32)
-    pieces = [
-        _render_block(layers, values, part, height, width, coordinates, trial.network)
-        for part in index.reshape(-1, block)
-    ]
-    return np.concatenate(pieces, axis=1).T[:pixels].reshape(height, width, 3)
-
-
-@functools.partial(jax.jit, static_argnames=("coordinates", "network"))
-def _render_block(
-    params: Params,
-    values: dict[str, jax.Array],
-    index: jax.Array,
-    height: jax.Array,
-    width: jax.Array,
-    coordinates: str,
-    network: str,
-) -> jax.Array:
-    points = siren.points_of(index, height, width, coordinates)
-    return KINDS[network].apply(params, values, points, "float32")
-
-
 def _stack(fits: Sequence[Fit], trials: Sequence[Trial]) -> Fits:
     iterations = np.unique(np.concatenate([one.iteration_history for one in fits]))
     table = np.full((len(fits), len(iterations)), np.nan, np.float32)
     for row, one in zip(table, fits, strict=True):
         row[np.searchsorted(iterations, one.iteration_history)] = one.psnr_history
     return Fits(tuple(fits), iterations, table, tuple(trials))
-
-
-def _check_kinds(images: Any, trials: Any) -> None:
-    """Refuse one thing where a list of them is wanted, and say how to write the list."""
-    if isinstance(trials, Trial):
-        raise TypeError("`trials` must be a list, one Trial per image; got one. Write [trial].")
-    if isinstance(images, str | os.PathLike):
-        raise TypeError(f"`images` must be a list of arrays; got the path {images}. {_READ_IT}")
-    if _is_pil(images):
-        raise TypeError(
-            "`images` must be a list of arrays; got one PIL image. Write "
-            "[numpy.asarray(image.convert('RGB'))]."
-        )
-
-
-def _is_pil(image: Any) -> bool:
-    return hasattr(image, "getbands")
-
-
-def checked(image: Any, i: int = 0) -> np.ndarray:
-    """Return image i as [H, W, 3] uint8 or float32; raises as `fit`."""
-    if isinstance(image, str | os.PathLike):
-        raise TypeError(f"images[{i}] must be an array; got the path {image}. {_READ_IT}")
-    if _is_pil(image) and image.mode != "RGB":
-        raise TypeError(
-            f"images[{i}] must be red, green, blue; got a PIL image of mode {image.mode}. Write "
-            "image.convert('RGB')."
-        )
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")
-    if array.shape[0] * array.shape[1] >= MAX_PIXELS:
-        raise ValueError(f"images[{i}] has 2^23 pixels or more; shrink or cut it first.")
-    if array.dtype == np.uint8:
-        return array
-    if not np.issubdtype(array.dtype, np.floating):
-        raise TypeError(f"images[{i}] must be uint8 or float in [0, 1]; got {array.dtype}.")
-    if not (array.min() >= 0 and array.max() <= 1):
-        raise ValueError(f"images[{i}] must be in [0, 1]; got {array.min()} to {array.max()}.")
-    return array.astype(np.float32)
-
-
-def _unique(arrays: list[Any]) -> tuple[list[int], list[int]]:
-    """Return where each distinct object comes first, and each entry's index among those."""
-    first: dict[int, int] = {}
-    for i, array in enumerate(arrays):
-        first.setdefault(id(array), i)
-    place = {key: rank for rank, key in enumerate(first)}
-    return list(first.values()), [place[id(array)] for array in arrays]
-
-
-def _check_params(name: str, params: Any, trial: Trial) -> None:
-    expected = [shape for out, fan_in in trial.layer_shapes for shape in ((out, fan_in), (out,))]
-    shapes = [np.shape(layer[kind]) for layer in params for kind in ("weight", "bias")]
-    if shapes != expected:
-        raise ValueError(
-            f"{name} must have the layers of its trial, weight and bias in turn: {expected}; got "
-            f"{shapes}."
-        )
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")

@@ -121,7 +121,7 @@ def _make_team(
     first_layers: np.ndarray | None,
 ) -> Watched:
     """Return a trainer that uses the CPU kernel."""
-    from jaxinr.kernels import host  # brings in Numba
+    from jaxinr.kernels import host, network  # bring in Numba
 
     jobs = bucket.jobs
     cores = sum(mesh.size for mesh in trainer.lanes())
@@ -130,14 +130,14 @@ def _make_team(
     seconds = [seconds_per_pixel(trial.layer_size, trial.num_layers) for trial in own]
     costs = work * np.array([trial.num_iters for trial in own]) * np.array(seconds)
 
-    def begin(position: int) -> host.Network:
+    def begin(position: int) -> network.Network:
         job, count = int(jobs[position]), int(counts[position])
         trial, picture = trials[job], pictures[picture_of[job]]
         if initial_params is not None:
             params = initial_params(job)
         else:
             params = registry.init(trial, bias_init=bias_init)
-        return host.Network(
+        return network.Network(
             position,
             trial,
             picture,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxfleet import decibels, trainer
 from jaxinr import buckets, trainers
 from jaxinr import kind as kinds
-from jaxinr.fit import checked
+from jaxinr.inputs import checked
 from jaxinr.siren import Params
 from jaxinr.trial import Trial
 

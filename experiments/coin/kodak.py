@@ -30,7 +30,7 @@ from jaxfleet.photos import Photo
 from jaxfleet.progress import clock
 from jaxfleet.trainer import usable_cores
 from jaxinr.buckets import seconds_per_pixel
-from jaxinr.fit import MAX_PIXELS
+from jaxinr.inputs import MAX_PIXELS
 from jaxinr.trial import Trial
 
 SIZES = ("5x20", "5x30", "10x28", "10x40", "13x49")

@@ -33,7 +33,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.splits import split_of as split_of
-from jaxinr.fit import MAX_PIXELS
+from jaxinr.inputs import MAX_PIXELS
 from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import Trial
 

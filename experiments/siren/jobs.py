@@ -37,9 +37,10 @@ from jaxfleet.shards import WHOLE, Shard
 from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise, trainers
-from jaxinr.fit import Fit, make_fit, render
+from jaxinr.fit import Fit, make_fit
 from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.pixels import pixel_steps_of
+from jaxinr.render import render
 from jaxinr.trial import CHANNELS, SIREN, Trial
 
 MERGED_PARTS = 16  # of a process, from which on they are made one

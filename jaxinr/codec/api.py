@@ -22,7 +22,7 @@ from jaxinr import pixels as minibatches
 from jaxinr.codec import bitstream, range_code, refine, stages
 from jaxinr.codec.bitstream import CodecError as CodecError
 from jaxinr.codec.bitstream import Header
-from jaxinr.fit import render
+from jaxinr.render import render
 from jaxinr.siren import Params
 from jaxinr.trial import Trial, require_sirens
 

@@ -38,7 +38,7 @@ import numpy as np
 from jaxfleet.errors import InputError
 from jaxinr import siren
 from jaxinr.codec import range_code
-from jaxinr.fit import MAX_PIXELS
+from jaxinr.inputs import MAX_PIXELS
 from jaxinr.quantise import KINDS, Quantised
 from jaxinr.siren import Params
 from jaxinr.trial import Trial

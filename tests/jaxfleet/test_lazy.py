@@ -35,7 +35,7 @@ def test_every_name_is_there_and_none_is_a_module(package):
 def test_a_module_that_is_called_like_a_function_does_not_hide_it():
     script = """
 import jaxinr
-from jaxinr.fit import MAX_PIXELS  # binds the module jaxinr.fit, were it not for jaxfleet.lazy
+from jaxinr.fit import Fits  # binds the module jaxinr.fit, were it not for jaxfleet.lazy
 assert callable(jaxinr.fit)
 import jaxsr.upscale
 assert callable(jaxsr.upscale)

@@ -40,7 +40,7 @@ def test_coordinates_differ_where_they_say_so():
 
 def test_large_picture_has_no_seams(monkeypatch):
     whole = jaxinr.render(PARAMS, TRIAL, (19, 11))
-    monkeypatch.setattr(sys.modules["jaxinr.fit"], "RENDER_BLOCK", 50)
+    monkeypatch.setattr(sys.modules["jaxinr.render"], "BLOCK", 50)
     pieces = jaxinr.render(PARAMS, TRIAL, (19, 11))
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=1e-6)
 

@@ -25,7 +25,7 @@ def kernel(request, monkeypatch):
     )
     monkeypatch.setattr(trainer, "SEGMENT_SECONDS", 1e-4)
     monkeypatch.setattr(host, "SEGMENT_SECONDS", 1e-4)
-    monkeypatch.setattr(host, "TURN_FLOPS", 1.0)
+    monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1.0)
 
 
 def test_the_last_moment_is_what_fit_returns(kernel):

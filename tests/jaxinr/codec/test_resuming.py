@@ -29,7 +29,7 @@ def killed_after(monkeypatch):
     monkeypatch.setattr(resumable, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(resumable, "SAVE_SHARE", 1e9)
     monkeypatch.setattr(host, "SEGMENT_SECONDS", 1e-3)
-    monkeypatch.setattr(host, "TURN_FLOPS", 1e6)
+    monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1e6)
     save = Checkpoints.save
 
     def call(saves):

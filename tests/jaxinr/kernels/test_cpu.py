@@ -8,6 +8,7 @@ import pytest
 from jaxfleet import executors, fleet, table
 from jaxinr import Trial, pixels, siren
 from jaxinr.kernels import cpu, host
+from jaxinr.kernels.network import Network, aligned, render
 
 # Widths with every remainder by four and by three, depths from one on, pictures with rests.
 SHAPES = [(1, 1), (2, 1), (3, 2), (5, 2), (8, 3), (13, 4), (28, 2), (34, 3)]
@@ -19,7 +20,7 @@ def picture(height, width):
 
 def network(trial, image, *, cores=2, log_every=10, target_loss=0.0, first_layer=0):
     count = image.shape[0] * image.shape[1]
-    return host.Network(
+    return Network(
         0, trial, image, siren.init(trial), coordinates="coin", target_loss=target_loss,
         log_at=pixels.log_points(trial, count, log_every, "linear"), cores=cores,
         first_layer=first_layer,
@@ -27,7 +28,7 @@ def network(trial, image, *, cores=2, log_every=10, target_loss=0.0, first_layer
 
 
 def scratch(trial):
-    return host.aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
+    return aligned(cpu.scratch_size(trial.num_layers, trial.layer_size))
 
 
 def by_hand(params, trial, image, chosen):
@@ -124,7 +125,7 @@ def test_whole_pictures_are_measured_at_points_that_cost_a_tenth():
 
 @pytest.mark.parametrize("pixels_per_update", [0, 700])
 def test_all_cores_on_one_network_change_no_bit(monkeypatch, pixels_per_update):
-    monkeypatch.setattr(host, "SPLIT_FLOPS", 0.0)
+    monkeypatch.setattr("jaxinr.kernels.network.SPLIT_FLOPS", 0.0)
     trial = Trial(
         layer_size=9, num_layers=3, num_iters=37, learning_rate=1e-3,
         pixels_per_update=pixels_per_update,
@@ -222,9 +223,9 @@ def test_work_done_counts_all_updates():
 def test_rendering_in_blocks(monkeypatch):
     trial = Trial(layer_size=5, num_layers=2)
     params = siren.init(trial)
-    whole = host.render(params, trial, (13, 17), "centers")
-    monkeypatch.setattr(host, "RENDER_PIXELS", 50)
-    np.testing.assert_array_equal(host.render(params, trial, (13, 17), "centers"), whole)
+    whole = render(params, trial, (13, 17), "centers")
+    monkeypatch.setattr("jaxinr.kernels.network.RENDER_PIXELS", 50)
+    np.testing.assert_array_equal(render(params, trial, (13, 17), "centers"), whole)
     points = siren.places(np.arange(221), 13, 17, "centers")
     expected = siren.apply(params, np.float32(30), np.float32(30), points)
     np.testing.assert_allclose(whole.reshape(-1, 3).T, expected, rtol=0, atol=1e-5)
