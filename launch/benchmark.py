@@ -16,8 +16,8 @@ for half a minute and keeps the speed of this machine, for launch/siren_forecast
 `jaxinr.recommend`.
 """
 
-from experiments.benchmarks import accelerator as accelerator_benchmark
 from experiments.benchmarks import siren as siren_benchmark
+from experiments.benchmarks.accelerator import run as accelerator_benchmark
 from launch import flagdefs
 
 CONFIG = siren_benchmark.BenchmarkConfig

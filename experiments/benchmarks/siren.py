@@ -279,7 +279,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
     yield "plain vmap", lambda: shape.networks * shape.pixels * steps / plain(steps)
 
     try:
-        from experiments.benchmarks import torch_siren
+        from experiments.benchmarks.pytorch import siren as torch_siren
     except ImportError:
         pass
     else:

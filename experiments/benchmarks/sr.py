@@ -225,7 +225,7 @@ def _trainer(
 def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], float]]:
     """Return the baseline, if PyTorch is installed and knows the architecture."""
     try:
-        from experiments.benchmarks import torch_sr
+        from experiments.benchmarks.pytorch import sr as torch_sr
     except ImportError:
         return {}
     if not case.in_torch:
@@ -245,7 +245,7 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
         "jaxsr.upscale": lambda: _seconds(lambda: jaxsr.upscale(model, image))
     }
     try:
-        from experiments.benchmarks import torch_sr
+        from experiments.benchmarks.pytorch import sr as torch_sr
     except ImportError:
         pass
     else:

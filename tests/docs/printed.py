@@ -29,7 +29,7 @@ NOT_RUN = {
     "launch/sr_judge.py": "learns from what the command above leaves",
     "--gallery=runs/sr_judge": "left by the command above",
     "--executor=ray": "tests/launch/test_ray.py runs it on a cluster of its own",
-    "--part=accelerator": "tests/experiments/benchmarks/test_accelerator.py runs it at small sizes",
+    "--part=accelerator": "tests/experiments/benchmarks/accelerator runs it at small sizes",
     "launch/benchmark.py": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",
     "launch/sr_benchmark.py": "takes minutes at its smallest",
 }

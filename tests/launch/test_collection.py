@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxfleet
-from experiments.benchmarks import simulation
+from experiments.benchmarks.simulation import run as simulation
 from experiments.siren import export, import_collection
 from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial

@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks import accelerator as accelerator_benchmark
-from experiments.benchmarks import engines, limits, tables
 from experiments.benchmarks import siren as siren_benchmark
-from experiments.benchmarks.accelerator import Attempts
-from experiments.benchmarks.collection_hours import HoursForecast
-from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmarks.limits import Limits, Sizes
+from experiments.benchmarks.accelerator import engines, limits, tables
+from experiments.benchmarks.accelerator import run as accelerator_benchmark
+from experiments.benchmarks.accelerator.collection_hours import HoursForecast
+from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.accelerator.limits import Limits, Sizes
+from experiments.benchmarks.accelerator.run import Attempts
 from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import trainer

@@ -23,8 +23,8 @@ from typing import ClassVar
 import numpy as np
 
 import jaxfleet
-from experiments.benchmarks import process
-from experiments.benchmarks.process import Share
+from experiments.benchmarks.simulation import process
+from experiments.benchmarks.simulation.process import Share
 from experiments.siren import grid as siren_grid
 from jaxfleet import storage, store, trainer
 from jaxfleet.options import flag

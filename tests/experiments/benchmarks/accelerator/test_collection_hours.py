@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.benchmarks import collection_hours
-from experiments.benchmarks.collection_hours import MeasuredBucket
-from experiments.benchmarks.engines import Rate
+from experiments.benchmarks.accelerator import collection_hours
+from experiments.benchmarks.accelerator.collection_hours import MeasuredBucket
+from experiments.benchmarks.accelerator.engines import Rate
 from experiments.siren import grid as siren_grid
 from jaxinr.buckets import Bucket
 from jaxinr.program import SirenProgram

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.benchmarks import accelerator as accelerator_benchmark
-from experiments.benchmarks import agreement
+from experiments.benchmarks.accelerator import agreement
+from experiments.benchmarks.accelerator import run as accelerator_benchmark
 from experiments.benchmarks.siren import BenchmarkConfig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig

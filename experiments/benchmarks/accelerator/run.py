@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from experiments.benchmarks import agreement, collection_hours, engines, siren, start, tables
-from experiments.benchmarks import limits as benchmarks_limits
-from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmarks.limits import Limits, Sizes
+from experiments.benchmarks import siren, start
+from experiments.benchmarks.accelerator import agreement, collection_hours, engines, tables
+from experiments.benchmarks.accelerator import limits as accelerator_limits
+from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.accelerator.limits import Limits, Sizes
 from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import decibels, rundir, storage
@@ -174,7 +175,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
         part = functools.partial(work, scale, attempt, engine)
         return attempt(lambda: siren.alone(part, config))
 
-    keep(limits=benchmarks_limits.rows(limits))
+    keep(limits=accelerator_limits.rows(limits))
     exactness: dict[Engine, Exactness | str] = {}
     measured: dict[tuple[Engine, Shape], Rate | str] = {}
     forecasts: dict[Engine, collection_hours.HoursForecast | str] = {}
@@ -204,7 +205,7 @@ def machine(config: BenchmarkConfig) -> tuple[Scale, dict[str, str], Limits]:
     """Return how much work this machine is given, what it is and its limits."""
     del config
     scale = scale_here()
-    return scale, device(), benchmarks_limits.measure(scale.sizes)
+    return scale, device(), accelerator_limits.measure(scale.sizes)
 
 
 def tiles(config: BenchmarkConfig, run_dir: Path) -> str:

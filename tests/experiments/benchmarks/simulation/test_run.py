@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import jaxfleet
-from experiments.benchmarks import process as benchmarks_process
-from experiments.benchmarks import simulation
-from experiments.benchmarks.process import Share
-from experiments.benchmarks.simulation import SimulationConfig
+from experiments.benchmarks.simulation import process as simulated_process
+from experiments.benchmarks.simulation import run as simulation
+from experiments.benchmarks.simulation.process import Share
+from experiments.benchmarks.simulation.run import SimulationConfig
 from experiments.siren import grid as siren_grid
 from jaxfleet import store
 from jaxfleet.shards import WHOLE, Shard
@@ -26,7 +26,7 @@ def share(*costs, slots=2):
 
 
 def work_on(one, run_dir, **options):
-    return benchmarks_process.work_on(one, {}, run_dir, **options)
+    return simulated_process.work_on(one, {}, run_dir, **options)
 
 
 def hours(run_dir):
@@ -107,7 +107,7 @@ def test_every_trial_is_there_once_whatever_dies(tmp_path):
 
 
 def test_the_simulation_would_notice_a_trial_that_is_there_twice(tmp_path):
-    results = store.Store(tmp_path, {}, benchmarks_process.SCHEMA, network={})
+    results = store.Store(tmp_path, {}, simulated_process.SCHEMA, network={})
     for ids in ([0, 1], [1, 2]):
         results.add([{"trial_id": i} for i in ids])
         results.flush()

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.collection_hours import AUTHORS_HOURS, WANTED_HOURS, HoursForecast
-from experiments.benchmarks.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
-from experiments.benchmarks.limits import Limits, least_seconds
+from experiments.benchmarks.accelerator.collection_hours import (
+    AUTHORS_HOURS,
+    WANTED_HOURS,
+    HoursForecast,
+)
+from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
+from experiments.benchmarks.accelerator.limits import Limits, least_seconds
 from experiments.benchmarks.siren import Shape, markdown
 
 WANTED_RATIO, WANTED_SHARE = 5.0, 0.35

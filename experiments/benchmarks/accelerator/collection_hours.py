@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 import jaxinr
-from experiments.benchmarks.engines import Engine, Rate, devices, make_buckets, rate_of_bucket
+from experiments.benchmarks.accelerator.engines import (
+    Engine,
+    Rate,
+    devices,
+    make_buckets,
+    rate_of_bucket,
+)
 from experiments.siren import plan as siren_plan
 from experiments.siren.config import GridConfig
 from jaxinr.buckets import Bucket, seconds_per_pixel

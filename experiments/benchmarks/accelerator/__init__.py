@@ -1,0 +1,1 @@
+"""What one accelerator reaches, and whether that is what it should reach."""

@@ -1,0 +1,1 @@
+"""The PyTorch programs that ours are measured against."""
