@@ -59,12 +59,14 @@ class Hyperparameter:
         default: taken where a trial does not give it.
         lower: least value that a grid may have.
         upper: greatest value that a grid may have.
+        meaning: what tables and figures call it.
         integer: whether it is a whole number.
     """
 
     default: float
     lower: float
     upper: float
+    meaning: str
     integer: bool = False
 
 

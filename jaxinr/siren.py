@@ -245,8 +245,8 @@ def _apply(params: Params, values: Mapping[str, Any], points: Array, products: s
 KIND = kinds.Kind(
     name="siren",
     hyperparameters={
-        "w0_initial": kinds.Hyperparameter(30.0, 1e-3, 1e4),
-        "w0": kinds.Hyperparameter(30.0, 1e-3, 1e4),
+        "w0_initial": kinds.Hyperparameter(30.0, 1e-3, 1e4, "frequency factor of the first layer"),
+        "w0": kinds.Hyperparameter(30.0, 1e-3, 1e4, "frequency factor of the other layers"),
     },
     shapes=kinds.dense_shapes,
     init=init,

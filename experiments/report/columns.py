@@ -13,6 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxinr.networks import registry
+
 
 class Column(NamedTuple):
     """Unit ("" for names and counts) and meaning of a column."""
@@ -32,19 +34,10 @@ SIREN = {
     "split": Column("", "`train`, `validation` or `test`; follows from `image_id`"),
     "image_height": Column("px", "rows of the image that was fitted"),
     "image_width": Column("px", "columns of the image that was fitted"),
-    "network": Column("", "kind of network: `siren`, `finer`, `gauss`, `wire` or `relu_fourier`"),
+    "network": Column("", f"kind of network: {', '.join(f'`{kind}`' for kind in registry.KINDS)}"),
     "layer_size": Column("", "units of a hidden layer, such as a sine layer of a SIREN"),
     "num_layers": Column("", "hidden layers; the linear output layer comes on top"),
-    "w0_initial": Column("", "frequency factor of the first layer of a SIREN or a FINER"),
-    "w0": Column("", "frequency factor of the other layers of a SIREN or a FINER"),
-    "first_bias_scale": Column("", "largest initial bias of the first layer of a FINER"),
-    "sigma": Column(
-        "",
-        "width of the bell of a Gaussian network, or of the random frequencies of a ReLU network",
-    ),
-    "omega0": Column("", "frequency factor of a WIRE"),
-    "s0": Column("", "scale of the envelope of a WIRE"),
-    "num_frequencies": Column("", "random frequencies of a ReLU network"),
+    **{name: Column("", meaning) for name, meaning in registry.meanings().items()},
     "learning_rate": Column("", "of Adam, at the beginning"),
     "learning_rate_decay": Column("", "share of it that half a cosine takes away until the end"),
     "num_iters": Column("", "Adam updates that were planned"),

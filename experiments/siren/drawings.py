@@ -8,6 +8,7 @@ import pandas as pd
 from experiments.report import figures
 from experiments.report.page import Drawing
 from jaxfleet import codecs
+from jaxinr.networks import registry
 
 MAX_PHOTOS = 6
 MAX_HISTORIES = 2000
@@ -23,14 +24,9 @@ AXES = {
     "w0": "ω₀ of the other layers",
     "learning_rate": "learning rate",
     "num_iters": "iterations",
-    # Of runs of several kinds of networks.
     "network": "kind of network",
-    "first_bias_scale": "scale of the first biases (FINER)",
-    "sigma": "σ (Gauss, ReLU on Fourier features)",
-    "omega0": "ω₀ (WIRE)",
-    "s0": "s₀ (WIRE)",
-    "num_frequencies": "random frequencies (ReLU on Fourier features)",
 }
+AXES |= {name: text for name, text in registry.meanings().items() if name not in AXES}
 
 
 def make(

@@ -56,7 +56,9 @@ KIND = Kind(
     name="finer",
     hyperparameters={
         **siren.KIND.hyperparameters,
-        "first_bias_scale": Hyperparameter(20.0, 1e-3, 1e3),
+        "first_bias_scale": Hyperparameter(
+            20.0, 1e-3, 1e3, "largest initial bias of the first layer"
+        ),
     },
     shapes=dense_shapes,
     init=init,

@@ -49,7 +49,7 @@ def apply(params: Params, values: Mapping[str, Any], points: Array, products: st
 
 KIND = Kind(
     name="gauss",
-    hyperparameters={"sigma": Hyperparameter(0.1, 1e-3, 1e3)},
+    hyperparameters={"sigma": Hyperparameter(0.1, 1e-3, 1e3, "width of the bell")},
     shapes=dense_shapes,
     init=init,
     apply=apply,

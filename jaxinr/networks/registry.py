@@ -32,3 +32,15 @@ def hyperparameters() -> dict[str, list[Hyperparameter]]:
         for name, one in kind.hyperparameters.items():
             found.setdefault(name, []).append(one)
     return found
+
+
+def meanings() -> dict[str, str]:
+    """Return what each hyperparameter is, with the kinds that have it in parentheses."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for kind in KINDS.values():
+        for name, one in kind.hyperparameters.items():
+            found.setdefault(name, {}).setdefault(one.meaning, []).append(kind.name)
+    return {
+        name: "; ".join(f"{meaning} ({', '.join(kinds)})" for meaning, kinds in each.items())
+        for name, each in found.items()
+    }

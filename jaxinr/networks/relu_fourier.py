@@ -68,8 +68,10 @@ def apply(params: Params, values: Mapping[str, Any], points: Array, products: st
 KIND = Kind(
     name="relu_fourier",
     hyperparameters={
-        "sigma": Hyperparameter(5.0, 1e-3, 1e3),
-        "num_frequencies": Hyperparameter(128, 1, 8192, integer=True),
+        "sigma": Hyperparameter(5.0, 1e-3, 1e3, "deviation of the random frequencies"),
+        "num_frequencies": Hyperparameter(
+            128, 1, 8192, "number of random frequencies", integer=True
+        ),
     },
     shapes=shapes,
     init=init,

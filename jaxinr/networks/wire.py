@@ -126,8 +126,8 @@ def _joined(pairs: np.ndarray, axis: int) -> np.ndarray:
 KIND = Kind(
     name="wire",
     hyperparameters={
-        "omega0": Hyperparameter(20.0, 1e-3, 1e3),
-        "s0": Hyperparameter(10.0, 1e-3, 1e3),
+        "omega0": Hyperparameter(20.0, 1e-3, 1e3, "frequency factor"),
+        "s0": Hyperparameter(10.0, 1e-3, 1e3, "scale of the envelope"),
     },
     shapes=shapes,
     init=init,

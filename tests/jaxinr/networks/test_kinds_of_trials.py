@@ -14,7 +14,7 @@ import jaxinr
 from jaxfleet import table
 from jaxinr import Trial, export
 from jaxinr.kernels import choice
-from jaxinr.networks.registry import KINDS, init
+from jaxinr.networks.registry import KINDS, init, meanings
 from jaxinr.trial import require_sirens
 
 TRIALS = {name: Trial(network=name, layer_size=4, num_layers=3) for name in KINDS}
@@ -53,6 +53,12 @@ def test_what_a_kind_does_not_have_is_refused_with_what_it_has(fields, error, me
     with pytest.raises(error, match=message) as caught:
         Trial(**fields)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hyperparameter_of_several_kinds_has_one_meaning_or_several():
+    assert meanings()["w0"] == "frequency factor of the other layers (siren, finer)"
+    bell, frequencies = "width of the bell (gauss)", "deviation of the random frequencies"
+    assert meanings()["sigma"] == f"{bell}; {frequencies} (relu_fourier)"
 
 
 def test_defaults_are_those_of_the_kind():
