@@ -35,7 +35,7 @@ CONNECT_SECONDS = 10.0  # until a cluster that does not answer is given up
 
 
 class Trainer(Protocol):
-    """What trains the jobs of a bucket, such as `jaxfleet.trainer.FleetTrainer`.
+    """The interface of a trainer of a bucket's jobs, such as `jaxfleet.trainer.FleetTrainer`.
 
     Attributes:
         work_done: in the last segment, in the unit of the display.

@@ -28,7 +28,7 @@ Tree = Any
 
 
 class Program(Protocol):
-    """What is static about a bucket of trainings; hashable, so that it is compiled once.
+    """The static part of a bucket of trainings; hashable, so that it is compiled once.
 
     Every function works on one group: leaves have a leading axis [G, ...].
     """
@@ -68,11 +68,11 @@ class Program(Protocol):
         ...
 
     def draw(self, hyper: dict[str, Array], batch: Tree, iteration: Array) -> Tree:
-        """Of a stochastic program, the batch of an update: of each network's iteration [G]."""
+        """Return the batch of an update, given each network's iteration [G]; stochastic only."""
         ...
 
     def loss(self, params: Tree, hyper: dict[str, Array], batch: Tree) -> Array:
-        """Of a stochastic program, the [G] losses of all data."""
+        """Return the [G] losses over all data; stochastic programs only."""
         ...
 
     def result(self, params: Tree, hyper: dict[str, Array], batch: Tree) -> Tree:

@@ -243,7 +243,7 @@ def filtered(image: Any, window: np.ndarray, *, axes: Sequence[int], mirrored: b
 
 
 def check_image(image: Array, name: str) -> None:
-    """Refuses what is not [..., H, W, C] float; `name` is what the caller calls it.
+    """Refuse what is not [..., H, W, C] float; `name` is what the caller calls it.
 
     Raises:
         TypeError: if the image is not float.

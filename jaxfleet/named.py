@@ -15,7 +15,7 @@ _OPTION = re.compile(r"(.*\S)\s+(\w+)=(\S+)", re.DOTALL)
 
 
 class Named(NamedTuple):
-    """What a flag names.
+    """The parts of a flag's value.
 
     Attributes:
         name: empty if none is given.

@@ -31,7 +31,7 @@ class Shard:
 
     @property
     def suffix(self) -> str:
-        """For the names of this share's files; nothing for the whole."""
+        """Suffix of the names of this share's files; empty for the whole."""
         return f"-{self.index:05}-of-{self.count:05}" if self.count > 1 else ""
 
     def cut(self, costs: Sequence[float] | np.ndarray) -> np.ndarray:

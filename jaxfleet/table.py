@@ -162,7 +162,7 @@ class Table(Tabular):
 
     @functools.cached_property
     def _schema(self) -> pa.Schema:
-        """Of all parts; one that was written before there was a column reads it as null."""
+        """The schema of all parts together; a part without a column reads it as null."""
         return pa.unify_schemas([self._file(i).schema_arrow for i in range(len(self._files))])
 
     def _file(self, number: int) -> pq.ParquetFile:

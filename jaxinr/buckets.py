@@ -76,7 +76,7 @@ AnyBucket = Bucket | CpuBucket
 
 
 class Family(NamedTuple):
-    """What networks of one program share."""
+    """The shape and settings that networks of one program share."""
 
     num_layers: int
     width: int  # padded

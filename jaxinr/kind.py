@@ -18,7 +18,7 @@ INPUTS, CHANNELS = 2, 3
 
 
 class Spec(Protocol):
-    """What `Kind.init` needs to know of a network; a `jaxinr.Trial` is one."""
+    """The part of a `jaxinr.Trial` that `Kind.init` reads."""
 
     @property
     def network(self) -> str:
@@ -27,7 +27,7 @@ class Spec(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the draws."""
+        """The seed of the draws."""
         ...
 
     @property
@@ -37,7 +37,7 @@ class Spec(Protocol):
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """Those of the network's kind."""
+        """The hyperparameters of the network's kind, by name."""
         ...
 
 
@@ -72,7 +72,7 @@ class Hyperparameter:
 
 @dataclasses.dataclass(frozen=True)
 class TorchNames:
-    """How PyTorch code of a kind names its layers; `{}` stands for the place in `net`.
+    """The names of layers in the PyTorch code of a kind; `{}` stands for the place in `net`.
 
     Attributes:
         hidden: of a hidden layer.

@@ -78,7 +78,7 @@ def pack_shuffled(
 
 @dataclasses.dataclass(frozen=True)
 class SirenProgram:
-    """What one compiled program holds fixed; a `jaxfleet.fleet.Program`.
+    """The constants of one compiled program; a `jaxfleet.fleet.Program`.
 
     The fleet's `hyper` holds, beside its own entries: what the kind's `traced` names (w0_initial
     and w0 of SIRENs), image (an index into the pictures), height, width; the `data` are pictures

@@ -189,7 +189,7 @@ def init(trial: kinds.Spec, *, bias_init: str = "coin") -> Params:
 
 
 def points_of(index: Array, height: Array | int, width: Array | int, coordinates: str) -> Array:
-    """Where the pixels of a picture lie: [...] flat index (row by row) -> [2, ...] (row, column).
+    """Return the coordinates of pixels: [...] flat index (row by row) -> [2, ...] (row, column).
 
     `coin` divides both axes by height - 1 and maps [0, 1] to [-1, 1], so that the columns of a
     landscape picture go past 1; `symmetric` maps each axis to [-1, 1]; `centers` puts pixels at the
@@ -212,7 +212,7 @@ def places(index: np.ndarray, height: int, width: int, coordinates: str) -> np.n
 def spread(
     row: Any, column: Any, height: Any, width: Any, coordinates: str, larger: Any = None
 ) -> tuple[Any, Any]:
-    """Rows and columns, counted from 0, as the coordinates of `points_of`; all float32."""
+    """Convert rows and columns, counted from 0, to the coordinates of `points_of`; float32."""
     if coordinates == "centers":
         return (2.0 * row + 1.0) / height - 1.0, (2.0 * column + 1.0) / width - 1.0
     larger = larger or jnp.maximum

@@ -139,7 +139,7 @@ class Trial:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Those of the network's kind, by name."""
+        """The hyperparameters of the network's kind, by name."""
         return {name: getattr(self, name) for name in KINDS[self.network].hyperparameters}
 
     @property

@@ -162,7 +162,7 @@ def _check(image: np.ndarray) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Grid:
-    """What a network lays over a picture.
+    """The tiles that a network lays over a picture.
 
     step: pixels by which the picture can be moved with it.
     coarseness: pixels that the network reduces to one, so that it sees as many times further.

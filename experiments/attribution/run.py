@@ -44,7 +44,7 @@ _TRAIN, _VALIDATION, _TEST = SPLITS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AttributionTask:
-    """What is to be told apart.
+    """The classes to tell apart, and their pictures.
 
     Attributes:
         classes: K rows: `network`, `kind` and `picture_sets.FACTS`.
@@ -58,7 +58,7 @@ class AttributionTask:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes."""
+        """The names of the classes."""
         return tuple(self.classes["network"])
 
     def labelled(self, split: str) -> tuple[Pictures, np.ndarray]:

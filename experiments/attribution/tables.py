@@ -34,7 +34,7 @@ _ORDER = ("kind", "architecture", "scale", "loss", "training_set", "seed", "netw
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What classifiers said of test crops.
+    """The answers of classifiers for test crops.
 
     Attributes:
         frame: N rows: `KEYS` (`seed` is the classifier's), `predicted`, the name of a class;

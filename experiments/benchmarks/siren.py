@@ -48,16 +48,16 @@ class Shape:
 
     @property
     def pixels(self) -> int:
-        """Of one picture."""
+        """The number of pixels of one picture."""
         return self.height * self.width
 
     @property
     def flops(self) -> int:
-        """Of one pixel-step."""
+        """The floating-point operations of one pixel-step."""
         return flops_per_pixel(self.layer_size, self.num_layers)
 
     def __str__(self) -> str:
-        """As in the table: networks x pixels, layers x width."""
+        """Return the text in the table: networks x pixels, layers x width."""
         return f"{self.networks} x {self.pixels}, {self.num_layers} x {self.layer_size}"
 
 
@@ -108,7 +108,7 @@ class BenchmarkConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses runs that are not named."""
+        """Refuse runs that are not named."""
         if "agreement" in self.part and not (self.first_run and self.second_run):
             raise InputError("--part=agreement needs --first_run and --second_run.")
 
@@ -305,7 +305,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
 
 
 def _enough(one: Callable[[], float], seconds: float, least: int) -> int:
-    """How many repetitions take about `seconds`."""
+    """Return how many repetitions take about `seconds`."""
     return max(least, round(seconds / one()))
 
 
@@ -336,7 +336,7 @@ def _use_cores(cores: int) -> None:
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as a Markdown table."""
+    """Return rows as a Markdown table."""
 
     def text(value: Any) -> str:
         if value is None:

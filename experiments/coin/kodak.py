@@ -62,7 +62,7 @@ class CoinConfig:
     dry_run: bool = flags.dry_run()
 
     def __post_init__(self) -> None:
-        """Refuses what is no size, and numbers that no network can have."""
+        """Refuse what is no size, and numbers that no network can have."""
         self.grid()
 
     def sizes(self) -> list[tuple[int, int]]:
@@ -82,7 +82,7 @@ class CoinConfig:
         return list(dict.fromkeys(found))
 
     def grid(self) -> GridConfig:
-        """How the engine is to run; of the sizes it knows layers and units, but not the pairs."""
+        """Return the settings of the engine, without the pairing of layers and units."""
         layers, units = zip(*self.sizes(), strict=True)
         return GridConfig(
             photos=self.photos,
@@ -136,7 +136,7 @@ def reduced(photo: Photo, factor: int) -> Photo:
 
 
 def run(config: CoinConfig, run_dir: Path) -> str:
-    """Fits what is not fitted yet, measures networks and codecs, and writes the page.
+    """Fit what is not fitted yet, measure networks and codecs, and write the page.
 
     Returns:
         What was done and where to look; of a dry run, the plan and its cost.

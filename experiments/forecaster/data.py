@@ -73,7 +73,7 @@ class FitTable:
         return self.best_db[:, -1]
 
     def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:
-        """As the forecaster learns from them."""
+        """Return fits in the form that the forecaster learns from."""
         frame = self.frame
         columns = [*inputs.TRIAL[:4], "image_height", "image_width"]
         rows = frame[columns].to_numpy(np.float64)
@@ -127,7 +127,7 @@ class FitTable:
 
 
 def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") -> FitTable:
-    """All fits of some run directories, or folders with `FITS` and `PICTURES`.
+    """Load all fits of some run directories, or folders with `FITS` and `PICTURES`.
 
     Args:
         collections: where they are.

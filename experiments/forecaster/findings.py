@@ -39,7 +39,7 @@ class JpegLine(NamedTuple):
 
 
 class BestSettings(NamedTuple):
-    """How far pictures agree on the best row of a grid.
+    """The agreement of pictures on the best row of a grid.
 
     `common` is the row that is best in the mean, `share_*` the share of pictures the own best row
     of which has its value, and `loss_db` what it costs to use it for all: mean and 95 % quantile.
@@ -295,7 +295,7 @@ def grid(
 def best_settings(
     forecast: Forecast, pictures: np.ndarray, rows: np.ndarray
 ) -> tuple[BestSettings, Drawing]:
-    """How little the best layers, width and w0_initial depend on the picture, as forecast.
+    """Measure how little the best layers, width and w0_initial depend on the picture, as forecast.
 
     Args:
         forecast: (pictures [M], rows [M, len(inputs.TRIAL)]) -> mean [M] in dB.

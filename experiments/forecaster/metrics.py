@@ -35,12 +35,12 @@ class Estimate(NamedTuple):
 
 
 def rmse_db(predicted_db: np.ndarray, truth_db: np.ndarray) -> float:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     return float(np.sqrt(np.mean(np.square(predicted_db - truth_db))))
 
 
 def mae_db(predicted_db: np.ndarray, truth_db: np.ndarray) -> float:
-    """Mean absolute error."""
+    """Return the mean absolute error."""
     return float(np.mean(np.abs(predicted_db - truth_db)))
 
 
@@ -101,7 +101,7 @@ def most_fitted(frame: pd.DataFrame) -> np.ndarray:
 
 
 def twins(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `frame`, [K] and [K], that are equal in `SETTINGS` and differ in the seed.
+    """Return rows of `frame`, [K] and [K], that are equal in `SETTINGS` and differ in the seed.
 
     No row is in two pairs, so that pairs are independent; a fit that is there twice counts once.
     """
@@ -174,7 +174,7 @@ def _between(low: float, high: float) -> str:
 def table(
     fits: FitTable, predictions: Mapping[str, np.ndarray], std_db: Mapping[str, np.ndarray]
 ) -> pd.DataFrame:
-    """All predictors on all `splits` that have fits.
+    """Measure all predictors on all `splits` that have fits.
 
     Args:
         fits: N fits.

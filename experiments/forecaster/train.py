@@ -214,7 +214,7 @@ def _resumed(
 
 
 def _digest(recipe: ForecasterRecipe, table: FitTable) -> np.ndarray:
-    """Of all that training depends on."""
+    """Return a digest of all that training depends on."""
     digest = hashlib.sha256(repr(recipe).encode())
     digest.update(pd.util.hash_pandas_object(table.frame).to_numpy().tobytes())
     for array in (table.described, table.best_db):

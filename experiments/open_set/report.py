@@ -90,7 +90,7 @@ def summary(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, tuple[str, str
 
 
 def curves(rows: pd.DataFrame) -> Figure:
-    """Of unknown crops the share that is answered, of known ones the share answered rightly.
+    """Return the share of unknown crops answered, and of known crops answered rightly.
 
     Args:
         rows: of `run.score`, test crops, of splits of one kind.

@@ -65,7 +65,7 @@ class Split:
 
     @property
     def folder(self) -> str:
-        """Of its parts. A name with = would be read as a column of the rows in it."""
+        """The folder of its parts. A name with = would be read as a column of the rows in it."""
         return self.unseen.replace("=", "-")
 
     def only(self, split: str, networks: Sequence[str]) -> PictureSet | None:
@@ -255,7 +255,7 @@ def measure(rows: pd.DataFrame, tpr: float) -> pd.DataFrame:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Seen:
-    """What a classifier makes of N crops: places [N] of their pictures, log scores, features."""
+    """The outputs of a classifier for N crops: places [N] of pictures, log scores, features."""
 
     places: np.ndarray
     log_scores: np.ndarray

@@ -86,7 +86,7 @@ class Parser:
 
     @property
     def subset(self) -> str:
-        """In the names of files: which networks it learns from."""
+        """The part of file names that says which networks it learns from."""
         if self.held_out is None:
             return "of-all"
         return (
@@ -95,7 +95,7 @@ class Parser:
 
     @property
     def name(self) -> str:
-        """In the names of files; unique in the plan."""
+        """The name in file names; unique in the plan."""
         return f"{self.predicted}-{self.subset}-s{self.seed}"
 
 

@@ -47,7 +47,7 @@ class PictureClass:
 
     @property
     def scale(self) -> int:
-        """How many times more rows and columns come out; 0 if nobody knows."""
+        """The factor by which rows and columns are enlarged; 0 if it is unknown."""
         return int(self.facts["scale"])
 
     @property

@@ -49,7 +49,7 @@ _psnr_y_db = jax.jit(images.psnr_y_db, static_argnames="crop_px")
 
 @dataclasses.dataclass(frozen=True)
 class UpscalingJob:
-    """What is to be done for a class.
+    """The work for a class.
 
     Attributes:
         one: the class.

@@ -27,7 +27,7 @@ LEAST = 2  # pictures of a class: one to learn from and one to test
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What a picture is made of.
+    """The source of a picture.
 
     Attributes:
         image_id: of the photograph.
@@ -50,12 +50,12 @@ class Window:
 
     @property
     def pixels(self) -> int:
-        """Of low resolution."""
+        """The number of pixels of low resolution."""
         return self.low.shape[0] * self.low.shape[1]
 
     @property
     def kept_pixels(self) -> int:
-        """Of the picture."""
+        """The number of pixels that are kept of the picture."""
         rows, columns = self.inside
         return int((rows.stop - rows.start) * (columns.stop - columns.start))
 

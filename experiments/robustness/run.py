@@ -68,7 +68,7 @@ class Tested:
 
     @property
     def name(self) -> str:
-        """Of its folder of parts."""
+        """The name of its folder of parts."""
         ending = "" if self.learned == CLEAN else f"-{self.learned}"
         return f"{self.classifier.method}-{self.seed}{ending}"
 
@@ -259,7 +259,7 @@ def _changes(config: RobustnessConfig) -> list[Perturbation]:
 
 
 def _file_name(change: Perturbation) -> str:
-    """Without signs that file systems and object stores mind."""
+    """Return a file name without characters that file systems or object stores refuse."""
     return change.name.replace(":", "_").replace("+", "-")
 
 
@@ -324,7 +324,7 @@ def _doubled(
 
 
 def _temperature(classifier: Classifier, pictures: Perturbed, labels: np.ndarray) -> float:
-    """Of pictures that it did not learn from."""
+    """Fit the temperature on pictures that the classifier did not learn from."""
     parts = list(attribution_parts.batches(pictures, classifier.crop_px))
     log_scores = np.concatenate([classifier.log_scores(batch.crops) for batch in parts])
     return calibration.fit_temperature(

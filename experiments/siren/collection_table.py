@@ -75,7 +75,7 @@ class TableConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What a run directory says of the run.
+    """The facts of a run, from its directory.
 
     Attributes:
         planned: networks of the plan; None for a grid, whose plan needs the photographs.

@@ -36,7 +36,7 @@ _header_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its picture before any pixel is decoded.
+    """The properties of a picture file that are known before any pixel is decoded.
 
     format: as Pillow calls it: "PNG", "JPEG", ...
     mode: Pillow's, of the pixels as they are stored: "RGB", "L", "P", "CMYK", ...

@@ -51,7 +51,7 @@ class Encoded:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is known of a file without rendering it.
+    """The properties of a file that are known without rendering it.
 
     Attributes:
         header: picture and network.
@@ -65,12 +65,12 @@ class Facts:
 
     @property
     def bits_per_pixel(self) -> float:
-        """Of the whole file."""
+        """Bits of the whole file per pixel of the picture."""
         return 8.0 * self.file_bytes / (self.header.height * self.header.width)
 
     @property
     def bits_per_weight(self) -> float:
-        """Of the payload."""
+        """Bits of the payload per weight."""
         return 8.0 * self.payload_bytes / self.header.parameters
 
 

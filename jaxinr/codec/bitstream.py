@@ -59,7 +59,7 @@ class CodecError(InputError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of its picture and network.
+    """The picture and network that a file describes.
 
     Attributes:
         height: of the picture, pixels.
@@ -267,7 +267,7 @@ def read(data: bytes) -> tuple[Header, Quantised]:
 
 
 class _Reader:
-    """What is still to be read of a file, its checksum apart."""
+    """The part of a file that is still to be read, without its checksum."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at, self._end = data, 0, max(len(data) - CHECKSUM_BYTES, 0)

@@ -142,5 +142,5 @@ def _weights(spread: int) -> np.ndarray:
 
 @functools.cache
 def _model(spread: int) -> Any:
-    """Of constriction, in whole numbers from here on; none has a probability under 2^-24."""
+    """Return constriction's model, in whole numbers; no probability is less than 2^-24."""
     return constriction.stream.model.Categorical(_weights(spread), perfect=False)

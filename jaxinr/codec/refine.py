@@ -367,7 +367,7 @@ def _layers(arrays: Sequence[np.ndarray]) -> Params:
 
 
 def coloured(header: Header, network: Params) -> Params:
-    """With three output rows, as programs take it."""
+    """Return the network with three output rows, as programs take it."""
     if not header.grey:
         return network
     last = {kind: np.concatenate([array] * 3) for kind, array in network[-1].items()}
@@ -375,7 +375,7 @@ def coloured(header: Header, network: Params) -> Params:
 
 
 def of_file(header: Header, network: Params) -> Params:
-    """With the output rows that the file has; of three, their mean."""
+    """Return the network with the output rows of the file: for grey, the mean of three."""
     if not header.grey:
         return network
     return (*network[:-1], bitstream.one_row(network[-1]))

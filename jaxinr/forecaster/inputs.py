@@ -66,7 +66,7 @@ _OTHERS = [AT[name] for name in FEATURES[-6:]]
 
 
 class Inputs(NamedTuple):
-    """Of N fits.
+    """The encoded inputs of N fits.
 
     Attributes:
         features: [N, F] float32.

@@ -14,7 +14,7 @@ FARTHEST = (
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """Of F features.
+    """The mean and the spread of F features.
 
     Attributes:
         mean: [F] over the fits of training.

@@ -21,7 +21,7 @@ FILE = "siren_speed.json"
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Of one device.
+    """The speed of one device.
 
     Attributes:
         fit: five numbers, seconds of a fit beside its updates; of an update; and of an update for

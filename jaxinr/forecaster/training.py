@@ -53,7 +53,7 @@ class Fits:
 
 @dataclasses.dataclass(frozen=True)
 class ForecasterRecipe:
-    """How to train.
+    """The settings of the training.
 
     Attributes:
         members: of the ensemble.

@@ -174,7 +174,7 @@ class Sums:
 
 
 class Code:
-    """What is being emitted."""
+    """The code that is being emitted."""
 
     def __init__(self, builder: Any) -> None:
         """Emit where a builder of LLVM's stands."""

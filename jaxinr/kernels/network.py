@@ -72,7 +72,7 @@ def _viewed(colours: np.ndarray) -> np.ndarray:
 
 
 class _Arrays:
-    """What compiled code works on: a network's record and arrays.
+    """A network's record and arrays, which compiled code works on.
 
     Args:
         trial: hyperparameters.
@@ -166,12 +166,12 @@ class Network:
 
     @property
     def record(self) -> Any:
-        """What `cpu.NETWORK` names."""
+        """The fields of `cpu.NETWORK`."""
         return self._arrays.record
 
     @property
     def flops(self) -> float:
-        """Of the matrix products of an update."""
+        """Floating-point operations of an update's matrix products."""
         return float(self.update_pixels * self.trial.flops_per_pixel)
 
     @property

@@ -38,7 +38,7 @@ CPU_CHUNK = 240
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-    """How a network is laid out on a multiprocessor.
+    """The layout of a network on a multiprocessor.
 
     Attributes:
         pixels: T, of a tile.

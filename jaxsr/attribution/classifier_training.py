@@ -56,7 +56,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]  # crops, labels, weights: 0 f
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a network trains, and how fast.
+    """The length and learning rate of a training.
 
     Attributes:
         head_epochs: in which only the last layer trains; 0 for none.
@@ -106,7 +106,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Material:
-    """What a network learns from.
+    """The pictures that a network learns from.
 
     Attributes:
         pictures: of [H, W, 3] uint8, each side at least c; each is asked for once an epoch.
@@ -166,7 +166,7 @@ class Material:
 
 @dataclasses.dataclass
 class _Standing:
-    """How far a training is, between two epochs."""
+    """The state of a training between two epochs."""
 
     part: int = 0  # 0 the head, 1 all weights
     epoch: int = 0  # made in this part

@@ -47,7 +47,7 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ConvNeXtRecipe(NamedTuple):
-    """How a network learns where it is not told otherwise.
+    """The default settings of a training.
 
     Attributes:
         inputs: one of `INPUTS`.
@@ -77,7 +77,7 @@ FROM_SCRATCH = ConvNeXtRecipe(
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What the network is given of a crop.
+    """Return what the network is given of a crop.
 
     Attributes:
         kind: "rgb", colours less the mean of ImageNet over its deviation; "residual", what is

@@ -43,7 +43,7 @@ class DiscriminantClassifier(FeatureClassifier):
 
     @functools.cached_property
     def gaussians(self) -> Gaussians:
-        """Where the classes lie among `features`, as the discriminant has it."""
+        """The Gaussians of the classes among `features`, by the discriminant."""
         means = lda.class_means(self.discriminant)
         unit = np.eye(means.shape[1])
         spread = np.sqrt(1.0 + np.mean(means**2, axis=0))  # of all classes together

@@ -71,7 +71,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """As `parse` reads it."""
+        """The text of the step, as `parse` reads it."""
         return f"{self.kind}:{np.format_float_positional(self.strength, trim='-')}"
 
 
@@ -83,7 +83,7 @@ class Perturbation:
 
     @property
     def name(self) -> str:
-        """As `parse` reads it; the same for the same changes."""
+        """The text, as `parse` reads it; the same for the same changes."""
         return "+".join(step.name for step in self.steps) or NONE
 
     def __call__(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -70,7 +70,7 @@ class PictureSet:
     index: pd.DataFrame
 
     def __len__(self) -> int:
-        """N."""
+        """Return the number of pictures."""
         return len(self.index)
 
     def only(self, **values: Any) -> "PictureSet":
@@ -147,11 +147,11 @@ class Pictures(Sequence[np.ndarray]):
     """The pictures of a set, [H, W, 3] uint8, each read when it is asked for."""
 
     def __init__(self, pictures: PictureSet) -> None:
-        """Of this set, in its order."""
+        """Read nothing yet; the order is that of the set."""
         self._pictures = pictures
 
     def __len__(self) -> int:
-        """N."""
+        """Return the number of pictures."""
         return len(self._pictures)
 
     @overload

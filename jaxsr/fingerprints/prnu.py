@@ -29,7 +29,7 @@ _SATURATED = 250.0  # grey level above which neighbours at the maximum are satur
 
 
 class Sums(NamedTuple):
-    """What fingerprints need of the images seen so far.
+    """Running sums over images, from which fingerprints are computed.
 
     Attributes:
         num_images: [] float32.

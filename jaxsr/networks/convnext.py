@@ -24,7 +24,6 @@ from jaxsr.state_dicts import names as torch_names
 STEM_PX = 4  # side of the first kernel, and its stride in the paper
 STEM_STRIDES = (1, 2, 4)
 _LAYER_SCALE = 1e-6  # of the branches, at the beginning
-_INIT = layers.normal_init(0.02)
 
 # Zeros before and after each axis, so that H / s rows come out of H at stride s.
 _STEM_PADDING = {1: (1, 2), 2: (1, 1), 4: (0, 0)}
@@ -55,8 +54,8 @@ class MLP(nnx.Module):
 
     def __init__(self, features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """C is `features`."""
-        self.fc1 = _linear(features, 4 * features, dtype=dtype, rngs=rngs)
-        self.fc2 = _linear(4 * features, features, dtype=dtype, rngs=rngs)
+        self.fc1 = layers.small_linear(features, 4 * features, dtype=dtype, rngs=rngs)
+        self.fc2 = layers.small_linear(4 * features, features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """Map [..., C] to the same."""
@@ -74,7 +73,7 @@ class Block(nnx.Module):
             (7, 7),
             padding=((3, 3), (3, 3)),
             feature_group_count=features,
-            kernel_init=_INIT,
+            kernel_init=layers.SMALL_INIT,
             bias_init=nnx.initializers.zeros,
             dtype=dtype,
             conv_general_dilated=depthwise.conv_general_dilated,
@@ -114,12 +113,12 @@ class Stage(nnx.Module):
 
 
 class Head(nnx.Module):
-    """What turns the mean over pixels into logits."""
+    """The layers from the mean over pixels to logits."""
 
     def __init__(self, features: int, classes: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         """C is `features`, K is `classes`."""
         self.norm = LayerNorm(features, epsilon=1e-6, dtype=jnp.float32)
-        self.fc = _linear(features, classes, dtype=dtype, rngs=rngs)
+        self.fc = layers.small_linear(features, classes, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Array) -> Array:
         """Map [N, C], normalised, to [N, K] float32 logits."""
@@ -144,7 +143,7 @@ class ConvNeXt(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights, as the authors do; see `draw_weights` for others.
+        """Draw the initial weights, as the authors do; see `draw_weights` for others.
 
         Args:
             classes: K.
@@ -281,17 +280,6 @@ def _squeezed(name: str, array: np.ndarray) -> np.ndarray:
     return array[:, :, 0, 0] if is_dense else array
 
 
-def _linear(in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Linear:
-    return layers.linear(
-        in_features,
-        out_features,
-        kernel_init=_INIT,
-        bias_init=nnx.initializers.zeros,
-        dtype=dtype,
-        rngs=rngs,
-    )
-
-
 def _patch_conv(
     in_features: int,
     out_features: int,
@@ -308,7 +296,7 @@ def _patch_conv(
         (side, side),
         strides=stride,
         padding=(padding, padding),
-        kernel_init=_INIT,
+        kernel_init=layers.SMALL_INIT,
         bias_init=nnx.initializers.zeros,
         dtype=dtype,
         conv_general_dilated=_convolve_patches,

@@ -46,7 +46,7 @@ class EDSR(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: 2, 3, 4 or 8.

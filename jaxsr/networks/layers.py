@@ -51,6 +51,9 @@ def _drawn_flat(draw: Callable[[Array, tuple[int]], Array]) -> Initializer:
     return init
 
 
+SMALL_INIT = normal_init(0.02)  # of SwinIR and ConvNeXt
+
+
 def conv(
     in_features: int,
     out_features: int,
@@ -103,24 +106,23 @@ def conv(
     )
 
 
-def linear(
-    in_features: int,
-    out_features: int,
-    *,
-    kernel_init: Initializer | None = None,
-    bias_init: Initializer | None = None,
-    dtype: DTypeLike = jnp.float32,
-    rngs: nnx.Rngs,
-) -> nnx.Linear:
+def linear(in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Linear:
     """Return a dense layer [..., in] to [..., out]; initial values as in `conv`."""
     return nnx.Linear(
         in_features,
         out_features,
-        kernel_init=kernel_init or uniform_init(in_features),
-        bias_init=bias_init or uniform_init(in_features),
+        kernel_init=uniform_init(in_features),
+        bias_init=uniform_init(in_features),
         dtype=dtype,
         rngs=rngs,
     )
+
+
+def small_linear(
+    in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+) -> nnx.Linear:
+    """Return a dense layer whose weights are `SMALL_INIT` at first, and biases 0."""
+    return nnx.Linear(in_features, out_features, kernel_init=SMALL_INIT, dtype=dtype, rngs=rngs)
 
 
 class PReLU(nnx.Module):

@@ -109,7 +109,7 @@ class RCAN(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: 2, 3, 4 or 8.

@@ -86,7 +86,7 @@ class RLFN(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: any from 1 on.

@@ -72,7 +72,7 @@ class RRDBNet(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: 1, 2 or 4. At 1 and 2 images are mirrored up to a multiple of 4 and 2.

@@ -27,7 +27,7 @@ class SRVGGNetCompact(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: any from 1 on.

@@ -15,8 +15,6 @@ from jax.typing import DTypeLike
 
 from jaxsr.networks import layers
 
-_INIT = layers.normal_init(0.02)
-
 
 class LayerNorm(nnx.Module):
     """Normalises the channels of each pixel; statistics are float32 whatever comes in."""
@@ -43,10 +41,10 @@ class WindowAttention(nnx.Module):
     ) -> None:
         """C is `embed_dim`, h is `num_heads`, w is `window_size`."""
         self.num_heads, self.window_size = num_heads, window_size
-        self.qkv = _linear(embed_dim, 3 * embed_dim, dtype=dtype, rngs=rngs)
-        self.proj = _linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
+        self.qkv = layers.small_linear(embed_dim, 3 * embed_dim, dtype=dtype, rngs=rngs)
+        self.proj = layers.small_linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
         table_shape = ((2 * window_size - 1) ** 2, num_heads)
-        self.relative_position_bias_table = nnx.Param(_INIT(rngs.params(), table_shape))
+        self.relative_position_bias_table = nnx.Param(layers.SMALL_INIT(rngs.params(), table_shape))
 
     def __call__(self, windows: Array, mask: Array) -> Array:
         """Return [N, K, T, C] and a mask [K, T, T], 0 or -100, to [N, K, T, C]."""
@@ -69,8 +67,8 @@ class MLP(nnx.Module):
         self, features: int, hidden_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         """C is `features`; `hidden_features` between."""
-        self.fc1 = _linear(features, hidden_features, dtype=dtype, rngs=rngs)
-        self.fc2 = _linear(hidden_features, features, dtype=dtype, rngs=rngs)
+        self.fc1 = layers.small_linear(features, hidden_features, dtype=dtype, rngs=rngs)
+        self.fc2 = layers.small_linear(hidden_features, features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """Map [..., C] to the same."""
@@ -175,7 +173,7 @@ class SwinIR(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             scale: 2, 3, 4 or 8; 4 for `nearest+conv`.
@@ -254,17 +252,6 @@ class SwinIR(nnx.Module):
         for conv_up in (self.conv_up1, self.conv_up2):
             x = jax.nn.leaky_relu(conv_up(layers.nearest_upsample(x, 2)), 0.2)
         return self.conv_last(jax.nn.leaky_relu(self.conv_hr(x), 0.2))
-
-
-def _linear(in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.Linear:
-    return layers.linear(
-        in_features,
-        out_features,
-        kernel_init=_INIT,
-        bias_init=nnx.initializers.zeros,
-        dtype=dtype,
-        rngs=rngs,
-    )
 
 
 def _to_windows(x: Array, size: int) -> Array:

@@ -75,7 +75,7 @@ class VGGStyleDiscriminator(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        """Draws the initial weights.
+        """Draw the initial weights.
 
         Args:
             num_features: channels at full size.

@@ -33,7 +33,7 @@ MEMORY = 0.98  # of the running mean that is noted as the loss: about 50 updates
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRecipe:
-    """What is held constant while a network trains.
+    """The constants of a network's training.
 
     Attributes:
         loss: one of `losses.LOSSES`.
@@ -118,7 +118,7 @@ class TrainingState:
 
 
 class Constants(NamedTuple):
-    """What all networks of a program share on a device."""
+    """The arrays that all networks of a program share on a device."""
 
     frozen: Tree  # weights that never train
     discriminator_frozen: Tree

@@ -29,7 +29,7 @@ ACCELERATOR_UPDATES = 10  # in a call; on a CPU a loop inside the program costs 
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """How devices train their networks.
+    """A way for devices to train their networks.
 
     Attributes:
         group: networks in a call.

@@ -45,7 +45,7 @@ HOST_NETWORKS = 64  # fitted for one iteration, for what the host does for each
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be fitted.
+    """The fits of a collection.
 
     Attributes:
         trials: of all networks.
@@ -119,7 +119,7 @@ class HoursForecast:
 
     @property
     def hours(self) -> float:
-        """All of them, one after the other."""
+        """The sum of all parts, one after the other."""
         return self.training_hours + self.compile_hours + self.host_hours
 
     def row(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def rough_seconds(bucket: Bucket) -> float:
 
 
 def draw(buckets: Sequence[Bucket], count: int) -> Counter[int]:
-    """How often each bucket is drawn: evenly spaced in the line of rough costs, `count` in all."""
+    """Return how often each bucket is drawn: evenly in the line of rough costs, `count` in all."""
     ends = np.cumsum([rough_seconds(bucket) for bucket in buckets])
     points = (np.arange(count) + 0.5) / count * ends[-1]
     return Counter(np.searchsorted(ends, points).tolist())

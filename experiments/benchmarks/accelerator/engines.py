@@ -32,7 +32,7 @@ FOREVER = 10**9  # iterations: the clock ends a measurement
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """How a training step is run.
+    """A way to run a training step.
 
     Attributes:
         kernel: "plain vmap", "xla" or "pallas".
@@ -71,7 +71,7 @@ BASELINE, PORTABLE = Engine("plain vmap", "float32"), Engine("xla", "float32")
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """What was measured of an engine.
+    """The measured speed of an engine.
 
     Attributes:
         pixel_steps_per_s: on one device: true pixels of all networks times iterations, padding not
@@ -85,7 +85,7 @@ class Rate:
 
 @dataclasses.dataclass(frozen=True)
 class Exactness:
-    """How far an engine's numbers are from what they should be.
+    """The errors of an engine's numbers.
 
     Attributes:
         loss_error: of the loss at the initial weights, relative to float64, the worst network's.

@@ -29,7 +29,7 @@ SINE_RANGE = 20.0  # of arguments, radians or half-turns
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How large the measured arrays are.
+    """The sizes of the measured arrays.
 
     Attributes:
         copied: float32 numbers of the copy.

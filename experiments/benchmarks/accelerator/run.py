@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much is measured.
+    """The extent of the measurements.
 
     Attributes:
         sizes: of the arrays that the limits are measured with.

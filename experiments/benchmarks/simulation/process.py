@@ -50,7 +50,7 @@ class Share:
 
     @property
     def seconds(self) -> float:
-        """Of its training, at speed 1."""
+        """The time of its training, at speed 1."""
         return float(sum(costs.sum() for _, costs, _ in self.parts))
 
 

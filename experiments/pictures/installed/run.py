@@ -40,7 +40,7 @@ _Reduced = tuple[str, evaluation.Picture]
 
 @dataclass(frozen=True)
 class InstalledJob:
-    """What a network has to do.
+    """The work of a network.
 
     Attributes:
         name: of the network, and of its folder.
