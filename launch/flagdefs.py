@@ -126,7 +126,7 @@ def parse(config_class: type[Config], args: Sequence[str]) -> tuple[Config, Path
 
 
 def flags_text(config: "DataclassInstance") -> str:
-    """Lines of a flagfile that gives this configuration, every field spelled out."""
+    """Return the lines of a flagfile that gives this configuration, every field spelled out."""
     lines: list[str] = []
     for spec in _specs(type(config)):
         value = getattr(config, spec.name)
@@ -277,7 +277,7 @@ class _Parser(flags.ArgumentParser):
         self.spec = spec
 
     def parse(self, argument: Any) -> Any:
-        """Value of a flag, or of a default; None where a repeatable flag starts afresh."""
+        """Return the value of a flag or default; None where a repeatable flag starts afresh."""
         if self.spec.repeats and argument == "":
             return None
         try:
@@ -339,7 +339,7 @@ def _default_run_dir() -> str:
 
 
 def _use_every_core() -> None:
-    """One CPU device per core that this process may use, unless that was chosen already."""
+    """Give JAX one CPU device per core of this process, unless that was chosen already."""
     import jax
 
     from jaxfleet.trainer import usable_cores

@@ -102,7 +102,7 @@ class CoinConfig:
 
 
 def make_jobs(config: CoinConfig, pictures: Sequence[Photo]) -> list[FitJob]:
-    """Every size on every photograph, photographs outermost."""
+    """Return a job for every size and photograph, photographs outermost."""
     trials = [
         Trial(
             num_layers=layers,

@@ -81,7 +81,7 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
 
 
 def time_forecasts(table: FitTable, forecaster: Trained) -> float:
-    """Milliseconds of a thousand forecasts for one picture, its descriptors given; the median."""
+    """Return the median milliseconds of a thousand forecasts for one picture, once described."""
     fits = table.training_fits(np.resize(np.arange(len(table)), TIMED))
     seconds = []
     for _ in range(REPEATS):
@@ -114,7 +114,7 @@ def _curves(table: FitTable, forecaster: Trained) -> Drawing:
 
 
 def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Fits that compare widths: several seeds of each, all else equal, photographs with all."""
+    """Select fits that compare widths: several seeds of each, all else equal."""
     settings = metrics.SETTINGS
     fits = frame.drop_duplicates([*settings, "seed"])
     fits = fits[fits.groupby(settings)["seed"].transform("size") >= SEEDS]
@@ -126,7 +126,7 @@ def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best(table: FitTable, forecaster: Trained) -> Drawing:
-    """Which networks the unseen pictures would choose."""
+    """Draw which networks the unseen pictures would choose."""
     usual = table.frame[table.usual].iloc[0]
     low, high = (2.0**ends for ends in (forecaster.reach.low, forecaster.reach.high))
     depths = range(round(low[1]), round(high[1]) + 1)

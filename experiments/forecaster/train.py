@@ -166,7 +166,7 @@ def forecast(table: FitTable, forecaster: Trained) -> tuple[np.ndarray, np.ndarr
 
 
 def evaluate(table: FitTable, mean_db: np.ndarray, std_db: np.ndarray) -> pd.DataFrame:
-    """Every predictor on every split, the noise of the fits beside them."""
+    """Measure every predictor on every split, beside the noise of the fits."""
     train = table.split("train")
     predictions = baselines.predict(table, train) | {"forecaster": mean_db}
     return metrics.table(table, predictions, {"forecaster": std_db})

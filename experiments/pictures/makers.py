@@ -27,7 +27,7 @@ _TEXTS, _WHOLES = ("architecture", "loss", "training_set"), ("scale", "seed", "n
 
 @dataclass(frozen=True)
 class PictureClass:
-    """One who makes pictures.
+    """A maker of pictures.
 
     Attributes:
         name: in file names and in the index.

@@ -50,7 +50,7 @@ class TailProgram(SirenProgram):
     def loss_and_gradient(
         self, params: Params, hyper: dict[str, Array], batch: dict[str, Array]
     ) -> tuple[Array, Params]:
-        """As the parent's, with gradients of zero, at which Adam rests, for what stays."""
+        """Return the parent's, with gradients of zero, at which Adam rests, for fixed layers."""
         loss, gradient = super().loss_and_gradient(params, hyper, batch)
         masked = []
         for depth, layer in enumerate(gradient):
@@ -225,7 +225,7 @@ class Rounder:
         self.network = _layers(arrays)
 
     def _finest_factor(self, values: Sequence[np.ndarray]) -> float:
-        """Of the steps of the arrays to come, such that what they take is left."""
+        """Return the least factor of the steps to come whose codes fit into the bits left."""
         done = len(self._codes)
         low, high = (math.log2(factor) for factor in FACTORS)
         for _ in range(24):
@@ -263,7 +263,7 @@ class Rounder:
 
 @dataclasses.dataclass(frozen=True)
 class Derivatives:
-    """Those of the picture's colours by the weights of one layer.
+    """The derivatives of the picture's colours by the weights of one layer.
 
     The derivative by a weight is the input it multiplies times the one by its unit's bias.
 

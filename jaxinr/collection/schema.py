@@ -289,7 +289,7 @@ def _plain_id(value: Any) -> Any:
 
 
 def _width(size: int, trial: Trial, hp_bpp: float) -> int:
-    """Of the picture of this height and bits per pixel; the height if that fits no width."""
+    """Return the width that gives these bits per pixel; the height if no whole number does."""
     width = 16 * trial.parameters / hp_bpp / size if hp_bpp > 0 else size
     whole = width >= 1 and abs(width - round(width)) < 1e-3 * width
     return round(width) if whole else size
@@ -319,7 +319,7 @@ def _flat(model: Any, trial: Trial) -> np.ndarray:
 
 
 def _matrix(value: Any) -> np.ndarray:
-    """Of nested lists; of lists of arrays too, which is how pandas and pyarrow give them."""
+    """Return nested lists, or lists of arrays as pandas and pyarrow give them, as a matrix."""
     if len(value) and isinstance(value[0], np.ndarray):
         value = np.stack(list(value))
     return np.asarray(value, np.float32)

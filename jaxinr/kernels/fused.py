@@ -219,7 +219,7 @@ def _parts(params: Any) -> list[Any]:
 
 
 def _forward(params: Any, omegas: list[Array], place: Any, products: str) -> list[list[Array]]:
-    """Of each sine layer what its sine is taken of, in half-turns: by parts, each [SIDE, T]."""
+    """Return the arguments of each layer's sines, in half-turns: by parts, each [SIDE, T]."""
     arguments: list[list[Array]] = []
     parts, sines = _parts(params), list[Array]()
     for depth, omega in enumerate(omegas):

@@ -40,7 +40,7 @@ class CropRegression:
 
     @property
     def num_targets(self) -> int:
-        """T."""
+        """The number of targets, T."""
         return len(self.of_transform.offsets)
 
     def predict(self, features: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ _Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class PerturbationKind:
-    """One of the things that can happen.
+    """A kind of change.
 
     Attributes:
         change: picture [H, W, 3] uint8, strength and generator -> [h, w, 3] uint8.

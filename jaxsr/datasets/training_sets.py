@@ -30,7 +30,7 @@ _OPTIONS: dict[str, type[float] | type[int]] = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSet:
-    """Which photographs a network learns from.
+    """The photographs that a network learns from.
 
     Attributes:
         name: what the set is called in results, such as quarter_div2k.

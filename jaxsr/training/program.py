@@ -198,7 +198,7 @@ class TrainingProgram:
 
     @property
     def shapes(self) -> TrainingState:
-        """Of a network in training; nothing is drawn."""
+        """The shapes of a network in training; nothing is drawn."""
         return jax.eval_shape(lambda start: self.init(0, start), self._shapes)
 
     def model(self, params: Tree) -> nnx.Module:

@@ -76,7 +76,7 @@ class Installed:
 
     @property
     def folder(self) -> str:
-        """Where the package lies among those that are installed."""
+        """Return the folder in which the package is installed."""
         return self.package.replace("-", "_")
 
 
