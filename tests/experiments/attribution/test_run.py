@@ -9,7 +9,6 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from experiments.attribution import files as attribution_files
 from experiments.attribution import parts as attribution_parts
@@ -24,6 +23,7 @@ from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.attribution.table import TABLE, Method
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
+from tests.experiments import picture_rows
 
 CROP_PX, HEIGHT, WIDTH = 16, 34, 50
 NETWORKS = {  # kind, architecture, scale, loss, seed; grey level that it adds
@@ -39,36 +39,15 @@ def write_pictures(folder, splits=PHOTOS):
     """A folder as launch/sr_images.py leaves it."""
     for number, (network, facts) in enumerate(NETWORKS.items()):
         kind, architecture, scale, loss, seed, level = facts
-        (folder / "images" / network).mkdir(parents=True)
-        (folder / "index").mkdir(exist_ok=True)
+        stated = {"kind": kind, "architecture": architecture, "scale": scale, "loss": loss}
+        stated |= {"training_set": "A" if architecture else "", "seed": seed}
         rows = []
         for place, (image_id, split) in enumerate(splits.items()):
             noise = np.random.default_rng([number, place]).integers(0, 9, (HEIGHT, WIDTH, 3))
-            file = picture_sets.file_of(network, image_id)
-            Image.fromarray((noise + level).astype(np.uint8)).save(folder / file)
+            pixels = (noise + level).astype(np.uint8)
+            psnr = np.inf if kind == "original" else 30.0 + place
             rows.append(
-                {
-                    "network": network,
-                    "kind": kind,
-                    "image_id": image_id,
-                    "split": split,
-                    "file": file,
-                    "height": HEIGHT,
-                    "width": WIDTH,
-                    "architecture": architecture,
-                    "overrides": "{}",
-                    "scale": scale,
-                    "loss": loss,
-                    "training_set": "A" if architecture else "",
-                    "seed": seed,
-                    "num_iters": 10,
-                    "parameters": 99,
-                    "psnr_y_db": np.inf if kind == "original" else 30.0 + place,
-                    "source": "",
-                    "network_checksum": "",
-                    "photo_checksum": "",
-                    "file_checksum": picture_sets.checksum((folder / file).read_bytes()),
-                }
+                picture_rows.add(folder, network, image_id, split, pixels, psnr_y_db=psnr, **stated)
             )
         picture_sets.write_rows(folder, network, rows)
     return folder

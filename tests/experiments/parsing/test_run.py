@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from experiments.parsing import run as parsing_run
 from experiments.parsing import tasks as parsing_tasks
@@ -18,6 +17,7 @@ from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import tiles
+from tests.experiments import picture_rows
 
 SIDE, CROP = 36, 32
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
@@ -81,23 +81,11 @@ def pixels_of(facts, image_id):
 
 
 def add_network(run_dir, network, facts, checksum=None, splits=SPLIT):
-    rows = []
-    for image_id, split in splits.items():
-        pixels = pixels_of(facts, image_id)
-        file = picture_sets.file_of(network, image_id)
-        (run_dir / file).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(run_dir / file)
-        rows.append(
-            {
-                **{"network": network, "kind": "network", "image_id": image_id, "split": split},
-                **{"file": file, "height": SIDE, "width": SIDE, **facts},
-                **{"overrides": "{}", "num_iters": 1, "parameters": 1, "psnr_y_db": 30.0},
-                **{"source": "runs/zoo", "network_checksum": checksum or network},
-                "photo_checksum": image_id,
-                "file_checksum": picture_sets.checksum((run_dir / file).read_bytes()),
-            }
-        )
-    (run_dir / "index").mkdir(exist_ok=True)
+    facts = facts | {"network_checksum": checksum or network}
+    rows = [
+        picture_rows.add(run_dir, network, image_id, split, pixels_of(facts, image_id), **facts)
+        for image_id, split in splits.items()
+    ]
     picture_sets.write_rows(run_dir, network, rows)
 
 

@@ -16,6 +16,7 @@ from experiments.siren.grid import GridConfig, make_jobs, make_works
 from jaxfleet import executors, storage
 from jaxfleet.errors import InputError
 from jaxfleet.photos import Photo
+from jaxinr.kernels import host
 from launch import _flagfiles, report
 
 # ---------------------------------------------------------------------------- one architecture
@@ -99,11 +100,19 @@ def config(tmp_path_factory):
         layer_size=("4", "6"),
         num_layers=("2",),
         learning_rate=("1e-3",),
-        num_iters=("24", "400000"),
+        num_iters=("24", "60000"),
         seed=("0", "1"),
         log_every=5,
         checkpoint_minutes=0.0,
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_segments():
+    """Fits of a second have many segments, so that a stop finds some in training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "SEGMENT_SECONDS", 0.05)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +186,7 @@ def test_shards_in_an_object_store(config, local, bucket):
 
 def test_report_of_a_run_in_an_object_store(config, bucket):
     run_dir = storage.location(f"{bucket}/reported")
+    config = dataclasses.replace(config, num_iters=("24",))
     _flagfiles.save(run_dir, report.flagdefs.flags_text(config))
     siren_grid.run(config, run_dir)
     (run_dir / "report.html").unlink()
