@@ -120,11 +120,13 @@ def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
         "what happened to it": found.state,
         "SHA-256": answer.record["sha256"],
     }
+    asked = found.group in (None, "network")  # whether a network may have made it
+    families, ranking = (_shares(x if asked else ()) for x in (found.families, found.ranking))
     note = f'<p class="note">{markup.text(answer.notes)}</p>' if answer.notes else ""
     tables = (
         markup.table("Answers", ("question", "answer", "probability", "errors"), _answers(found)),
-        markup.table("Families of networks", ("family", "probability"), _shares(found.families)),
-        markup.table("Nearest networks", ("network", "probability"), _shares(found.ranking)),
+        markup.table("Families, if a network made it", ("family", "probability"), families),
+        markup.table("Classes, if one of them made it", ("class", "probability"), ranking),
     )
     return (
         f'<details class="answer" {"open" if is_open else ""}><summary><span class="verdict '

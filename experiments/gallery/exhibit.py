@@ -36,7 +36,8 @@ def lines(found: Identification, top: int) -> list[str]:
         enlarged = "yes; cannot tell whether by a network or by interpolation"
     chances = ", ".join(f"{name} {share:.1%}" for name, share in found.groups.items())
     scale = "cannot tell" if found.scale is None else f"{found.scale[0]:.2g} times the size"
-    families = ", ".join(f"{name} {share:.1%}" for name, share in found.families[:3])
+    asked = group not in ("original", "interpolation")  # whether a network may have made it
+    families = ", ".join(f"{name} {share:.1%}" for name, share in found.families[:3] if asked)
     said = [
         f"verdict: {found.verdict}",
         f"enlarged: {enlarged}{_beside(found, 'group' if group else 'is_enlarged', chances)}",
@@ -45,7 +46,7 @@ def lines(found: Identification, top: int) -> list[str]:
         f"family: {found.family or 'cannot tell'}{_beside(found, 'family', families)}",
         f"network: {found.network or 'cannot tell'}{_beside(found, 'network', '')}",
     ]
-    if group not in ("original", "interpolation") and found.groups:
+    if asked and found.groups:
         said += ["the most probable classes, if one of them made it:"]
         said += [f"  {chance:6.1%}  {name}" for name, chance in found.ranking[:top]]
     if not found.groups:
@@ -244,12 +245,13 @@ def page(title: str, answers: Sequence[Mapping[str, Any]], gallery: Gallery) -> 
             cells = [one["file"], f"not used: {one['error']}", "", "", "", ""]
         else:
             told = one["answers"]
-            rates = [rate["said"] for rate in one["error_rates"].values()]
+            rates = dict.fromkeys(rate["said"] for rate in one["error_rates"].values())
+            scale = "–" if told["is_enlarged"] is False else "cannot tell"
             cells = [
                 one["file"],
                 one["verdict"],
                 told["state"],
-                f"{told['scale']:.2g}" if told["scale"] else "cannot tell",
+                f"{told['scale']:.2g}" if told["scale"] else scale,
                 "; ".join(rates),
                 one["sha256"],
             ]

@@ -183,9 +183,9 @@ def _json(answers: Sequence[Mapping[str, Any]]) -> bytes:
 
 def _with_state(notes: str, found: Identification) -> str:
     """Add what has happened to the file to what else weakens the answer."""
-    if found.state.compression == states.LOSSLESS:
-        return notes
-    return "; ".join(filter(None, (notes, f"compressed with loss: {found.state}")))
+    lossy = "" if found.state.compression == states.LOSSLESS else "compressed with loss: "
+    state = f"{lossy}{found.state}" if lossy or found.state.is_grey else ""
+    return "; ".join(filter(None, (notes, state)))
 
 
 def read_picture(path: Path) -> tuple[np.ndarray, str]:

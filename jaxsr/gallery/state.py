@@ -83,7 +83,8 @@ class State:
 
 def is_grey(pixels: np.ndarray) -> bool:
     """Return whether the three channels of an image [H, W, 3] are equal throughout."""
-    return bool((pixels == pixels[..., :1]).all())
+    some = pixels[::64, ::64]  # most pictures are told by few pixels
+    return bool((some == some[..., :1]).all() and (pixels == pixels[..., :1]).all())
 
 
 def of_file(data: bytes, pixels: np.ndarray) -> State:

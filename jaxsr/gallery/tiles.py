@@ -38,7 +38,7 @@ def checked(image: np.ndarray, crop_px: int, *, may_be_grey: bool = False) -> np
             "larger picture, not enlarged for this."
         )
     if may_be_grey:
-        if (image == image[:1, :1]).all():
+        if (image[0] == image[0, 0]).all() and (image == image[:1, :1]).all():
             raise InputError(NOTHING)
     elif is_grey(image):
         raise InputError(

@@ -1,5 +1,6 @@
 """An identification for people: lines, a figure with known spectra, a page."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -58,6 +59,23 @@ def test_a_page_shows_names_of_files_as_they_are():
     page = exhibit.page("t", [{"file": "<b>.png", "error": "grey"}], Asked())
     assert "&lt;b&gt;.png" in page
     assert "not used: grey" in page
+
+
+def test_a_page_says_an_error_rate_once_and_of_what_was_not_enlarged_no_factor():
+    class Asked:
+        settings = {"jaxsr": "1"}
+
+    rate = ErrorRate("pictures of networks called not enlarged", 3, 50)
+    same = {"is_enlarged": rate, "group": rate}
+    found = dataclasses.replace(
+        FOUND, is_enlarged=False, group="original", scale=None, error_rates=same
+    )
+    told = {"file": "x.png", "sha256": "0", **found.to_json()}
+    page = exhibit.page("t", [told], Asked())
+    assert page.count("3 of 50 pictures of networks") == 1
+    assert "<td>–</td>" in page
+    assert "cannot tell" not in page
+    assert exhibit.lines(found, 1)[3:] == ["family: cannot tell", "network: cannot tell"]
 
 
 def test_a_square_marks_what_the_enlargement_left(monkeypatch):
