@@ -167,7 +167,7 @@ def test_what_cannot_be_enrolled(made):
     pictures = drawn([150, 150, 90], 20, 0)
     for message, name, images, facts in (
         ("has 19 pictures; give at least 20", "new", pictures[:19], {}),
-        ("has 1 pictures", "new", pictures[:1], {}),
+        ("has 1 picture;", "new", pictures[:1], {}),
         ("a class 'rdn-x4' already", "rdn-x4", pictures, {}),
         ("needs a name", " ", pictures, {}),
         ("No fact is called width", "new", pictures, {"width": 3}),
