@@ -123,30 +123,7 @@ def run(config: RegretConfig, run_dir: Path) -> str:
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         device = speed.known()
-        weights = rundir.checksum(b"".join(leaf.tobytes() for leaf in forecaster.params.values()))
-        inputs = [
-            rundir.digest(
-                rundir.checksum(case.photo.pixels.tobytes()),
-                [case.limit, case.value, config.num_iters],
-                weights,
-                dataclasses.astuple(device),
-            )
-            for case in cases
-        ]
-        parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
-        missing = len(parts.missing)
-        with Progress(
-            len(cases),
-            missing,
-            fits_done=len(cases) - missing,
-            unit="recommendations",
-            work="of them",
-        ) as display:
-            for number in parts.missing:
-                found = measure(cases[number], forecaster, device, config.num_iters)
-                parts.write(number, pd.DataFrame([found]))
-                display.update(1.0, psnr_db=[float(found["recommended_db"])])
-        table = parts.rows().drop(columns=rundir.MADE_FROM)
+        table = _measured(config, run_dir, cases, forecaster, device)
         rundir.write_table(run_dir / "regret.parquet", table)
         means = summary(table)
         means.to_csv(run_dir / "table.csv", index=False)
@@ -154,6 +131,40 @@ def run(config: RegretConfig, run_dir: Path) -> str:
         rundir.finish(run_dir)
     shown = means.to_string(index=False, float_format="{:.2f}".format)
     return f"{shown}\nLook at {path}"
+
+
+def _measured(
+    config: RegretConfig,
+    run_dir: Path,
+    cases: Sequence[Case],
+    forecaster: Trained,
+    device: Speed,
+) -> pd.DataFrame:
+    """Return the row of every case; rows that exist are read."""
+    weights = rundir.checksum(b"".join(leaf.tobytes() for leaf in forecaster.params.values()))
+    inputs = [
+        rundir.digest(
+            rundir.checksum(case.photo.pixels.tobytes()),
+            [case.limit, case.value, config.num_iters],
+            weights,
+            dataclasses.astuple(device),
+        )
+        for case in cases
+    ]
+    parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
+    missing = len(parts.missing)
+    with Progress(
+        len(cases),
+        missing,
+        fits_done=len(cases) - missing,
+        unit="recommendations",
+        work="of them",
+    ) as display:
+        for number in parts.missing:
+            found = measure(cases[number], forecaster, device, config.num_iters)
+            parts.write(number, pd.DataFrame([found]))
+            display.update(1.0, psnr_db=[float(found["recommended_db"])])
+    return parts.rows().drop(columns=rundir.MADE_FROM)
 
 
 def measure(
