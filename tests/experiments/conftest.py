@@ -20,6 +20,7 @@ from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.crops import centre
+from tests.experiments import picture_rows
 
 NOISES = {"edsr": 2.0, "rcan": 8.0, "rdn": 24.0}  # of an architecture; seed and set have colours
 ORIGINS = (("A", 1), ("A", 3), ("B", 1))
@@ -86,30 +87,16 @@ def no_figures(monkeypatch):
 def made_up_pictures(tmp_path_factory):
     """The folder of the pictures of nine networks, four photographs in each split."""
     run_dir = tmp_path_factory.mktemp("made_up") / "pictures"
-    (run_dir / "index").mkdir(parents=True)
     for architecture, (training_set, seed) in itertools.product(NOISES, ORIGINS):
         network = f"{architecture}-{training_set}-x2-l1-s{seed}"
-        (run_dir / "images" / network).mkdir(parents=True)
+        facts = {"architecture": architecture, "training_set": training_set, "seed": seed}
         rows = []
         for image_id, split in SPLITS.items():
             draw = np.random.default_rng([*map(ord, network + image_id)])
             colour = np.array([100, 60 + 20 * seed, 200 if training_set == "A" else 120])
             noise = NOISES[architecture] * draw.standard_normal((SIDE, SIDE, 3))
             pixels = np.clip(np.round(colour + noise), 0, 255).astype(np.uint8)
-            file = picture_sets.file_of(network, image_id)
-            Image.fromarray(pixels).save(run_dir / file)
-            facts = {"architecture": architecture, "training_set": training_set, "seed": seed}
-            data = (run_dir / file).read_bytes()
-            rows.append(
-                {
-                    **{"network": network, "kind": "network", "image_id": image_id},
-                    **{"split": split, "file": file, "height": SIDE, "width": SIDE, **facts},
-                    **{"overrides": "{}", "scale": 2, "loss": "l1", "num_iters": 1},
-                    **{"parameters": 1, "psnr_y_db": 30.0, "source": "runs/zoo"},
-                    **{"network_checksum": network, "photo_checksum": image_id},
-                    "file_checksum": picture_sets.checksum(data),
-                }
-            )
+            rows.append(picture_rows.add(run_dir, network, image_id, split, pixels, **facts))
         picture_sets.write_rows(run_dir, network, rows)
     return run_dir
 

@@ -134,12 +134,9 @@ def whole(program, datasets, _compiled_once):
 
 
 @pytest.mark.skipif(len(jax.devices()) < 2, reason="needs two devices")
-def test_a_lone_network_trains_on_all_devices_as_on_one(program, datasets, whole):
-    options = {"log_every": 3, "validate_every": 4, "validate": score}
-    devices = jax.devices()[:2]
-    strategy = Strategy(spread=True)
-    trainer = ZooTrainer(program, JOBS[:1], datasets, strategy=strategy, devices=devices, **options)
-    spread = finish(trainer)[0]
+def test_a_lone_network_trains_on_all_devices_as_on_one(make, whole):
+    devices, strategy = jax.devices()[:2], Strategy(spread=True)
+    spread = finish(make(JOBS[:1], strategy, devices=devices, validate=score))[0]
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
         spread.params,
@@ -201,9 +198,7 @@ def test_devices_train_side_by_side_and_give_the_same(make, whole):
         assert_same(copied(one), copied(whole[job]))
 
 
-def test_a_program_is_traced_once_whatever_its_weights_come_from(
-    program, datasets, whole, monkeypatch
-):
+def test_a_program_is_traced_once_whatever_its_weights_come_from(make, whole, monkeypatch):
     calls = []
     update = TrainingProgram.update
     monkeypatch.setattr(
@@ -211,16 +206,7 @@ def test_a_program_is_traced_once_whatever_its_weights_come_from(
     )
     monkeypatch.setattr(training_strategy, "compiled", training_strategy.compiled.__wrapped__)
     begun = TrainingJob(5, start=lambda: whole[0].params)  # numpy arrays, as of a file
-    trainer = ZooTrainer(
-        program,
-        [TrainingJob(1), begun],
-        datasets,
-        strategy=SINGLE,
-        devices=jax.devices()[:1],
-        log_every=2,
-        validate_every=7,
-    )
-    finish(trainer)
+    finish(make([TrainingJob(1), begun], log_every=2, validate_every=7))
     assert len(calls) == 1
 
 
