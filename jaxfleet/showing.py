@@ -3,6 +3,12 @@
 from typing import Any
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 network`, `1,200 networks`."""
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural}"
+
+
 class Tabular:
     """A result with `to_pandas`, which a notebook shows as its table."""
 

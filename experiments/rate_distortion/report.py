@@ -7,6 +7,7 @@ between measured points are monotone cubics (PCHIP) rather than the polynomials 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,9 @@ from experiments.coin import measures
 from experiments.rate_distortion.config import RateDistortionConfig
 from experiments.report import figures, page
 from experiments.report.page import Drawing
-from jaxfleet import rundir
+from jaxfleet import decibels, rundir
 from jaxfleet.photos import Photo
+from jaxfleet.showing import counted
 
 OURS = "SIREN codec"
 Curve = tuple[np.ndarray, np.ndarray]
@@ -39,6 +41,7 @@ COLUMNS = {
     "seconds a file": ("seconds", "{:.0f}"),
     "JPEG of this size (dB)": ("jpeg_db", "{:.2f}"),
 }
+EXACT = {"equal to the photograph, and in no mean": ("exact", "{}")}  # files
 BD_COLUMNS = {
     "against": ("codec", "{}"),
     "size of our files at equal PSNR (%)": ("bd_rate", "{:+.1f}"),
@@ -55,9 +58,11 @@ def bd_rate(curve: Curve, reference: Curve) -> float:
     Returns:
         The difference as a share: 0.1 is 10 % larger. NaN where no PSNR is common.
     """
+    if min(len(curve[0]), len(reference[0])) < 2:
+        return float("nan")
     low = max(curve[1].min(), reference[1].min())
     high = min(curve[1].max(), reference[1].max())
-    if not low < high or min(len(curve[0]), len(reference[0])) < 2:
+    if not low < high:
         return float("nan")
     means = []
     for sizes, psnr_db in (curve, reference):
@@ -67,11 +72,15 @@ def bd_rate(curve: Curve, reference: Curve) -> float:
 
 
 def mean_curves(rows: pd.DataFrame) -> dict[str, Curve]:
-    """Return codec -> mean bits per pixel and mean dB; ours by wanted size, others interpolated."""
+    """Return codec -> mean bits per pixel and mean dB; ours by wanted size, others interpolated.
+
+    Only codecs with a PSNR that is finite, at sizes that all photographs have.
+    """
     curves: dict[str, Curve] = {}
     for name, own in rows.groupby("codec", sort=False):
         if name == OURS:
-            means = own.groupby("wanted_bpp")[["bits_per_pixel", "psnr_db"]].mean()
+            means = _means(own)[["bits_per_pixel", "psnr_db"]]
+            means = means[np.isfinite(means["psnr_db"])]
             curves[OURS] = means["bits_per_pixel"].to_numpy(), means["psnr_db"].to_numpy()
         else:
             each = [
@@ -79,15 +88,12 @@ def mean_curves(rows: pd.DataFrame) -> dict[str, Curve]:
                 for _, one in own.groupby("image_id")
             ]
             curves[str(name)] = figures.mean_curve(each, (0.02, 2.0))
-    return curves
+    return {name: curve for name, curve in curves.items() if len(curve[0])}
 
 
 def table(rows: pd.DataFrame, curves: dict[str, Curve]) -> pd.DataFrame:
     """Return the means of our files, a row for each wanted size, beside JPEG of equal size."""
-    own = rows[rows["codec"] == OURS]
-    means = own.groupby("wanted_bpp")[
-        ["bits_per_pixel", "psnr_db", "float_psnr_db", "seconds"]
-    ].mean()
+    means = _means(rows[rows["codec"] == OURS])
     sizes, jpeg_db = curves.get("JPEG", (np.empty(0), np.empty(0)))
     at = means["bits_per_pixel"].to_numpy()
     known = np.full(len(at), np.nan)
@@ -97,13 +103,36 @@ def table(rows: pd.DataFrame, curves: dict[str, Curve]) -> pd.DataFrame:
     return means.assign(codec=OURS, jpeg_db=known).reset_index(drop=True)
 
 
+def _means(own: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of our files of each wanted size; of PSNRs, as `decibels.mean` takes them.
+
+    Columns: bits_per_pixel, psnr_db, float_psnr_db, seconds, and exact, the number of files that
+    equal their photograph.
+    """
+
+    def mean_db(values: pd.Series) -> float:
+        return decibels.mean(values).db
+
+    return own.groupby("wanted_bpp").agg(
+        bits_per_pixel=("bits_per_pixel", "mean"),
+        psnr_db=("psnr_db", mean_db),
+        float_psnr_db=("float_psnr_db", mean_db),
+        seconds=("seconds", "mean"),
+        exact=("psnr_db", lambda values: decibels.mean(values).exact),
+    )
+
+
 def draw(curves: dict[str, Curve], published: dict[str, Curve]) -> Figure:
     """Draw mean PSNR against size: measured codecs as lines, published ones as points."""
     figure, axes = figures.new()
     for i, (name, (sizes, psnr_db)) in enumerate(curves.items()):
         marker = figures.MARKERS[0] if name == OURS else ""
-        colour = figures.PALETTE[i % len(figures.PALETTE)]
-        axes.plot(sizes, psnr_db, color=colour, marker=marker, ms=6, lw=1.8, label=name)
+        look: dict[str, Any] = {
+            "color": figures.PALETTE[i % len(figures.PALETTE)],
+            "marker": marker,
+        }
+        dashes = figures.DASHES[i % len(figures.DASHES)]
+        axes.plot(sizes, psnr_db, dashes, ms=6, lw=1.8, label=name, **look)
     for i, (name, (sizes, psnr_db)) in enumerate(published.items()):
         marker = figures.MARKERS[(i + 1) % len(figures.MARKERS)]
         axes.plot(sizes, psnr_db, ":", color="grey", marker=marker, ms=6, lw=1, label=name)
@@ -125,25 +154,26 @@ def write(
     curves = mean_curves(rows)
     means = table(rows, curves)
     means.to_csv(run_dir / "table.csv", index=False)
-    rates = {name: bd_rate(curves[OURS], curve) for name, curve in curves.items() if name != OURS}
+    own = curves.get(OURS, (np.empty(0), np.empty(0)))
+    rates = {name: bd_rate(own, curve) for name, curve in curves.items() if name != OURS}
     is_kodak = measures.is_published_set(photographs)
     published = PUBLISHED if is_kodak else {}
     if is_kodak:
         rates |= {
-            name: bd_rate(curves[OURS], curve)
-            for name, curve in published.items()
-            if len(curve[0]) > 1
+            name: bd_rate(own, curve) for name, curve in published.items() if len(curve[0]) > 1
         }
     drawing = Drawing(
         "rate_distortion",
         "PSNR against size",
-        f"Means over {len(photographs)} photographs. Dotted: as published.",
+        f"Means over {counted(len(photographs), 'photograph')}."
+        + (" Grey: as published." if published else ""),
         lambda: draw(curves, published),
     )
     bd_rows = pd.DataFrame({"codec": rates.keys(), "bd_rate": [100 * r for r in rates.values()]})
     sections = {
-        "Means": page.table(means, COLUMNS),
-        "Measurements": page.plots(run_dir, [drawing]),
+        "Few photographs": page.few(len(photographs)),
+        "Means": page.table(means, COLUMNS | (EXACT if means["exact"].any() else {})),
+        "Measurements": page.plots(run_dir, [drawing] if curves else []),
         "BD-rate of the SIREN codec": page.table(bd_rows, BD_COLUMNS),
         "Settings": page.definitions(
             {name: getattr(config, name) for name in config.__dataclass_fields__}
@@ -158,9 +188,12 @@ def write(
 def _text(means: pd.DataFrame, rates: dict[str, float]) -> str:
     lines = [f"{'bits per pixel':>14}{'PSNR (dB)':>11}{'JPEG (dB)':>11}{'seconds':>9}"]
     for _, row in means.iterrows():
+        both = (decibels.text(row[name]).removesuffix(" dB") for name in ("psnr_db", "jpeg_db"))
         lines.append(
-            f"{row['bits_per_pixel']:14.3f}{row['psnr_db']:11.2f}{row['jpeg_db']:11.2f}"
+            f"{row['bits_per_pixel']:14.3f}{''.join(f'{text:>11}' for text in both)}"
             f"{row['seconds']:9.0f}"
         )
-    lines += [f"BD-rate against {name}: {100 * rate:+.1f} %" for name, rate in rates.items()]
+    for name, rate in rates.items():
+        said = f"{100 * rate:+.1f} %" if np.isfinite(rate) else "unknown, too few PSNRs in common"
+        lines.append(f"BD-rate against {name}: {said}")
     return "\n".join(lines)

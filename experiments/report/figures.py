@@ -22,7 +22,7 @@ from jaxfleet import codecs
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = "osD^vP"
-_DASHES = ("-", "--", "-.", ":")  # of lines that would be told apart by colour alone
+DASHES = ("-", "--", "-.", ":")  # of lines that would be told apart by colour alone
 MAX_LEVELS = 10  # boxes beside each other; more values than that are binned
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -147,7 +147,7 @@ def histories(
         middle = np.nanmedian(values, axis=0)
         axes.plot(grid, middle, color=mpl.rcParams["text.color"], lw=1.8, label="median")
     for i, (name, fit) in enumerate(examples.items()):
-        look: dict[str, Any] = {"color": PALETTE[i], "lw": 1.2, "ls": _DASHES[i % len(_DASHES)]}
+        look: dict[str, Any] = {"color": PALETTE[i], "lw": 1.2, "ls": DASHES[i % len(DASHES)]}
         axes.plot(iterations[fit], psnr_db[fit], label=name, **look)
     if last > 20 * first:
         log_x(axes, np.asarray([first, last]))

@@ -25,6 +25,28 @@ def test_codecs_without_a_common_psnr_have_no_bd_rate():
     other = np.array([0.1, 0.2]), np.array([30.0, 32.0])
     assert np.isnan(report.bd_rate(one, other))
     assert np.isnan(report.bd_rate((one[0][:1], one[1][:1]), one))
+    assert np.isnan(report.bd_rate((one[0][:0], one[1][:0]), one))
+
+
+def test_an_exact_file_is_counted_and_moves_no_mean():
+    columns = ("codec", "image_id", "wanted_bpp", "bits_per_pixel", "psnr_db", "seconds")
+    ours = [
+        (report.OURS, image_id, size, size, psnr_db, 1.0)
+        for size, values in ((0.5, (30.0, np.inf)), (1.0, (34.0, np.inf)))
+        for image_id, psnr_db in zip("ab", values, strict=True)
+    ]
+    jpeg = [("JPEG", "a", np.nan, size, 20 + 10 * size, np.nan) for size in (0.25, 1.0, 2.0)]
+    rows = pd.DataFrame([*ours, *jpeg], columns=columns).assign(float_psnr_db=lambda x: x.psnr_db)
+    curves = report.mean_curves(rows)
+    assert curves[report.OURS][1].tolist() == [30.0, 34.0]
+    means = report.table(rows, curves)
+    assert means[["psnr_db", "float_psnr_db"]].to_numpy().tolist() == [[30.0] * 2, [34.0] * 2]
+    assert means["exact"].tolist() == [1, 1]
+    assert np.isfinite(report.bd_rate(curves[report.OURS], curves["JPEG"]))
+    black = rows[rows["image_id"] == "b"]
+    assert report.mean_curves(black) == {}
+    alone = report.table(black, {})
+    assert report._text(alone, {}).split()[-4:] == ["1.000", "exact", "unknown", "1"]
 
 
 @pytest.fixture(scope="module")
