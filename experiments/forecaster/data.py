@@ -33,8 +33,9 @@ HISTORY = ("iteration_history", "psnr_history")
 NUMBERS = (*descriptors.NAMES, *jpeg.NAMES)  # of a picture
 TIMES = 16  # points that are kept of a history
 FIRST_ITERATION = 10
-RARER = -0.6  # a fit counts as the number of fits of its group to this power
-FEW = 400  # fits of a group that teach no perceptron
+RARER = (
+    -0.3
+)  # a fit counts as the number of fits of its group to this power; less learns few by heart
 HELD_OUT = 0.1  # share of the architectures that are not trained on
 COMMON = 0.02  # of the fits: architectures beyond are trained on
 
@@ -86,7 +87,6 @@ class FitTable:
             self.iterations,
             self.best_db,
             count[group] ** RARER,
-            count[group] < FEW,
         )
         return fits.of(chosen)
 

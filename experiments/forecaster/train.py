@@ -54,12 +54,12 @@ class PredictorConfig:
     image_fit: str = flag(
         "resize", "How the collections made squares of them.", choices=sources.FITS
     )
-    members: int = flag(3, "Networks of the ensemble.", group="Training", lower=1)
+    members: int = flag(8, "Networks of the ensemble.", group="Training", lower=1)
     steps: int = flag(4500, "Updates.", lower=20)
     batch_fits: int = flag(512, "Fits in a batch.", lower=1)
     learning_rate: float = flag(3e-3, "Of AdamW, at its highest.", lower=1e-12)
     weight_decay: float = flag(0.05, "Of AdamW.", lower=0)
-    width: int = flag(96, "Units of a layer.", lower=1)
+    width: int = flag(64, "Units of a layer.", lower=1)
     seed: int = flag(0, "Of weights and batches.", lower=0, upper=2**31 - 1)
     checkpoint_minutes: float = flag(
         2.0, "Minutes of work that a kill may cost.", group="Run", lower=0
@@ -85,7 +85,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         InputError: for collections or photographs that cannot be used; if there are too few.
         OSError: if the disk is full.
     """
-    folders = [_folder(name) for name in config.collections]
+    folders = [folder for name in config.collections for folder in _folders(name)]
     table = data.load(folders, config.photos, config.image_fit)
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
@@ -191,11 +191,12 @@ def make_card(
     }
 
 
-def _folder(name: str) -> Path:
+def _folders(name: str) -> list[Path]:
+    """Return where a collection is; the packaged fits came in parts."""
     if name != "packaged":
-        return storage.location(name)
+        return [storage.location(name)]
     with importlib.resources.as_file(importlib.resources.files("jaxinr") / "data") as folder:
-        return folder
+        return sorted(path.parent for path in folder.rglob(data.FITS))
 
 
 def _resumed(

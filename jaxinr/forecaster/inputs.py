@@ -106,7 +106,7 @@ def encode(rows: np.ndarray, described: np.ndarray) -> Inputs:
         rows: [N, len(TRIAL)].
         described: [N, D] or, all of one image, [D] descriptors.
     """
-    described = np.broadcast_to(described, (len(rows), len(descriptors.NAMES)))
+    described = np.atleast_2d(described)  # one row may stand for all fits
     count = np.log2(parameters(rows))
     width, depth, w0_initial, rate = np.log2(rows[:, :4]).T
     height_px, width_px = rows[:, 4], rows[:, 5]
@@ -134,18 +134,21 @@ def encode(rows: np.ndarray, described: np.ndarray) -> Inputs:
         *((first + octave, descriptors.RADII, lowpass) for octave in _FIRST_OCTAVES),
     ]
     crossed = np.stack([_interpolate(x, np.log2(k), y) for x, k, y in questions], 1) - constant
-    features = [
-        np.stack([width, depth, w0_initial, rate, count, values, first - capacity], 1),
-        np.minimum(crossed, _MAX_DB),
+    of_image = [
         described[:, _PLAIN],
         np.minimum(described[:, _RELATIVE] - constant, _MAX_DB),
         described[:, _OTHERS],
+    ]
+    features = [
+        np.stack([width, depth, w0_initial, rate, count, values, first - capacity], 1),
+        np.minimum(crossed, _MAX_DB),
+        *(np.broadcast_to(part, (len(rows), part.shape[1])) for part in of_image),
     ]
     return Inputs(
         np.concatenate(features, 1).astype(np.float32),
         capacity.astype(np.float32),
         (np.log2(height_px * width_px) / 2 - 1).astype(np.float32),
-        energies.astype(np.float32),
+        np.broadcast_to(energies.astype(np.float32), (len(rows), energies.shape[1])),
         rows[:, 3].astype(np.float32),
     )
 
@@ -154,7 +157,7 @@ _NOT_LAST = np.arange(len(descriptors.RADII)) < len(descriptors.RADII) - 1
 
 
 def _interpolate(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """[N]: each row of values [N, K], over equally spaced knots, at x [N]; constant outside."""
+    """[N]: each row of values [N or 1, K], over equally spaced knots, at x [N]; constant outside."""
     place = np.clip((x - knots[0]) / (knots[1] - knots[0]), 0, len(knots) - 1)
     left = np.minimum(place.astype(int), len(knots) - 2)
     share = place - left

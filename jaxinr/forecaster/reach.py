@@ -21,7 +21,7 @@ DB_PER_DEVIATION = 0.1  # spread of a picture with a descriptor that deviates fu
 EDGE = 5.0
 SLACK = 0.02  # octaves: rounding is no excess
 PIXELS, ITERATIONS, WEIGHTS = (1000, 4096, 15000), (2000,), (300, 1500)  # ends of groups
-LEAST = 40  # fits of a group that has a factor of its own
+LEAST = 20  # fits of a group that has a factor of its own
 # Descriptors that pictures of all sizes have alike: none of finer detail than 16 pixels hold.
 _STEADY = [
     place

@@ -17,7 +17,7 @@ from jaxinr.forecaster.scaling import Scaling
 
 PACKAGED = "forecaster.safetensors"
 CARDS = CardKind(
-    "jaxinr.forecaster", "forecaster", "train it again with launch/siren_predictor.py", version=5
+    "jaxinr.forecaster", "forecaster", "train it again with launch/siren_predictor.py", version=6
 )
 _CHUNK = 4096  # fits times numbers of iterations at a time: they stay in cache
 

@@ -29,8 +29,6 @@ class Fits:
         iterations: [N, T] Adam updates, ascending, at least 1.
         best_db: [N, T] the highest PSNR so far.
         weights: [N] how often each is drawn, in the mean.
-        is_rare: [N] bool, fits of a kind that there are few of: they teach the linear function
-            alone, for a perceptron would learn them by heart.
     """
 
     described: np.ndarray
@@ -39,11 +37,10 @@ class Fits:
     iterations: np.ndarray
     best_db: np.ndarray
     weights: np.ndarray
-    is_rare: np.ndarray
 
     def of(self, chosen: np.ndarray | slice) -> "Fits":
         """Select some of the fits; keep all images."""
-        own = ("picture", "rows", "iterations", "best_db", "weights", "is_rare")
+        own = ("picture", "rows", "iterations", "best_db", "weights")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
 
     def encoded(self) -> Inputs:
@@ -65,16 +62,15 @@ class ForecasterRecipe:
         seed: of weights and batches.
     """
 
-    members: int = 3
+    members: int = 8
     steps: int = 4500
     fits: int = 512
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
-    width: int = 96
+    width: int = 64
     seed: int = 0
 
 
-PERCEPTRON = ("first", "first_bias", "second", "second_bias", "last")
 TIMES = 4  # of a fit in a batch; the last always
 
 
@@ -102,7 +98,6 @@ def make_step(
     known = jax.tree.map(jnp.asarray, encoded)
     target = jnp.asarray(fits.best_db, jnp.float32)
     iterations = jnp.asarray(fits.iterations, jnp.float32)
-    is_rare = jnp.asarray(fits.is_rare)
     ends = jnp.asarray(np.cumsum(fits.weights / fits.weights.sum()), jnp.float32)
     last = target.shape[1] - 1
 
@@ -113,12 +108,6 @@ def make_step(
         time = jax.random.randint(keys[1], (recipe.fits, TIMES), 0, last + 1)
         time = time.at[:, 0].set(last)
         shapes = model.shape(jnp, params, features[row])
-        learnt = {name: jax.lax.stop_gradient(params[name]) for name in PERCEPTRON}
-        shapes = jnp.where(
-            is_rare[row][:, None],
-            model.shape(jnp, params | learnt, features[row]),
-            shapes,
-        )
         own = jax.tree.map(lambda x: x[row], known)
         found = model.answer(
             jnp, params, shapes, own, inputs.BAND_OCTAVES, iterations[row[:, None], time]
@@ -150,7 +139,7 @@ def _optimizer(recipe: ForecasterRecipe) -> optax.GradientTransformation:
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, recipe.steps // 20, recipe.steps
     )
-    decayed = {name: name in ("first", "second", "last", "linear") for name in _NAMES}
+    decayed = {name: name in ("code", "first", "second", "last", "linear") for name in _NAMES}
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=decayed),

@@ -58,9 +58,7 @@ def formula_fits() -> training.Fits:
         [formula_db(described[picture], rows, iterations[:, t]) for t in range(3)], axis=1
     )
     best_db += key.normal(0, 0.5, (count, 1))
-    return training.Fits(
-        described, picture, rows, iterations, best_db, np.ones(count), np.zeros(count, bool)
-    )
+    return training.Fits(described, picture, rows, iterations, best_db, np.ones(count))
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,6 @@ def test_another_version_is_named(forecaster_file: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="old.safetensors: .*another version; train it again"):
         Trained.load(path)
     dataclasses.replace(CARDS, version=4).write(path, card, arrays)
-    with pytest.raises(InputError, match="a version 4 forecaster, not 5; train it again"):
+    with pytest.raises(InputError, match="a version 4 forecaster, not 6; train it again"):
         Trained.load(path)
     assert len(inputs.FEATURES) == arrays["scaling.mean"].size
