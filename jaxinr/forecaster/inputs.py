@@ -157,7 +157,7 @@ _NOT_LAST = np.arange(len(descriptors.RADII)) < len(descriptors.RADII) - 1
 
 
 def _interpolate(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """[N]: each row of values [N or 1, K], over equally spaced knots, at x [N]; constant outside."""
+    """[N]: rows of values [N or 1, K] over equally spaced knots, at x [N]; constant outside."""
     place = np.clip((x - knots[0]) / (knots[1] - knots[0]), 0, len(knots) - 1)
     left = np.minimum(place.astype(int), len(knots) - 2)
     share = place - left
