@@ -85,7 +85,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         InputError: for collections or photographs that cannot be used; if there are too few.
         OSError: if the disk is full.
     """
-    folders = [folder for name in config.collections for folder in folders(name)]
+    folders = [folder for name in config.collections for folder in parts_of(name)]
     table = data.load(folders, config.photos, config.image_fit)
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
@@ -191,7 +191,7 @@ def make_card(
     }
 
 
-def folders(name: str) -> list[Path]:
+def parts_of(name: str) -> list[Path]:
     """Return where a collection is; the packaged fits came in parts."""
     if name != "packaged":
         return [storage.location(name)]

@@ -59,7 +59,7 @@ def test_wider_networks_and_longer_fits_are_forecast_to_be_better():
 
 def test_is_as_good_as_its_card_says():
     """Unseen photographs again, by the descriptors of the shipped table."""
-    table = forecaster_data.load(forecaster_train.folders("packaged"), "")
+    table = forecaster_data.load(forecaster_train.parts_of("packaged"), "")
     mean_db, std_db = forecaster_train.forecast(table, packaged())
     for split, chosen in forecaster_metrics.splits(table).items():
         own = next(
