@@ -17,6 +17,7 @@ from experiments.zoo import run as zoo_run
 from jaxfleet import photos, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
+from jaxfleet.showing import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +71,9 @@ def run(config: ReportConfig, run_dir: Path, flags_of: Callable[[type[Any]], Any
     ]
     missing = len({image_id for image_id, *_ in sizes} - {picture.image_id for picture in pictures})
     if missing:
-        sys.stderr.write(f"{missing} photographs left out: --photos=... says where they are.\n")
+        sys.stderr.write(
+            f"{counted(missing, 'photograph')} left out: --photos=... says where they are.\n"
+        )
     if imported:
         return f"Look at {import_collection.write_report(run_dir, pictures)}"
     return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"

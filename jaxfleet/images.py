@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxfleet import lazy
+from jaxfleet.pixels import as_array
 
 if TYPE_CHECKING:
     import jax
@@ -246,9 +247,14 @@ def check_image(image: Array, name: str) -> None:
     """Refuse what is not [..., H, W, C] float; `name` is what the caller calls it.
 
     Raises:
-        TypeError: if the image is not float.
+        TypeError: if the image is no array, or not float.
         ValueError: if it has fewer than three axes.
     """
+    if not hasattr(image, "ndim"):
+        as_array(image, f"`{name}`")
+        raise TypeError(
+            f"`{name}` must be an array; got {type(image).__name__}. Write numpy.asarray({name})."
+        )
     if image.ndim < 3:
         raise ValueError(
             f"`{name}` must be [..., H, W, C]; got shape {image.shape}. Add the channel axis "

@@ -5,6 +5,8 @@ Float pictures are in [0, 1]; 1 is 255.
 
 import io
 import math
+import os
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +14,30 @@ import numpy as np
 PNG_LEVEL = 3  # half the time of Pillow's own 6, and no larger
 
 Pixels = TypeVar("Pixels", bound=Any)  # of NumPy or of JAX
+
+
+def as_array(image: Any, name: str, modes: Collection[str] = ("RGB",)) -> np.ndarray:
+    """Return an image as an array: of NumPy, JAX, PIL, or nested lists. Shape and dtype are kept.
+
+    Args:
+        image: the image.
+        name: what the caller calls it.
+        modes: of PIL images, those that are taken; a palette's numbers, for one, are no colours.
+
+    Raises:
+        TypeError: if it is a path, or a PIL image of another mode; the message says what to write.
+    """
+    if isinstance(image, str | os.PathLike):
+        raise TypeError(
+            f"{name} must be an array; got the path {os.fspath(image)}. Read it: "
+            "jaxfleet.photos.read(path)."
+        )
+    if hasattr(image, "getbands") and image.mode not in modes:
+        raise TypeError(
+            f"{name} must be red, green, blue; got a PIL image of mode {image.mode}. Write "
+            "image.convert('RGB')."
+        )
+    return np.asarray(image)
 
 
 def from_uint8(pixels: Pixels) -> Pixels:

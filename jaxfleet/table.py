@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
-from jaxfleet.showing import Tabular
+from jaxfleet.showing import Tabular, counted
 from jaxfleet.store import PARTS, is_whole
 
 SHAPES = "layer_shapes"  # column of out and in of every layer in turn, where a run has it
@@ -37,7 +37,10 @@ class Table(Tabular):
 
     def __repr__(self) -> str:
         """Return one line."""
-        return f"Table({self.run_dir}: {len(self)} rows, {len(self.columns)} columns)"
+        return (
+            f"Table({self.run_dir}: {counted(len(self), 'row')}, "
+            f"{counted(len(self.columns), 'column')})"
+        )
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: numbers and names, without histories and weights."""

@@ -20,7 +20,7 @@ from jaxfleet import decibels, trainer
 from jaxfleet import images as measures
 from jaxfleet.progress import Progress
 from jaxfleet.resumable import Resumable
-from jaxfleet.showing import Tabular
+from jaxfleet.showing import Tabular, counted
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, inputs, siren, trainers
 from jaxinr import kind as kinds
@@ -84,7 +84,8 @@ class Fits(Tabular):
         diverged = self.status.count("diverged")
         known = [fit.best_psnr_db for fit in self.fits if fit.status != "diverged"]
         lost = f", {diverged} diverged" if diverged else ""
-        return f"Fits({len(self.fits)} networks{lost}, mean best PSNR {decibels.mean(known)})"
+        networks = counted(len(self.fits), "network")
+        return f"Fits({networks}{lost}, mean best PSNR {decibels.mean(known)})"
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame, a row for each network: hyperparameters and measures.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.pixels import from_uint8
+from jaxfleet.pixels import as_array, from_uint8
 from jaxinr.trial import Trial
 
 MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
@@ -19,7 +19,7 @@ def check_lists(images: Any, trials: Any) -> None:
         raise TypeError("`trials` must be a list, one Trial per image; got one. Write [trial].")
     if isinstance(images, str | os.PathLike):
         raise TypeError(f"`images` must be a list of arrays; got the path {images}. {_READ_IT}")
-    if _is_pil(images):
+    if hasattr(images, "getbands"):
         raise TypeError(
             "`images` must be a list of arrays; got one PIL image. Write "
             "[numpy.asarray(image.convert('RGB'))]."
@@ -31,20 +31,9 @@ def check_lists(images: Any, trials: Any) -> None:
         )
 
 
-def _is_pil(image: Any) -> bool:
-    return hasattr(image, "getbands")
-
-
 def checked(image: Any, i: int = 0) -> np.ndarray:
     """Return image i as [H, W, 3] uint8 or float32; raises as `fit`."""
-    if isinstance(image, str | os.PathLike):
-        raise TypeError(f"images[{i}] must be an array; got the path {image}. {_READ_IT}")
-    if _is_pil(image) and image.mode != "RGB":
-        raise TypeError(
-            f"images[{i}] must be red, green, blue; got a PIL image of mode {image.mode}. Write "
-            "image.convert('RGB')."
-        )
-    array = np.asarray(image)
+    array = as_array(image, f"images[{i}]")
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")
     if array.shape[0] * array.shape[1] >= MAX_PIXELS:

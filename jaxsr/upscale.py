@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxfleet.images import check_range
-from jaxfleet.pixels import from_uint8, to_uint8
+from jaxfleet.pixels import as_array, from_uint8, to_uint8
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -70,10 +70,11 @@ def upscale(
     Raises:
         ValueError: if the picture is not [H, W, 3], has NaN or values outside [0, 1], or the tile
             is too small.
-        TypeError: if the picture is neither uint8 nor float.
+        TypeError: if the picture is a path, or neither uint8 nor float.
     """
     from flax import nnx
 
+    image = as_array(image, "`image`")
     _check(image)
     is_8bit = image.dtype == np.uint8
     low = from_uint8(image) if is_8bit else image.astype(np.float32)
@@ -144,6 +145,8 @@ def _remedy(image: np.ndarray) -> str:
     """Return what to do with an image of another shape."""
     if image.ndim == 4:
         return "Give one picture at a time."
+    if 0 in image.shape:
+        return "It has no pixels."
     if image.ndim == 3 and image.shape[-1] == 4:
         return "Drop the alpha channel with image[..., :3]."
     if image.ndim == 3 and image.shape[0] == 3:

@@ -56,7 +56,7 @@ def write(run_dir: Path) -> Path:
             _VOTES_SAID, _wide(tables["votes"], {"rule": "rule", "crops_in_vote": "crops"})
         ),
         "What wrong answers share with the truth": _said(
-            _ERRORS_SAID, page.table(tables["shared_by_errors"], _ERRORS)
+            _ERRORS_SAID, page.table(tables["shared_by_errors"], _ERRORS, leading=2)
         ),
         "How sure classifiers are": _CALIBRATION_SAID
         + page.table(tables["calibration"], _CALIBRATION),
@@ -366,6 +366,8 @@ side by side in the test photographs, which no classifier saw. Accuracies are sh
 are given to the network that made them. The paper’s numbers are of 180 networks, 100 test
 photographs and squares of 224 pixels in their middles; its deviations are over three seeds of the
 classifier.</p>
-<pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
+<pre>import pandas
+
+predictions = pandas.read_parquet("predictions.parquet")</pre>
 <p>run in the folder of this page, reads a row for each square and classifier; log_scores are in the
 order of plan.classes in manifest.json. The tables are in results.json.</p>"""

@@ -218,7 +218,9 @@ JPEG 4:2:0 or 4:4:4, whichever is better, with optimised tables; JPEG 2000 with 
 WebP’s longest search; AVIF 4:4:4. To average at equal rates, the points of each photograph are
 joined by straight lines over the logarithm of the rate. COIN’s paper has a JPEG 1 to 2 dB lower,
 of standard tables and averaged at equal qualities.</p>
-<pre>points = pandas.read_parquet("rate_distortion.parquet")
+<pre>import pandas
+
+points = pandas.read_parquet("rate_distortion.parquet")
 networks = pandas.read_parquet("quantisation.parquet")
 fits = pandas.read_parquet("parts")</pre>
 <p>run in the folder of this page, reads the points of each photograph that the curves are the means

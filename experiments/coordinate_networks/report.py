@@ -12,6 +12,7 @@ from experiments.coordinate_networks.config import SCALES, NetworksConfig
 from experiments.report import figures, page
 from experiments.report.page import Drawing
 from jaxfleet.photos import Photo
+from jaxfleet.showing import counted
 from jaxfleet.table import Table
 from jaxinr.trial import Trial
 
@@ -158,7 +159,7 @@ def write(
     drawing = Drawing(
         "parameters",
         "PSNR against size",
-        f"Means over {len(compared)} photographs after {config.num_iters:,} updates.",
+        f"Means over {counted(len(compared), 'photograph')} after {config.num_iters:,} updates.",
         lambda: draw(rows),
     )
     height, width = compared[0].pixels.shape[:2]

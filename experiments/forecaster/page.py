@@ -57,7 +57,7 @@ def write(
     """
     rows = evaluation.rename(columns={"split": "split_id", "predictor": "predictor_id"})
     sections = {
-        "Forecasts against fits": _SAID + page.table(rows, COLUMNS),
+        "Forecasts against fits": _SAID + page.table(rows, COLUMNS, leading=2),
         "Measurements": page.plots(run_dir, drawings),
         "Findings by size of picture": page.table(regimes_found, regimes.COLUMNS, leading=2),
         "Notes": "".join(f"<p>{html.escape(note)}</p>" for note in notes),

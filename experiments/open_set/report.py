@@ -5,12 +5,13 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.report import figures, page
-from experiments.report.figures import MARKERS, PALETTE
+from experiments.report.figures import DASHES, MARKERS, PALETTE
 from experiments.report.page import Drawing
 from jaxsr.attribution import open_set
 
@@ -40,11 +41,9 @@ def write(
     by_kind = table.assign(unseen=table["unseen"].map(kind_of))
     sections = {
         "Few photographs": page.few(rows.loc[rows["split"] == "test", "image_id"].nunique()),
-        "What is unseen": page.table(*summary(by_kind), leading=2),
-        "Figures": '<div class="measurements">'
-        + page.plots(run_dir, _drawings(rows, by_kind))
-        + "</div>",
-        "Every open set": page.table(*summary(table), leading=2),
+        "What is unseen": page.table(*summary(by_kind), leading=3),
+        "Figures": page.plots(run_dir, _drawings(rows, by_kind)),
+        "Every open set": page.table(*summary(table), leading=3),
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
     }
@@ -107,7 +106,9 @@ def curves(rows: pd.DataFrame) -> Figure:
             )
             heights.append(np.interp(_GRID, x, y))
         colour = PALETTE[number % len(PALETTE)]
-        axes.plot(100 * _GRID, 100 * np.mean(heights, axis=0), color=colour, lw=1.6, label=method)
+        dashes = DASHES[number % len(DASHES)]
+        y = 100 * np.mean(heights, axis=0)
+        axes.plot(100 * _GRID, y, dashes, color=colour, lw=1.6, label=method)
     axes.set_ylim(0, 103)
     axes.set_xlabel("unknown networks answered (%)")
     axes.set_ylabel("known networks answered rightly (%)")
@@ -127,7 +128,7 @@ def scores(table: pd.DataFrame) -> Figure:
         auroc = 100 * own.groupby("score")["auroc"].mean()[names]
         colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
         axes.plot(auroc, range(len(names)), marker, color=colour, ms=6, label=method)
-    axes.axvline(50, lw=0.8, ls="--", color=PALETTE[0])
+    axes.axvline(50, lw=0.8, ls="--", color=mpl.rcParams["text.color"])
     axes.set_yticks(range(len(names)), [_said(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel("AUROC (%)")
@@ -180,5 +181,7 @@ entropy of the probabilities; and of Gaussians of the known networks in the clas
 the log density (energy), the distance from the nearest (mahalanobis), and the same less the
 distance from all together (relative mahalanobis). ± is the standard deviation over the seeds of the
 classifier.</p>
-<pre>rows = pandas.read_parquet("crops.parquet")</pre>
+<pre>import pandas
+
+rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each crop.</p>"""

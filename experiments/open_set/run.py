@@ -34,6 +34,7 @@ from experiments.open_set.config import EACH, OpenSetConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
+from jaxfleet.showing import counted
 from jaxfleet.splits import SPLITS
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
@@ -112,7 +113,10 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
         }
         page = report.write(run_dir, rows, table, settings)
         rundir.finish(run_dir)
-    return f"{len(planned)} classifiers on {len(splits)} open sets. Look at {page}"
+    return (
+        f"{counted(len(planned), 'classifier')} on {counted(len(splits), 'open set')}. "
+        f"Look at {page}"
+    )
 
 
 def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:

@@ -17,6 +17,7 @@ from experiments.parsing.tables import PAPER_ELSEWHERE, shown
 from experiments.report import page
 from experiments.report.page import Drawing
 from jaxfleet import rundir
+from jaxfleet.showing import counted
 
 TARGET_PERCENT = 95.0  # of scale and loss, with a seed held out
 PANELS = 3  # beside each other in a figure
@@ -158,8 +159,8 @@ def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
     for row in measured.itertuples():
         text = tables.with_scatter(row.percent, row.std_percent, row.seeds)
         line = (
-            f"{shown(row.predicted)} {text} % of {row.networks} networks whose value is known and "
-            f"learned (by chance {row.chance_percent:.1f} %"
+            f"{shown(row.predicted)} {text} % of {counted(row.networks, 'network')} whose value is "
+            f"known and learned (by chance {row.chance_percent:.1f} %"
         )
         if row.predicted in PAPER_ELSEWHERE:
             paper = tables.with_scatter(*PAPER_ELSEWHERE[row.predicted], seeds=3)
@@ -208,5 +209,7 @@ the square in its middle or all squares, is among the settings.
 “By chance” is one over the number of values. A training set is told among networks whose seed every
 training set has, as in the paper. With several trainings, means and standard deviations over
 them.</p>
-<pre>predictions = pandas.read_parquet("predictions.parquet")</pre>
+<pre>import pandas
+
+predictions = pandas.read_parquet("predictions.parquet")</pre>
 <p>run in the folder of this page, reads a row for each tested picture and parser.</p>"""

@@ -38,6 +38,7 @@ from experiments.parsing.config import PICTURE, ParsingConfig
 from experiments.parsing.tasks import ParsingTask
 from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
+from jaxfleet.showing import counted
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier import Classifier
@@ -81,7 +82,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
         facts |= rundir.provenance(manifest)
         path = report.write(run_dir, predictions, facts)
         rundir.finish(run_dir)
-    return f"{len(tasks)} parsers in {run_dir}. Look at {path}"
+    return f"{counted(len(tasks), 'parser')} in {run_dir}. Look at {path}"
 
 
 def value_log_scores(log_scores: np.ndarray, places_of: np.ndarray, num_values: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from experiments.pictures.makers import PictureClass, list_classes, zoo_folder
 from experiments.pictures.windows import Window, Windows
 from jaxfleet import images, photos, pixels, rundir, storage
 from jaxfleet.progress import Progress, clock
+from jaxfleet.showing import counted
 from jaxfleet.splits import SPLITS, split_of
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
@@ -111,8 +112,8 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     rest = "" if is_whole else " A zoo is not finished; repeat the command for its other networks."
     count = sum(len(job.windows) for job in jobs)
     return (
-        f"{count} pictures of {len(jobs)} classes ({_splits(loaded)}) in {run_dir}, listed in "
-        f"{run_dir / picture_sets.INDEX}.{rest}"
+        f"{counted(count, 'picture')} of {counted(len(jobs), 'class')} ({_splits(loaded)}) in "
+        f"{run_dir}, listed in {run_dir / picture_sets.INDEX}.{rest}"
     )
 
 
@@ -304,8 +305,9 @@ def _summary(jobs: Sequence[UpscalingJob], loaded: Sequence[photos.Photo]) -> st
     rate = training_cost.flops_per_second(jax.local_devices()) / GIGA
     return "\n".join(
         [
-            f"{len(jobs)} classes: {', '.join(f'{n} {kind}' for kind, n in kinds.items())}",
-            f"{len(loaded)} photographs: {_splits(loaded)}",
+            f"{counted(len(jobs), 'class')}: "
+            + ", ".join(f"{n} {kind}" for kind, n in kinds.items()),
+            f"{counted(len(loaded), 'photograph')}: {_splits(loaded)}",
             f"{total} pictures, {total - missing} of them there; the others take about "
             f"{num_pixels * bytes_per_pixel / 1e6:.0f} MB",
             f"{gflop:.4g} GFLOP, about {clock(gflop / rate)}, compilation not counted, at "

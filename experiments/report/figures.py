@@ -23,6 +23,7 @@ from jaxfleet import codecs
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 MARKERS = "osD^vP"
 DASHES = ("-", "--", "-.", ":")  # of lines that would be told apart by colour alone
+DPI = 180  # of a PNG
 MAX_LEVELS = 10  # boxes beside each other; more values than that are binned
 
 Curve = tuple[np.ndarray, np.ndarray]
@@ -50,7 +51,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def to_png(draw: Callable[[], Figure], dpi: int = 180) -> bytes:
+def to_png(draw: Callable[[], Figure], dpi: int = DPI) -> bytes:
     """Return the figure that `draw` makes as PNG, in the project's style."""
     with mpl.rc_context(_STYLE):
         buffer = io.BytesIO()

@@ -22,9 +22,11 @@ from PIL import Image
 
 from experiments.report import figures
 from jaxfleet import storage
+from jaxfleet.showing import counted
 
 MAX_ROWS = 200  # of a table on the page
 MAX_SIDE_PX = 512
+WIDE_IN = 7  # inches above which a figure has a row of its own
 FEW_PHOTOGRAPHS = 10  # below which a page says that they are too few
 
 
@@ -138,8 +140,9 @@ def plot(folder: pathlib.Path, drawing: Drawing) -> str:
     """Draw a figure, write its PNG to the folder and return it for the page."""
     png = figures.to_png(drawing.draw)
     storage.write_atomically(folder / f"{drawing.name}.png", png)
+    is_wide = Image.open(io.BytesIO(png)).width > WIDE_IN * figures.DPI
     return (
-        f'<figure class="plot"><h3>{drawing.heading}</h3>'
+        f'<figure class="plot{" wide" if is_wide else ""}"><h3>{drawing.heading}</h3>'
         f'<img alt="{drawing.heading}" src="{_data_uri(png, "png")}">'
         f"<figcaption>{drawing.caption}</figcaption></figure>"
     )
@@ -192,7 +195,7 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, leading
     Args:
         rows: at most `MAX_ROWS` are shown.
         columns: heading -> column of `rows`, and its format.
-        leading: how many of the columns are names, which stand to the left: 0, 1 or 2.
+        leading: how many of the columns are names, which stand to the left: 0 to 3.
     """
     if not len(rows):
         return ""
@@ -220,7 +223,7 @@ def few(photographs: int) -> str:
     if not 0 < photographs < FEW_PHOTOGRAPHS:
         return ""
     return (
-        f"<p>All numbers here are of {photographs} photograph{'s' if photographs > 1 else ''}. "
+        f"<p>All numbers here are of {counted(photographs, 'photograph')}. "
         "That shows that everything runs, and hardly which network or method is better: other "
         "photographs may change the order.</p>"
     )
@@ -295,7 +298,9 @@ def _data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-READING = """<pre>table = pandas.read_parquet("parts")</pre>
+READING = """<pre>import pandas
+
+table = pandas.read_parquet("parts")</pre>
 <p>run in the folder of this page, reads one row per fit. PSNR is over the pixels and channels of
 one photograph at peak 1, of the kept weights and on raw output; “8-bit” is the same after rounding
 to an 8-bit image. A mean is a mean of decibels over fits; diverged ones and exact ones, which have
@@ -344,7 +349,8 @@ figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
 section:has(> .plot) { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr));
   gap: 1.25rem }
 section:has(> .plot) > :not(.plot) { grid-column: 1 / -1; margin-bottom: 0 }
-section > .plot:only-of-type { grid-column: 1 / -1; max-width: 46rem }
+.plot.wide { grid-column: 1 / -1 }
+section > .plot:only-of-type:not(.wide) { grid-column: 1 / -1; max-width: 46rem }
 .plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; padding: 1rem }
 .scroll { overflow: auto; max-height: 32rem; padding: 0 }
@@ -354,7 +360,8 @@ th, td { padding: .4rem .55rem; text-align: right; white-space: nowrap }
 th { position: sticky; top: 0; background: var(--card); color: var(--quiet); font-weight: 500;
   white-space: normal; vertical-align: bottom }
 td { border-top: 1px solid var(--line) }
-.names-2 :is(th, td):nth-child(-n+2), .names-1 :is(th, td):first-child { text-align: left }
+.names-3 :is(th, td):nth-child(-n+3), .names-2 :is(th, td):nth-child(-n+2),
+.names-1 :is(th, td):first-child { text-align: left }
 dl:not(.tiles) { columns: 20rem; column-gap: 2.5rem; font-size: .875rem }
 dl:not(.tiles) div { display: flex; gap: 1rem; justify-content: space-between;
   padding: .2rem 0; break-inside: avoid } dl:not(.tiles) dd { text-align: right }

@@ -30,9 +30,7 @@ def write(
     """
     sections = {
         "Few photographs": page.few(photographs),
-        "Accuracy against strength": '<div class="measurements">'
-        + page.plots(run_dir, drawings(table))
-        + "</div>",
+        "Accuracy against strength": page.plots(run_dir, drawings(table)),
         "Every perturbation": page.table(*summary(table)),
         "Settings": page.definitions(settings),
         "What the numbers mean": READING,
@@ -148,5 +146,7 @@ validation pictures as the classifier learnt from them: where it is far above th
 classifier does not notice what was done to the picture. Where a picture became smaller than a crop
 it is mirrored at the right and at the bottom; the share of such crops is told. ± is the standard
 deviation over the seeds of the classifier.</p>
-<pre>rows = pandas.read_parquet("crops.parquet")</pre>
+<pre>import pandas
+
+rows = pandas.read_parquet("crops.parquet")</pre>
 <p>run in the folder of this page, reads a row for each test crop and perturbation.</p>"""

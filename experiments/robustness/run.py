@@ -34,6 +34,7 @@ from experiments.robustness.config import RobustnessConfig
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
+from jaxfleet.showing import counted
 from jaxsr.attribution import calibration
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
@@ -107,7 +108,10 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         settings = _settings(config, source, tests) | rundir.provenance(manifest)
         page = report.write(run_dir, table, settings, rows["image_id"].nunique())
         rundir.finish(run_dir)
-    return f"{len(changes)} perturbations, {len(given) + len(fitted)} classifiers. Look at {page}"
+    return (
+        f"{counted(len(changes), 'perturbation')}, "
+        f"{counted(len(given) + len(fitted), 'classifier')}. Look at {page}"
+    )
 
 
 def read_classifiers(run_dir: Path, methods: Sequence[str] = ()) -> list[Tested]:

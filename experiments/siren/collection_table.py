@@ -24,6 +24,7 @@ from jaxfleet import storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxfleet.progress import clock
+from jaxfleet.showing import counted
 from jaxfleet.table import Table
 from jaxinr.collection import schema as collection
 
@@ -121,7 +122,7 @@ class Check:
             lines += [
                 f"{3600 * self.rows / self.working_s:,.0f} networks an hour, "
                 f"{self.kept / self.working_s:.3g} pixel-steps/s over {clock(self.working_s)} of "
-                f"training in {self.sittings} sittings.",
+                f"training in {counted(self.sittings, 'sitting')}.",
                 f"Interrupted for {clock(self.away_s)}, "
                 f"{self.away_s / (self.away_s + self.working_s):.1%} of the time; "
                 f"{again:.2%} of the pixel-steps were made again or are of networks in training.",

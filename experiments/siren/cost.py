@@ -11,6 +11,7 @@ import numpy as np
 from jaxfleet import trainer
 from jaxfleet.executors import Work
 from jaxfleet.progress import clock
+from jaxfleet.showing import counted
 from jaxinr.buckets import COMPILE_SECONDS, AnyBucket, CpuBucket, seconds_per_pixel
 from jaxinr.program import SirenProgram
 from jaxinr.trial import SIREN
@@ -166,7 +167,7 @@ def summary(
     compilation = len(buckets) * COMPILE_SECONDS
     many = [f"{clock(seconds_on(n, spans))} on {n} devices" for n in _MANY]
     lines += [
-        f"{len(jobs)} networks in {len(buckets)} buckets on {shards} x "
+        f"{len(jobs)} networks in {counted(len(buckets), 'bucket')} on {shards} x "
         f"{jax.local_devices()[0].device_kind}",
         f"{flops / 1e15:.4g} PFLOP in matrix products, {memory / 2**20:.0f} MiB on the devices, "
         f"about {rows / 2**20:.1f} MiB on disk",

@@ -21,6 +21,7 @@ from experiments.siren import write_collection
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
+from jaxfleet.showing import counted
 from jaxfleet.table import SHAPES, Table
 from jaxinr import export
 from jaxinr.networks.registry import KINDS, hyperparameters
@@ -178,7 +179,7 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         lines[name] = {"file": name, "format": config.format, **facts, "plan": plan_hash}
         written += 1
     storage.write_atomically(folder / INDEX, _csv(lines))
-    text = f"{written} networks written to {folder}, listed in {folder / INDEX}."
+    text = f"{counted(written, 'network')} written to {folder}, listed in {folder / INDEX}."
     return text + _remarks(len(chosen) - written, done)
 
 
@@ -189,7 +190,10 @@ def _collection(config: ExportConfig, table: Any, chosen: Any, folder: Path, don
     counts = write_collection.export(table, chosen, folder, rows_per_file=rows_per_file)
     rows = ", ".join(f"{count} {split}" for split, count in counts.items())
     written = sum(counts.values())
-    text = f"{written} networks ({rows}) written to {folder}, see {folder / write_collection.CARD}."
+    text = (
+        f"{counted(written, 'network')} ({rows}) written to {folder}, see "
+        f"{folder / write_collection.CARD}."
+    )
     return text + _remarks(len(chosen) - written, done)
 
 

@@ -19,6 +19,7 @@ from jaxfleet import executors, rundir, store
 from jaxfleet.errors import InputError
 from jaxfleet.options import flag
 from jaxfleet.photos import Photo
+from jaxfleet.showing import counted
 from jaxfleet.table import unflatten
 from jaxinr import quantise
 from jaxinr.collection import files as collection_files
@@ -101,7 +102,10 @@ def run(config: ImportConfig, run_dir: Path) -> str:
             f"{run_dir}. Mend these in place (an emptied line is left out) and repeat the command."
         )
     rundir.finish(run_dir)
-    return f"{len(results.done)} networks of {len(paths)} files imported to {run_dir}."
+    return (
+        f"{counted(len(results.done), 'network')} of {counted(len(paths), 'file')} imported to "
+        f"{run_dir}."
+    )
 
 
 def is_import(manifest: Mapping[str, Any]) -> bool:

@@ -34,6 +34,7 @@ from jaxfleet import (
 from jaxfleet.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.shards import WHOLE, Shard
+from jaxfleet.showing import counted
 from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise, trainers
@@ -235,7 +236,7 @@ def run_jobs(
     diverged = fits["status"] == "diverged"
     lost = f" ({diverged.sum():,} diverged)" if diverged.any() else ""
     best = decibels.mean(fits.loc[~diverged, "best_psnr_db"])
-    return f"{len(fits)} fits{lost}, mean best PSNR {best}. Look at {page}"
+    return f"{counted(len(fits), 'fit')}{lost}, mean best PSNR {best}. Look at {page}"
 
 
 def _run(

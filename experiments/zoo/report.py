@@ -338,7 +338,9 @@ cycle per pixel on, against that of the truth: 0 dB is as sharp, less is blurred
 as sharp. The distance of VGG19 is the mean squared difference of its features of the middle of the
 picture, where its weights were given. The validation set is what the run itself measures its
 networks on.</p>
-<pre>measures = pandas.read_parquet("evaluation.parquet")
+<pre>import pandas
+
+measures = pandas.read_parquet("evaluation.parquet")
 networks = pandas.read_parquet("parts")</pre>
 <p>run in the folder of this page, reads a row for each network and photograph, and one for each
 network.</p>"""

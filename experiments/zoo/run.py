@@ -28,6 +28,7 @@ from experiments.zoo.plan import make_networks as make_networks
 from jaxfleet import decibels, executors, rundir, shards, storage, store
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
+from jaxfleet.showing import counted
 from jaxsr import evaluation
 from jaxsr.datasets import training_sets
 from jaxsr.datasets.training_sets import TrainingSet
@@ -124,7 +125,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     finally:
         results.close()
     executors.clear_checkpoints(run_dir)  # once their lock is free
-    return f"{len(networks)} networks. Look at {page}"
+    return f"{counted(len(networks), 'network')}. Look at {page}"
 
 
 def _validation_set(config: ZooConfig, run_dir: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxfleet import rundir
-from jaxfleet.pixels import psnr_8bit_db, to_uint8
+from jaxfleet.pixels import as_array, psnr_8bit_db, to_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.resumable import Resumable
 from jaxinr import pixels as minibatches
@@ -293,7 +293,7 @@ def inspect(data: bytes) -> Facts:
 
 def _checked(image: Any) -> np.ndarray:
     """Return [H, W, 3] or [H, W]."""
-    array = np.asarray(image)
+    array = as_array(image, "image", ("RGB", "L"))
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim == 3 and array.shape[2] in (2, 4):
@@ -302,7 +302,7 @@ def _checked(image: Any) -> np.ndarray:
             "not keep; lay it on a background, or leave the channel out."
         )
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
-        raise ValueError(f"image must be [H, W, 3] or [H, W]; got shape {np.shape(image)}.")
+        raise ValueError(f"image must be [H, W, 3] or [H, W]; got shape {array.shape}.")
     if array.dtype != np.uint8:
         raise TypeError(f"image must be uint8; got {array.dtype}.")
     return array

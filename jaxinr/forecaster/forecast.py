@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.pixels import to_uint8
-from jaxfleet.showing import Tabular
+from jaxfleet.pixels import as_array, to_uint8
+from jaxfleet.showing import Tabular, counted
 from jaxinr.forecaster import descriptors, inputs
 from jaxinr.forecaster.trained import Trained, packaged
 from jaxinr.trial import Trial, count_parameters, require_sirens
@@ -55,7 +55,7 @@ class Forecast(Tabular):
         low, high = np.min(self.mean_db), np.max(self.mean_db)
         spread = f"{low:.1f} dB" if low == high else f"{low:.1f} to {high:.1f} dB"
         beyond = ", partly outside the training range" if self.outside else ""
-        return f"Forecast({len(self.mean_db)} networks: {spread}{beyond})"
+        return f"Forecast({counted(len(self.mean_db), 'network')}: {spread}{beyond})"
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame of hyperparameters, `mean_db` and `std_db`.
@@ -203,7 +203,7 @@ def to_8bit(image: np.ndarray) -> np.ndarray:
     Raises:
         TypeError, ValueError: if it is none, or too small.
     """
-    pixels = np.asarray(image)
+    pixels = as_array(image, "`image`")
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"`image` must be [H, W, 3]; got shape {pixels.shape}.")
     if min(pixels.shape[:2]) < MIN_SIDE:

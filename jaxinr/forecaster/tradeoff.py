@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.showing import Tabular
+from jaxfleet.showing import Tabular, counted
 from jaxinr.forecaster import descriptors, inputs, speed
 from jaxinr.forecaster.forecast import (
     W0,
@@ -106,7 +106,7 @@ class Tradeoff(Tabular):
                 (self.mean_db.min(), self.mean_db.max(), "dB"),
             )
         )
-        return f"Tradeoff({len(self.trials)} networks: {', '.join(spans)})"
+        return f"Tradeoff({counted(len(self.trials), 'network')}: {', '.join(spans)})"
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row for each network."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxfleet.errors import InputError
+from jaxfleet.pixels import as_array
 from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.crops import tiles as tiles_of
@@ -26,6 +27,7 @@ def checked(image: np.ndarray, crop_px: int, *, may_be_grey: bool = False) -> np
         InputError: if it is not [H, W, 3] uint8, is smaller than a tile, or has no colour; if it
             may be grey, where all of it has one colour.
     """
+    image = as_array(image, "image")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(
             f"expected 8-bit colour, [H, W, 3] uint8; got {image.dtype} of shape {image.shape}. "

@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,29 @@ def test_every_level_comes_back():
         assert isinstance(as_float, type(given))
         np.testing.assert_array_equal(pixels.to_uint8(as_float), levels)
     assert pixels.from_uint8(levels)[[0, 51, 255]].tolist() == [0.0, np.float32(0.2), 1.0]
+
+
+def test_arrays_pil_images_and_lists_become_arrays():
+    levels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    for given in (levels, jnp.asarray(levels), Image.fromarray(levels)):
+        made = pixels.as_array(given, "it")
+        assert made.dtype == np.uint8
+        np.testing.assert_array_equal(made, levels)
+    grey = Image.fromarray(levels[..., 0])
+    np.testing.assert_array_equal(pixels.as_array(grey, "it", ("RGB", "L")), levels[..., 0])
+    assert pixels.as_array([[0.5]], "it").tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize("path", ["a.png", Path("a.png")])
+def test_a_path_is_no_array(path):
+    with pytest.raises(TypeError, match=r"^it must be .* path a\.png\. Read it: jaxfleet\.photos"):
+        pixels.as_array(path, "it")
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "L", "I;16"])
+def test_pil_images_of_another_mode_are_refused(mode):
+    with pytest.raises(TypeError, match=f"a PIL image of mode {mode}. Write image.convert"):
+        pixels.as_array(Image.new(mode, (4, 4)), "it")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

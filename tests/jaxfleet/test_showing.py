@@ -11,6 +11,7 @@ import pytest
 import jaxfleet
 import jaxinr
 from jaxfleet import store
+from jaxfleet.showing import counted
 from jaxinr.fit import Fit, Fits
 from jaxinr.forecaster.forecast import Forecast
 from jaxinr.forecaster.tradeoff import Recommendation
@@ -73,7 +74,7 @@ def test_a_table_shows_numbers_without_histories(tmp_path):
     results.flush()
     results.close()
     found = jaxfleet.open(tmp_path / "run")
-    assert repr(found).endswith("run: 1 rows, 2 columns)")
+    assert repr(found).endswith("run: 1 row, 2 columns)")
     assert "12345" in found._repr_html_()
     assert "weights" not in found._repr_html_()
 
@@ -91,3 +92,8 @@ def test_progress_goes_to_a_function_and_pictures_are_clipped(tmp_path, capsys):
     whole = jaxinr.render(fits.params(0), TRIALS[0], (8, 8))
     clipped = jaxinr.render(fits.params(0), TRIALS[0], (8, 8), clip=True)
     np.testing.assert_array_equal(clipped, np.clip(whole, 0, 1))
+
+
+def test_counts_of_one_are_singular():
+    said = [counted(0, "fit"), counted(1, "fit"), counted(2, "class"), counted(1200, "open set")]
+    assert said == ["0 fits", "1 fit", "2 classes", "1,200 open sets"]

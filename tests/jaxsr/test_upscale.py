@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 import jaxsr
 from jaxsr import upscale as exported
@@ -228,6 +229,12 @@ def test_the_ensemble_turns_with_the_picture(tile):
     assert np.max(np.abs(alone - np.rot90(upscale(model, image, tile=tile)))) > 1e-2
 
 
+def test_an_image_of_pil_is_as_good_as_an_array():
+    image = picture(5, 7)
+    large = upscale(Nearest(2), Image.fromarray(image))
+    np.testing.assert_array_equal(large, upscale(Nearest(2), image))
+
+
 def test_progress_of_the_ensemble_goes_to_one():
     told = []
     upscale(Nearest(2), picture(70, 20), tile=64, self_ensemble=True, on_progress=told.append)
@@ -241,8 +248,10 @@ def test_pictures_that_are_none_are_refused_in_one_line():
     model = Nearest(2)
     with pytest.raises(ValueError, match=r"\[H, W, 3\]; got shape \(8, 8\)"):
         upscale(model, np.zeros((8, 8), np.uint8))
-    with pytest.raises(ValueError, match=r"got shape \(0, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"got shape \(0, 8, 3\)\. It has no pixels"):
         upscale(model, np.zeros((0, 8, 3), np.uint8))
+    with pytest.raises(TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.photos\.read"):
+        upscale(model, "a.png")
     with pytest.raises(TypeError, match="uint8, or float in .*; got uint16"):
         upscale(model, np.zeros((8, 8, 3), np.uint16))
     for bad, remedy in (

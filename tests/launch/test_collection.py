@@ -62,7 +62,7 @@ def test_published_rows_come_in_and_go_out(run, tmp_path):
     assert errors.startswith("collection_import: in/train.jsonl, line 2: no JSON (")
     assert len(jaxfleet.open(tmp_path / "run")) == 2
     path.write_text("\n".join(line(i) for i in range(3)))
-    done = (0, "3 networks of 1 files imported to run.\n", "")
+    done = (0, "3 networks of 1 file imported to run.\n", "")
     assert run(collection_import, *args) == done
     assert run(collection_import, f"--flagfile={tmp_path}/run/flags.txt", "--run_dir=run") == done
 

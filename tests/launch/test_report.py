@@ -75,7 +75,7 @@ def test_photographs_that_are_gone_or_others_now(finished, run_dir, tmp_path, ca
     shutil.copytree(finished / "photos", tmp_path / "photos")
     (tmp_path / "photos" / "dusk.png").rename(tmp_path / "photos" / "noon.png")
     report.main(report.CONFIG(photos=f"folder:{tmp_path / 'photos'}"), run_dir)
-    assert "1 photographs left out" in capsys.readouterr().err
+    assert "1 photograph left out" in capsys.readouterr().err
     assert "reconstruction" in (run_dir / "report.html").read_text()
 
 

@@ -166,7 +166,7 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(script, tmp_path):
     before = files(tmp_path)
     code, stdout, stderr = script("--photos=folder:good", *SMALL, "--dry_run")
     assert (code, stderr) == (0, "")
-    assert "2 networks in 1 buckets" in stdout
+    assert "2 networks in 1 bucket on" in stdout
     assert files(tmp_path) == before
 
 

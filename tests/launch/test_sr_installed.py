@@ -40,7 +40,7 @@ def test_labels_are_a_flagfile_of_sr_images(script, tmp_path, monkeypatch):
     monkeypatch.setattr(installed_run, "load", repeats)
     code, said, error = script(*FLAGS, "--run_dir=out")
     assert code == 0, error
-    assert "2 photographs enlarged by 1 networks" in said
+    assert "2 photographs enlarged by 1 network" in said
     assert "2/2 pictures" in error
     config, _ = flagdefs.parse(ImagesConfig, ["--flagfile=out/labelled.flags"])
     folder = tmp_path / "out" / NAME

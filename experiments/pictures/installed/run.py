@@ -26,6 +26,7 @@ from experiments.zoo import evaluate as zoo_evaluate
 from jaxfleet import photos, picture_files, pixels, rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, clock
+from jaxfleet.showing import counted
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
 from jaxsr.datasets import picture_sets
@@ -86,7 +87,8 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
         _make(run_dir, _jobs(run_dir, networks, loaded), len(loaded))
         rundir.finish(run_dir)
     return (
-        f"{len(loaded)} photographs enlarged by {len(networks)} networks in {run_dir}. For the set "
+        f"{counted(len(loaded), 'photograph')} enlarged by {counted(len(networks), 'network')} in "
+        f"{run_dir}. For the set "
         f"of pictures: python launch/sr_images.py --flagfile={run_dir / LABELS} "
         f"--photos={config.photos}"
     )

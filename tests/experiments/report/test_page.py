@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from experiments.report import page
 
@@ -29,3 +30,10 @@ def test_settings_are_said_in_words():
     said = page.definitions(settings)
     assert "<dd>2, 0.25</dd>" in said
     assert "<dd>python 3.11, &lt;jax&gt; 0.10</dd>" in said
+
+
+@pytest.mark.parametrize(("width_in", "is_wide"), [(5.4, False), (8.5, True)])
+def test_a_wide_figure_has_a_row_of_its_own(tmp_path, width_in, is_wide):
+    drawing = page.Drawing("it", "It", "A caption.", lambda: Figure(figsize=(width_in, 1)))
+    assert ('class="plot wide"' in page.plot(tmp_path, drawing)) is is_wide
+    assert (tmp_path / "it.png").exists()

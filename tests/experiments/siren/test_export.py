@@ -253,7 +253,7 @@ def test_networks_without_finite_weights_are_left_out_and_counted(tmp_path):
     lost = {**row(3), "status": "diverged", "weights": np.full(47, np.nan, np.float32)}
     run_dir = make_run(tmp_path / "run", [row(0), lost])
     answer = siren_export.run(ExportConfig(), run_dir)
-    assert answer.startswith("1 networks written")
+    assert answer.startswith("1 network written")
     assert answer.endswith("1 left out: diverged, with weights that are not finite.")
     assert [line["trial_id"] for line in index(run_dir / "export")] == ["0"]
 
@@ -263,7 +263,7 @@ def test_run_from_before_the_columns_of_sizes(tmp_path):
     fresh = {"weight_bits", "quantised_bpp", "entropy_bpp"}
     schema = pa.schema([column for column in schema if column.name not in fresh])
     run_dir = make_run(tmp_path / "run", [row(0)], schema=schema)
-    assert siren_export.run(ExportConfig(), run_dir).startswith("1 networks written")
+    assert siren_export.run(ExportConfig(), run_dir).startswith("1 network written")
 
 
 # ---------------------------------------------------------------------------- refusals

@@ -291,7 +291,7 @@ def test_place_of_the_pictures_may_change(run_dir, config, pictures, tmp_path):
 def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path):
     text = siren_grid.run(dataclasses.replace(config, dry_run=True), tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
-    assert "32 networks in 1 buckets on 2 x cpu" in text
+    assert "32 networks in 1 bucket on 2 x cpu" in text
     flops = 12 * 12 * 16 / 2 * 100_024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
     assert f"{flops / 1e15:.4g} PFLOP" in text
     assert re.search(r"about \d+:\d\d in all, 0:02 of it compilation", text)

@@ -161,6 +161,10 @@ def test_bad_arguments_are_named(image, settings, message):
 
 
 def test_other_refusals(encoded):
+    with pytest.raises(TypeError, match=r"got the path a\.png\. Read it"):
+        jaxinr.encode("a.png", bits_per_pixel=3.0)
+    with pytest.raises(TypeError, match="PIL image of mode P"):
+        jaxinr.encode(Image.new("P", (9, 9)), bits_per_pixel=3.0)
     with pytest.raises(TypeError, match="must be uint8; got float64"):
         jaxinr.encode(np.zeros((4, 4, 3)), bits_per_pixel=3.0)
     with pytest.raises(ValueError, match="from 1 to 64; got 65"):

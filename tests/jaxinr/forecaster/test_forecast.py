@@ -109,6 +109,7 @@ def test_inside_its_range_it_is_silent(forecaster: Trained) -> None:
     [
         (np.zeros((1, 1, 3), np.uint8), ValueError, "1 x 1 pixels; a forecast needs at least 8"),
         (np.zeros((9, 9), np.uint8), ValueError, r"must be \[H, W, 3\]"),
+        ("a.png", TypeError, r"got the path a\.png\. Read it"),
         (np.zeros((9, 9, 3), np.int64), TypeError, "uint8, or float"),
         (np.full((9, 9, 3), np.nan), ValueError, "must lie in"),
         (np.full((9, 9, 3), 2.0), ValueError, "must lie in"),

@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 import scipy.special
+from PIL import Image
 
 from jaxfleet.errors import InputError
 from jaxsr.attribution import methods as attribution
@@ -191,6 +192,15 @@ def test_what_cannot_be_enrolled(made):
 def test_pictures_that_are_refused(image, message):
     with pytest.raises(InputError, match=message):
         by_hand().identify(image)
+
+
+def test_a_path_is_refused_and_an_image_of_pil_is_taken():
+    with pytest.raises(TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.photos\.read"):
+        by_hand().identify("a.png")
+    image = flat([1, 2, 3])
+    assert (
+        by_hand().identify(Image.fromarray(image)).to_json() == by_hand().identify(image).to_json()
+    )
 
 
 def test_features_that_are_not_finite_are_refused(monkeypatch):
