@@ -9,7 +9,7 @@ cores; --part=shapes alone about seven. `pip install torch` adds the PyTorch row
 
 measures a GPU or TPU within ten minutes: its limits, every engine against them and against plain
 vmap, what TF32 and bfloat16 cost in dB, and the hours of the collection of 300,000 networks.
---part=start measures what a newcomer waits for: imports, the quickstart and its first network.
+--part=start measures what a newcomer waits for: imports, a forecast and the quickstart.
 --part=accelerator_tiles tries the blocks and groups of the portable path. --part=agreement compares
 the PSNR of two runs of one plan, such as a GPU's and a CPU's. --part=calibrate measures single fits
 for half a minute and keeps the speed of this machine, for launch/siren_forecast.py and

@@ -85,10 +85,10 @@ class BenchmarkConfig:
         PARTS,
         "shapes: the six shapes against the baselines; scaling: cost per fit and memory from 64 "
         "to 4096 networks; mixed: widths 8 to 32 together and apart. Only where asked for: start: "
-        "imports, the quickstart and its first network, in fresh processes; peers: fits of 32 x "
-        "32 pixels an hour by the recipes of Implicit-Zoo and COIN, beside their published times; "
-        "pixels: how much sooner updates on 16,384 pixels come to within 0.2 dB of updates on all "
-        "pixels of a photograph; calibrate: the time of single fits, which is kept for "
+        "imports, a forecast, the quickstart and its first network, in fresh processes; peers: "
+        "fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and COIN, beside their "
+        "published times; pixels: how much sooner updates on 16,384 pixels come to within 0.2 "
+        "dB of updates on all pixels of a photograph; calibrate: the time of single fits, kept for "
         "siren_forecast and recommendations; accelerator: every engine on this device against its "
         "own limits, and the hours of the collection; accelerator_tiles: the best block and group; "
         "agreement: the PSNR of one run's networks against another's.",

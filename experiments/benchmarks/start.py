@@ -1,4 +1,4 @@
-"""How long does a newcomer wait? Imports, the quickstart, its first network, one of a new shape.
+"""How long does a newcomer wait? Imports, a forecast, the quickstart, its first networks.
 
 Each is measured in a fresh process, the quickstart with empty caches of compiled programs (JAX's
 and Numba's) and then with the caches that it left.
@@ -26,10 +26,25 @@ start = time.perf_counter()
 trial = jaxinr.Trial(layer_size=13, num_layers=7, num_iters=10)
 jaxinr.fit([numpy.zeros((23, 19, 3), "uint8")], [trial])
 """
+FORECASTS = {
+    "import jaxinr and first forecast": """
+import time
+start = time.perf_counter()
+import numpy, jaxinr
+jaxinr.forecast(numpy.full((512, 768, 3), 99, "uint8"), [jaxinr.Trial()])
+""",
+    "12 megapixels described for forecasts": """
+import time, numpy
+from jaxinr.forecaster import descriptors
+image = numpy.random.default_rng(0).integers(0, 256, (3000, 4000, 3), "uint8")
+start = time.perf_counter()
+descriptors.describe(image)
+""",
+}
 
 
 def measure() -> list[dict[str, Any]]:
-    """Return rows {what, cache, seconds}; an import has no cache."""
+    """Return rows {what, cache, seconds}; imports and forecasts have no cache."""
     flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
     rows: list[dict[str, Any]] = [
         {
@@ -39,6 +54,9 @@ def measure() -> list[dict[str, Any]]:
         }
         for package in PACKAGES
     ]
+    for what, script in FORECASTS.items():
+        seconds = min(seconds_of(script, {}) for _ in range(ROUNDS))
+        rows.append({"what": what, "cache": None, "seconds": seconds})
     with tempfile.TemporaryDirectory() as folder:
         caches = {"XDG_CACHE_HOME": folder, "NUMBA_CACHE_DIR": f"{folder}/numba"}
         for cache in ("cold", "warm"):

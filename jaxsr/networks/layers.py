@@ -51,7 +51,9 @@ def _drawn_flat(draw: Callable[[Array, tuple[int]], Array]) -> Initializer:
     return init
 
 
-SMALL_INIT = normal_init(0.02)  # of SwinIR and ConvNeXt
+def small_init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+    """Draw weights of SwinIR and ConvNeXt: normal with a standard deviation of 0.02."""
+    return normal_init(0.02)(key, shape, dtype)
 
 
 def conv(
@@ -121,8 +123,8 @@ def linear(in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.R
 def small_linear(
     in_features: int, out_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> nnx.Linear:
-    """Return a dense layer whose weights are `SMALL_INIT` at first, and biases 0."""
-    return nnx.Linear(in_features, out_features, kernel_init=SMALL_INIT, dtype=dtype, rngs=rngs)
+    """Return a dense layer whose weights are drawn by `small_init`, and biases 0."""
+    return nnx.Linear(in_features, out_features, kernel_init=small_init, dtype=dtype, rngs=rngs)
 
 
 class PReLU(nnx.Module):

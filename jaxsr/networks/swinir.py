@@ -44,7 +44,7 @@ class WindowAttention(nnx.Module):
         self.qkv = layers.small_linear(embed_dim, 3 * embed_dim, dtype=dtype, rngs=rngs)
         self.proj = layers.small_linear(embed_dim, embed_dim, dtype=dtype, rngs=rngs)
         table_shape = ((2 * window_size - 1) ** 2, num_heads)
-        self.relative_position_bias_table = nnx.Param(layers.SMALL_INIT(rngs.params(), table_shape))
+        self.relative_position_bias_table = nnx.Param(layers.small_init(rngs.params(), table_shape))
 
     def __call__(self, windows: Array, mask: Array) -> Array:
         """Return [N, K, T, C] and a mask [K, T, T], 0 or -100, to [N, K, T, C]."""

@@ -17,6 +17,11 @@ def test_imports_take_less_than_half_of_that_of_jax():
         assert 0 < min(start.import_seconds(package) for _ in range(2)) < of_jax / 2
 
 
+@pytest.mark.parametrize("what", start.FORECASTS)
+def test_forecasts_are_measured_in_a_process_of_their_own(what):
+    assert 0 < start.seconds_of(start.FORECASTS[what], {}) < 60
+
+
 def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):
     caches = {"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     first, whole = start.grid_seconds(FLAGS, caches)
