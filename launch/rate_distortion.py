@@ -2,7 +2,7 @@
 
     python launch/rate_distortion.py --photos=folder:kodak --run_dir=runs/rate_distortion
 
-encodes the 24 Kodak photographs at 0.1, 0.2 and 0.4 bits per pixel, 72 files of about a minute each
+encodes the 24 Kodak photographs at 0.1, 0.2 and 0.4 bits per pixel, 72 files of some 90 s each
 on two cores, and leaves `report.html`, `figures/rate_distortion.png`, `table.csv` and
 `files.parquet` in the run directory. A run that was stopped or killed goes on where it was when the
 same command is given again.
