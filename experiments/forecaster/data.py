@@ -33,9 +33,8 @@ HISTORY = ("iteration_history", "psnr_history")
 NUMBERS = (*descriptors.NAMES, *jpeg.NAMES)  # of a picture
 TIMES = 16  # points that are kept of a history
 FIRST_ITERATION = 10
-RARER = (
-    -0.3
-)  # a fit counts as the number of fits of its group to this power; less learns few by heart
+# A fit counts as the number of fits of its group to this power; lower ones learn few by heart.
+RARER = -0.3
 HELD_OUT = 0.1  # share of the architectures that are not trained on
 COMMON = 0.02  # of the fits: architectures beyond are trained on
 
