@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jaxfleet import photos as sources
-from jaxfleet.options import flag
+from jaxfleet.imaging import photos as sources
+from jaxfleet.scripts.options import flag
 
 MAX_SEED = 2**31 - 1
 

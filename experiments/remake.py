@@ -14,10 +14,11 @@ from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
 from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
-from jaxfleet import photos, rundir
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.showing import counted
+from jaxfleet.imaging import photos
+from jaxfleet.results.showing import counted
+from jaxfleet.scripts.options import flag
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from jaxfleet import lazy
 
 if TYPE_CHECKING:
     from jaxfleet.errors import InputError as InputError
-    from jaxfleet.table import Table as Table
-    from jaxfleet.table import open as open
+    from jaxfleet.results.table import Table as Table
+    from jaxfleet.results.table import open as open
 else:
     lazy.export(__name__)

@@ -24,7 +24,7 @@ from jaxfleet import storage
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
 from jaxfleet.progress import Progress, Underway
-from jaxfleet.store import Store
+from jaxfleet.results.store import Store
 
 FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between checkpoints
 FLUSH_BYTES = 1 << 25

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jaxfleet import decibels
+from jaxfleet.imaging import decibels
 
 FEW = 4  # fits that are left, of which the display tells iterations
 COMPILING_SHARE = 0.01  # of the work: a first update of less tells of compilation, not of the rate

@@ -32,7 +32,7 @@ from jaxfleet.errors import InputError
 
 MANIFEST, DONE = "manifest.json", "DONE"
 FORMAT = 2
-TABLE = "table"  # the kind of a run that leaves a table of networks (`jaxfleet.store`)
+TABLE = "table"  # the kind of a run that leaves a table of networks (`jaxfleet.results.store`)
 MADE_FROM = "made_from"  # column of cached rows: the digest of their inputs
 _FLAG = "--run_dir"
 _PACKAGES = ("jax", "jaxlib", "numpy", "optax", "flax", "orbax-checkpoint", "pyarrow")

@@ -16,11 +16,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxfleet import decibels, trainer
-from jaxfleet import images as measures
+from jaxfleet import trainer
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging import images as measures
 from jaxfleet.progress import Progress
+from jaxfleet.results.showing import Tabular, counted
 from jaxfleet.resumable import Resumable
-from jaxfleet.showing import Tabular, counted
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, inputs, siren, trainers
 from jaxinr import kind as kinds

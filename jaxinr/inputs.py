@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.pixels import as_array, from_uint8
+from jaxfleet.imaging.pixels import as_array, from_uint8
 from jaxinr.trial import Trial
 
 MAX_PIXELS = 1 << 23  # exclusive; float32 counts the pixels (siren.points_of)
-_READ_IT = "Read it: [jaxfleet.photos.read(path)]."
+_READ_IT = "Read it: [jaxfleet.imaging.photos.read(path)]."
 
 
 def check_lists(images: Any, trials: Any) -> None:

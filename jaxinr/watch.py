@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from jaxfleet import decibels, trainer
+from jaxfleet import trainer
+from jaxfleet.imaging import decibels
 from jaxinr import buckets, trainers
 from jaxinr import kind as kinds
 from jaxinr.inputs import checked

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet import images, named, photos
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging import images, photos
+from jaxfleet.imaging.pixels import from_uint8
+from jaxfleet.scripts import named
 from jaxsr.datasets import degrade
 from jaxsr.fingerprints import spectra
 from jaxsr.training import losses
@@ -81,7 +82,7 @@ def load_set(name: str, source: str, scale: int) -> BenchmarkSet:
 
     Args:
         name: of the set.
-        source: of high resolution, as `jaxfleet.photos.load` takes it.
+        source: of high resolution, as `jaxfleet.imaging.photos.load` takes it.
         scale: r, at least 1.
 
     Raises:

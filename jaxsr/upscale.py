@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxfleet.images import check_range
-from jaxfleet.pixels import as_array, from_uint8, to_uint8
+from jaxfleet.imaging.images import check_range
+from jaxfleet.imaging.pixels import as_array, from_uint8, to_uint8
 
 if TYPE_CHECKING:
     from flax import nnx

@@ -1,6 +1,6 @@
 r"""Flags of a script from its frozen dataclass, and the script's main entry.
 
-The dataclass owns names, types, defaults and help, in fields of `jaxfleet.options.flag`:
+The dataclass owns names, types, defaults and help, in fields of `jaxfleet.scripts.options.flag`:
 
     @dataclasses.dataclass(frozen=True)
     class GridConfig:
@@ -32,8 +32,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
 from absl import flags
 
-from jaxfleet import compiled, memory, process, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.scripts import compiled, memory, process
 from launch import _flagfiles
 from launch._flagfiles import script
 
@@ -177,8 +178,8 @@ def run(
     `flags.txt`, unless the configuration has `dry_run` set.
 
     On the CPU JAX gets one device per core, unless JAX_NUM_CPU_DEVICES says otherwise, and memory
-    that it frees is kept for the next program (`jaxfleet.memory`). Programs that it compiles are
-    kept for the next process (`jaxfleet.compiled`).
+    that it frees is kept for the next program (`jaxfleet.scripts.memory`). Programs that it
+    compiles are kept for the next process (`jaxfleet.scripts.compiled`).
 
     Args:
         config_class: the frozen dataclass that owns the flags.

@@ -21,7 +21,7 @@ models are refused, since fingerprints do not outlive the conversion. In a folde
 be used has its reason in the column `error`, the others are answered, and the exit code is 2.
 
 A gallery of launch/sr_gallery.py may need JAX; programs that it compiles are then kept
-(`jaxfleet.compiled`), so that the second picture is answered sooner than the first.
+(`jaxfleet.scripts.compiled`), so that the second picture is answered sooner than the first.
 """
 
 import sys

@@ -4,7 +4,7 @@ import dataclasses
 import ipaddress
 from typing import ClassVar
 
-from jaxfleet.options import flag
+from jaxfleet.scripts.options import flag
 
 
 @dataclasses.dataclass(frozen=True)

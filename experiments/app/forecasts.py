@@ -15,8 +15,8 @@ import jaxinr
 from experiments.app import charts, markup
 from experiments.app.charts import Series
 from experiments.report import page
-from jaxfleet import codecs, decibels, photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import codecs, decibels, photos
 from jaxinr.forecaster import descriptors, inputs, speed
 from jaxinr.forecaster.forecast import ForecastWarning, of_described, to_8bit
 from jaxinr.forecaster.reach import NINETY

@@ -12,9 +12,10 @@ import jaxfleet
 import jaxinr
 from experiments.app import markup
 from experiments.report import page
-from jaxfleet import decibels, rundir
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import to_uint8
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.pixels import to_uint8
 
 MOST_ROWS = 2000  # of a table on the page
 _COLUMNS = ("trial_id", "status", *(name for name, _ in page.BEST_COLUMNS.values()))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jaxfleet import photos
+from jaxfleet.imaging import photos
 
 ENLARGED_BY = "edsr-A-x4-l1-s1"
 ENLARGED = f"astronaut, enlarged by {ENLARGED_BY}"

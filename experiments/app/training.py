@@ -9,8 +9,9 @@ import numpy as np
 
 import jaxinr
 from experiments.app import markup
-from jaxfleet import decibels, progress
-from jaxfleet.pixels import psnr_8bit_db, to_uint8
+from jaxfleet import progress
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.pixels import psnr_8bit_db, to_uint8
 from jaxinr import export
 from jaxinr.codec import api as codec
 from jaxinr.watch import Moment

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxfleet import picture_files
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import picture_files
 
 MAX_BYTES = 64 << 20
 MAX_FILES = 100  # at a time

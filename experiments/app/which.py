@@ -13,8 +13,8 @@ import numpy as np
 from experiments.app import markup, uploads
 from experiments.gallery import exhibit, identify
 from experiments.report import figures, page
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import GROUPS, Identification
 from jaxsr.gallery.core import Gallery

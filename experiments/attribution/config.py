@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import check_values, flag
+from jaxfleet.scripts.options import check_values, flag
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution.convnext import FROM_SCRATCH, PAPER
 from jaxsr.attribution.table import METHODS, check_options

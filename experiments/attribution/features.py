@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-from jaxfleet import images
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import images
 from jaxsr.attribution import class_distances
 
 TSNE_ENDING = "-tsne"  # of the name of an array, behind that of the classifier

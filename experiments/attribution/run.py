@@ -29,8 +29,8 @@ from experiments.attribution.sharing import progress_callback
 from experiments.attribution.tables import Predictions
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging.splits import SPLITS
 from jaxfleet.progress import Progress
-from jaxfleet.splits import SPLITS
 from jaxsr.attribution import calibration
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution

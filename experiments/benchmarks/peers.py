@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import jaxinr
-from jaxfleet import photos
+from jaxfleet.imaging import photos
 from jaxinr.trial import Trial
 
 SIDE = 32  # pixels

@@ -21,9 +21,10 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks.siren import markdown
-from jaxfleet import photos, rundir, storage
-from jaxfleet.options import flag
-from jaxfleet.pixels import from_uint8
+from jaxfleet import rundir, storage
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.pixels import from_uint8
+from jaxfleet.scripts.options import flag
 from jaxfleet.trainer import usable_cores
 from jaxsr.fingerprints import prnu, residuals
 

@@ -24,9 +24,10 @@ import optax
 
 import jaxinr
 from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic
-from jaxfleet import photos, rundir, storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.imaging import photos
+from jaxfleet.scripts.options import flag
 from jaxinr import siren
 from jaxinr.trial import Trial, flops_per_pixel
 

@@ -21,8 +21,9 @@ from flax import nnx
 
 import jaxsr
 from experiments.benchmarks.siren import markdown
-from jaxfleet import photos, rundir, storage
-from jaxfleet.options import flag
+from jaxfleet import rundir, storage
+from jaxfleet.imaging import photos
+from jaxfleet.scripts.options import flag
 from jaxsr.datasets import training_sets
 from jaxsr.training import cost as training_cost
 from jaxsr.training import strategy as training_strategy

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.report.figures import MARKERS, PALETTE, Curve
-from jaxfleet import decibels
+from jaxfleet.imaging import decibels
 
 LEAST_LOSS_DB = 1e-3  # less than that is drawn there
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import jaxinr
 from experiments.coin import measures
-from jaxfleet.photos import Photo
+from jaxfleet.imaging.photos import Photo
 from jaxinr.forecaster.reach import NINETY
 from jaxinr.trial import Trial
 

@@ -22,12 +22,13 @@ from experiments.report import columns
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
-from jaxfleet import codecs, rundir, storage
-from jaxfleet import photos as sources
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import codecs
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
 from jaxfleet.progress import clock
+from jaxfleet.scripts.options import flag
 from jaxfleet.trainer import usable_cores
 from jaxinr.buckets import seconds_per_pixel
 from jaxinr.inputs import MAX_PIXELS

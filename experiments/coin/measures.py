@@ -21,8 +21,8 @@ import pandas as pd
 from jax import Array, lax
 
 from experiments.report import figures
-from jaxfleet import codecs, decibels
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import codecs, decibels
+from jaxfleet.imaging.photos import Photo
 from jaxfleet.trainer import usable_cores
 from jaxinr import quantise, siren
 from jaxinr.program import pack

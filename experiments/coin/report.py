@@ -13,9 +13,10 @@ from experiments.coin.figures import Panel
 from experiments.report import page
 from experiments.report.page import Drawing
 from experiments.siren import report as siren_report
-from jaxfleet import decibels, rundir
-from jaxfleet.pixels import to_uint8
-from jaxfleet.table import Table
+from jaxfleet import rundir
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.pixels import to_uint8
+from jaxfleet.results.table import Table
 from jaxinr.trial import Trial
 
 TABLE_BITS = (12, 8, 6)

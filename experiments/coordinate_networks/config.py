@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 from experiments import flags
-from jaxfleet.options import check_values, flag
+from jaxfleet.scripts.options import check_values, flag
 from jaxinr.trial import SIREN, Trial
 
 # What reaches from coarse to fine in each kind, around the values of its paper. A grid of 4.

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from experiments.coordinate_networks.config import SCALES, NetworksConfig
 from experiments.report import figures, page
 from experiments.report.page import Drawing
-from jaxfleet.photos import Photo
-from jaxfleet.showing import counted
-from jaxfleet.table import Table
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.results.showing import counted
+from jaxfleet.results.table import Table
 from jaxinr.trial import Trial
 
 NAMES = {

@@ -17,10 +17,10 @@ from experiments.coordinate_networks.config import NetworksConfig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
-from jaxfleet import photos as sources
 from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
 from jaxinr.trial import Trial
 
 TUNING, COMPARED = "tuning", "compared"

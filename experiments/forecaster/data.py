@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 import jaxfleet
 from experiments.forecaster import jpeg
-from jaxfleet import albums, photos, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.splits import hash_fraction
+from jaxfleet.imaging import albums, photos
+from jaxfleet.imaging.splits import hash_fraction
 from jaxinr.collection import schema as collection
 from jaxinr.forecaster import descriptors, inputs, reach, training
 

@@ -12,9 +12,10 @@ from typing import ClassVar
 import numpy as np
 
 import jaxinr
-from jaxfleet import codecs, photos, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.imaging import codecs, photos
+from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import W0, ForecastWarning
 from jaxinr.forecaster.reach import NINETY

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from jaxfleet.pixels import psnr_8bit_db
+from jaxfleet.imaging.pixels import psnr_8bit_db
 
 QUALITIES = (5, 15, 35, 65, 90)
 NAMES = (

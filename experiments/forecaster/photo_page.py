@@ -12,7 +12,8 @@ import jaxinr
 from experiments.report import figures, page
 from experiments.report.figures import PALETTE
 from experiments.report.page import Drawing
-from jaxfleet import codecs, storage
+from jaxfleet import storage
+from jaxfleet.imaging import codecs
 from jaxinr.forecaster.reach import NINETY
 from jaxinr.forecaster.speed import Speed
 from jaxinr.forecaster.trained import Trained

@@ -19,13 +19,13 @@ import pandas as pd
 import jaxinr
 from experiments import flags
 from experiments.report import page
-from jaxfleet import photos as sources
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
-from jaxfleet.options import check_values, flag
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.imaging.splits import split_of
 from jaxfleet.progress import Progress
-from jaxfleet.splits import split_of
+from jaxfleet.scripts.options import check_values, flag
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import ForecastWarning
 from jaxinr.forecaster.speed import Speed

@@ -22,11 +22,11 @@ import pandas as pd
 from experiments.forecaster import baselines, data, metrics, report
 from experiments.forecaster.data import FitTable
 from jaxfleet import executors, rundir, storage
-from jaxfleet import photos as sources
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.imaging import photos as sources
 from jaxfleet.progress import clock
+from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import reach, training
 from jaxinr.forecaster.reach import Reach
 from jaxinr.forecaster.scaling import Scaling

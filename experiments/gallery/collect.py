@@ -24,10 +24,12 @@ from experiments.gallery.collect_config import CollectConfig
 from experiments.pictures import makers
 from experiments.pictures.installed import networks as installed
 from experiments.pictures.run import enlarge
-from jaxfleet import named, photos, rundir, storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.splits import hash_fraction, split_of
 from jaxfleet.progress import Progress
-from jaxfleet.splits import hash_fraction, split_of
+from jaxfleet.scripts import named
 from jaxsr.datasets import perturbations
 from jaxsr.datasets.picture_sets import checksum
 from jaxsr.fingerprints.evidence import LEAST_PX, evidence

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from jaxfleet import photos
-from jaxfleet.options import flag
+from jaxfleet.imaging import photos
+from jaxfleet.scripts.options import flag
 
 
 @dataclasses.dataclass(frozen=True)

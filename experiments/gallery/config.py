@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.scripts.options import flag
 from jaxsr.attribution.table import METHODS, check_options, options_of
 from jaxsr.datasets.crops import CROP_PX
 from jaxsr.fingerprints.phase_autocorrelation import PERIOD

@@ -12,8 +12,10 @@ import numpy as np
 
 from experiments.gallery import exhibit
 from experiments.gallery.identify_config import IdentifyConfig
-from jaxfleet import compiled, photos, picture_files, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos, picture_files
+from jaxfleet.scripts import compiled
 from jaxsr.fingerprints import welch
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification

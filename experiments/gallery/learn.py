@@ -19,7 +19,8 @@ import scipy.special
 from experiments.gallery import collect, discriminants, measures, training
 from experiments.gallery.learn_config import LearnConfig
 from experiments.gallery.measures import Predictions, of_rows
-from jaxfleet import picture_files, rundir
+from jaxfleet import rundir
+from jaxfleet.imaging import picture_files
 from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import evidence

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from jaxfleet.options import flag
+from jaxfleet.scripts.options import flag
 
 
 @dataclasses.dataclass(frozen=True)

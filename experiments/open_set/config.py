@@ -4,7 +4,7 @@ import dataclasses
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import check_values, flag
+from jaxfleet.scripts.options import check_values, flag
 from jaxsr.attribution.table import METHODS
 from jaxsr.datasets.crops import CROP_PX
 

@@ -33,9 +33,9 @@ from experiments.open_set import report
 from experiments.open_set.config import EACH, OpenSetConfig
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
+from jaxfleet.imaging.splits import SPLITS
 from jaxfleet.progress import Progress
-from jaxfleet.showing import counted
-from jaxfleet.splits import SPLITS
+from jaxfleet.results.showing import counted
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution import open_set
 from jaxsr.attribution.classifier import Classifier

@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments import flags
 from experiments.parsing.plan import HYPERPARAMETERS, HeldOut
-from jaxfleet.options import check_values, flag
+from jaxfleet.scripts.options import check_values, flag
 from jaxsr.attribution.table import METHODS, options_of
 
 WAYS = ("direct", "networks")

@@ -17,7 +17,7 @@ from experiments.parsing.tables import PAPER_ELSEWHERE, shown
 from experiments.report import page
 from experiments.report.page import Drawing
 from jaxfleet import rundir
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 
 TARGET_PERCENT = 95.0  # of scale and loss, with a seed held out
 PANELS = 3  # beside each other in a figure

@@ -38,7 +38,7 @@ from experiments.parsing.config import PICTURE, ParsingConfig
 from experiments.parsing.tasks import ParsingTask
 from jaxfleet import rundir, storage
 from jaxfleet.progress import Progress
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier import Classifier

@@ -13,8 +13,9 @@ import jaxfleet
 import jaxsr
 from experiments.pictures import foreign
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import named, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.scripts import named
 from jaxsr import zoo
 from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import UNKNOWN

@@ -28,10 +28,11 @@ from experiments.pictures.config import ImagesConfig
 from experiments.pictures.foreign import Enlarger
 from experiments.pictures.makers import PictureClass, list_classes, zoo_folder
 from experiments.pictures.windows import Window, Windows
-from jaxfleet import images, photos, pixels, rundir, storage
+from jaxfleet import rundir, storage
+from jaxfleet.imaging import images, photos, pixels
+from jaxfleet.imaging.splits import SPLITS, split_of
 from jaxfleet.progress import Progress, clock
-from jaxfleet.showing import counted
-from jaxfleet.splits import SPLITS, split_of
+from jaxfleet.results.showing import counted
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
 from jaxsr.datasets import picture_sets

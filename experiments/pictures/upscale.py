@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import jaxsr
-from jaxfleet import decibels, images, photos, picture_files
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.pixels import from_uint8, png
+from jaxfleet.imaging import decibels, images, photos, picture_files
+from jaxfleet.imaging.pixels import from_uint8, png
+from jaxfleet.scripts.options import flag
 from jaxfleet.storage import check_file, make_folder, write_atomically
 from jaxsr.datasets import degrade
 from jaxsr.files import networks as network_files

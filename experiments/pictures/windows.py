@@ -12,8 +12,8 @@ import numpy as np
 
 from experiments.pictures.makers import PictureClass
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr import evaluation
 
 # Rows and columns that crops begin at are multiples of this, so that networks of scale 2, 3, 4, 6

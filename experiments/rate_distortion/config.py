@@ -3,7 +3,7 @@
 import dataclasses
 
 from experiments import flags
-from jaxfleet.options import check_values, flag
+from jaxfleet.scripts.options import check_values, flag
 from jaxinr.codec import api as codec
 
 

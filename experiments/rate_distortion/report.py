@@ -18,9 +18,10 @@ from experiments.coin import measures
 from experiments.rate_distortion.config import RateDistortionConfig
 from experiments.report import figures, page
 from experiments.report.page import Drawing
-from jaxfleet import decibels, rundir
-from jaxfleet.photos import Photo
-from jaxfleet.showing import counted
+from jaxfleet import rundir
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.results.showing import counted
 
 OURS = "SIREN codec"
 Curve = tuple[np.ndarray, np.ndarray]

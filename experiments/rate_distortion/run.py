@@ -12,9 +12,10 @@ import pandas as pd
 from experiments.coin.kodak import reduced
 from experiments.rate_distortion import report
 from experiments.rate_distortion.config import RateDistortionConfig
-from jaxfleet import codecs, rundir, storage
-from jaxfleet import photos as sources
-from jaxfleet.photos import Photo
+from jaxfleet import rundir, storage
+from jaxfleet.imaging import codecs
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
 from jaxfleet.progress import Progress
 from jaxfleet.resumable import Resumable
 from jaxinr.codec import api as codec

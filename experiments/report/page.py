@@ -22,7 +22,7 @@ from PIL import Image
 
 from experiments.report import figures
 from jaxfleet import storage
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 
 MAX_ROWS = 200  # of a table on the page
 MAX_SIDE_PX = 512

@@ -4,7 +4,7 @@ import dataclasses
 
 from experiments import flags
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.scripts.options import flag
 from jaxsr.attribution.table import METHODS
 from jaxsr.datasets import perturbations
 

@@ -34,7 +34,7 @@ from experiments.robustness.config import RobustnessConfig
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 from jaxsr.attribution import calibration
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution

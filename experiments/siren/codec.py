@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from experiments import flags
-from jaxfleet import codecs, decibels, picture_files
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.pixels import psnr_8bit_db
+from jaxfleet.imaging import codecs, decibels, picture_files
+from jaxfleet.imaging.pixels import psnr_8bit_db
 from jaxfleet.resumable import Resumable
+from jaxfleet.scripts.options import flag
 from jaxfleet.storage import check_file, write_atomically
 from jaxinr import siren
 from jaxinr.codec import api as codec

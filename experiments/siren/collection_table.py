@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 
 import jaxfleet
 from experiments.siren import write_collection
-from jaxfleet import storage, store
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
 from jaxfleet.progress import clock
-from jaxfleet.showing import counted
-from jaxfleet.table import Table
+from jaxfleet.results import store
+from jaxfleet.results.showing import counted
+from jaxfleet.results.table import Table
+from jaxfleet.scripts.options import flag
 from jaxinr.collection import schema as collection
 
 PSNR_STEP = 1 / 128  # dB, of histories; seeds of one network differ by more than ten times that

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from experiments import flags
 from jaxfleet import histories, plan
-from jaxfleet import photos as sources
 from jaxfleet.errors import InputError
-from jaxfleet.options import check_values, flag
+from jaxfleet.imaging import photos as sources
+from jaxfleet.scripts.options import check_values, flag
 from jaxinr import quantise, siren
 from jaxinr.kernels import choice
 from jaxinr.networks.registry import KINDS, hyperparameters, owners

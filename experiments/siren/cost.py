@@ -11,7 +11,7 @@ import numpy as np
 from jaxfleet import trainer
 from jaxfleet.executors import Work
 from jaxfleet.progress import clock
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 from jaxinr.buckets import COMPILE_SECONDS, AnyBucket, CpuBucket, seconds_per_pixel
 from jaxinr.program import SirenProgram
 from jaxinr.trial import SIREN

@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.report import figures
 from experiments.report.page import Drawing
-from jaxfleet import codecs
+from jaxfleet.imaging import codecs
 from jaxinr.networks import registry
 
 MAX_PHOTOS = 6

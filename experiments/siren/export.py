@@ -20,9 +20,9 @@ import jaxfleet
 from experiments.siren import write_collection
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.showing import counted
-from jaxfleet.table import SHAPES, Table
+from jaxfleet.results.showing import counted
+from jaxfleet.results.table import SHAPES, Table
+from jaxfleet.scripts.options import flag
 from jaxinr import export
 from jaxinr.networks.registry import KINDS, hyperparameters
 from jaxinr.trial import CHANNELS, SIREN, Trial

@@ -27,12 +27,14 @@ from experiments.siren.jobs import make_works as make_works
 from experiments.siren.jobs import run_jobs as run_jobs
 from experiments.siren.jobs import schema as schema
 from experiments.siren.plan import make_jobs as make_jobs
-from jaxfleet import albums, executors, rundir, storage, store
-from jaxfleet import photos as sources
+from jaxfleet import executors, rundir, storage
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import albums
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.imaging.splits import split_of as split_of
 from jaxfleet.progress import Progress
-from jaxfleet.splits import split_of as split_of
+from jaxfleet.results import store
 from jaxinr.inputs import MAX_PIXELS
 from jaxinr.pixels import pixel_steps_of
 from jaxinr.trial import Trial

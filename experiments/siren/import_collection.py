@@ -15,12 +15,13 @@ from typing import Any
 
 import jaxfleet
 from experiments.siren import grid
-from jaxfleet import executors, rundir, store
+from jaxfleet import executors, rundir
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
-from jaxfleet.photos import Photo
-from jaxfleet.showing import counted
-from jaxfleet.table import unflatten
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.results import store
+from jaxfleet.results.showing import counted
+from jaxfleet.results.table import unflatten
+from jaxfleet.scripts.options import flag
 from jaxinr import quantise
 from jaxinr.collection import files as collection_files
 from jaxinr.collection import schema as collection

@@ -20,22 +20,14 @@ import jaxfleet
 from experiments.report import columns
 from experiments.siren import cost
 from experiments.siren.config import GridConfig
-from jaxfleet import (
-    albums,
-    decibels,
-    executors,
-    rundir,
-    shards,
-    storage,
-    store,
-    table,
-    trainer,
-)
-from jaxfleet.photos import Photo
+from jaxfleet import executors, rundir, shards, storage, trainer
+from jaxfleet.imaging import albums, decibels
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.imaging.splits import split_of
 from jaxfleet.progress import Progress
+from jaxfleet.results import store, table
+from jaxfleet.results.showing import counted
 from jaxfleet.shards import WHOLE, Shard
-from jaxfleet.showing import counted
-from jaxfleet.splits import split_of
 from jaxfleet.trainer import Finished
 from jaxinr import buckets, quantise, trainers
 from jaxinr.fit import Fit, make_fit

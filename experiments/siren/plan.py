@@ -12,10 +12,11 @@ import numpy as np
 
 from experiments.siren.config import GridConfig, is_of
 from experiments.siren.jobs import FitJob
-from jaxfleet import albums, plan
-from jaxfleet import photos as sources
+from jaxfleet import plan
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import albums
+from jaxfleet.imaging import photos as sources
+from jaxfleet.imaging.photos import Photo
 from jaxinr.networks.registry import KINDS
 from jaxinr.trial import Trial, count_parameters, flops_per_pixel
 

@@ -1,7 +1,7 @@
 """What a run of SIREN fits leaves to look at: `report.html`, and its figures as files.
 
 Averages leave diverged fits out, and a mean PSNR is the mean of decibels over the fits that are not
-exact (`jaxfleet.decibels`); tiles and tables say which are.
+exact (`jaxfleet.imaging.decibels`); tiles and tables say which are.
 """
 
 import html
@@ -15,8 +15,9 @@ import pandas as pd
 from experiments.report import figures, page
 from experiments.siren import drawings
 from experiments.siren.drawings import MAX_PHOTOS, architecture, spread
-from jaxfleet import decibels, storage
-from jaxfleet.pixels import to_uint8
+from jaxfleet import storage
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.pixels import to_uint8
 
 MAX_SIZES = 5
 ERROR_GAIN = 4

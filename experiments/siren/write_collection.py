@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.table import Table
+from jaxfleet.results.table import Table
 from jaxinr.collection import schema as collection
 
 CARD, SUMMARY = "README.md", "collection.json"

@@ -8,9 +8,10 @@ from typing import Any
 
 from experiments import flags
 from experiments.zoo import evaluate
-from jaxfleet import named, photos
 from jaxfleet.errors import InputError
-from jaxfleet.options import flag
+from jaxfleet.imaging import photos
+from jaxfleet.scripts import named
+from jaxfleet.scripts.options import flag
 from jaxsr import zoo
 from jaxsr.networks import NETWORKS
 from jaxsr.training import losses

@@ -16,9 +16,9 @@ import jaxsr
 from experiments.zoo import evaluate
 from experiments.zoo.evaluate import Entry
 from experiments.zoo.figures import Kind
-from jaxfleet import images, photos
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8, to_uint8
+from jaxfleet.imaging import images, photos
+from jaxfleet.imaging.pixels import from_uint8, to_uint8
 from jaxsr import evaluation
 from jaxsr.evaluation import Picture
 

@@ -18,8 +18,9 @@ from flax import nnx
 
 import jaxfleet
 from experiments.report import columns
-from jaxfleet import decibels, photos, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import decibels, photos
 from jaxsr import evaluation
 from jaxsr.evaluation import BenchmarkSet
 from jaxsr.files import networks as network_files
@@ -145,7 +146,7 @@ def set_means(measured: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each network and set; `gain_db` is the mean of its PSNR-Y minus that of bicubic
         enlargement on the same picture. `exact` counts the pictures whose luma the network made
-        without an error; no mean of decibels is of those, see `jaxfleet.decibels`.
+        without an error; no mean of decibels is of those, see `jaxfleet.imaging.decibels`.
     """
 
     def mean(values: pd.Series) -> float:

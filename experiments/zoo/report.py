@@ -19,8 +19,9 @@ from experiments.zoo import evaluate, figures, tables
 from experiments.zoo.crops import Crops
 from experiments.zoo.evaluate import BICUBIC
 from experiments.zoo.figures import Kind, Point
-from jaxfleet import decibels, photos, rundir, storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import decibels, photos
 from jaxsr.datasets.training_sets import TrainingSet
 
 MAX_PICTURES = 3  # of each scale

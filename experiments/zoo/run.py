@@ -25,10 +25,12 @@ from experiments.zoo.plan import PlannedFleet as PlannedFleet
 from experiments.zoo.plan import PlannedNetwork as PlannedNetwork
 from experiments.zoo.plan import make_fleets as make_fleets
 from experiments.zoo.plan import make_networks as make_networks
-from jaxfleet import decibels, executors, rundir, shards, storage, store
+from jaxfleet import executors, rundir, shards, storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import decibels
 from jaxfleet.progress import Progress
-from jaxfleet.showing import counted
+from jaxfleet.results import store
+from jaxfleet.results.showing import counted
 from jaxsr import evaluation
 from jaxsr.datasets import training_sets
 from jaxsr.datasets.training_sets import TrainingSet

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.report import page
 from experiments.zoo.evaluate import BICUBIC, FACTS
-from jaxfleet import decibels
+from jaxfleet.imaging import decibels
 
 VALIDATION = "validation set"  # by the run itself; no name of a benchmark set has a space
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxfleet import rundir
-from jaxfleet.pixels import as_array, psnr_8bit_db, to_uint8
+from jaxfleet.imaging.pixels import as_array, psnr_8bit_db, to_uint8
 from jaxfleet.progress import Progress
 from jaxfleet.resumable import Resumable
 from jaxinr import pixels as minibatches

@@ -21,8 +21,8 @@ import tensorflow_datasets as tfds
 import jaxfleet
 from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.results.table import Table
 from jaxfleet.rundir import MANIFEST
-from jaxfleet.table import Table
 from jaxinr.collection import files as collection_files
 from jaxinr.collection import schema as collection
 
@@ -31,10 +31,10 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
     """Builder of the splits train, validation and test, those of them that have a network.
 
     Features are the published columns, see `jaxinr.collection.schema`, but for `best_model`, whose
-    arrays
-    differ from network to network: `weights` [P] float32 has them layer by layer, weight [out, in]
-    row by row, then bias; `jaxfleet.table.unflatten` takes them apart. Histories are [T], T varies.
-    `split` is the source's; of published files whose name says none, it follows from the image_id.
+    arrays differ from network to network: `weights` [P] float32 has them layer by layer, weight
+    [out, in] row by row, then bias; `jaxfleet.results.table.unflatten` takes them apart. Histories
+    are [T], T varies. `split` is the source's; of published files whose name says none, it follows
+    from the image_id.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -43,7 +43,7 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
         "Put a run directory, or the files of huggingface.co/datasets/predict-SIREN-PSNR/"
         "COIN-collection, in the manual directory, or give source=FOLDER."
     )
-    # Said outright for the reason in jaxfleet/kodak.
+    # Said outright for the reason in jaxfleet/imaging/kodak.
     code_path = Path(__file__)
     pkg_dir_path = Path(__file__).parent
 

@@ -33,11 +33,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxfleet import decibels
 from jaxfleet.errors import InputError
-from jaxfleet.splits import SPLITS as SPLITS
-from jaxfleet.splits import split_of as split_of
-from jaxfleet.table import Table, flatten, unflatten
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.splits import SPLITS as SPLITS
+from jaxfleet.imaging.splits import split_of as split_of
+from jaxfleet.results.table import Table, flatten, unflatten
 from jaxinr.torch_names import from_torch, to_torch
 from jaxinr.trial import CHANNELS, SIREN, Trial
 

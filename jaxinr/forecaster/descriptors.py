@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging.pixels import from_uint8
 
 FLOOR_DB = 60.0  # errors below it are 8-bit rounding
 FLOOR = 10 ** (-FLOOR_DB / 10)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.pixels import as_array, to_uint8
-from jaxfleet.showing import Tabular, counted
+from jaxfleet.imaging.pixels import as_array, to_uint8
+from jaxfleet.results.showing import Tabular, counted
 from jaxinr.forecaster import descriptors, inputs
 from jaxinr.forecaster.trained import Trained, packaged
 from jaxinr.trial import Trial, count_parameters, require_sirens

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxfleet import compiled, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
+from jaxfleet.scripts import compiled
 from jaxinr.trial import flops_per_pixel
 
 FILE = "siren_speed.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.showing import Tabular, counted
+from jaxfleet.results.showing import Tabular, counted
 from jaxinr.forecaster import descriptors, inputs, speed
 from jaxinr.forecaster.forecast import (
     W0,

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet import fleet, table
+from jaxfleet import fleet
+from jaxfleet.results import table
 from jaxfleet.trainer import Best, Finished
 from jaxinr import pixels, siren
 from jaxinr.kernels import cpu

@@ -27,7 +27,7 @@ from flax import nnx
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging.pixels import from_uint8
 from jaxsr.attribution import classifier_training
 from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.attribution.classifier_training import Schedule

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging.pixels import from_uint8
 from jaxsr.fingerprints import periodicity, residuals, spectra
 from jaxsr.fingerprints.crop_features import Features
 

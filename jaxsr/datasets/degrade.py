@@ -7,7 +7,7 @@ network that learns from another reduction is not the network that they report.
 import numpy as np
 from scipy import sparse
 
-from jaxfleet import images
+from jaxfleet.imaging import images
 
 
 def crop_to_multiple(pixels: np.ndarray, scale: int) -> np.ndarray:

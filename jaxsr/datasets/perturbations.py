@@ -30,9 +30,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from jaxfleet import codecs, photos
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8, to_uint8
+from jaxfleet.imaging import codecs, photos
+from jaxfleet.imaging.pixels import from_uint8, to_uint8
 
 NONE = "none"
 SHARPENING = 0.5  # of a screenshot

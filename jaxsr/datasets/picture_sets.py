@@ -33,9 +33,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import photos, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.splits import SPLITS
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.splits import SPLITS
 from jaxsr.datasets.crops import centre
 
 INDEX, IMAGES = "index", "images"

@@ -1,7 +1,8 @@
 """Training sets as arrays on the device, and batches of random crops from them.
 
 Photographs stay 8-bit; low resolution is made of them once, by MATLAB's bicubic reduction. What
-kinds of files there are, and how grey, 16-bit and transparent ones become RGB: `jaxfleet.photos`.
+kinds of files there are, and how grey, 16-bit and transparent ones become RGB:
+`jaxfleet.imaging.photos`.
 
 Letters: P photographs, N crops in a batch, r scale, c side of a low-resolution crop in pixels.
 """
@@ -16,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet import named, photos
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.pixels import from_uint8
+from jaxfleet.scripts import named
 from jaxsr.datasets import degrade, div2k
 
 _OPTIONS: dict[str, type[float] | type[int]] = {
@@ -34,7 +36,7 @@ class TrainingSet:
 
     Attributes:
         name: what the set is called in results, such as quarter_div2k.
-        source: where they come from, as `jaxfleet.photos` reads it: folder:PATH, or
+        source: where they come from, as `jaxfleet.imaging.photos` reads it: folder:PATH, or
             tfds:div2k/bicubic_x2, of which the high resolution is taken.
         fraction: share of them that is used, above 0 and up to 1; chosen at random.
         fraction_seed: of that choice. With one seed, a smaller share is part of a larger one.

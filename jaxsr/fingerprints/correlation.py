@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxfleet.images import check_image
+from jaxfleet.imaging.images import check_image
 
 _ROUNDING = 1e-12  # of energies: the square of what float32 resolves, with room for sums
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet.images import check_image
+from jaxfleet.imaging.images import check_image
 
 PERIODS = (2, 3, 4, 8)
 _REACH = 8  # frequencies on either side of a line that it is compared with

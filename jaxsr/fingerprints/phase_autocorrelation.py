@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxfleet import lazy
 from jaxfleet.errors import InputError
-from jaxfleet.images import filtered
+from jaxfleet.imaging.images import filtered
 from jaxsr.fingerprints.crop_features import Features
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet.images import check_image
+from jaxfleet.imaging.images import check_image
 from jaxsr.fingerprints.residuals import ROUNDING, local_wiener_noise
 
 # Of red, green and blue, in the toolbox of Binghamton University and those that follow it.

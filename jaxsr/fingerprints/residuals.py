@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from jaxfleet.errors import InputError
-from jaxfleet.images import check_image, check_range, filtered, gaussian_window
+from jaxfleet.imaging.images import check_image, check_range, filtered, gaussian_window
 from jaxsr.fingerprints import wavelets
 
 METHODS = ("wavelet", "gaussian", "wiener", "bm3d")

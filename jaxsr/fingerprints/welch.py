@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from jaxfleet.pixels import from_uint8
+from jaxfleet.imaging.pixels import from_uint8
 
 SIDE_PX = 64
 BLUR_PX = 1.0

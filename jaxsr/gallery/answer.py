@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxfleet.showing import Tabular
+from jaxfleet.results.showing import Tabular
 from jaxsr.gallery.state import State
 
 GROUPS = ("original", "interpolation", "network")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import as_array
+from jaxfleet.imaging.pixels import as_array
 from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets.crops import BATCH
 from jaxsr.datasets.crops import tiles as tiles_of

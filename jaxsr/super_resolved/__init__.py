@@ -38,7 +38,7 @@ class SuperResolved(tfds.core.GeneratorBasedBuilder):
         "source=FOLDER."
     )
     COLUMNS = (*_TEXTS, *_WHOLES, "psnr_y_db")
-    # Said outright for the reason in jaxfleet/kodak.
+    # Said outright for the reason in jaxfleet/imaging/kodak.
     code_path = Path(__file__)
     pkg_dir_path = Path(__file__).parent
 

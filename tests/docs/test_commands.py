@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import jaxsr
-from jaxfleet import photos
+from jaxfleet.imaging import photos
 from launch import flagdefs
 from tests.docs import printed
 from tests.docs.test_printed import COMMANDS, config_of, ids, makers, reads

@@ -15,7 +15,7 @@ import jaxsr
 from experiments.report import page
 from experiments.zoo import run as zoo_run
 from experiments.zoo.evaluate import network_path
-from jaxfleet.store import Store
+from jaxfleet.results.store import Store
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.classifier import PixelClassifier
 from jaxsr.datasets import picture_sets

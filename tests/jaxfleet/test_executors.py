@@ -11,7 +11,7 @@ import pytest
 from jaxfleet import executors, storage, trainer
 from jaxfleet.errors import InputError
 from jaxfleet.progress import Progress, Underway
-from jaxfleet.store import Store
+from jaxfleet.results.store import Store
 
 SCHEMA = pa.schema(
     [("trial_id", pa.int64()), ("psnr_db", pa.float64()), ("losses", pa.list_(pa.float32()))]

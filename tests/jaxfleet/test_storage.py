@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 import jaxfleet
-from jaxfleet import storage, store
+from jaxfleet import storage
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError, InUseError
+from jaxfleet.results import store
 
 SCHEMA = pa.schema(
     [

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments.siren import grid as siren_grid
-from jaxfleet import store
 from jaxfleet.errors import InputError
+from jaxfleet.results import store
 from jaxinr import coin_collection
 from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial

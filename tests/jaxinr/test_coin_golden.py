@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jaxinr
-from jaxfleet import decibels
+from jaxfleet.imaging import decibels
 from jaxinr import Trial
 
 # What may differ: PSNR at any step, dB; weights at the end, the largest and the root mean square

@@ -64,7 +64,7 @@ FOUR = Trial(layer_size=4, num_layers=1)
         ([], [], {}, ValueError, "one trial per image; got 0 images"),
         (SMALL, [FOUR], {}, ValueError, "got 4 images, 1 trials. Write .image. for one image"),
         ([SMALL], FOUR, {}, TypeError, r"one Trial per image; got one\. Write \[trial\]"),
-        ("a.png", [FOUR], {}, TypeError, r"got the path a\.png\. Read it: .jaxfleet\.photos\.read"),
+        ("a.png", [FOUR], {}, TypeError, r"got the path a\.png\. Read it: .jaxfleet\.imaging"),
         ([Path("a.png")], [FOUR], {}, TypeError, r"images\[0\] must be an array; got the path a"),
         (Image.fromarray(SMALL), [FOUR], {}, TypeError, "got one PIL image. Write .numpy.asarray"),
         ([Image.fromarray(SMALL[..., 0])], [FOUR], {}, TypeError, r"mode L\. Write image\.convert"),

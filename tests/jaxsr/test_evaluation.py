@@ -17,7 +17,7 @@ from skimage.metrics import structural_similarity
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging.photos import Photo
 from jaxsr import evaluation
 from jaxsr.evaluation import compare, make_set, measure, parse_set
 from jaxsr.upscale import run

@@ -250,7 +250,9 @@ def test_pictures_that_are_none_are_refused_in_one_line():
         upscale(model, np.zeros((8, 8), np.uint8))
     with pytest.raises(ValueError, match=r"got shape \(0, 8, 3\)\. It has no pixels"):
         upscale(model, np.zeros((0, 8, 3), np.uint8))
-    with pytest.raises(TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.photos\.read"):
+    with pytest.raises(
+        TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.imaging\.photos\.read"
+    ):
         upscale(model, "a.png")
     with pytest.raises(TypeError, match="uint8, or float in .*; got uint16"):
         upscale(model, np.zeros((8, 8, 3), np.uint16))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from jaxfleet import picture_files
+from jaxfleet.imaging import picture_files
 from tests.launch.odd_files import (
     ALPHA,
     DEEP,

@@ -12,7 +12,7 @@ import pytest
 import jaxfleet
 from experiments.coin import kodak as coin_kodak
 from experiments.coin import measures as coin_measures
-from jaxfleet import codecs
+from jaxfleet.imaging import codecs
 from launch import flagdefs, report
 
 LAUNCH = Path(flagdefs.__file__).parent

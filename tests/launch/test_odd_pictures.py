@@ -8,9 +8,9 @@ from PIL import Image, features
 
 from experiments.gallery import identify as gallery_identify
 from experiments.siren import codec as siren_codec
-from jaxfleet import picture_files
 from jaxfleet.errors import InputError
-from jaxfleet.picture_files import headers
+from jaxfleet.imaging import picture_files
+from jaxfleet.imaging.picture_files import headers
 from tests.launch.odd_cases import CASES
 from tests.launch.odd_files import (
     DEEP,

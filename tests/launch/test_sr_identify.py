@@ -17,7 +17,8 @@ from PIL import Image
 from scipy import ndimage
 
 from experiments.gallery import identify as experiment
-from jaxfleet import compiled, photos
+from jaxfleet.imaging import photos
+from jaxfleet.scripts import compiled
 from jaxsr.datasets import picture_sets
 from jaxsr.gallery.core import Gallery
 from launch import flagdefs, sr_gallery, sr_identify

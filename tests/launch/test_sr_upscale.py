@@ -12,7 +12,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
 import jaxsr
-from jaxfleet import photos
+from jaxfleet.imaging import photos
 from jaxsr.datasets import degrade
 from launch import sr_upscale
 

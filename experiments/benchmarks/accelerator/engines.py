@@ -20,8 +20,9 @@ from jax import Array
 
 import jaxinr
 from experiments.benchmarks import plain_vmap
-from jaxfleet import decibels, trainer
-from jaxfleet.pixels import from_uint8
+from jaxfleet import trainer
+from jaxfleet.imaging import decibels
+from jaxfleet.imaging.pixels import from_uint8
 from jaxinr import buckets, program, siren, trainers
 from jaxinr.siren import Params
 from jaxinr.trial import Trial

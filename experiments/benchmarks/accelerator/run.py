@@ -26,7 +26,8 @@ from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engin
 from experiments.benchmarks.accelerator.limits import Limits, Sizes
 from experiments.benchmarks.siren import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
-from jaxfleet import decibels, rundir, storage
+from jaxfleet import rundir, storage
+from jaxfleet.imaging import decibels
 from jaxinr.buckets import Bucket
 from jaxinr.program import padded_pixels
 from jaxinr.trial import Trial

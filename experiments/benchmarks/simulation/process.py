@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jaxfleet import executors, storage, store
+from jaxfleet import executors, storage
+from jaxfleet.results import store
 from jaxfleet.shards import Shard
 from jaxinr import buckets
 

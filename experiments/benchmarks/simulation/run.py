@@ -26,9 +26,10 @@ import jaxfleet
 from experiments.benchmarks.simulation import process
 from experiments.benchmarks.simulation.process import Share
 from experiments.siren import grid as siren_grid
-from jaxfleet import storage, store, trainer
-from jaxfleet.options import flag
-from jaxfleet.photos import Photo
+from jaxfleet import storage, trainer
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.results import store
+from jaxfleet.scripts.options import flag
 from jaxfleet.shards import Shard
 from jaxinr import buckets
 from jaxinr.program import tile

@@ -4,7 +4,7 @@ import dataclasses
 
 from experiments import flags
 from experiments.pictures.installed.networks import NETWORKS
-from jaxfleet.options import flag
+from jaxfleet.scripts.options import flag
 
 
 @dataclasses.dataclass(frozen=True)

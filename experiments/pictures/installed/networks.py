@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import from_uint8, to_uint8
+from jaxfleet.imaging.pixels import from_uint8, to_uint8
 
 # float32 everywhere: what a picture becomes shall not depend on the processor's half precision.
 _HALF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage")

@@ -23,10 +23,11 @@ from experiments.pictures.installed.networks import (
     missing,
 )
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import photos, picture_files, pixels, rundir, storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos, picture_files, pixels
 from jaxfleet.progress import Progress, clock
-from jaxfleet.showing import counted
+from jaxfleet.results.showing import counted
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
 from jaxsr.datasets import picture_sets

@@ -14,7 +14,7 @@ import jaxinr
 from experiments.app import forecasts, runs, samples, training, which
 from experiments.gallery import identify
 from jaxfleet.errors import InputError
-from jaxfleet.pixels import psnr_8bit_db
+from jaxfleet.imaging.pixels import psnr_8bit_db
 from jaxinr.codec import api as codec
 from jaxsr.gallery.answer import Identification
 

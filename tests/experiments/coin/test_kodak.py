@@ -14,9 +14,9 @@ from experiments.coin import kodak as coin_kodak
 from experiments.coin import measures as coin_measures
 from experiments.coin import report as coin_report
 from experiments.coin.kodak import CoinConfig, make_jobs, reduced
-from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.photos import Photo
 from jaxinr import quantise, siren
 from jaxinr.trial import Trial
 

@@ -10,9 +10,9 @@ import jaxfleet
 from experiments.coordinate_networks import config as configs
 from experiments.coordinate_networks import report, run
 from experiments.coordinate_networks.config import SCALES, NetworksConfig
-from jaxfleet import photos
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.photos import Photo
 from jaxinr.networks.registry import KINDS
 from jaxinr.trial import Trial
 

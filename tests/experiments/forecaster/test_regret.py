@@ -11,8 +11,8 @@ import jaxinr
 from experiments.forecaster import regret
 from experiments.forecaster.regret import Case, RegretConfig
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
-from jaxfleet.splits import split_of
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.imaging.splits import split_of
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.trained import packaged
 

@@ -11,8 +11,8 @@ import pytest
 from experiments.parsing import run as parsing_run
 from experiments.parsing import tasks as parsing_tasks
 from experiments.parsing.config import ParsingConfig
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.datasets import picture_sets

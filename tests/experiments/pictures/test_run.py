@@ -16,9 +16,10 @@ from experiments.pictures import makers
 from experiments.pictures import run as pictures_run
 from experiments.pictures.config import ImagesConfig
 from experiments.zoo.evaluate import network_path
-from jaxfleet import photos, storage
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.splits import split_of
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.splits import split_of
 from jaxsr.datasets import degrade, picture_sets
 from jaxsr.files import networks as network_files
 from jaxsr.state_dicts import names as torch_names

@@ -16,8 +16,8 @@ from experiments.siren import grid as siren_grid
 from experiments.siren.collection_table import TableConfig
 from experiments.siren.export import ExportConfig
 from experiments.siren.import_collection import ImportConfig
-from jaxfleet import store
 from jaxfleet.errors import InputError
+from jaxfleet.results import store
 from jaxinr import coin_collection
 from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial

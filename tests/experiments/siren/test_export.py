@@ -18,9 +18,10 @@ import jaxinr
 from experiments.siren import export as siren_export
 from experiments.siren import grid as siren_grid
 from experiments.siren.export import ExportConfig
-from jaxfleet import storage, store
+from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.table import flatten
+from jaxfleet.results import store
+from jaxfleet.results.table import flatten
 
 PLAN = {"coordinates": "symmetric", "w0": ["20"]}
 NETWORK = {"inputs": 2, "outputs": 3}

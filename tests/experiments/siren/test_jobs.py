@@ -15,7 +15,7 @@ from experiments.siren import jobs as siren_jobs
 from experiments.siren.grid import GridConfig, make_jobs, make_works
 from jaxfleet import executors, storage
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging.photos import Photo
 from jaxinr.kernels import host
 from launch import _flagfiles, report
 

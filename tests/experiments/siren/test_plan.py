@@ -12,9 +12,11 @@ from experiments.siren import collection_table, grid
 from experiments.siren import jobs as siren_jobs
 from experiments.siren import plan as siren_plan
 from experiments.siren.config import GridConfig
-from jaxfleet import albums, histories, store
+from jaxfleet import histories
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging import albums
+from jaxfleet.imaging.photos import Photo
+from jaxfleet.results import store
 from jaxinr.kernels import host
 from jaxinr.trial import Trial, flops_per_pixel
 

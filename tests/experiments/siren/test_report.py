@@ -11,7 +11,7 @@ from PIL import Image
 from experiments.report import figures
 from experiments.siren import drawings
 from experiments.siren import report as siren_report
-from jaxfleet import codecs
+from jaxfleet.imaging import codecs
 
 SHAPES = {"square": (32, 32), "wide & <low>": (20, 48), "kodak/tall $x$": (40, 24)}
 TITLE = "Does width <b>matter</b> & how?"

@@ -9,7 +9,7 @@ import pytest
 import jaxinr
 from experiments.siren.grid import GridConfig, make_jobs, split_of
 from jaxfleet.errors import InputError
-from jaxfleet.photos import Photo
+from jaxfleet.imaging.photos import Photo
 
 
 def photo(name, height=8, width=8):

@@ -15,8 +15,9 @@ from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection, write_collection
 from experiments.siren.export import ExportConfig
 from experiments.siren.import_collection import ImportConfig
-from jaxfleet import executors, store
+from jaxfleet import executors
 from jaxfleet.errors import InputError
+from jaxfleet.results import store
 from jaxinr import to_torch
 from jaxinr.collection import schema as collection
 from jaxinr.trial import Trial
@@ -169,7 +170,7 @@ def test_duckdb_loads_it(exported):
         f"select best_model['net.0.linear.bias'] from '{exported}/parquet/*.parquet' "
         "where config.seed = 7"
     ).fetchall()
-    params = jaxfleet.table.unflatten(row(7)["weights"], [2, 5, 5, 5, 5, 3])
+    params = jaxfleet.results.table.unflatten(row(7)["weights"], [2, 5, 5, 5, 5, 3])
     np.testing.assert_array_equal(np.float32(weights[0][0]), to_torch(params)["net.0.linear.bias"])
 
 

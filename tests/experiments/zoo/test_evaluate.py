@@ -17,7 +17,7 @@ from experiments.zoo import run as zoo_run
 from experiments.zoo import tables as zoo_tables
 from experiments.zoo.evaluate import evaluate, network_path
 from jaxfleet.errors import InputError
-from jaxfleet.store import Store
+from jaxfleet.results.store import Store
 from jaxsr import evaluation
 from jaxsr.files import networks as network_files
 

@@ -17,7 +17,7 @@ from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
 from experiments.zoo import tables as zoo_tables
 from jaxfleet.errors import InputError
-from jaxfleet.store import Store
+from jaxfleet.results.store import Store
 
 SIZE = {"num_features": 3, "num_convs": 1}
 ODD = "<i>-A-x2-l1-s2"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import jaxinr
-from jaxfleet.pixels import psnr_8bit_db
+from jaxfleet.imaging.pixels import psnr_8bit_db
 from jaxinr import quantise, siren
 from jaxinr.codec import api as codec
 from jaxinr.codec import bitstream, refine

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxfleet.table import flatten
+from jaxfleet.results.table import flatten
 from jaxinr.collection import schema as collection
 from jaxinr.torch_names import from_torch
 

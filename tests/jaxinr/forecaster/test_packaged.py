@@ -10,7 +10,7 @@ import jaxinr
 from experiments.forecaster import data as forecaster_data
 from experiments.forecaster import metrics as forecaster_metrics
 from experiments.forecaster import train as forecaster_train
-from jaxfleet import photos
+from jaxfleet.imaging import photos
 from jaxinr.forecaster import descriptors, reach
 from jaxinr.forecaster.trained import packaged
 

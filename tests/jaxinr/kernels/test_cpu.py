@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxfleet import executors, fleet, table
+from jaxfleet import executors, fleet
+from jaxfleet.results import table
 from jaxinr import Trial, pixels, siren
 from jaxinr.kernels import cpu, host
 from jaxinr.kernels.network import Network, aligned, render

@@ -11,7 +11,7 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 import jaxinr
-from jaxfleet import table
+from jaxfleet.results import table
 from jaxinr import Trial, export
 from jaxinr.kernels import choice
 from jaxinr.networks.registry import KINDS, init, meanings

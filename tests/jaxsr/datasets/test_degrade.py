@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxfleet import images
+from jaxfleet.imaging import images
 from jaxsr.datasets import degrade
 
 RNG = np.random.default_rng(0)

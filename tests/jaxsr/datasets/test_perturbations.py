@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.filters import unsharp_mask
 
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.datasets import perturbations
 
 

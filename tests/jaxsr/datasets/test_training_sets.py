@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.datasets import degrade, training_sets
 
 RNG = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 
 import jaxsr
-from jaxfleet import images
+from jaxfleet.imaging import images
 
 TOLERANCE_DB = 0.02
 

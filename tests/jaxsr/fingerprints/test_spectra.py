@@ -101,7 +101,10 @@ BAD_PICTURES = (
 
 @pytest.mark.parametrize(
     ("picture", "message"),
-    [("a.png", r"Read it: jaxfleet\.photos\.read"), ([[[0.5]]], r"numpy\.asarray\(images\)")],
+    [
+        ("a.png", r"Read it: jaxfleet\.imaging\.photos\.read"),
+        ([[[0.5]]], r"numpy\.asarray\(images\)"),
+    ],
 )
 @pytest.mark.parametrize("name", ["log_power_spectrum", "dct2", "noise_residual"])
 def test_what_is_no_array_is_refused_with_a_remedy(name, picture, message):

@@ -195,7 +195,9 @@ def test_pictures_that_are_refused(image, message):
 
 
 def test_a_path_is_refused_and_an_image_of_pil_is_taken():
-    with pytest.raises(TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.photos\.read"):
+    with pytest.raises(
+        TypeError, match=r"got the path a\.png\. Read it: jaxfleet\.imaging\.photos\.read"
+    ):
         by_hand().identify("a.png")
     image = flat([1, 2, 3])
     assert (

@@ -12,7 +12,7 @@ from experiments.benchmarks.simulation import run as simulation
 from experiments.benchmarks.simulation.process import Share
 from experiments.benchmarks.simulation.run import SimulationConfig
 from experiments.siren import grid as siren_grid
-from jaxfleet import store
+from jaxfleet.results import store
 from jaxfleet.shards import WHOLE, Shard
 from jaxinr import buckets
 

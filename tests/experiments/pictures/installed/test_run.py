@@ -24,8 +24,8 @@ from experiments.pictures.installed.networks import (
     load,
     surround,
 )
-from jaxfleet import photos
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.datasets import degrade, picture_sets
 
 NAMES = ("realesr-animevideov3-x2", "realesrgan-x4plus")
