@@ -1,5 +1,6 @@
 """A strict session: two CPU devices, no silent promotion of dtype or rank."""
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -30,6 +31,12 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def quick_jit():
+    """`jax.jit` that compiles twice as fast, to programs that are slower."""
+    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,5 @@
-import functools
-
-import jax
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="session")
-def quick_jit():
-    """`jax.jit` that compiles twice as fast, to programs that are slower."""
-    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="session")

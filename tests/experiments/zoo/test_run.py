@@ -53,9 +53,8 @@ jax.tree_util.register_static(Rows)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_once():
+def _compiled_once(quick_jit):
     """Runs of this module share programs, compiled quickly; features are `Rows`."""
-    quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     compiled, flops, features = training_strategy.compiled, training_cost.flops_per_update, Rows()
     made = {}
 
@@ -67,7 +66,7 @@ def _compiled_once():
     @functools.cache
     def once(program, strategy, mesh):
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(jax, "jit", quick)
+            inner.setattr(jax, "jit", quick_jit)
             return compiled(program, strategy, mesh)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -91,22 +90,12 @@ def draw(folder, count, seed, size=(40, 48)):
 
 def make_config(home, **changes):
     defaults = {
-        "architecture": (TINY,),
-        "scale": (2,),
-        "loss": ("resnet_adv", "l1"),
+        **{"architecture": (TINY,), "scale": (2,), "loss": ("resnet_adv", "l1"), "seed": (1, 2)},
         "training_set": (f"A=folder:{home}/a", f"B=folder:{home}/b reduce_by=1"),
-        "seed": (1, 2),
-        "num_iters": 4,
-        "adversarial_iters": 3,
-        "pretraining": "l1",
-        "batch_size": 2,
-        "crop_px": 32,
-        "learning_rate": 1e-2,
-        "discriminator_features": 2,
-        "resnet_weights": "of.npz",
         "benchmark": (f"Two=folder:{home}/benchmark",),
-        "log_every": 2,
-        "checkpoint_minutes": 0.0,
+        **{"pretraining": "l1", "num_iters": 4, "adversarial_iters": 3, "learning_rate": 1e-2},
+        **{"batch_size": 2, "crop_px": 32, "discriminator_features": 2},
+        **{"resnet_weights": "of.npz", "log_every": 2, "checkpoint_minutes": 0.0},
     }
     return ZooConfig(**{**defaults, **changes})
 
@@ -222,11 +211,8 @@ def test_files_say_what_they_hold(finished):
     saved = network_files.read(finished / "networks" / f"{NAMES[3]}.safetensors")
     assert (saved.architecture, saved.scale) == ("srvgg", 2)
     assert saved.facts == {
-        "network": NAMES[3],
-        "loss": "resnet_adv",
-        "training_set": "A",
-        "seed": 1,
-        "num_iters": 3,
+        **{"network": NAMES[3], "loss": "resnet_adv"},
+        **{"training_set": "A", "seed": 1, "num_iters": 3},
     }
 
 
