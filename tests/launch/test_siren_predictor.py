@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.forecaster.test_train import make_table
+from tests.experiments.forecaster.test_train import save_table
 
 ROOT = Path(__file__).parents[2]
 # A checkpoint after each step, so that dozens are to come when a kill is due.
@@ -33,11 +33,7 @@ def ended(process):
     return out
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("table")
-    make_table().save(folder)
-    return folder
+table = pytest.fixture(scope="module")(save_table)
 
 
 @pytest.fixture(scope="module")

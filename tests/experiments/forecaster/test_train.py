@@ -64,12 +64,14 @@ def make_table(pictures=60, fits=1200):
     )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The table on disk, as the shipped one."""
+def save_table(tmp_path_factory):
+    """The table on disk, as the shipped one: its folder."""
     folder = tmp_path_factory.mktemp("table")
     make_table().save(folder)
     return folder
+
+
+folder = pytest.fixture(scope="module")(save_table)
 
 
 @pytest.fixture(scope="module")
