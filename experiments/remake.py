@@ -10,8 +10,9 @@ import jaxfleet
 from experiments.attribution import files as attribution_files
 from experiments.attribution import report as attribution_report
 from experiments.coin import kodak as coin_kodak
-from experiments.siren import grid as siren_grid
 from experiments.siren import import_collection
+from experiments.siren import pages as siren_pages
+from experiments.siren.config import GridConfig
 from experiments.zoo import report as zoo_report
 from experiments.zoo import run as zoo_run
 from jaxfleet import rundir
@@ -63,7 +64,7 @@ def run(config: ReportConfig, run_dir: Path, flags_of: Callable[[type[Any]], Any
     columns = ["image_id", "image_height", "image_width"]
     sizes = set(table.to_pandas(columns).itertuples(index=False, name=None))
     imported = import_collection.is_import(table.manifest)
-    flags = _flags_of_import(sizes) if imported else flags_of(siren_grid.GridConfig)
+    flags = _flags_of_import(sizes) if imported else flags_of(GridConfig)
     flags = dataclasses.replace(flags, photos=config.photos or flags.photos)
     pictures = [
         picture
@@ -77,18 +78,18 @@ def run(config: ReportConfig, run_dir: Path, flags_of: Callable[[type[Any]], Any
         )
     if imported:
         return f"Look at {import_collection.write_report(run_dir, pictures)}"
-    return f"Look at {siren_grid.write_report(flags, run_dir, pictures)}"
+    return f"Look at {siren_pages.write_report(flags, run_dir, pictures)}"
 
 
-def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> siren_grid.GridConfig:
+def _flags_of_import(sizes: Collection[tuple[str, int, int]]) -> GridConfig:
     """Return how photographs become those of an imported run: squares, if those are of one size."""
     shapes = {(height, width) for _, height, width in sizes}
     (height, width), *others = shapes
     side = height if height == width and not others else 0
-    return siren_grid.GridConfig(photos="", image_size=(str(side),))
+    return GridConfig(photos="", image_size=(str(side),))
 
 
-def _load(flags: siren_grid.GridConfig) -> Sequence[photos.Photo]:
+def _load(flags: GridConfig) -> Sequence[photos.Photo]:
     """Load the photographs of the run; none if it names none or they cannot be read any more.
 
     Of a run with several sizes the page shows no pictures.

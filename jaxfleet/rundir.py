@@ -23,12 +23,15 @@ import platform
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from jaxfleet import storage
 from jaxfleet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANIFEST, DONE = "manifest.json", "DONE"
 FORMAT = 2
@@ -163,7 +166,7 @@ class Parts:
         """Return how many tables there are to be."""
         return len(self._files)
 
-    def write(self, number: int, rows: pd.DataFrame) -> None:
+    def write(self, number: int, rows: "pd.DataFrame") -> None:
         """Write a table with the digest of its inputs in a column `MADE_FROM`.
 
         Raises:
@@ -174,22 +177,24 @@ class Parts:
         self._tables[number] = rows.assign(**{MADE_FROM: inputs})
         write_table(path, self._tables[number])
 
-    def rows(self) -> pd.DataFrame:
+    def rows(self) -> "pd.DataFrame":
         """Return the rows of all tables, once none is missing."""
+        import pandas as pd  # late: training starts without it
+
         return pd.concat(self._tables, ignore_index=True)
 
 
-def _read_part(path: Path, inputs: str) -> pd.DataFrame | None:
+def _read_part(path: Path, inputs: str) -> "pd.DataFrame | None":
     """Return the rows of a part; None if it is absent, damaged or of other inputs."""
     try:
-        rows = pd.read_parquet(io.BytesIO(path.read_bytes()))
+        rows = pq.read_table(io.BytesIO(path.read_bytes())).to_pandas()
         whole = len(rows) > 0 and (rows[MADE_FROM] == inputs).all()
     except (OSError, ValueError, KeyError):
         return None
     return rows if whole else None
 
 
-def write_table(path: Path, rows: pd.DataFrame) -> None:
+def write_table(path: Path, rows: "pd.DataFrame") -> None:
     """Write a Parquet file; readers see the old file or the new.
 
     Raises:

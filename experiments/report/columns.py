@@ -7,13 +7,15 @@ Parquet files carry it as metadata of their fields (`with_descriptions`); docs/c
 
 import io
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxinr.networks import registry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Column(NamedTuple):
@@ -206,7 +208,7 @@ def with_descriptions(schema: pa.Schema, table: str) -> pa.Schema:
     return pa.schema(fields)
 
 
-def parquet(frame: pd.DataFrame, table: str) -> bytes:
+def parquet(frame: "pd.DataFrame", table: str) -> bytes:
     """Return the rows as a Parquet file with the glossary in it, as `with_descriptions` does."""
     plain = pa.Table.from_pandas(frame, preserve_index=False)
     sink = io.BytesIO()

@@ -7,27 +7,22 @@ Encoding Error of SIRENs (TMLR 2024), whose collection has the same columns.
 import contextlib
 import dataclasses
 import functools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 import pyarrow as pa
 
-import jaxfleet
-import jaxinr
-from experiments.siren import plan, report
+from experiments.siren import plan
 from experiments.siren.config import GridConfig as GridConfig
-from experiments.siren.drawings import MAX_HISTORIES
 from experiments.siren.jobs import FitJob as FitJob
 from experiments.siren.jobs import make_row as make_row
 from experiments.siren.jobs import make_works as make_works
 from experiments.siren.jobs import run_jobs as run_jobs
 from experiments.siren.jobs import schema as schema
 from experiments.siren.plan import make_jobs as make_jobs
-from jaxfleet import executors, rundir, storage
+from jaxfleet import executors, storage
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import albums
 from jaxfleet.imaging import photos as sources
@@ -37,13 +32,6 @@ from jaxfleet.progress import Progress
 from jaxfleet.results import store
 from jaxinr.inputs import MAX_PIXELS
 from jaxinr.pixels import pixel_steps_of
-from jaxinr.trial import Trial
-
-HISTORIES = ("iteration_history", "psnr_history")
-_NOT_SHOWN = (
-    "<p>Pictures and the curve of JPEG are left out: the photographs have several sizes, or the "
-    "table keeps no weights.</p>"
-)
 
 
 def run(config: GridConfig, run_dir: Path) -> str:
@@ -61,8 +49,14 @@ def run(config: GridConfig, run_dir: Path) -> str:
         _run_on_ray(config, run_dir, pictures, jobs)
         config = dataclasses.replace(config, shard=None, num_shards=None)
     return run_jobs(
-        config, run_dir, pictures, jobs, lambda: write_report(config, run_dir, pictures)
+        config, run_dir, pictures, jobs, lambda: _write_report(config, run_dir, pictures)
     )
+
+
+def _write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
+    from experiments.siren import pages  # Matplotlib, which no training waits for
+
+    return pages.write_report(config, run_dir, pictures)
 
 
 def _make_plan(config: GridConfig) -> tuple[Sequence[Photo], list[FitJob]]:
@@ -118,89 +112,6 @@ def _share(config: GridConfig, run_dir: str, count: int, index: int) -> str:
     """Run a task of a cluster."""
     config = dataclasses.replace(config, shard=index, num_shards=count)
     return run_jobs(config, storage.location(run_dir), *_make_plan(config), finish=None)
-
-
-def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -> Path:
-    """Write the page of a run, complete or not; without images if they have several sizes."""
-    logs = [
-        list(_samples((run_dir / name).read_text().splitlines()))
-        for name in storage.names(run_dir)
-        if name.startswith("progress") and name.endswith(".jsonl")
-    ]
-    manifest = jaxfleet.open(run_dir).manifest
-    shown = config.keep_weights and config.one_size is not None
-    return write_page(
-        run_dir,
-        pictures if shown else [],
-        no_pictures=report.NOT_AT_HAND if shown else _NOT_SHOWN,
-        title="SIRENs fitted to photographs",
-        coordinates=config.coordinates,
-        settings={
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
-            **rundir.provenance(manifest),
-            "wall_seconds": sum(map(_seconds, logs)),
-        },
-        progress=logs[0] if len(logs) == 1 else [],
-    )
-
-
-def write_page(
-    run_dir: Path,
-    pictures: Sequence[Photo],
-    *,
-    title: str,
-    coordinates: str,
-    settings: Mapping[str, object],
-    progress: Sequence[Mapping[str, float]] = (),
-    no_pictures: str = report.NOT_AT_HAND,
-) -> Path:
-    """Write the page of a table of SIRENs, see `report.write_report`.
-
-    Args:
-        run_dir: whose table it is.
-        pictures: the photographs that are at hand, as the networks were fitted to them.
-        title: of the page.
-        coordinates: of the networks.
-        settings: as `report.write_report` takes them.
-        progress: likewise.
-        no_pictures: likewise.
-    """
-    table = jaxfleet.open(run_dir)
-
-    def render(row: Any) -> np.ndarray:
-        trial = Trial.from_row(row)
-        shape = (int(row["image_height"]), int(row["image_width"]))
-        weights: Any = table.weights(row)
-        return jaxinr.render(weights, trial, shape, coordinates=coordinates)
-
-    columns = [name for name in table.columns if name not in ("weights", *HISTORIES)]
-    frame = table.to_pandas(columns).reindex(columns=[n for n in schema().names if n in columns])
-    some = frame.sort_values("best_psnr_db")["trial_id"][:: 1 + len(frame) // MAX_HISTORIES]
-    histories = table.to_pandas(["trial_id", *HISTORIES], [("trial_id", "in", some.tolist())])
-    return report.write_report(
-        run_dir,
-        frame.merge(histories, on="trial_id", how="left"),
-        {photo.image_id: photo.pixels for photo in pictures},
-        render,
-        title=title,
-        settings=settings,
-        progress=progress,
-        no_pictures=no_pictures,
-    )
-
-
-def _seconds(samples: Sequence[Mapping[str, float]]) -> float:
-    """Return the wall time of a process and of the stopped ones before it."""
-    clock = np.array([sample["seconds"] for sample in samples] + [0.0])
-    return float(clock[:-1][np.diff(clock) < 0].sum())
-
-
-def _samples(lines: Sequence[str]) -> Iterator[dict[str, float]]:
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except ValueError:  # the last line of a killed run
-            continue
 
 
 def check_sizes(pictures: Sequence[Photo], remedy: str) -> None:

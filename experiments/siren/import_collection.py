@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import jaxfleet
-from experiments.siren import grid
+from experiments.siren import pages
+from experiments.siren.jobs import schema
 from jaxfleet import executors, rundir
 from jaxfleet.errors import InputError
 from jaxfleet.imaging.photos import Photo
@@ -84,7 +85,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
         "coordinates": "coin",
         **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)[1:]},
     }
-    results = store.Store(run_dir, plan, grid.schema(), network={"inputs": 2, "outputs": CHANNELS})
+    results = store.Store(run_dir, plan, schema(), network={"inputs": 2, "outputs": CHANNELS})
     damaged: list[str] = []
     try:
         told = time.monotonic()
@@ -126,7 +127,7 @@ def write_report(run_dir: Path, pictures: Sequence[Photo]) -> Path:
         and how fast, nobody noted.
     """
     manifest = jaxfleet.open(run_dir).manifest
-    return grid.write_page(
+    return pages.write_page(
         run_dir,
         pictures,
         title="SIRENs of a published collection",

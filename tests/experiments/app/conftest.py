@@ -4,7 +4,7 @@ import pyarrow.compute
 import pyarrow.parquet
 import pytest
 
-from experiments.siren import grid
+from experiments.siren import grid, pages
 from launch import flagdefs
 
 COMMON = (
@@ -24,7 +24,7 @@ def grids(tmp_path_factory):
 
     flags = [*COMMON, *(f"--layer_size={width}" for width in (4, 6, 8))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grid, "write_report", write_report)
+        patch.setattr(pages, "write_report", write_report)
         grid.run(*flagdefs.parse(grid.GridConfig, [*flags, f"--run_dir={folder / 'first'}"]))
     shutil.copytree(folder / "first", folder / "second")  # what is trained once is quicker
     for name, widths in (("first", [4, 6]), ("second", [4, 8])):

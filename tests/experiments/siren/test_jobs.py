@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -182,6 +184,14 @@ def test_shards_in_an_object_store(config, local, bucket):
     assert answers[0].startswith("Shard 0 of 2: its ")
     assert answers[1].startswith("8 fits, ")
     pd.testing.assert_frame_equal(rows_of(url), local, check_exact=True)
+
+
+def test_training_starts_without_what_only_reports_need():
+    script = "import sys, experiments.siren.grid; print({'pandas', 'matplotlib'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_report_of_a_run_in_an_object_store(config, bucket):
