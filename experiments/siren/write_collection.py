@@ -162,7 +162,8 @@ _FIELDS = """\
 |---|---|
 | `config` | `num_iters` Adam updates, `seed` of the initial weights, `image_id`, `image_size` in \
 pixels (the side of a square picture, the height of any other), `layer_size` units in each of \
-`num_layers` sine layers, `w0_initial` of the first of them |
+`num_layers` sine layers, `w0_initial` of the first of them; added to the published ones: `w0` of \
+the other layers, `learning_rate` of Adam |
 | `iteration_history` | updates before each entry of the histories |
 | `psnr_history` | dB at each entry, of the raw output |
 | `best_psnr_history` | dB, the highest so far |
@@ -186,7 +187,7 @@ def card(kind: str, schema: pa.Schema, counts: Mapping[str, int], plan_hash: str
             "",
             "Rows in the schema of the COIN collection (`predict-SIREN-PSNR/COIN-collection`; "
             "Vonderfecht & Liu, Predicting the Encoding Error of SIRENs, TMLR 2024), one for each "
-            f"network: {rows_text(counts)}. The folders `json` and `parquet` hold the same rows. "
+            f"network: {rows_text(counts)}. JSON lines and Parquet hold the same rows. "
             f"Plan {plan_hash}.",
             "",
             _FIELDS,

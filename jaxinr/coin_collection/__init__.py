@@ -68,9 +68,9 @@ class CoinCollection(tfds.core.GeneratorBasedBuilder):
                         name: tfds.features.Text()
                         if name == "image_id"
                         else np.float64
-                        if name == "w0_initial"
+                        if name in ("w0_initial", *collection.ADDED)
                         else np.int64
-                        for name in collection.CONFIG
+                        for name in collection.CONFIG + collection.ADDED
                     },
                     "iteration_history": tfds.features.Tensor(shape=(None,), dtype=np.int64),
                     "psnr_history": tfds.features.Tensor(**vector),

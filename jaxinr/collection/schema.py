@@ -3,7 +3,8 @@
 One row is one SIREN (Vonderfecht & Liu, TMLR 2024; `predict-SIREN-PSNR/COIN-collection` on the
 Hugging Face Hub). T is the number of history entries.
 
-    config             num_iters, seed, image_id, image_size, layer_size, num_layers, w0_initial
+    config             num_iters, seed, image_id, image_size, layer_size, num_layers, w0_initial;
+                       we add w0, learning_rate
     iteration_history  [T] updates before each entry
     psnr_history       [T] dB at each entry
     best_psnr_history  [T] dB, the highest so far
@@ -19,7 +20,7 @@ Where the schema leaves a choice:
   code, whose names these are, takes the best PSNR on clamped and rounded output. Our histories are
   of raw output.
 - `image_id` is a whole number where those of all rows are, as published, else text.
-- What `config` does not say is taken to be COIN's: w0 is 30, the learning rate 2e-4.
+- Published files do not say w0 and learning_rate, since theirs are COIN's: 30 and 2e-4.
 - A number that is unknown, such as the PSNR of an iteration at which a network had diverged, is
   null, in JSON lines and in Parquet alike; an exact PSNR is inf, in JSON lines `Infinity`. The
   import takes unknown numbers for unknown, and makes none up.
@@ -43,14 +44,15 @@ from jaxinr.trial import CHANNELS, SIREN, Trial
 
 NETWORK = "network"  # column of the kind, in runs that have it
 CONFIG = tuple("num_iters seed image_id image_size layer_size num_layers w0_initial".split())
+ADDED = ("w0", "learning_rate")  # to `config`, by us
 COLUMNS = (
     *("config", "iteration_history", "psnr_history", "best_psnr_history"),
     *("hp_bpp", "fp_bpp", "fp_psnr", "best_model"),
 )
 # Columns of our table that a published row is made of.
 NEEDED = tuple(
-    "image_id image_height num_iters seed layer_size num_layers w0_initial iteration_history "
-    "psnr_history hp_bpp fp_bpp psnr_8bit_db weights".split()
+    "image_id image_height num_iters seed layer_size num_layers w0_initial w0 learning_rate "
+    "iteration_history psnr_history hp_bpp fp_bpp psnr_8bit_db weights".split()
 )
 
 
@@ -83,7 +85,7 @@ def to_published(row: Mapping[str, Any], *, whole_ids: bool = False) -> dict[str
     """
     image_id = str(row["image_id"])
     own = {"image_id": int(image_id) if whole_ids else image_id, "image_size": row["image_height"]}
-    config = {name: own[name] if name in own else row[name] for name in CONFIG}
+    config = {name: own[name] if name in own else row[name] for name in CONFIG + ADDED}
     depth, size = int(row["num_layers"]), int(row["layer_size"])
     history = np.asarray(row["psnr_history"], np.float32)
     weights = np.asarray(row["weights"], np.float32)
@@ -192,7 +194,8 @@ def arrow_schema(depth: int, *, whole_ids: bool = False) -> pa.Schema:
         whole_ids: whether image_id is a number.
     """
     vector = pa.list_(pa.float64())
-    kinds = {"w0_initial": pa.float64(), "image_id": pa.int64() if whole_ids else pa.string()}
+    kinds = dict.fromkeys(("w0_initial", *ADDED), pa.float64())
+    kinds["image_id"] = pa.int64() if whole_ids else pa.string()
     names = [f"net.{i}.linear" for i in range(depth)] + ["last_layer.linear"]
     model = pa.struct(
         [
@@ -203,7 +206,7 @@ def arrow_schema(depth: int, *, whole_ids: bool = False) -> pa.Schema:
     )
     return pa.schema(
         [
-            ("config", pa.struct([(name, kinds.get(name, pa.int64())) for name in CONFIG])),
+            ("config", pa.struct([(name, kinds.get(name, pa.int64())) for name in CONFIG + ADDED])),
             ("iteration_history", pa.list_(pa.int64())),
             ("psnr_history", vector),
             ("best_psnr_history", vector),

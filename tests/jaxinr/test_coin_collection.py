@@ -1,28 +1,38 @@
 """The TFDS builder on a run directory and on published files; no TensorFlow."""
 
+import importlib.resources
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
 from experiments.siren import grid as siren_grid
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
+from jaxfleet.imaging.pixels import psnr_8bit_db, to_uint8
 from jaxfleet.results import store
 from jaxinr import coin_collection
 from jaxinr.collection import schema as collection
+from jaxinr.render import render
+from jaxinr.torch_names import from_torch
 from jaxinr.trial import Trial
 
 SPLITS = ("train", "test", "train", "validation", "test", "train")
 
 
 def row(trial_id):
-    trial = Trial(num_layers=1 + trial_id % 3, layer_size=4, seed=trial_id, w0_initial=5.5)
+    trial = Trial(
+        num_layers=1 + trial_id % 3, layer_size=4, seed=trial_id, w0_initial=5.5, learning_rate=0.5
+    )
     draw = np.random.default_rng(trial_id)
     return {
         **{name: getattr(trial, name) for name in ("num_layers", "layer_size", "seed")},
         **{name: getattr(trial, name) for name in ("w0_initial", "num_iters", "parameters")},
+        **{name: getattr(trial, name) for name in ("w0", "learning_rate")},
         "trial_id": trial_id,
         "image_id": str(trial_id),
         "split": SPLITS[trial_id],
@@ -71,7 +81,8 @@ def prepared(data_dir, source=None, **options):
 def check(example, trial_id):
     expected = row(trial_id)
     assert example["config"]["image_id"].decode() == str(trial_id)
-    numbers = {name: example["config"][name] for name in collection.CONFIG if name != "image_id"}
+    names = {*collection.CONFIG, *collection.ADDED} - {"image_id"}
+    numbers = {name: example["config"][name] for name in names}
     assert numbers == {name: expected.get(name, 8) for name in numbers}
     np.testing.assert_array_equal(example["weights"], expected["weights"])
     np.testing.assert_array_equal(example["psnr_history"], expected["psnr_history"])
@@ -134,3 +145,18 @@ def test_damaged_row_is_named(published, tmp_path, harm):
 def test_features_are_the_published_columns():
     names = coin_collection.CoinCollection(source=".", data_dir=".").info.features
     assert [*names] == [*collection.COLUMNS[:-1], "weights"]
+
+
+def test_installed_sample_holds_networks_of_the_quality_that_it_says(tmp_path):
+    folder = Path(str(importlib.resources.files("jaxinr") / "data" / "sample"))
+    (path,) = folder.glob("parquet/validation-*.parquet")
+    for record in pq.read_table(path).slice(length=5).to_pylist():
+        row = collection.from_published(record)
+        side = row["image_height"]
+        pixels = {one.image_id: one.pixels for one in photos.load("packaged", image_size=side)}
+        weights = {name: array for name, array in record["best_model"].items() if array is not None}
+        params = from_torch({name: np.float32(array) for name, array in weights.items()})
+        drawn = to_uint8(render(params, Trial.from_row(row), (side, side)))
+        psnr_db = psnr_8bit_db(drawn, pixels[row["image_id"]])
+        assert psnr_db == pytest.approx(record["fp_psnr"], abs=0.01)
+    assert len(prepared(tmp_path, folder).as_data_source("validation")) == 132

@@ -39,7 +39,8 @@ def line(seed):
     trial = Trial(layer_size=3, num_layers=1 + seed, seed=seed, w0_initial=4.75)
     row = {
         **{name: getattr(trial, name) for name in ("layer_size", "num_layers", "seed")},
-        **{name: getattr(trial, name) for name in ("num_iters", "w0_initial")},
+        **{name: getattr(trial, name) for name in ("num_iters", "w0_initial", "w0")},
+        "learning_rate": 3e-3,
         "image_id": "415",
         "image_height": 12,
         "iteration_history": [0, 10],

@@ -31,7 +31,12 @@ def row(trial_id, names=tuple(SPLITS)):
     """Of one of three pictures, one of which is 8 x 10; histories and depths vary."""
     image_id = names[trial_id % 3]
     trial = Trial(
-        num_layers=1 + trial_id % 4, layer_size=3 + trial_id % 5, seed=trial_id, w0_initial=4.75
+        num_layers=1 + trial_id % 4,
+        layer_size=3 + trial_id % 5,
+        seed=trial_id,
+        w0_initial=4.75,
+        w0=25.0,
+        learning_rate=3e-3,
     )
     draw = np.random.default_rng(trial_id)
     return {
@@ -94,7 +99,8 @@ def check(record, network=None):
     """A published row against the row of the table that it was made of."""
     expected = row(record["config"]["seed"]) if network is None else network
     names = {"image_size": "image_height"}
-    config = {name: expected[names.get(name, name)] for name in collection.CONFIG}
+    both = collection.CONFIG + collection.ADDED
+    config = {name: expected[names.get(name, name)] for name in both}
     assert record["config"] == config
     assert list(record["iteration_history"]) == expected["iteration_history"].tolist()
     np.testing.assert_array_equal(np.float32(record["psnr_history"]), expected["psnr_history"])
