@@ -5,8 +5,10 @@ that reads `runs/NAME` has the printed command that makes it run first.
 """
 
 import contextlib
+import html
 import importlib
 import importlib.util
+import itertools
 import re
 import runpy
 import signal
@@ -18,26 +20,24 @@ from PIL import Image
 
 import jaxsr
 from jaxfleet.imaging import photos
+from jaxsr.files import networks
+from jaxsr.state_dicts import names as torch_names
 from launch import flagdefs
 from tests.docs import printed
 from tests.docs.test_printed import COMMANDS, config_of, ids, makers, reads
 
-SIDE = 96  # of the photographs that networks enlarge, and of crops that are attributed
-PHOTOS = [f"kodim{number:02d}" for number in range(1, 25)]  # names with a test and a validation set
-ZOO = [
-    *(
-        f"{architecture}-{origin}"
-        for architecture in ("edsr", "rcan", "swinir")
-        for origin in ("A-x2-l1-s1", "A-x2-l1-s3", "B-x2-l1-s1", "A-x2-vgg_adv-s1")
-    ),
-    *(f"{architecture}-A-x2-vgg_adv-s3" for architecture in ("edsr", "rcan", "swinir")),
-    *(f"{architecture}-B-x2-vgg_adv-s1" for architecture in ("edsr", "rcan", "swinir")),
-    *(
-        f"{architecture}-A-x4-{rest}"
-        for architecture in ("edsr", "rcan")
-        for rest in ("l1-s1", "l1-s3", "vgg_adv-s1", "vgg_adv-s3")
-    ),
-]
+SIDE = 64  # of the photographs that networks enlarge, and of crops that are attributed
+# Names with a training, a validation and a test set.
+PHOTOS = [f"kodim{number:02d}" for number in (*range(1, 12), 20)]
+PUBLISHED = "IMDN_x4.safetensors"  # arrays of PyTorch's file, which are read without PyTorch
+ARCHITECTURES = {
+    "edsr": {"num_features": 4, "num_blocks": 1},
+    "swinir": {"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4},
+}
+ORIGINS = (  # of the zoo's networks: training set, scale, loss, seed
+    *itertools.product("A", (2, 4), ("l1", "vgg_adv"), (1, 3)),
+    *itertools.product("B", (2,), ("l1", "vgg_adv"), (1,)),
+)
 # Flags that come after the printed ones; `--name=` empties a flag that repeats.
 SCALED = {
     "coordinate_networks": "--max_images=1 --reduce=8 --tuning_images=1 --tuning_size=16 "
@@ -86,8 +86,18 @@ QUICK = (
 
 
 # Of what takes longer, the scripts whose commands CI runs, but for those that only flagfiles and
-# BUILD.md print: they are the same with other plans.
+# BUILD.md print, which are the same with other plans, and for those that name one of `LONG`.
+LONG = (
+    "mini",
+    "sr_zoo/quickstart.flags --dry_run",
+    "IMDN_x4",
+    "larger.safetensors",
+    "runs/sr_gallery",
+)
 IN_CI = (
+    "sr_zoo",
+    "sr_upscale",
+    "sr_identify",
     "siren_grid",
     "siren_export",
     "collection_import",
@@ -112,7 +122,6 @@ class Workshop:
             one = _window(loaded, number, SIDE)
             one.save(folder / "photographs" / f"{name}.png")
             one.save(folder / "mine" / f"{name}.png")
-            _window(loaded, number, 224).save(folder / "pictures" / f"{name}.png")
         for name in PHOTOS[:2]:
             _window(loaded, 3, SIDE).save(folder / "few" / f"{name}.png")
             _window(loaded, 5, 224).save(folder / "evidence" / f"{name}.png")
@@ -122,13 +131,37 @@ class Workshop:
         _window(loaded, 2, 96).resize((384, 384), Image.Resampling.BICUBIC).save(
             folder / "large.png"
         )
-        # No PyTorch is needed to read the same arrays in another file.
-        jaxsr.save(
-            jaxsr.build("imdn", scale=4),
-            folder / "IMDN_x4.safetensors",
-            architecture="imdn",
-            scale=4,
-        )
+
+    def make_pictures(self):
+        """Write photographs as a network enlarged them: the fewest that make a gallery's class."""
+        model = jaxsr.build("edsr", scale=4, **ARCHITECTURES["edsr"])
+        loaded = [photo.pixels for photo in photos.load("packaged")]
+        for number in range(20):
+            large = jaxsr.upscale(model, np.asarray(_window(loaded, number, 56)))
+            Image.fromarray(large).save(self.folder / "pictures" / f"{number}.png")
+
+    def make_zoo(self):
+        """Write networks that nobody trained, with the facts of those of a zoo."""
+        rng = np.random.default_rng(0)
+        (self.folder / "zoo").mkdir()
+        for architecture, overrides in ARCHITECTURES.items():
+            drawn = {
+                scale: torch_names.to_arrays(jaxsr.build(architecture, scale=scale, **overrides))
+                for scale in (2, 4)
+            }
+            for training_set, scale, loss, seed in ORIGINS:
+                arrays = {
+                    name: array * rng.uniform(0.8, 1.2, array.shape).astype(np.float32)
+                    for name, array in drawn[scale].items()
+                }
+                facts = {"training_set": training_set, "loss": loss, "seed": seed}
+                path = (
+                    self.folder / "zoo" / f"{architecture}-{training_set}-x{scale}-{loss}-s{seed}"
+                )
+                networks.write(
+                    path.with_suffix(".safetensors"),
+                    networks.SavedNetwork(architecture, scale, overrides, facts, arrays),
+                )
 
     def run(self, command):
         """Run a command, and before it those that make what it reads."""
@@ -138,15 +171,32 @@ class Workshop:
         for name in reads(command):
             self.need_run(name, command.text)
         self.need_files(command.text)
+        if command.script == "sr_images" and not (self.folder / "zoo").exists():
+            self.make_zoo()
         args = [self.brought(arg) for arg in command.args]
         args += _scaled(command)
         self.call(command.script, args)
+        self.read_as_the_page_says(self.folder / config_of(command)[1])
+
+    @staticmethod
+    def read_as_the_page_says(run_dir):
+        """Run the block that a report prints for those who read its tables."""
+        page = run_dir / "report.html"
+        text = page.read_text() if page.exists() else ""
+        for block in re.findall("<pre>(.*?)</pre>", text, re.S):
+            with contextlib.chdir(run_dir):
+                exec(compile(html.unescape(block), page.name, "exec"), {})
 
     def need_run(self, name, reader=""):
         if not (self.folder / "runs" / name).exists():
             self.run(next(maker for maker in makers(name) if maker.text != reader))
 
     def need_files(self, text):
+        if "=pictures " in text and not any((self.folder / "pictures").iterdir()):
+            self.make_pictures()
+        published = self.folder / PUBLISHED
+        if "IMDN_x4.pth" in text and not published.exists():
+            jaxsr.save(jaxsr.build("imdn", scale=4), published, architecture="imdn", scale=4)
         for wanted, maker in MADE_BY.items():
             if wanted in text:
                 self.run(next(one for one in COMMANDS if maker in one.text))
@@ -159,7 +209,8 @@ class Workshop:
         """An argument or block with files in place of what a test has not, or may not download."""
         text = text.replace("tfds:kodak,packaged", "folder:photographs")
         text = re.sub("tfds:kodak|folder:kodak", "folder:photographs", text)
-        return text.replace("IMDN_x4.pth", "IMDN_x4.safetensors")
+        text = text.replace("--input=FILE", "--input=photo.png")
+        return text.replace("IMDN_x4.pth", PUBLISHED)
 
     def call(self, script, args):
         handler = signal.getsignal(signal.SIGTERM)
@@ -202,9 +253,16 @@ def _scaled(command):
     if command.script == "siren_codec" and config.height:
         args += ["--height=300"]
     if command.script == "sr_images" and config.zoo == ("packaged",):
-        args += ["--zoo="]
-        installed = printed.ROOT / "jaxsr" / "data" / "zoo" / "networks"
-        args += [f"--network={installed / name}.safetensors" for name in ZOO]
+        args += [
+            "--zoo=",
+            *(
+                f"--network=zoo/{architecture}-{training_set}-x{scale}-{loss}-s{seed}.safetensors"
+                for architecture in ARCHITECTURES
+                for training_set, scale, loss, seed in ORIGINS
+            ),
+        ]
+    if command.script == "sr_attribution" and "mini" not in command.text:
+        args += ["--method=", "--method=linear"]
     if command.script == "sr_open_set" and config.unseen == type(config)().unseen:
         args += ["--unseen=", "--unseen=seed=3"]
     if command.script == "sr_robustness" and config.train_on:
@@ -217,12 +275,16 @@ def workshop(tmp_path_factory):
     return Workshop(tmp_path_factory.mktemp("workshop"))
 
 
+def _is_in_ci(command):
+    is_other_plan = command.source == "BUILD.md" or command.source.endswith(".flags")
+    is_long = any(part in command.text for part in LONG)
+    return command.script in IN_CI and not is_other_plan and not is_long
+
+
 def _marks(command):
     if any(part in command.text for part in QUICK):
         return []
-    is_variant = command.source == "BUILD.md" or command.source.endswith(".flags")
-    in_ci = command.script in IN_CI and not is_variant
-    return [pytest.mark.slow if in_ci else pytest.mark.printed]
+    return [pytest.mark.slow if _is_in_ci(command) else pytest.mark.printed]
 
 
 @pytest.mark.filterwarnings("default")
