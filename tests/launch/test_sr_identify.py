@@ -154,7 +154,7 @@ def test_what_is_not_super_resolved_is_said_to_be_so(script, gallery):
     assert "built with" not in said
 
 
-def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, tmp_path):
+def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, tmp_path, caplog):
     folder = tmp_path / "evidence"
     folder.mkdir()
     for number, name in enumerate(CLASSES):
@@ -175,9 +175,12 @@ def test_a_folder_becomes_a_table_and_a_bad_file_a_line_of_it(script, gallery, t
     )
 
     (folder / "2b.png").write_bytes((folder / "2.png").read_bytes()[:300])
+    for name in ("gone.png", "lost.png"):
+        (folder / name).symlink_to("nowhere.png")
     code, said, error = script(f"--input={folder}", f"--gallery={gallery}", "--output=found.csv")
     assert (code, said) == (2, "wrote found.csv\n")
     assert error == "sr_identify: 1 of 6 pictures could not be used\n"
+    assert f"{folder}: left out links to nothing: 2 (gone.png, lost.png)" in caplog.text
     again = list(csv.DictReader(io.StringIO((tmp_path / "found.csv").read_text())))
     assert [line for line in again if not line["error"]] == table
     (bad,) = (line for line in again if line["error"])

@@ -81,13 +81,13 @@ def tell(line: str) -> None:
 
 def _why_left_out(path: Path) -> str:
     """Return why an entry of a folder is no picture file; empty if it is one."""
+    if not path.exists():
+        return "links to nothing"
     suffix = path.suffix.lower()
     if suffix not in EXTENSIONS:
         return "subfolders" if path.is_dir() else "files of other kinds"
     if path.name.startswith("."):
         return "hidden files"
-    if not path.exists():
-        return "links to nothing"
     if not path.is_file():
         return "subfolders" if path.is_dir() else "not regular files"
     if suffix in HEIF_EXTENSIONS and not headers.has_heif():

@@ -29,6 +29,7 @@ CASES = (
     ("link to a picture", "c.tiff", linked, ""),
     ("link to nothing", "d.png", lambda path: path.symlink_to("nothing.png"), "links to nothing"),
     ("link to itself", "l.png", lambda path: path.symlink_to("l.png"), "links to nothing"),
+    ("link to nothing, of any name", "m", lambda path: path.symlink_to("no"), "links to nothing"),
     ("subfolder, whatever its name", "e.png", lambda path: path.mkdir(), "subfolders"),
     ("pipe", "f.png", os.mkfifo, "not regular files"),
     ("HEIC without pillow-heif", "g.HEIC", picture, headers.HEIF_ADVICE),
@@ -67,9 +68,9 @@ def test_what_is_left_out_is_said_once_with_counts(folder, caplog):
     assert [photo.image_id for photo in loaded] == ["a", "b", "c"]
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == (
-        f"folder:{folder}: left out hidden files: 1 (._a.jpg); links to nothing: 2 (d.png, l.png); "
-        "subfolders: 1 (e.png); not regular files: 1 (f.png); HEIC, which needs pillow-heif (pip "
-        "install 'jaxfleet[heic]'): 1 (g.HEIC); files of other kinds: 1 (h.txt)"
+        f"folder:{folder}: left out hidden files: 1 (._a.jpg); links to nothing: 3 (d.png, l.png, "
+        "m); subfolders: 1 (e.png); not regular files: 1 (f.png); HEIC, which needs pillow-heif "
+        "(pip install 'jaxfleet[heic]'): 1 (g.HEIC); files of other kinds: 1 (h.txt)"
     )
 
 
