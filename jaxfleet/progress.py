@@ -18,6 +18,7 @@ from jaxfleet.imaging import decibels
 
 FEW = 4  # fits that are left, of which the display tells iterations
 COMPILING_SHARE = 0.01  # of the work: a first update of less tells of compilation, not of the rate
+LEAST_WORK = 1e-9  # where there is none, so that nothing is divided by zero
 FIRST_LINE_SECONDS, LINE_GROWTH, LONGEST_SILENCE_SECONDS = 5.0, 1.3, 60.0
 
 
@@ -58,7 +59,7 @@ class Progress:
         """
         self._stream = stream or sys.stderr
         self.unit, self._work = unit, work
-        self._total_fits, self._total_steps = fits, max(pixel_steps, 1.0)
+        self._total_fits, self._total_steps = fits, max(pixel_steps, LEAST_WORK)
         self._before = fits_done
         self._fits, self._steps = 0, 0.0
         self._mean = decibels.mean([])  # of finished networks
@@ -106,7 +107,7 @@ class Progress:
 
     def take_up(self, work: float, *, fits: int = 0) -> None:
         """Leave out of the rates and times what earlier processes did, by their checkpoint."""
-        self._total_steps = max(self._total_steps - work, 1.0)
+        self._total_steps = max(self._total_steps - work, LEAST_WORK)
         self._before += fits
 
     def update(

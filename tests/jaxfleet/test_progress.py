@@ -102,6 +102,15 @@ def test_slow_work_is_told_by_the_hour_and_in_its_own_words(now):
     )
 
 
+def test_work_far_below_one_unit_has_its_own_time_left(now):
+    with Progress(4, 0.02, stream=io.StringIO(), work="GFLOP") as display:
+        now[0] += 10
+        display.update(0.005, psnr_db=[30.0])  # a quarter, so 30 s to go
+        assert display._times() == "0:30 left, 0:10 passed"
+        display.take_up(0.01)
+        assert display._times() == "0:10 left, 0:10 passed"
+
+
 @pytest.mark.parametrize(
     ("per_second", "text"),
     [(0.0, "0.00 fits/s"), (0.05, "180.0 fits/h"), (0.1, "0.10 fits/s"), (12.345, "12.35 fits/s")],
