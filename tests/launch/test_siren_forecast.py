@@ -9,6 +9,7 @@ import jaxinr
 from experiments.forecaster.forecast import ForecastConfig, _grid, run
 from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError
+from jaxinr.forecaster.trained import packaged
 from launch import flagdefs
 
 
@@ -78,6 +79,18 @@ def test_defaults_are_those_of_the_grid_that_is_forecast_and_of_a_trial():
     assert coin == {name: getattr(trial, name) for name in coin}
     for name in [*coin, "num_iters", "seed"]:
         assert [float(value) for value in getattr(grid, name)] == [getattr(trial, name)]
+
+
+def test_larger_networks_than_are_compared_are_said(tmp_path):
+    """At 768 x 512 pixels the largest network that it knows is far below 4 bits per pixel."""
+    path = tmp_path / "large.png"
+    y, x = np.mgrid[:512, :768] / 512
+    waves = np.stack([np.sin(9 * x + 3 * y), np.cos(70 * y * x), np.sin(50 * x * y)], -1)
+    Image.fromarray((127 + 100 * waves).astype(np.uint8)).save(path)
+    text = ask(f"--input={path}", "--image_size=0", "--bits_per_pixel=4")
+    largest = packaged().card["range"]["weights"][1] * 16 / (768 * 512)
+    assert f"networks of {largest:.3g} to 4 bits per pixel, so none of them was compared" in text
+    assert "w0_initial" not in text[text.index("JPEG of this size") :]
 
 
 def test_what_was_not_trained_on_is_said(photo):

@@ -11,7 +11,7 @@ from experiments.forecaster import data as forecaster_data
 from experiments.forecaster import metrics as forecaster_metrics
 from experiments.forecaster import train as forecaster_train
 from jaxfleet.imaging import photos
-from jaxinr.forecaster import descriptors, reach
+from jaxinr.forecaster import descriptors, reach, tradeoff
 from jaxinr.forecaster.trained import packaged
 
 DATA = importlib.resources.files("jaxinr") / "data"
@@ -44,6 +44,17 @@ def test_shipped_table_loads_and_keeps_photographs_apart():
     assert np.array_equal(table.truth_db, best_db)
     before = table.best_db[:, -1] - table.best_db[:, -2]  # the last but one is logged earlier
     assert (before > -6e-3).all()
+
+
+def test_what_it_recommends_of_frequencies_and_rates_was_trained_on():
+    known = packaged().reach
+    for name, compared in (
+        ("w0_initial", tradeoff.W0_INITIALS),
+        ("learning_rate", tradeoff.LEARNING_RATES),
+    ):
+        place = reach.NAMES.index(name)
+        assert known.low[place] <= np.log2(min(compared))
+        assert np.log2(max(compared)) <= known.high[place]
 
 
 def test_wider_networks_and_longer_fits_are_forecast_to_be_better():
