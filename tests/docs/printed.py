@@ -14,6 +14,11 @@ PAGES = [
 ]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 SCRIPTS = sorted(path.stem for path in LAUNCH.glob("[!_]*.py") if path.stem != "flagdefs")
+SOURCES = sorted(
+    path
+    for folder in ("jaxfleet", "jaxinr", "jaxsr", "experiments", "launch")
+    for path in (ROOT / folder).rglob("*.py")
+)
 FLAGFILES = sorted(LAUNCH.glob("flagfiles/*/*.flags"))
 
 # Printed as a pattern to fill in, or for a system that no test has; the reason stands beside it.

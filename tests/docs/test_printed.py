@@ -1,5 +1,8 @@
 """What can be checked of the documentation without running it: flags, files, links, syntax."""
 
+import configparser
+import dataclasses
+import functools
 import importlib
 import re
 import sys
@@ -18,10 +21,10 @@ def ids(command):
     return f"{command.source}: {command.text}"[:90]
 
 
+@functools.cache
 def config_of(command):
-    module = importlib.import_module(f"launch.{command.script}")
     with mock.patch.object(sys, "argv", [f"{command.script}.py"]):
-        return flagdefs.parse(module.CONFIG, command.args)
+        return flagdefs.parse(_config_class(command.script), command.args)
 
 
 def test_commands_are_found_in_each_kind_of_place():
@@ -89,6 +92,23 @@ def test_modules_and_tests_that_are_named_exist():
         )
     names -= {"launch/NAME.py"}
     assert [name for name in sorted(names) if not (printed.ROOT / name).exists()] == []
+
+
+def test_scripts_flags_and_extras_that_the_sources_name_exist():
+    """Remedies of error messages among them."""
+    metadata = configparser.ConfigParser()
+    metadata.read(printed.ROOT / "setup.cfg")
+    for path in printed.SOURCES:
+        text = path.read_text()
+        for script, flags in re.findall(r"launch/([a-z]\w*)\.py((?: --\w+)*)", text):
+            fields = {field.name for field in dataclasses.fields(_config_class(script))}
+            assert set(flags.replace("--", "").split()) <= fields | {"run_dir", "flagfile"}, path
+        for extra in re.findall(r"jaxfleet\[(\w+)\]", text):
+            assert extra in metadata["options.extras_require"], path
+
+
+def _config_class(script):
+    return importlib.import_module(f"launch.{script}").CONFIG
 
 
 @pytest.mark.parametrize("script", printed.SCRIPTS)

@@ -1,5 +1,6 @@
 """Every flagfile that ships belongs to a script, says what it is for, and parses."""
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_every_flagfile_belongs_to_a_script():
 def test_flagfile_opens_with_a_comment_and_parses(path):
     assert path.read_text().startswith("# "), "say the question, the command and the cost"
     flagdefs.parse(config_class(path.parent.name), [f"--flagfile={path}"])
+
+
+def test_one_thing_has_one_name_in_all_scripts():
+    configs = [config_class(script) for script in SCRIPTS]
+    names = {field.name for config in configs for field in dataclasses.fields(config)}
+    assert {"input", "output", "reference", "photos"} <= names
+    assert names.isdisjoint({"image", "images", "out", "save", "truth", "weights_out"})
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
