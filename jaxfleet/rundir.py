@@ -72,7 +72,28 @@ def held(
     storage.make_folder(run_dir, _FLAG)
     _refuse_foreign(run_dir)  # before a lock is left in it
     with storage.locked(run_dir, f".lock{suffix}", _FLAG):
-        yield _claim(run_dir, kind, json.loads(json.dumps(dict(plan or {}))), free, extra or {})
+        yield _claim(run_dir, kind, _as_json(plan or {}), free, extra or {})
+
+
+def check(
+    run_dir: Path,
+    kind: str,
+    plan: Mapping[str, Any] | None = None,
+    *,
+    free: Collection[str] = (),
+) -> None:
+    """Refuse, before a dry run, the directories that `held` would refuse; change nothing.
+
+    A directory that another process holds is not refused. Arguments as of `held`, but a plan that
+    is None is not compared.
+
+    Raises:
+        InputError: as `held`.
+    """
+    storage.check_folder(run_dir, _FLAG)
+    _refuse_foreign(run_dir)
+    if (run_dir / MANIFEST).exists():
+        _read_own(run_dir, kind, None if plan is None else _as_json(plan), free)
 
 
 def read(run_dir: Path) -> dict[str, Any]:
@@ -241,13 +262,7 @@ def _claim(
     """Return the manifest of a run of this kind and plan; write it if it is missing."""
     path = run_dir / MANIFEST
     if path.exists():
-        manifest = read(run_dir)
-        if manifest["kind"] != kind:
-            raise InputError(
-                f"{_FLAG}={run_dir} holds a run of kind {manifest['kind']}, not {kind}; give "
-                "another folder."
-            )
-        _refuse_difference(run_dir, manifest["plan"], plan, free)
+        manifest = _read_own(run_dir, kind, plan, free)
         if manifest["plan"] == plan:
             return manifest
         manifest["plan"] = plan
@@ -256,6 +271,26 @@ def _claim(
         manifest |= {**extra, **environment()}
     write_json(path, manifest)
     return manifest
+
+
+def _read_own(
+    run_dir: Path, kind: str, plan: Mapping[str, Any] | None, free: Collection[str]
+) -> dict[str, Any]:
+    """Return the manifest of a run of this kind and plan; refuse that of another."""
+    manifest = read(run_dir)
+    if manifest["kind"] != kind:
+        raise InputError(
+            f"{_FLAG}={run_dir} holds a run of kind {manifest['kind']}, not {kind}; give "
+            "another folder."
+        )
+    if plan is not None:
+        _refuse_difference(run_dir, manifest["plan"], plan, free)
+    return manifest
+
+
+def _as_json(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plan as a manifest will hold it: a tuple is a list."""
+    return dict(json.loads(json.dumps(dict(plan))))
 
 
 def _hash(plan: Mapping[str, Any]) -> str:

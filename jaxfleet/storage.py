@@ -152,17 +152,41 @@ def make_folder(folder: Path, flag: str) -> None:
     Raises:
         InputError: naming the flag, if that cannot be.
     """
+    with _refusing(folder, flag):
+        if is_local(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _try_to_write(folder)
+        else:
+            _require_bucket(folder)
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Find out whether `make_folder` can create a folder; leaves nothing behind.
+
+    Raises:
+        InputError: naming the flag, if it cannot.
+    """
+    with _refusing(folder, flag):
+        if is_local(folder):
+            _try_to_write(next(path for path in (folder, *folder.parents) if path.exists()))
+        else:
+            _require_bucket(folder)
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path, flag: str) -> Iterator[None]:
+    """Turn what the system says against a folder into an InputError that names its flag."""
     try:
-        if not is_local(folder):
-            bucket = "/".join(str(folder).split("/")[:3])
-            if not filesystem(folder).exists(bucket):
-                raise FileNotFoundError(errno.ENOENT, f"there is no bucket {bucket}")
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        _try_to_write(folder)
+        yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise InputError(f"{flag}={folder}: {reason}; give another folder.") from None
+
+
+def _require_bucket(folder: Path) -> None:
+    bucket = "/".join(str(folder).split("/")[:3])
+    if not filesystem(folder).exists(bucket):
+        raise FileNotFoundError(errno.ENOENT, f"there is no bucket {bucket}")
 
 
 def check_file(path: Path, flag: str) -> None:

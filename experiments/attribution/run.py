@@ -89,11 +89,13 @@ def run(config: AttributionConfig, run_dir: Path) -> str:
     """
     task = make_task(config)
     planned = list(itertools.product(dict.fromkeys(config.method), dict.fromkeys(config.seed)))
+    plan = _plan(config, task)
     if config.dry_run:
+        rundir.check(run_dir, files.KIND, plan, free=files.FREE)
         return _summary(task, planned)
     if config.convnext_weights and CONVNEXT in config.method:
         _refuse_missing(config.convnext_weights)
-    with rundir.held(run_dir, files.KIND, _plan(config, task), free=files.FREE):
+    with rundir.held(run_dir, files.KIND, plan, free=files.FREE):
         for method, seed in planned:
             files.refuse_other_options(run_dir, method, seed, config.options(method))
         storage.make_folder(run_dir / files.MODELS, "--run_dir")

@@ -25,6 +25,7 @@ from jaxfleet.imaging import photos as sources
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.imaging.splits import split_of
 from jaxfleet.progress import Progress
+from jaxfleet.results.showing import counted
 from jaxfleet.scripts.options import check_values, flag
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import ForecastWarning
@@ -118,8 +119,12 @@ def run(config: RegretConfig, run_dir: Path) -> str:
             "--image_size, or no limit is given; give others."
         )
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         names = len({case.photo.image_id for case in cases})
-        return f"{len(cases)} recommendations for {names} photographs, up to 33 fits each"
+        return (
+            f"{counted(len(cases), 'recommendation')} for {counted(names, 'photograph')}, up to 33 "
+            "fits each"
+        )
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         device = speed.known()

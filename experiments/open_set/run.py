@@ -98,6 +98,7 @@ def run(config: OpenSetConfig, run_dir: Path) -> str:
         )
     ]
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         return _summary(splits, len(planned))
     with rundir.held(run_dir, KIND) as manifest:
         rundir.unfinish(run_dir)

@@ -65,6 +65,7 @@ def run(config: ParsingConfig, run_dir: Path) -> str:
     """
     tasks = parsing_tasks.make(config)
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         return _summary(tasks)
     with rundir.held(run_dir, KIND) as manifest:
         for name in (MODELS, PREDICTIONS):

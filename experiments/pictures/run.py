@@ -102,9 +102,11 @@ def run(config: ImagesConfig, run_dir: Path) -> str:
     loaded = photos.load(config.photos, max_images=config.max_images)
     pool = Windows(loaded, crop_px=config.crop_px, max_images=config.max_images)
     windows = {one.name: pool.of(one) for one in classes}
+    plan = {"crop_px": config.crop_px}
     if config.dry_run:
+        rundir.check(run_dir, KIND, plan)
         return _summary(_jobs(run_dir, classes, windows), loaded)
-    with rundir.held(run_dir, KIND, {"crop_px": config.crop_px}):
+    with rundir.held(run_dir, KIND, plan):
         jobs = _jobs(run_dir, classes, windows)
         _make(run_dir, jobs)
         is_whole = all(rundir.is_finished(zoo_folder(text)) for text in config.zoo)

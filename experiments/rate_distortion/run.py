@@ -17,6 +17,7 @@ from jaxfleet.imaging import codecs
 from jaxfleet.imaging import photos as sources
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.progress import Progress
+from jaxfleet.results.showing import counted
 from jaxfleet.resumable import Resumable
 from jaxinr.codec import api as codec
 from jaxinr.codec import stages
@@ -39,8 +40,10 @@ def run(config: RateDistortionConfig, run_dir: Path) -> str:
     photographs = [reduced(photo, config.reduce) for photo in photographs]
     files = len(photographs) * len(config.bits_per_pixel)
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         pixels = sum(photo.pixels[..., 0].size for photo in photographs)
-        return f"{files} files of {len(photographs)} photographs, {pixels / 1e6:.1f} megapixels"
+        counts = f"{counted(files, 'file')} of {counted(len(photographs), 'photograph')}"
+        return f"{counts}, {pixels / 1e6:.1f} megapixels"
     with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         rows = pd.concat([encode(config, run_dir, photographs), measure(run_dir, photographs)])

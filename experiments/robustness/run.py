@@ -93,6 +93,7 @@ def run(config: RobustnessConfig, run_dir: Path) -> str:
         attribution_parts.refuse_small(pictures, one.classifier.crop_px)
     training = [perturbations.parse(text) for text in config.train_on]
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         fits = f"; as many are fitted on {', '.join(config.train_on)} too" if training else ""
         return (
             f"{len(given)} classifiers, {len(changes)} perturbations of {len(tests)} test pictures"

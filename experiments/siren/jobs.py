@@ -200,6 +200,7 @@ def run_jobs(
     shard = shards.choose(config.shard, config.num_shards)
     pairs = make_works(config, pictures, jobs, shard)
     if config.dry_run:
+        rundir.check(run_dir, rundir.TABLE)
         work_of = functools.partial(_make_work, config, pictures, jobs)
         return cost.summary([bucket for bucket, _ in pairs], work_of, jobs)
     results = store.Store(

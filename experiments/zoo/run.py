@@ -96,6 +96,7 @@ def run(config: ZooConfig, run_dir: Path) -> str:
     features = _load_features(config)
     fleet_list = make_fleets(config, networks, features, shard)
     if config.dry_run:
+        rundir.check(run_dir, rundir.TABLE)
         return cost.summary(config, fleet_list)
     for training_set, scale in dict.fromkeys(
         (network.training_set, network.scale) for fleet in fleet_list for network in fleet.networks

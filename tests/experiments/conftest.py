@@ -53,6 +53,14 @@ class Statistics(PixelClassifier):
 
 
 @pytest.fixture
+def foreign(tmp_path_factory):
+    """A folder that holds something, but no run."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "thesis.tex").write_text("42")
+    return folder
+
+
+@pytest.fixture
 def quick_attribution(monkeypatch):
     """Has `attribution.fit` make `Statistics`; the fits from now on: [(classes, pictures)]."""
     calls = []

@@ -64,6 +64,8 @@ def test_another_run_is_refused_and_nothing_touched(tmp_path, kind, plan, messag
     before = files(tmp_path)
     with pytest.raises(InputError, match=message), rundir.held(tmp_path, kind, plan):
         pass
+    with pytest.raises(InputError, match=message):
+        rundir.check(tmp_path, kind, plan)
     assert files(tmp_path) == before
 
 
@@ -81,7 +83,19 @@ def test_a_folder_of_something_else_is_refused_and_nothing_left_in_it(tmp_path):
         rundir.held(tmp_path, "sr_parsing"),
     ):
         pass
+    with pytest.raises(InputError, match=r"not empty \(thesis.tex\) and no run"):
+        rundir.check(tmp_path, "sr_parsing")
+    with pytest.raises(InputError, match=r"--run_dir=.*thesis.tex.run: Not a directory; give"):
+        rundir.check(tmp_path / "thesis.tex" / "run", "sr_parsing")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_dry_run_may_look_at_its_own_run_and_makes_none(tmp_path):
+    rundir.check(tmp_path / "a" / "run", "sr_parsing", PLAN)
+    assert list(tmp_path.iterdir()) == []
+    with rundir.held(tmp_path / "run", "sr_parsing", PLAN):
+        rundir.check(tmp_path / "run", "sr_parsing", {**PLAN, "source": "there"}, free=["source"])
+        rundir.check(tmp_path / "run", "sr_parsing")  # no plan, no comparison
 
 
 def test_a_manifest_of_before_there_were_kinds_is_of_a_table(tmp_path):

@@ -45,6 +45,11 @@ def test_a_dry_run_leaves_nothing(script, tmp_path):
     assert code == 0
     assert "4 pictures, 0 of them there" in said
     assert not (tmp_path / "out").exists()
+    code, said, error = script(*FLAGS, "--run_dir=photos", "--dry_run")
+    assert (code, said) == (2, "")
+    assert "--run_dir=photos: not empty (dawn.png) and no run; give another folder" in error
+    (tmp_path / "file").write_text("")
+    assert "--run_dir=file/out: Not a dir" in script(*FLAGS, "--run_dir=file/out", "--dry_run")[2]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
 from jaxsr.datasets import picture_sets
 
-LABELS = "labelled.flags"  # of the run directory
+KIND = "sr_installed"  # of the run directory
+LABELS = "labelled.flags"  # in it
 ORIGIN = "made_of"  # text in a PNG file: checksums of the photograph and of the network's files
 CORE_GFLOPS = 60.0  # what ncnn reached on one core with 512-bit vectors, from 36 to 150
 
@@ -80,10 +81,11 @@ def run(config: InstalledConfig, run_dir: Path) -> str:
     networks = choose(config.network)
     loaded = photos.load(config.photos, max_images=config.max_images)
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         return _summary(_jobs(run_dir, networks, loaded), len(loaded))
     for network in networks.values():
         load(network, 1)  # refuses what cannot be read before the first picture is made
-    with rundir.held(run_dir, "sr_installed"):
+    with rundir.held(run_dir, KIND):
         rundir.unfinish(run_dir)
         _make(run_dir, _jobs(run_dir, networks, loaded), len(loaded))
         rundir.finish(run_dir)

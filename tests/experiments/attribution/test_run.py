@@ -344,13 +344,15 @@ def test_a_damaged_file_is_named(pictures, tmp_path, name):
         attribution_report.write(run_dir)
 
 
-def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path, fits):
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(pictures, tmp_path, fits, foreign):
     said = attribution_run.run(config_of(pictures, dry_run=True), tmp_path / "run")
     assert "4 classes; pictures: 8 train, 4 validation, 8 test" in said
     assert "2 classifiers: dct-0, prnu-0" in said
     assert "48 crops of 16 pixels" in said
     assert fits == []
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        attribution_run.run(config_of(pictures, dry_run=True), foreign)
 
 
 def test_options_of_convnext_are_those_of_its_fit():

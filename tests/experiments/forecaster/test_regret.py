@@ -94,7 +94,7 @@ def test_summary_is_means_over_photographs():
     assert found["time_ratio"] == pytest.approx(1.0)
 
 
-def test_run_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_run_goes_on_where_it_was(tmp_path, monkeypatch, foreign):
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(picture(32)).save(folder / f"{UNSEEN}.png")
@@ -108,8 +108,10 @@ def test_run_goes_on_where_it_was(tmp_path, monkeypatch):
         num_iters=20,
     )
     assert regret.run(dataclasses.replace(config, dry_run=True), tmp_path / "no").startswith(
-        "2 recommendations for 1 photographs"
+        "2 recommendations for 1 photograph, up to 33 fits each"
     )
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        regret.run(dataclasses.replace(config, dry_run=True), foreign)
     assert "2 bits per pixel" in regret.run(config, tmp_path / "run")
     rows = pd.read_parquet(tmp_path / "run" / "regret.parquet")
     assert rows["limit"].tolist() == ["bits_per_pixel", "target_psnr_db"]

@@ -119,12 +119,14 @@ def test_several_seeds_give_deviations_and_the_same_scores_here(
     assert "± 0.0" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_dry_run_says_what_would_be_done(config, tmp_path):
+def test_a_dry_run_says_what_would_be_done(config, tmp_path, foreign):
     flags = OpenSetConfig(pictures=config.pictures, crop_px=32, unseen=UNSEEN, dry_run=True)
     lines = open_set_run.run(flags, tmp_path / "run").splitlines()
     assert lines[0] == "seed=3: 6 known networks, 3 unknown"
     assert lines[-1] == "4 classifiers to fit"
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        open_set_run.run(flags, foreign)
 
 
 @pytest.mark.parametrize(

@@ -276,11 +276,13 @@ def test_parsers_of_all_networks_are_applied_elsewhere(pictures, published, trai
     assert "IMDN" in (tmp_path / "report.html").read_text()
 
 
-def test_a_dry_run_lists_the_parsers_and_leaves_nothing(pictures, trained, tmp_path):
+def test_a_dry_run_lists_the_parsers_and_leaves_nothing(pictures, trained, tmp_path, foreign):
     said = parsing_run.run(config_of(pictures, dry_run=True), tmp_path / "run")
     assert said.startswith("15 parsers of 15 trainings\nscale without seed=3, seed 0: 2 values, 16")
     assert not trained
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        parsing_run.run(config_of(pictures, dry_run=True), foreign)
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,12 @@ def test_a_run_leaves_these_files_and_true_sizes(config, tmp_path, monkeypatch):
     assert made == [wanted]
 
 
-def test_a_dry_run_says_how_many_files(config, tmp_path):
+def test_a_dry_run_says_how_many_files(config, tmp_path, foreign):
     dry = dataclasses.replace(config, dry_run=True)
     assert run.run(dry, tmp_path / "none").startswith("4 files of 2 photographs")
     assert not (tmp_path / "none").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        run.run(dry, foreign)
 
 
 def test_sizes_are_given_once():

@@ -157,11 +157,13 @@ def test_a_second_run_makes_what_is_missing_damaged_or_of_other_inputs(
     assert [name for _, name in made] == ["none", "none", "noise:1", "noise:1"]
 
 
-def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path):
+def test_a_dry_run_and_a_limit_of_photographs(config, tmp_path, foreign):
     flags = {"attribution": config.attribution, "perturb": CHANGES, "max_images": 1}
     said = robustness_run.run(RobustnessConfig(**flags, dry_run=True), tmp_path / "run")
     assert said == "2 classifiers, 7 perturbations of 9 test pictures"
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        robustness_run.run(RobustnessConfig(**flags, dry_run=True), foreign)
 
 
 @pytest.mark.parametrize(

@@ -288,13 +288,15 @@ def test_place_of_the_pictures_may_change(run_dir, config, pictures, tmp_path):
     siren_grid.run(dataclasses.replace(config, photos=f"folder:{tmp_path}"), run_dir)
 
 
-def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path):
+def test_dry_run_tells_the_plan_and_leaves_nothing(config, tmp_path, foreign):
     text = siren_grid.run(dataclasses.replace(config, dry_run=True), tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
     assert "32 networks in 1 bucket on 2 x cpu" in text
     flops = 12 * 12 * 16 / 2 * 100_024 * sum(6 * (w * w + 5 * w) - 4 * w for w in (4, 6))
     assert f"{flops / 1e15:.4g} PFLOP" in text
     assert re.search(r"about \d+:\d\d in all, 0:02 of it compilation", text)
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        siren_grid.run(dataclasses.replace(config, dry_run=True), foreign)
 
 
 def test_picture_too_large_to_tell_its_pixels_apart(monkeypatch, config, tmp_path):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from experiments.zoo import run as zoo_run
 from experiments.zoo.config import ZooConfig
+from jaxfleet.errors import InputError
 from jaxsr.training import cost as training_cost
 from jaxsr.training import trainer as sr_trainer
 from jaxsr.training.program import TrainingProgram, TrainingRecipe
@@ -45,7 +46,7 @@ def config(tmp_path, monkeypatch):
     )
 
 
-def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, program):
+def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, program, foreign):
     answer = zoo_run.run(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     header, *rows = [line.split() for line in answer.splitlines()[:3]]
@@ -66,6 +67,8 @@ def test_a_dry_run_sums_up_the_fleets_and_leaves_nothing(config, tmp_path, progr
     seconds = round(total / (DEVICES * RATE))
     assert seconds >= 2
     assert clocked.startswith(f"about {seconds // 60}:{seconds % 60:02}, compilation not counted")
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        zoo_run.run(config, foreign)
 
 
 def test_a_dry_run_of_a_shard_tells_its_share(config, tmp_path):

@@ -243,7 +243,7 @@ def test_labels_of_earlier_commands_stay(home, given_to):
     assert [text.partition("=")[0] for text in labels(home)] == list(NAMES)
 
 
-def test_a_dry_run_says_what_there_is_and_leaves_nothing(home, monkeypatch):
+def test_a_dry_run_says_what_there_is_and_leaves_nothing(home, monkeypatch, foreign):
     monkeypatch.setitem(NETWORKS, "other", Installed("no-such-ncnn-py", "f", 2, "a", 1000))
     said = make(home, dry_run=True)
     assert "realesrgan-x4plus: x4, 35.9 MFLOP a pixel; 0 of 3 pictures there" in said
@@ -252,6 +252,8 @@ def test_a_dry_run_says_what_there_is_and_leaves_nothing(home, monkeypatch):
     gflop = (1238 * (17 + 18 + 18) * 20 + 35854 * (8 + 9 + 9) * 10) / 1e6
     assert f"6 pictures of 2 networks, 6 to be made: {gflop:.4g} GFLOP" in said
     assert not (home / "run").exists()
+    with pytest.raises(InputError, match="and no run; give another folder"):
+        installed_run.run(config_of(home, dry_run=True), foreign)
 
 
 # ----------------------------------------------------------------------------------------- refusals
