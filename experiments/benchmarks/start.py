@@ -33,6 +33,16 @@ start = time.perf_counter()
 import numpy, jaxinr
 jaxinr.forecast(numpy.full((512, 768, 3), 99, "uint8"), [jaxinr.Trial()])
 """,
+    "1,000 more forecasts for an image": """
+import time, numpy, jaxinr
+from jaxinr.forecaster import descriptors, forecast
+described = descriptors.describe(numpy.full((512, 768, 3), 99, "uint8"))
+rates = [5e-4, 1e-3, 2e-3, 3e-3, 4e-3]
+trials = jaxinr.grid(layer_size=range(4, 44), num_layers=range(2, 7), learning_rate=rates)
+assert len(trials) == 1000 and forecast.of_described(described, (512, 768), trials)
+start = time.perf_counter()
+forecast.of_described(described, (512, 768), trials)
+""",
     "12 megapixels described for forecasts": """
 import time, numpy
 from jaxinr.forecaster import descriptors

@@ -17,6 +17,7 @@ One code for NumPy and JAX: `xp` is the module of arrays. Letters: N fits, T tim
 features, K knots of time.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,12 +105,12 @@ def answer(
     time = xp.log2(iterations) + params["rate"] * rate - delay
     since = time[..., None] - KNOTS
     ramps = softplus(xp, 2 * since) / 2
-    late = HALVING / np.log(2) * (1 - xp.exp2(-ramps[..., -1:] / HALVING))
+    late = HALVING / math.log(2) * (1 - xp.exp2(-ramps[..., -1:] / HALVING))
     ramps = xp.concatenate([ramps[..., :-1] - ramps[..., 1:], late], -1)
     cutoff = inputs.capacity[:, None] + start + xp.einsum("nk,ntk->nt", slopes, ramps)
     near = cutoff - inputs.limit[:, None] + params["margin"]
     cutoff = cutoff + softplus(xp, params["crowding"]) * softplus(xp, 2 * near) / 2
-    sharp = np.log(2).astype(np.float32) * (softplus(xp, sharpness) + 0.3)
+    sharp = math.log(2) * (softplus(xp, sharpness) + 0.3)
     power = sharp[..., None] * (cutoff[..., None] - octaves)
     left = 1 / (1 + xp.exp(xp.clip(power, -40, 40)))  # NumPy's exp2 is slower
     error = xp.einsum("nb,ntb->nt", inputs.energies, left)
