@@ -1,13 +1,11 @@
 """Networks of a zoo on benchmark sets: what is measured, kept, and measured again."""
 
-import json
 import shutil
 
 import jax
 import numpy as np
 import pandas as pd
 import pytest
-from flax import nnx
 from PIL import Image
 
 import jaxsr
@@ -21,39 +19,17 @@ from jaxfleet.results.store import Store
 from jaxsr import evaluation
 from jaxsr.files import networks as network_files
 
-SIZE = {"num_features": 3, "num_convs": 1}
-
-
-def save(path, scale, seed):
-    model = jaxsr.build("srvgg", scale=scale, rngs=nnx.Rngs(seed), **SIZE)
-    jaxsr.save(model, path, architecture="srvgg", scale=scale, overrides=SIZE)
-
-
-def row(number, scale, loss, seed, status="done"):
-    return {
-        "trial_id": number,
-        "network": f"tiny-A-x{scale}-{loss}-s{seed}",
-        "architecture": "tiny",
-        "overrides": json.dumps(SIZE),
-        "scale": scale,
-        "loss": loss,
-        "training_set": "A",
-        "seed": seed,
-        "num_iters": 10,
-        "status": status,
-    }
-
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(little_zoo, tmp_path_factory):
     """Three networks, one that diverged and one whose file is lost; and a set of two pictures."""
     home = tmp_path_factory.mktemp("zoo")
     rows = [
-        row(0, 2, "l1", 1),
-        row(1, 2, "l1", 2),
-        row(2, 4, "vgg_adv", 1),
-        row(3, 2, "vgg_adv", 1, "diverged"),
-        row(4, 2, "resnet_adv", 1),
+        little_zoo.row(0, 2, "l1", 1),
+        little_zoo.row(1, 2, "l1", 2),
+        little_zoo.row(2, 4, "vgg_adv", 1),
+        little_zoo.row(3, 2, "vgg_adv", 1, "diverged"),
+        little_zoo.row(4, 2, "resnet_adv", 1),
     ]
     store = Store(home / "run", {}, zoo_run.schema(), network={})
     store.add(rows)
@@ -61,7 +37,7 @@ def finished(tmp_path_factory):
     store.close()
     (home / "run" / "networks").mkdir()
     for one in rows[:3]:
-        save(network_path(home / "run", one["network"]), one["scale"], one["seed"])
+        little_zoo.save(network_path(home / "run", one["network"]), one["scale"], one["seed"])
     (home / "photos").mkdir()
     for number, name in enumerate(("dawn", "dusk")):
         pixels = np.random.default_rng(number).integers(0, 256, (32, 28, 3)).astype(np.uint8)
@@ -130,9 +106,9 @@ def test_what_is_there_is_not_measured_again(home, measured, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_network_whose_file_changed_is_measured_again(home, measured, capsys):
+def test_a_network_whose_file_changed_is_measured_again(home, little_zoo, measured, capsys):
     before = zoo_evaluate.read(home / "run")
-    save(network_path(home / "run", "tiny-A-x2-l1-s2"), 2, seed=77)
+    little_zoo.save(network_path(home / "run", "tiny-A-x2-l1-s2"), 2, seed=77)
     after = again(home)
     assert measured == [("Two", "dawn"), ("Two", "dusk")]
     changed = (before["psnr_y_db"] != after["psnr_y_db"]).to_numpy()
