@@ -44,6 +44,7 @@ COLUMNS = {
     "limit": ("limit", "{}"),
     "pixels": ("pixels", "{}"),
     "photographs": ("photographs", "{:.0f}"),
+    "for which no network keeps it": ("unmet", "{:.0f}"),
     "regret, mean (dB)": ("regret_db", "{:.2f}"),
     "worst tenth (dB)": ("worst_db", "{:.2f}"),
     "recommended (dB)": ("recommended_db", "{:.2f}"),
@@ -257,16 +258,21 @@ _SETTINGS = {(w0, rate) for w0 in W0_INITIALS for rate in LEARNING_RATES}
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return means over photographs, a row for each limit and size; columns as of `COLUMNS`."""
+    """Return means over photographs, a row for each limit and size; columns as of `COLUMNS`.
+
+    Photographs for which no network keeps the limit are counted in `unmet` and in no mean.
+    """
     rows = rows.assign(
         limit=[f"{_WORDS[one.limit].format(one.value)}" for one in rows.itertuples()],
         pixels=[f"{one.image_width} × {one.image_height}" for one in rows.itertuples()],
         time_ratio=rows["real_seconds"] / rows["encode_seconds"],
     )
-    groups = rows.dropna(subset="regret_db").groupby(["limit", "pixels"], sort=False)
+    groups = rows.groupby(["limit", "pixels"], sort=False)
+    known = groups["regret_db"].count()
     means = groups[["regret_db", "recommended_db", "forecast_db", "best_db"]].mean()
     return means.assign(
-        photographs=groups.size(),
+        photographs=known,
+        unmet=groups.size() - known,
         worst_db=groups["regret_db"].quantile(0.9),
         time_ratio=groups["time_ratio"].median(),
     ).reset_index()
@@ -296,6 +302,11 @@ def _write_page(run_dir: Path, config: RegretConfig, means: pd.DataFrame, device
         "speed": device.device,
         "git_commit": rundir.read(run_dir).get("git_commit", ""),
     }
-    tiles = {"largest mean regret": f"{means['regret_db'].max():.2f} dB"}
-    sections = {"By limit": page.table(means, COLUMNS), "Settings": page.definitions(settings)}
+    largest = means["regret_db"].max()
+    tiles = {"largest mean regret": "–" if np.isnan(largest) else f"{largest:.2f} dB"}
+    sections = {
+        "Few photographs": page.few(int(means["photographs"].max())),
+        "By limit": page.table(means, COLUMNS),
+        "Settings": page.definitions(settings),
+    }
     return page.write(run_dir, "What following recommendations costs", tiles, sections)

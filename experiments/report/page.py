@@ -252,10 +252,11 @@ def with_deviation(mean: float, deviation: float = math.nan, digits: int = 1) ->
 
 
 def definitions(settings: Mapping[str, object]) -> str:
-    """Return an HTML list of names and values."""
+    """Return an HTML list of names and values, without `dry_run`: no dry run leaves a page."""
     rows = (
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(_shown(value))}</dd></div>"
         for name, value in settings.items()
+        if name != "dry_run"
     )
     return f"<dl>{''.join(rows)}</dl>" if settings else ""
 

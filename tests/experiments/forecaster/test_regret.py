@@ -73,7 +73,9 @@ def test_time_limits_the_updates():
 def test_a_limit_that_no_network_keeps_counts_as_unknown():
     row = measure("target_psnr_db", 59.0)
     assert np.isnan(row["regret_db"])
-    assert regret.summary(pd.DataFrame([row])).empty
+    found = regret.summary(pd.DataFrame([row])).iloc[0]
+    assert (found["photographs"], found["unmet"]) == (0, 1)
+    assert np.isnan(found["regret_db"])
 
 
 def test_summary_is_means_over_photographs():
@@ -88,7 +90,7 @@ def test_summary_is_means_over_photographs():
     found = regret.summary(rows).iloc[0]
     assert found["limit"] == "0.5 s of training"
     assert found["pixels"] == "96 × 96"
-    assert found["photographs"] == 2
+    assert (found["photographs"], found["unmet"]) == (2, 0)
     assert found["regret_db"] == pytest.approx(0.2)
     assert found["worst_db"] == pytest.approx(0.36)
     assert found["time_ratio"] == pytest.approx(1.0)

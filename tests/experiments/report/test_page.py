@@ -26,9 +26,14 @@ def test_equals_are_named_together():
 
 
 def test_settings_are_said_in_words():
-    settings = {"size": (2, 0.25), "versions": {"python": "3.11", "<jax>": "0.10"}}
+    settings = {
+        "dry_run": False,
+        "size": (2, 0.25),
+        "versions": {"python": "3.11", "<jax>": "0.10"},
+    }
     said = page.definitions(settings)
     assert "<dd>2, 0.25</dd>" in said
+    assert "dry_run" not in said
     assert "<dd>python 3.11, &lt;jax&gt; 0.10</dd>" in said
 
 
