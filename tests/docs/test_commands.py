@@ -87,7 +87,7 @@ QUICK = (
     "sr_identify.py --input=evidence --output=found.csv --json",
     "runs/simulation_50",
 )
-SLOW_PAGES = ("README.md", "pytorch-weights.md")
+SLOW_PAGES = ("README.md", "gallery.md", "pytorch-weights.md")
 
 # Of what takes longer, CI leaves out what only flagfiles and BUILD.md print, which is the same with
 # other plans, and these, which take more than half a minute or repeat another plan.
