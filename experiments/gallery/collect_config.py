@@ -23,6 +23,10 @@ class CollectConfig:
         group="Classes",
     )
     zoo_names: str = flag("*", "Use only networks of the zoo whose names match, as in *-A-*-s1.")
+    classes: tuple[str, ...] = flag(
+        (),
+        "Name of a class to collect, such as bicubic; none for all that the other flags name.",
+    )
     zoo_share: float = flag(1.0, "Share of the photographs that networks of the zoo enlarge.")
     plain_share: float = flag(
         1.0, "Share of the usual number of photographs that stay as they are or are interpolated."

@@ -32,7 +32,7 @@ CAPTION = (
     "same network."
 )
 COLUMNS = (
-    *("file", "network", "probability"),
+    *("file", "network", "likeliest_class", "probability"),
     *(column for name in HYPERPARAMETERS for column in (name, f"{name}_probability")),
     *("is_known", "margin", "is_super_resolved", "super_resolved_probability"),
     *("tiles", "verdict", "notes", "error"),
@@ -159,7 +159,10 @@ def _answer(gallery: Gallery, path: Path) -> tuple[dict[str, Any], dict[str, Any
         failed = {"file": path.name, "error": str(error)}
         return failed, failed
     name, chance = found.ranking[0]
-    row: dict[str, Any] = {"file": path.name, "network": name, "probability": f"{chance:.4f}"}
+    row: dict[str, Any] = {
+        **{"file": path.name, "network": found.network},
+        **{"likeliest_class": name, "probability": f"{chance:.4f}"},
+    }
     for what, (value, probability) in found.hyperparameters.items() if found.is_known else ():
         row |= {what: value, f"{what}_probability": f"{probability:.4f}"}
     row |= {

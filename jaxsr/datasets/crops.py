@@ -17,7 +17,7 @@ BATCH = 64  # crops that are worked on at once, for the sake of memory
 GRID_PX = 24  # a multiple of the scales and of the blocks of JPEG
 
 
-def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
+def tiles(picture: np.ndarray, crop_px: int, most: int | None = None) -> np.ndarray:
     """Cut a picture into crops that lie about side by side; together they lie about its middle.
 
     They begin as `tile_starts` says.
@@ -25,6 +25,7 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     Args:
         picture: [H, W, 3] uint8.
         crop_px: c, at least 1.
+        most: how many are cut, spread over the picture, where there are more; None for all.
 
     Returns:
         [n, c, c, 3] uint8, row by row.
@@ -35,9 +36,10 @@ def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     """
     check_picture(picture, crop_px)
     tops, lefts = (tile_starts(size, crop_px) for size in picture.shape[:2])
-    return np.stack(
-        [picture[y : y + crop_px, x : x + crop_px] for y, x in itertools.product(tops, lefts)]
-    )
+    places = list(itertools.product(tops, lefts))
+    if most is not None and len(places) > most:
+        places = [places[i] for i in np.linspace(0, len(places) - 1, most).round().astype(int)]
+    return np.stack([picture[y : y + crop_px, x : x + crop_px] for y, x in places])
 
 
 def tile_starts(size_px: int, crop_px: int) -> range:

@@ -228,10 +228,7 @@ def tiles(picture: np.ndarray) -> np.ndarray:
     if side <= SMALL_PX:
         top, left = ((size - side) // 2 // 24 * 24 for size in picture.shape[:2])
         return picture[None, top : top + side, left : left + side]
-    cut = tiles_of(picture, TILE_PX)
-    if len(cut) <= MOST_TILES:
-        return cut
-    return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
+    return tiles_of(picture, TILE_PX, MOST_TILES)
 
 
 def inputs(found: np.ndarray, state: State) -> np.ndarray:

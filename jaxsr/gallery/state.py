@@ -8,7 +8,6 @@ Letters: H rows, W columns.
 """
 
 import dataclasses
-import io
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-from PIL import Image, JpegImagePlugin
+from PIL import JpegImagePlugin
+
+from jaxfleet.imaging.picture_files.headers import opened_file
 
 LOSSLESS, JPEG, WEBP, OTHER = "lossless", "jpeg", "webp", "other"
 MOST_PX = 1024  # of a side that is looked at
@@ -93,6 +94,9 @@ def of_file(data: bytes, pixels: np.ndarray) -> State:
     Args:
         data: the whole file.
         pixels: [H, W, 3] uint8, as it was decoded; looked at if the file is without loss.
+
+    Raises:
+        InputError: if it is no picture.
     """
     return dataclasses.replace(_of_format(data, pixels), is_grey=is_grey(pixels))
 
@@ -100,7 +104,7 @@ def of_file(data: bytes, pixels: np.ndarray) -> State:
 def _of_format(data: bytes, pixels: np.ndarray) -> State:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data)) as opened:
+        with opened_file(data, "the file") as opened:
             if isinstance(opened, JpegImagePlugin.JpegImageFile):
                 return State(JPEG, quality_of(opened.quantization), _subsampling_of(opened))
             if opened.format == "WEBP":
@@ -184,11 +188,13 @@ def _quality_of_blocks(luma: np.ndarray) -> int | None:
     tables = _tables()
     score, votes = np.zeros(100), np.zeros(100)
     for place in [(i, j) for i in range(5) for j in range(5) if 0 < i + j < 6]:
-        values = transform[:, place[0], place[1]]
+        values = np.sort(np.abs(transform[:, place[0], place[1]]))
         for step in np.unique(tables[:, place[0], place[1]]):
-            own = values[np.abs(values) > 0.6 * step]
-            if step < 2 or len(own) < _LEAST_BLOCKS:
+            own = values[np.searchsorted(values, 0.6 * step, side="right") :]
+            if step < 2:
                 continue
+            if len(own) < _LEAST_BLOCKS:
+                break  # and fewer are left beyond larger steps
             ratio = own / step
             near = np.mean(np.abs(ratio - np.rint(ratio)) < 0.2)
             same = tables[:, place[0], place[1]] == step

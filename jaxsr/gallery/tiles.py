@@ -68,10 +68,7 @@ def embeddings_of(classifier: Classifier, pictures: Iterable[np.ndarray]) -> lis
 
 def tiles(picture: np.ndarray, crop_px: int) -> np.ndarray:
     """Return at most 16 tiles of a picture, spread over it: [H, W, 3] uint8 to [T, c, c, 3]."""
-    cut = tiles_of(picture, crop_px)
-    if len(cut) <= MOST_TILES:
-        return cut
-    return cut[np.round(np.linspace(0, len(cut) - 1, MOST_TILES)).astype(int)]
+    return tiles_of(picture, crop_px, MOST_TILES)
 
 
 def _features(classifier: Classifier, cut: Sequence[np.ndarray]) -> list[np.ndarray]:

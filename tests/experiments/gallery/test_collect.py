@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.gallery import collect
+from experiments.gallery.collect_config import CollectConfig
 from jaxfleet.errors import InputError
 
 NETWORK = collect.Maker("n", "network", "N", 2, "1", lambda: None)
@@ -38,6 +39,39 @@ def test_states_are_drawn_to_learn_from_and_those_of_the_table_otherwise():
     drawn = list(collect._states("train", "a", NETWORK, 3))
     assert (len(drawn), drawn[0]) == (4, "none")
     assert list(collect._states("train", "a", NETWORK, 5))[:4] == drawn
+
+
+class Chosen:
+    """A generator that draws one factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def uniform(self, low, high):
+        return low
+
+    def choice(self, factors):
+        assert self.factor in factors
+        return self.factor
+
+
+@pytest.mark.parametrize("factor", [1.2, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0])
+def test_an_interpolation_is_by_its_factor_exactly(factor):
+    (bicubic,) = collect.list_makers(CollectConfig(classes=("bicubic",)))
+    low, picture = bicubic.load()(np.zeros((256, 256, 3), np.uint8), Chosen(factor))
+    assert picture.shape[0] == factor * low.shape[0] >= collect.SIDE_PX
+
+
+def test_the_factor_of_an_interpolation_is_kept(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "TESTED", ("none",))
+    config = CollectConfig(classes=("nearest",), plain_share=0.05, states=0)
+    (nearest,) = collect.list_makers(config)
+    (tmp_path / collect.PARTS).mkdir()
+    collect._make_part(nearest, config, tmp_path)
+    rows, _ = collect.read([tmp_path])
+    assert len(rows) == 8  # 4 to learn from, 4 for tests
+    assert rows["enlargement"].between(1.19, 4.0).all()
+    assert rows["enlargement"].isin(collect.FACTORS).sum() >= 4
 
 
 def part(folder, name, states, value):

@@ -67,3 +67,10 @@ def test_tiles_of_the_paper_begin_at_multiples_of_24():
     assert tiles.shape == (6, 224, 224, 3)
     assert (tiles[:, 0, 0] == 0).all()
     assert len(tile_starts(223, 224)) == 0
+
+
+def test_of_many_tiles_some_that_are_spread_over_the_picture_are_cut():
+    picture = np.arange(75, dtype=np.uint8).reshape(5, 5, 3)
+    tiles = tiles_of(picture, 1, most=4)
+    np.testing.assert_array_equal(tiles, picture.reshape(-1, 1, 1, 3)[[0, 8, 16, 24]])
+    np.testing.assert_array_equal(tiles_of(picture, 1, most=25), tiles_of(picture, 1))

@@ -69,6 +69,15 @@ def test_a_grey_file_says_so(photograph):
     assert str(State(is_grey=True)).endswith("; grey, so told by luma alone")
 
 
+def test_a_file_that_pillow_alone_takes_for_a_bomb_has_a_state(photograph, monkeypatch):
+    buffer = io.BytesIO()
+    Image.fromarray(photograph).save(buffer, "JPEG", quality=90)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", photograph.shape[0] * photograph.shape[1] // 3)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(buffer.getvalue()))
+    assert states.of_file(buffer.getvalue(), photograph).quality == 90
+
+
 def test_states_in_words():
     assert str(State()) == "no loss by compression found"
     assert str(State("jpeg", 90, "4:2:0")) == "JPEG of quality 90, 4:2:0"
