@@ -67,13 +67,13 @@ def write(
     settings = {
         **settings,
         **rundir.provenance(table.manifest),
-        "wall_seconds": table.manifest.get("wall_seconds", 0.0),
     }
     drawings = (
         rate_distortion(means, rates, curves, whole, published=published),
         quantisation(means),
     )
     sections = {
+        "Few photographs": page.few(fitted["image_id"].nunique()),
         "Measurements": page.plots(run_dir, drawings),
         "Means over the photographs": _SAID + page.table(_rows(means, curves), COLUMNS),
         "One photograph, small to large networks": _sizes(folder, table, fitted, pictures),
