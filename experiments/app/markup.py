@@ -47,8 +47,13 @@ def picture(pixels: np.ndarray, alt: str) -> str:
         pixels: [H, W, 3] uint8.
         alt: what it shows, for those who do not see it.
     """
-    tiny = ' class="tiny"' if max(pixels.shape) < 256 else ""  # shown larger, pixel by pixel
-    return f'<img{tiny} alt="{text(alt)}" src="{data_uri(pixels)}">'
+    return image(data_uri(pixels), max(pixels.shape), alt)
+
+
+def image(address: str, longer_side: int, alt: str) -> str:
+    """Return the image of an address; `longer_side` is that of the picture, in pixels."""
+    tiny = ' class="tiny"' if longer_side < 256 else ""  # shown larger, pixel by pixel
+    return f'<img{tiny} alt="{text(alt)}" src="{address}">'
 
 
 def captioned(pixels: np.ndarray, caption: str) -> str:
@@ -76,11 +81,16 @@ def comparison(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) ->
 
 def data_uri(pixels: np.ndarray) -> str:
     """Return the address of an image that is its own content; [H, W, 3] uint8."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((MOST_PX, MOST_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=90, lossless=max(image.size) <= 256, method=2)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    rough = max(1, max(pixels.shape) // (4 * MOST_PX))  # of huge ones some rows and columns do
+    shown = Image.fromarray(np.ascontiguousarray(pixels[::rough, ::rough]))
+    shown.thumbnail((MOST_PX, MOST_PX), Image.Resampling.LANCZOS)
+    buffer, is_small = io.BytesIO(), max(shown.size) <= 256
+    if is_small:
+        shown.save(buffer, "WEBP", lossless=True, method=2)
+    else:  # WebP takes ten times as long
+        shown.save(buffer, "JPEG", quality=90)
+    kind = "webp" if is_small else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def facts(values: Mapping[str, object]) -> str:

@@ -44,10 +44,11 @@ class Page:
 
     def warm_up(self) -> None:
         """Load and compile what the first answers need."""
-        gallery, image = which.open_gallery(self.gallery), samples.pixels(samples.ENLARGED)
-        gallery.identify(image)
+        gallery, image = which.open_gallery(self.gallery), samples.pixels("astronaut")
+        gallery.compared(image, gallery.identify(image).state)
         for known in forecasts.with_more(forecasts.subject(image, 32)):
             self.narrow(known, *[None] * len(forecasts.LIMITS), *KNOBS)
+        samples.pixels(samples.ENLARGED)
 
     def leave(self, request: gr.Request) -> None:
         """Stop all that a visitor who has left has going on."""

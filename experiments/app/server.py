@@ -118,6 +118,7 @@ def make(config: AppConfig, folder: Path) -> Any:
             button_primary_background_fill_hover_dark="*primary_800",
         ),
         css_paths=Path(__file__).with_name("style.css"),
+        head=f"<script>{Path(__file__).with_name('folders.js').read_text()}</script>",
     )
     return Guard(outer, LOCAL_NAMES if config.is_local else ())
 

@@ -43,19 +43,23 @@ class Answer:
 
     Attributes:
         name: of the file.
-        pixels: [H, W, 3] uint8.
+        size: H, W.
+        image: address of the picture, small.
         found: what the gallery says.
         notes: what weakens the answer.
         record: all of it, JSON-able.
         cells: where in the picture the evidence lies.
+        sheets: pages of the report; none before the evidence is drawn.
     """
 
     name: str
-    pixels: np.ndarray
+    size: tuple[int, int]
+    image: str
     found: Identification
     notes: str
     record: Mapping[str, Any]
     cells: tuple[Cell, ...] = ()
+    sheets: "tuple[Figure, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,22 @@ def open_gallery(path: str = "") -> Gallery:
     return Gallery.open(path or None)
 
 
-def examine(gallery: Gallery, path: str | Path) -> Answer | Refused:
-    """Identify a dropped file, or say why it cannot be used."""
-    path = Path(path)
-    try:
-        uploads.check(path)
-        pixels, notes, data = identify.open_picture(path)
-        found = gallery.identify(pixels, states.of_file(data, pixels))
-    except InputError as error:
-        return Refused(path.name, _without_folder(error, path))
-    return Answer(path.name, pixels, found, notes, identify.json_of(path.name, data, found))
+def examine(gallery: Gallery, path: Path) -> tuple[Answer, np.ndarray]:
+    """Identify a dropped file.
+
+    Returns:
+        The answer, and the pixels of the picture, [H, W, 3] uint8.
+
+    Raises:
+        InputError: if it cannot be used.
+    """
+    uploads.check(path)
+    pixels, notes, data = identify.open_picture(path)
+    found = gallery.identify(pixels, states.of_file(data, pixels))
+    record = identify.json_of(path.name, data, found)
+    height, width = pixels.shape[:2]
+    image = markup.data_uri(pixels)
+    return Answer(path.name, (height, width), image, found, notes, record), pixels
 
 
 def _without_folder(error: InputError, path: Path) -> str:
@@ -96,7 +106,7 @@ def _without_folder(error: InputError, path: Path) -> str:
 
 def show_heat_map(answer: Answer) -> str:
     """Return the picture with its cells over it, coloured by their probability."""
-    height, width = answer.pixels.shape[:2]
+    height, width = answer.size
     squares = "".join(
         f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" class="tile" '
         f'fill="#ff7f0e" fill-opacity="{0.6 * share:.2f}"><title>{share:.0%}</title></rect>'
@@ -105,7 +115,7 @@ def show_heat_map(answer: Answer) -> str:
     said = exhibit.cells_in_words(answer.cells)
     return (
         f'<figure class="heat"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{said}">'
-        f'<image href="{markup.data_uri(answer.pixels)}" width="{width}" height="{height}"/>'
+        f'<image href="{answer.image}" width="{width}" height="{height}"/>'
         f"{squares}</svg><figcaption>Where the evidence lies: {said} The stronger the colour, the "
         "more probable.</figcaption></figure>"
     )
@@ -113,7 +123,7 @@ def show_heat_map(answer: Answer) -> str:
 
 def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
     """Return an answer as HTML that opens and closes, with `more` at its end."""
-    found, (height, width) = answer.found, answer.pixels.shape[:2]
+    found, (height, width) = answer.found, answer.size
     verdict = found.verdict[0].upper() + found.verdict[1:]
     file = {
         "size": f"{width} x {height} pixels",
@@ -132,7 +142,7 @@ def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
         f'<details class="answer" {"open" if is_open else ""}><summary><span class="verdict '
         f'{_COLOURS[found.group]}">{markup.text(verdict)}</span> <span class="file">'
         f"{markup.text(answer.name)}</span></summary>{note}"
-        f'<div class="columns">{markup.picture(answer.pixels, answer.name)}'
+        f'<div class="columns">{markup.image(answer.image, max(answer.size), answer.name)}'
         f"{markup.facts(file)}{''.join(tables)}</div>{more}</details>"
     )
 
@@ -164,12 +174,12 @@ def _shares(pairs: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
     return [(name, f"{chance:.1%}") for name, chance in pairs[:TOP]]
 
 
-def show_evidence(gallery: Gallery, answer: Answer) -> str:
+def show_evidence(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> str:
     """Return the heat map, and the figure of the residual's spectrum with what to look for."""
     found, sha256 = answer.found, answer.record["sha256"]
     said = exhibit.paragraph(answer.name, sha256, found) if gallery.judge else identify.CAPTION
     drawing = page.figure(
-        lambda: identify.figure(gallery, found, answer.pixels, answer.name, sha256, words=False),
+        lambda: identify.figure(gallery, found, pixels, answer.name, sha256, words=False),
         said,
     )
     return show_heat_map(answer) + drawing
@@ -218,20 +228,23 @@ def examine_all(
         if stop.is_set():
             break
         yield now(f"Looking at picture {number} of {len(paths)}", (number - 1) / len(paths))
-        answer = examine(gallery, path)
-        answers.append(answer)
-        if isinstance(answer, Refused):
+        try:
+            answer, pixels = examine(gallery, Path(path))
+        except InputError as error:
+            answers.append(Refused(Path(path).name, _without_folder(error, Path(path))))
             continue
+        answers.append(answer)
         is_open = not shown
         shown.append(show(answer, is_open=is_open))
         yield now(f"Drawing the evidence of picture {number}", (number - 0.5) / len(paths))
         cells: list[Cell] = []
-        for cell in heat_map(gallery, answer.pixels, answer.found.state):
+        for cell in heat_map(gallery, pixels, answer.found.state):
             if stop.is_set():
                 break
             cells.append(cell)
-        answers[-1] = answer = replace(answer, cells=tuple(cells))
-        shown[-1] = show(answer, show_evidence(gallery, answer), is_open=is_open)
+        answer = replace(answer, cells=tuple(cells))
+        shown[-1] = show(answer, show_evidence(gallery, answer, pixels), is_open=is_open)
+        answers[-1] = replace(answer, sheets=_sheets(gallery, answer, pixels))
     count = len(shown)
     ended = "Cancelled" if stop.is_set() else "Done"
     yield now(f"{ended}: {count} of {len(paths)} pictures answered.")
@@ -267,23 +280,21 @@ def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Pat
             "Gallery": page.definitions(settings),
         },
     )
-    draws: list[Callable[[], Figure]] = []
-    for one in examined.answers:
-        if isinstance(one, Answer):
-            draws += _sheets(gallery, one)
-    as_pdf.write_bytes(
-        figures.to_pdf([*draws, functools.partial(exhibit.colophon, TITLE, refused, settings)])
-    )
+    drawn = [sheet for one in examined.answers if isinstance(one, Answer) for sheet in one.sheets]
+    last = figures.styled(functools.partial(exhibit.colophon, TITLE, refused, settings))
+    as_pdf.write_bytes(figures.to_pdf([*drawn, last]))
     return as_json, as_page, as_pdf
 
 
-def _sheets(gallery: Gallery, answer: Answer) -> "list[Callable[[], Figure]]":
+def _sheets(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> "tuple[Figure, ...]":
+    """Draw the pages of a report about a picture, which take less memory than its pixels."""
     name, found, sha256 = answer.name, answer.found, answer.record["sha256"]
     lines = identify.summary(gallery, found, TOP)
-    return [
-        lambda: exhibit.sheet(name, sha256, answer.pixels, found, answer.cells, lines),
-        lambda: identify.figure(gallery, found, answer.pixels, name, sha256),
-    ]
+    draws: tuple[Callable[[], Figure], ...] = (
+        lambda: exhibit.sheet(name, sha256, pixels, found, answer.cells, lines),
+        lambda: identify.figure(gallery, found, pixels, name, sha256),
+    )
+    return tuple(figures.styled(draw) for draw in draws)
 
 
 def enrol(

@@ -59,14 +59,20 @@ def to_png(draw: Callable[[], Figure], dpi: int = DPI) -> bytes:
     return buffer.getvalue()
 
 
-def to_pdf(draws: Sequence[Callable[[], Figure]]) -> bytes:
-    """Return figures as the pages of a PDF, in the project's style."""
+def styled(draw: Callable[[], Figure]) -> Figure:
+    """Return the figure that `draw` makes in the project's style, to be saved later."""
+    with mpl.rc_context(_STYLE):
+        return draw()
+
+
+def to_pdf(drawn: Sequence[Figure]) -> bytes:
+    """Return figures of `styled` as the pages of a PDF."""
     from matplotlib.backends.backend_pdf import PdfPages
 
     buffer = io.BytesIO()
     with mpl.rc_context(_STYLE), PdfPages(buffer, metadata={"CreationDate": None}) as pages:
-        for draw in draws:
-            pages.savefig(draw())
+        for figure in drawn:
+            pages.savefig(figure)
     return buffer.getvalue()
 
 

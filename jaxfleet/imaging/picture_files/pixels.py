@@ -104,7 +104,8 @@ def decode(data: bytes, name: str, *, convert_profile: bool = True) -> Picture:
         if profile:
             picture, note = profiles.to_srgb(picture, profile, convert=convert_profile)
             notes += [note] if note else []
-        picture = picture.convert("RGB")
+        if picture.mode != "RGB":  # else Pillow would copy it
+            picture = picture.convert("RGB")
         is_transparent = alpha is not None and np.asarray(alpha).min() < 255
         if alpha is not None and is_transparent:
             white = Image.new("RGB", picture.size, "white")
