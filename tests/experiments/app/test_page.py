@@ -220,7 +220,9 @@ def test_pictures_in_a_dropped_folder_are_answered(page, tmp_path):
         path.parent.mkdir(parents=True)
         Image.fromarray(patchwork(number)).save(path)
     (folder / ".hidden").write_text("no picture")
+    page.reload()
     choose(page, TABS[0])
+    page.locator("#pictures").get_by_text("Drop File Here").wait_for()
     page.locator("#pictures").scroll_into_view_if_needed()
     box = page.locator("#pictures").bounding_box()
     place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
