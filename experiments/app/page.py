@@ -44,11 +44,11 @@ class Page:
 
     def warm_up(self) -> None:
         """Load and compile what the first answers need."""
-        gallery, image = which.open_gallery(self.gallery), samples.pixels("astronaut")
+        image, _ = (samples.pixels(name) for name in ("astronaut", samples.ENLARGED))
+        gallery = which.open_gallery(self.gallery)
         gallery.compared(image, gallery.identify(image).state)
         for known in forecasts.with_more(forecasts.subject(image, 32)):
             self.narrow(known, *[None] * len(forecasts.LIMITS), *KNOBS)
-        samples.pixels(samples.ENLARGED)
 
     def leave(self, request: gr.Request) -> None:
         """Stop all that a visitor who has left has going on."""
