@@ -17,7 +17,6 @@ from jaxfleet.errors import InputError
 
 Steps = Iterator[Any]  # what an event shows, one after the other
 KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
-DROP = "64 MB and 200 megapixels at most"
 
 
 class Page:
@@ -63,8 +62,8 @@ class Page:
         gallery, kept = gr.State(self.gallery), gr.State([])
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                files = gr.File(label=f"Pictures ({DROP})", file_count="multiple", height=150,
-                                elem_id="pictures")  # fmt: skip
+                files = gr.File(label=f"Pictures ({uploads.AT_MOST})", file_count="multiple",
+                                height=150, elem_id="pictures")  # fmt: skip
                 errors = gr.HTML()
                 sample = gr.Dropdown(samples.names(), value=None, label="Or take a sample")
                 status = gr.HTML()
@@ -139,7 +138,7 @@ class Page:
         pixels, known = gr.State(None), gr.State(None)
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                file = gr.File(label=f"Picture ({DROP})", height=150, elem_id="picture")
+                file = gr.File(label=f"Picture ({uploads.AT_MOST})", height=150, elem_id="picture")
                 error = gr.HTML()
                 sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
                 side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")

@@ -12,6 +12,7 @@ from jaxfleet.imaging import picture_files
 
 MAX_BYTES = 64 << 20
 MAX_FILES = 100  # at a time
+AT_MOST = f"{MAX_BYTES >> 20} MB and {picture_files.MAX_PIXELS // 10**6} megapixels at most"
 KEPT_SECONDS = 3600.0
 _SWEPT_SECONDS = 60.0  # between two looks
 
