@@ -1,1 +1,1 @@
-"""What scripts share: options that become flags, names on a command line, the process itself."""
+"""Serve all scripts: options that become flags, names on a command line, the process itself."""
