@@ -121,12 +121,15 @@ class Team:
         return True
 
     def _step_apart(self, deadline: float) -> list[Network]:
-        """Train a network on each core; who finishes takes the next. Return what ended."""
+        """Train a network on each core, for a turn at least; who finishes takes the next.
+
+        Return what ended.
+        """
         waiting, ended = list(reversed(self._networks)), list[Network]()
         self._networks = []
 
         def work(_: int) -> None:
-            while time.perf_counter() < deadline:
+            while True:
                 with self._lock:
                     if waiting:
                         network = waiting.pop()
@@ -136,11 +139,15 @@ class Team:
                         return
                 begun = time.perf_counter()
                 scratch = self._scratch(network)
-                while network.is_running and time.perf_counter() < deadline:
+                while network.is_running:
                     network.advance(scratch)
+                    if time.perf_counter() >= deadline:
+                        break
                 network.seconds += (time.perf_counter() - begun) / self._cores
                 with self._lock:
                     (self._networks if network.is_running else ended).append(network)
+                if time.perf_counter() >= deadline:
+                    return
 
         list(self._threads.map(work, range(self._cores)))
         self._networks += waiting
@@ -161,8 +168,10 @@ class Team:
 
             list(self._threads.map(some, range(self._cores)))
 
-        while network.is_running and time.perf_counter() < deadline:
+        while network.is_running:
             network.advance_together(each)
+            if time.perf_counter() >= deadline:
+                break
         network.seconds += time.perf_counter() - begun
         if network.is_running:
             return []

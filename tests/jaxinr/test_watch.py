@@ -23,8 +23,8 @@ def kernel(request, monkeypatch):
     monkeypatch.setattr(
         buckets, "make_buckets", lambda *args, **kw: make(*args, **{**kw, "kernel": request.param})
     )
-    monkeypatch.setattr(trainer, "SEGMENT_SECONDS", 1e-4)
-    monkeypatch.setattr(host, "SEGMENT_SECONDS", 1e-4)
+    monkeypatch.setattr(trainer, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
     monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1.0)
 
 

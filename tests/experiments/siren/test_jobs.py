@@ -113,7 +113,8 @@ def config(tmp_path_factory):
 def _short_segments():
     """Fits of a second have many segments, so that a stop finds some in training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "SEGMENT_SECONDS", 0.05)
+        patch.setattr(host, "SEGMENT_SECONDS", 0.0)
+        patch.setattr("jaxinr.kernels.network.TURN_FLOPS", 2e8)
         yield
 
 

@@ -224,7 +224,7 @@ def test_a_hyperparameter_of_no_kind_at_hand_is_refused():
 
 @pytest.mark.parametrize("kernel", ["numba", "xla"])
 def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, monkeypatch, kernel):
-    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.01)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
     config = dataclasses.replace(
         sample,
         **{"num_trials": 16, "num_repeats": 8, "repeat_layer_size": 4, "repeat_num_layers": 1},

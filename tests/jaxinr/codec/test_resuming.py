@@ -28,7 +28,7 @@ def killed_after(monkeypatch):
     """Sets after how many checkpoints, one for each few updates, a process is killed."""
     monkeypatch.setattr(resumable, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(resumable, "SAVE_SHARE", 1e9)
-    monkeypatch.setattr(host, "SEGMENT_SECONDS", 1e-3)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
     monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1e6)
     save = Checkpoints.save
 

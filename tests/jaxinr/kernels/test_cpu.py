@@ -185,7 +185,8 @@ def test_each_few_networks_are_a_sample_and_the_heaviest_come_first(monkeypatch)
 def test_a_snapshot_goes_on_as_if_nothing_had_been(monkeypatch):
     whole = {one.job: one for some in executors.train(team()) for one in some}
     assert sorted(whole) == list(range(6))
-    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.05)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1e8)
     first = team()
     found = {one.job: one for one in first.step()}
     snapshot = first.snapshot()
@@ -204,7 +205,8 @@ def test_a_snapshot_of_another_kernel_is_not_taken():
 
 
 def test_done_jobs_of_a_snapshot_are_left_out(monkeypatch):
-    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.05)
+    monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr("jaxinr.kernels.network.TURN_FLOPS", 1e8)
     first = team()
     first.step()
     snapshot = first.snapshot()
