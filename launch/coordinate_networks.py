@@ -3,11 +3,13 @@
     python launch/coordinate_networks.py --run_dir=runs/coordinate_networks
     python launch/coordinate_networks.py --photos=folder:kodak --run_dir=runs/coordinate_networks
 
-chooses learning rate and scale of each kind on the packaged photographs, then fits each kind in
-three sizes to the 24 Kodak photographs at 192 x 128 pixels: 540 networks, about 25 minutes of two
-cores. Leaves in the run directory `report.html`, `figures/parameters.png` and `table.csv`, and the
-networks in `tuning/parts` and `compared/parts`. --dry_run prints both plans and what they cost. A
-run that was killed goes on where it was when the same command is given again.
+searches for the learning rate and the hyperparameters of each kind on the packaged photographs, by
+halving and doubling one at a time from its paper's values on, then fits each kind in three sizes to
+the 24 Kodak photographs at 192 x 128 pixels: HOWMANY networks, about NN minutes of two cores.
+Leaves in the run directory `report.html`, `figures/parameters.png` and `table.csv`, and the
+networks in `tuning/round-NN/parts` and `compared/parts`. --dry_run prints the plan of a round and
+that of the comparison, and what they cost. A run that was killed goes on where it was when the same
+command is given again.
 """
 
 from experiments.coordinate_networks import run

@@ -1,26 +1,13 @@
-"""Flags of the comparison, the shapes of its networks, and the settings that are tried."""
+"""Flags of the comparison, the shapes of its networks, and where the search for settings goes."""
 
 import dataclasses
-import itertools
 from typing import Any
 
 from experiments import flags
 from jaxfleet.scripts.options import check_values, flag
-from jaxinr.trial import SIREN, Trial
+from jaxinr.networks.registry import KINDS
+from jaxinr.trial import Trial
 
-# What reaches from coarse to fine in each kind, around the values of its paper. A grid of 4.
-SCALES: dict[str, tuple[dict[str, Any], ...]] = {
-    SIREN: tuple({"w0_initial": w0} for w0 in (10.0, 20.0, 30.0, 60.0)),
-    "finer": tuple({"first_bias_scale": scale} for scale in (0.3, 1.0, 3.0, 10.0)),
-    "gauss": tuple({"sigma": sigma} for sigma in (0.05, 0.1, 0.2, 0.4)),
-    "wire": (
-        {"omega0": 5.0, "s0": 5.0},
-        {"omega0": 5.0, "s0": 10.0},
-        {"omega0": 10.0, "s0": 10.0},
-        {"omega0": 20.0, "s0": 10.0},
-    ),
-    "relu_fourier": tuple({"sigma": sigma} for sigma in (1.0, 2.0, 4.0, 8.0)),
-}
 _WIDEST = 1024
 
 
@@ -33,15 +20,15 @@ class NetworksConfig:
     reduce: int = flags.reduce(4)
     tuning_photos: str = flag(
         "packaged",
-        "Other photographs, on which the learning rate and scale of each kind are tuned.",
+        "Other photographs, on which the settings of each kind are tuned.",
     )
     tuning_images: int = flag(3, "Use only the first so many of them.", lower=1)
     tuning_size: int = flag(156, "Side of the squares that they are resized to, pixels.", lower=8)
     network: tuple[str, ...] = flag(
-        tuple(SCALES),
+        tuple(KINDS),
         "Kinds of networks to compare.",
         group="Networks and training",
-        choices=tuple(SCALES),
+        choices=tuple(KINDS),
     )
     parameters: tuple[int, ...] = flag(
         (540, 1250, 3000),
@@ -55,8 +42,8 @@ class NetworksConfig:
         "as a layer has units.",
         lower=2,
     )
-    learning_rate: tuple[float, ...] = flag(
-        (1e-3, 3e-3, 1e-2), "Learning rates of Adam to try for each kind.", lower=1e-8
+    learning_rate: float = flag(
+        3e-3, "Adam's learning rate, from which the search for each kind's begins.", lower=1e-8
     )
     num_iters: int = flag(500, "Number of Adam updates, full batch.", lower=1)
     seed: int = flags.seed("the initial weights")
@@ -65,7 +52,7 @@ class NetworksConfig:
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to compare."""
-        check_values(self, "network", "parameters", "learning_rate", once=True)
+        check_values(self, "network", "parameters", once=True)
 
     @property
     def middle(self) -> int:
@@ -89,10 +76,24 @@ class NetworksConfig:
 
         return min(map(of, range(1, _WIDEST)), key=lambda one: abs(one.parameters - parameters))
 
-    def candidates(self, network: str) -> list[Trial]:
-        """Return every learning rate with every scale, at the middle size."""
-        size = self.trial(network, self.middle)
-        return [
-            dataclasses.replace(size, learning_rate=rate, **scale)
-            for rate, scale in itertools.product(self.learning_rate, SCALES[network])
-        ]
+    def start(self, network: str) -> Trial:
+        """Return a kind with the settings of its paper, at the middle size."""
+        return self.trial(network, self.middle, learning_rate=self.learning_rate)
+
+
+def settings(trial: Trial) -> dict[str, float]:
+    """Return what is tuned: the learning rate and the kind's hyperparameters, but for counts."""
+    kind = KINDS[trial.network]
+    names = [name for name, one in kind.hyperparameters.items() if not one.integer]
+    return {name: getattr(trial, name) for name in ("learning_rate", *names)}
+
+
+def neighbours(trial: Trial) -> list[Trial]:
+    """Return a trial with each of its settings in turn halved and doubled, within their limits."""
+    limits = KINDS[trial.network].hyperparameters
+    return [
+        dataclasses.replace(trial, **{name: changed})
+        for name, value in settings(trial).items()
+        for changed in (value / 2, value * 2)
+        if name not in limits or limits[name].lower <= changed <= limits[name].upper
+    ]

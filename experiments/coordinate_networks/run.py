@@ -1,10 +1,11 @@
 """The comparison: settings chosen on some photographs, networks compared on others.
 
-Two runs of the engine one after the other, each resumed where it was: `tuning` and `compared` in
-the run directory. Sources of the kinds: `jaxinr.networks`.
+Runs of the engine one after the other, each resumed where it was: `tuning/round-NN` and `compared`
+in the run directory. Sources of the kinds: `jaxinr.networks`.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import jaxfleet
 from experiments.coin.kodak import reduced
 from experiments.coordinate_networks import report
-from experiments.coordinate_networks.config import NetworksConfig
+from experiments.coordinate_networks.config import NetworksConfig, neighbours
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
@@ -24,6 +25,7 @@ from jaxfleet.imaging.photos import Photo
 from jaxinr.trial import Trial
 
 TUNING, COMPARED = "tuning", "compared"
+MARGIN_DB = 0.05  # that other settings must gain to be worth a step
 
 
 def run(config: NetworksConfig, run_dir: Path) -> str:
@@ -37,45 +39,79 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
         OSError: if the disk is full.
     """
     tuning, compared = _photographs(config)
-    candidates = [one for network in config.network for one in config.candidates(network)]
-    first = _fit(config, run_dir / TUNING, tuning, candidates)
     if config.dry_run:
-        guess = {network: config.candidates(network)[0] for network in config.network}
-        second = _fit(config, run_dir / COMPARED, compared, _sizes(config, guess))
-        return f"To choose settings:\n{first}\n\nTo compare:\n{second}"
-    chosen = choose(run_dir / TUNING, config.network)
+        starts = {network: config.start(network) for network in config.network}
+        around = [each for one in starts.values() for each in neighbours(one)]
+        first = _fit(config, _round(run_dir, 1), tuning, around)
+        last = _fit(config, run_dir / COMPARED, compared, _sizes(config, starts))
+        return (
+            "To choose settings, the first of several rounds (later ones are smaller):\n"
+            f"{first}\n\nTo compare:\n{last}"
+        )
+    tried = tune(config, run_dir, tuning)
+    chosen = {network: max(own, key=lambda one: own[one]) for network, own in tried.items()}
     _fit(config, run_dir / COMPARED, compared, _sizes(config, chosen))
     page, table = report.write(
-        run_dir, config, chosen, jaxfleet.open(run_dir / COMPARED), tuning, compared
+        run_dir, config, tried, jaxfleet.open(run_dir / COMPARED), tuning, compared
     )
     storage.write_atomically(run_dir / "DONE", b"")
     return f"{table}\nLook at {page}"
 
 
-def choose(run_dir: Path, networks: Sequence[str]) -> dict[str, Trial]:
-    """Choose the candidate of each kind with the best mean PSNR over the photographs of a run.
+def tune(
+    config: NetworksConfig, run_dir: Path, pictures: Sequence[Photo]
+) -> dict[str, dict[Trial, float]]:
+    """Search for each kind's settings, a pattern search from those of its paper.
 
-    A candidate that diverged anywhere is not chosen.
+    Each round fits the neighbours of each kind's best trial so far. A kind is ready when none of
+    them gains `MARGIN_DB`, so its settings are no end of a grid.
+
+    Returns:
+        kind -> trial -> mean best PSNR over the photographs, dB; -inf where one diverged.
 
     Raises:
-        InputError: if every candidate of a kind diverged.
+        InputError: if a kind diverged with all settings.
     """
-    frame = jaxfleet.open(run_dir).to_pandas()
-    # A network that diverged keeps what it had before; that is no setting to recommend.
-    frame["db"] = frame["best_psnr_db"].where(frame["status"] != "diverged", -np.inf)
-    chosen = {}
-    for network in networks:
-        own = frame[frame["network"] == network].copy()
-        own["candidate"] = own.groupby("image_id")["trial_id"].rank(method="first").astype(int)
-        means = own.groupby("candidate")["db"].mean()
-        if not np.isfinite(means.max()):
+    starts = {network: config.start(network) for network in config.network}
+    best, wanted = dict(starts), list(starts.values())
+    tried: dict[str, dict[Trial, float]] = {network: {} for network in starts}
+    for number in itertools.count():
+        folder = _round(run_dir, number)
+        _fit(config, folder, pictures, wanted)
+        for trial, db in zip(wanted, _means(folder, len(wanted)), strict=True):
+            tried[trial.network][trial] = float(db)
+        for network, own in tried.items():
+            ahead = max(own, key=lambda one: own[one])
+            if own[ahead] >= own[best[network]] + MARGIN_DB:
+                best[network] = ahead
+        wanted = [
+            one
+            for network, own in tried.items()
+            for one in neighbours(best[network])
+            if one not in own
+        ]
+        if not wanted:
+            break
+    for network, own in tried.items():
+        if not np.isfinite(own[best[network]]):
             raise InputError(
                 f"every {network} network diverged; give a new --run_dir and a lower "
                 "--learning_rate."
             )
-        best = own[own["candidate"] == means.idxmax()].iloc[0]
-        chosen[network] = Trial.from_row(best)
-    return chosen
+    return tried
+
+
+def _round(run_dir: Path, number: int) -> Path:
+    return run_dir / TUNING / f"round-{number:02}"
+
+
+def _means(run_dir: Path, count: int) -> np.ndarray:
+    """Return the mean best PSNR of each of `count` trials over the photographs of a run."""
+    frame = jaxfleet.open(run_dir).to_pandas(["trial_id", "best_psnr_db", "status"])
+    frame = frame.sort_values("trial_id")
+    # A network that diverged keeps what it had before; that is no setting to recommend.
+    db = frame["best_psnr_db"].where(frame["status"] != "diverged", -np.inf)
+    return db.to_numpy().reshape(-1, count).mean(axis=0)
 
 
 def _photographs(config: NetworksConfig) -> tuple[list[Photo], list[Photo]]:

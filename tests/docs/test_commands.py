@@ -41,8 +41,7 @@ ORIGINS = (  # of the zoo's networks: training set, scale, loss, seed
 # Flags that come after the printed ones; `--name=` empties a flag that repeats.
 SCALED = {
     "coordinate_networks": "--max_images=1 --reduce=8 --tuning_images=1 --tuning_size=16 "
-    "--network= --network=siren --network=wire --parameters= --parameters=100 --learning_rate= "
-    "--learning_rate=3e-3 --num_iters=10",
+    "--network= --network=siren --network=wire --parameters= --parameters=100 --num_iters=10",
     "siren_grid": "--image_size= --image_size=12 --layer_size= --layer_size=4 --layer_size=6 "
     "--num_layers= --num_layers=2 --w0_initial= --w0_initial=30 --seed= --seed=0 --num_iters= "
     "--num_iters=20 --kernel=xla",

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 import jaxfleet
-from experiments.coordinate_networks import config as configs
 from experiments.coordinate_networks import report, run
-from experiments.coordinate_networks.config import SCALES, NetworksConfig
+from experiments.coordinate_networks.config import NetworksConfig, neighbours, settings
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos
 from jaxfleet.imaging.photos import Photo
@@ -17,21 +16,27 @@ from jaxinr.networks.registry import KINDS
 from jaxinr.trial import Trial
 
 
-def test_every_kind_has_scales_and_a_network_of_about_the_size():
-    assert set(SCALES) <= set(KINDS)
+def test_every_kind_has_a_network_of_about_the_size():
     config = NetworksConfig()
-    for network in SCALES:
+    for network in KINDS:
         found = [config.trial(network, count).parameters for count in config.parameters]
         assert found == pytest.approx(config.parameters, rel=0.08)
     assert config.trial("relu_fourier", 1250).num_frequencies == 17
     assert config.middle == 1250
 
 
-@pytest.mark.parametrize("network", list(SCALES))
-def test_candidates_are_every_rate_with_every_scale(network):
-    found = NetworksConfig().candidates(network)
-    assert len(set(found)) == 3 * len(SCALES[network])
-    assert {one.parameters for one in found} == {found[0].parameters}
+@pytest.mark.parametrize("network", list(KINDS))
+def test_neighbours_halve_and_double_one_setting_each(network):
+    start = NetworksConfig().start(network)
+    found = neighbours(start)
+    assert len(set(found)) == 2 * len(settings(start))
+    for one in found:
+        assert one.parameters == start.parameters
+        ratios = np.divide(list(settings(one).values()), list(settings(start).values()))
+        assert sorted(ratios)[:: len(ratios) - 1] in ([0.5, 1.0], [1.0, 2.0])
+    assert start in neighbours(found[0])  # exact in floating point: nothing is fitted twice
+    least = dataclasses.replace(NetworksConfig().start("gauss"), sigma=1e-3)
+    assert min(one.sigma for one in neighbours(least)) == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -59,25 +64,53 @@ def row(trial_id, image_id, network, parameters, psnr_db, status="done"):
     }
 
 
-def test_settings_are_those_of_the_best_mean_that_diverged_nowhere(monkeypatch):
-    # Three candidates on two photographs: the last is best but diverged on one of them.
-    values = [(20.0, "done"), (22.0, "done"), (29.0, "done")]
-    values += [(21.0, "done"), (23.0, "done"), (30.0, "diverged")]
-    rows = [
-        row(i, "ab"[i // 3], "gauss", 100, value, status)
-        for i, (value, status) in enumerate(values)
-    ]
+def test_the_search_walks_to_the_best_settings_and_ends_inside(monkeypatch, tmp_path):
+    """The PSNR falls with the squared octaves from a learning rate of 3e-3 / 4 and a sigma of 1.6.
+
+    What is learned faster than by 6e-3 diverges.
+    """
+    config = NetworksConfig(network=("gauss",), learning_rate=6e-3)
+    runs = []
+
+    def fit(config, run_dir, pictures, trials):
+        runs.append(list(trials))
+
+    def means(run_dir, count):
+        rate = np.array([one.learning_rate for one in runs[-1]])
+        sigma = np.array([one.sigma for one in runs[-1]])
+        db = 30 - np.log2(rate / 7.5e-4) ** 2 - np.log2(sigma / 1.6) ** 2
+        return np.where(rate > 6e-3, -np.inf, db)
+
+    monkeypatch.setattr(run, "_fit", fit)
+    monkeypatch.setattr(run, "_means", means)
+    tried = run.tune(config, tmp_path, [])["gauss"]
+    best = max(tried, key=lambda one: tried[one])
+    assert (best.learning_rate, best.sigma) == (7.5e-4, 1.6)
+    assert set(neighbours(best)) < set(tried)
+    fitted = [one for each in runs for one in each]
+    assert len(fitted) == len(set(fitted)) == len(tried)
+    row = report.chosen({"gauss": tried}).iloc[0]
+    assert (row["db"], row["start_db"], row["tried"]) == (30, 5, len(tried))
+    assert row["settings"] == "learning_rate 0.00075, sigma 1.6"
+
+
+def test_a_kind_that_always_diverges_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "_fit", lambda *args: None)
+    monkeypatch.setattr(run, "_means", lambda run_dir, count: np.full(count, -np.inf))
+    with pytest.raises(InputError, match="every gauss network diverged"):
+        run.tune(NetworksConfig(network=("gauss",)), tmp_path, [])
+
+
+def test_a_network_that_diverged_is_no_setting_to_choose(monkeypatch):
+    rows = [row(i, "ab"[i // 2], "gauss", 100, 20.0 + i) for i in range(4)]  # two of each picture
+    rows[3]["status"] = "diverged"
 
     class Stub:
-        def to_pandas(self):
-            return pd.DataFrame(rows)
+        def to_pandas(self, columns):
+            return pd.DataFrame(rows).sample(frac=1, random_state=0)[columns]
 
     monkeypatch.setattr(jaxfleet, "open", lambda run_dir: Stub())
-    assert run.choose("run", ["gauss"])["gauss"].seed == 1
-    for one in rows:
-        one["status"] = "diverged"
-    with pytest.raises(InputError, match="every gauss network diverged"):
-        run.choose("run", ["gauss"])
+    assert run._means("run", 2).tolist() == [21.0, -np.inf]
 
 
 def test_table_has_means_of_decibels_and_who_is_ahead():
@@ -98,15 +131,6 @@ def test_table_has_means_of_decibels_and_who_is_ahead():
     assert found["diverged"].tolist() == [0] * 4
 
 
-def test_settings_at_the_end_of_a_grid_are_said():
-    config = NetworksConfig()
-    (at_end, inside) = (config.candidates("gauss")[i] for i in (0, 5))
-    rows = report.settings(config, {"gauss": at_end})
-    assert rows["edge"].tolist() == ["learning rate, scale"]
-    assert report.settings(config, {"gauss": inside})["edge"].tolist() == ["–"]
-    assert rows["scale"].tolist() == ["sigma 0.05"]
-
-
 def test_photographs_of_both_parts_must_differ(tmp_path):
     with pytest.raises(InputError, match="share astronaut; give photographs apart"):
         run.run(NetworksConfig(photos="packaged", max_images=1), tmp_path)
@@ -120,10 +144,10 @@ def test_end_to_end_and_again(tmp_path, monkeypatch):
         return pictures[:1] if source == "apart" else pictures[1:]
 
     monkeypatch.setattr(photos, "load", load)
-    monkeypatch.setattr(configs, "SCALES", {name: SCALES[name][1:3] for name in SCALES})
+    monkeypatch.setattr(run, "MARGIN_DB", 100.0)  # two rounds
     config = NetworksConfig(
         photos="some", tuning_photos="apart", network=("siren", "gauss"), parameters=(60, 120),
-        learning_rate=(1e-3,), num_layers=2, num_iters=10,
+        learning_rate=1e-3, num_layers=2, num_iters=10,
     )  # fmt: skip
     answer = run.run(config, tmp_path)
     assert "SIREN" in answer
@@ -137,7 +161,7 @@ def test_end_to_end_and_again(tmp_path, monkeypatch):
     means = compared.to_pandas().groupby(["network", "parameters"])["best_psnr_db"].mean()
     for _, one in table.iterrows():
         assert one["mean_db"] == pytest.approx(means[one["network"], one["parameters"]])
-    before = sorted(path.name for path in tmp_path.glob("*/parts/*"))
+    before = sorted(path.name for path in tmp_path.rglob("parts/*"))
     assert run.run(config, tmp_path) == answer  # nothing is fitted twice
-    assert sorted(path.name for path in tmp_path.glob("*/parts/*")) == before
+    assert sorted(path.name for path in tmp_path.rglob("parts/*")) == before
     assert "To choose settings" in run.run(dataclasses.replace(config, dry_run=True), tmp_path)
