@@ -8,8 +8,8 @@ sharpened as `jaxsr.datasets.perturbations` says, and only its features are kept
 to go on where it stopped, or with more classes.
 """
 
-from experiments.gallery import collect
-from experiments.gallery.collect_config import CollectConfig
+from experiments.judge import collect
+from experiments.judge.config import CollectConfig
 from launch import flagdefs
 
 CONFIG = CollectConfig

@@ -7,8 +7,8 @@ networks that are not known, by families left out), measures on test photographs
 `gallery.safetensors`, which launch/sr_identify.py takes, and `table.json`.
 """
 
-from experiments.gallery import learn
-from experiments.gallery.learn_config import LearnConfig
+from experiments.judge import learn
+from experiments.judge.config import LearnConfig
 from launch import flagdefs
 
 CONFIG = LearnConfig

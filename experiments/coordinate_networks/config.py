@@ -81,7 +81,7 @@ class NetworksConfig:
         return self.trial(network, self.middle, learning_rate=self.learning_rate)
 
 
-def settings(trial: Trial) -> dict[str, float]:
+def settings(trial: Trial) -> dict[str, Any]:
     """Return what is tuned: the learning rate and the kind's hyperparameters, but for counts."""
     kind = KINDS[trial.network]
     names = [name for name, one in kind.hyperparameters.items() if not one.integer]

@@ -28,15 +28,15 @@ from jax import Array
 
 from jaxfleet.errors import InputError
 from jaxfleet.imaging.pixels import from_uint8
-from jaxsr.attribution import classifier_training
 from jaxsr.attribution.classifier import PixelClassifier
-from jaxsr.attribution.classifier_training import Schedule
 from jaxsr.datasets.crops import BATCH, CROP_PX, GRID_PX, centre, check_picture, in_batches
 from jaxsr.files import torch as weight_files
 from jaxsr.fingerprints import residuals
 from jaxsr.networks import convnext
 from jaxsr.networks.convnext import ConvNeXt
 from jaxsr.state_dicts import names as torch_names
+from jaxsr.training import classifier as classifier_training
+from jaxsr.training.classifier import Schedule
 
 CONVNEXT = "convnext"
 INPUTS = ("rgb", "residual")

@@ -102,7 +102,7 @@ class Opinion:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Get it from `experiments.gallery.learn`, or with the gallery that ships.
+    """Get it from `experiments.judge.learn`, or with the gallery that ships.
 
     Attributes:
         names: K classes.

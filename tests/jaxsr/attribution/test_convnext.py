@@ -10,15 +10,15 @@ from jax.sharding import AxisType
 
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
-from jaxsr.attribution import classifier_training
 from jaxsr.attribution import convnext as attribution_convnext
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
-from jaxsr.attribution.classifier_training import Schedule
 from jaxsr.attribution.convnext import ConvNeXtClassifier
 from jaxsr.datasets.crops import GRID_PX, centre
 from jaxsr.networks import convnext
 from jaxsr.state_dicts import names as torch_names
+from jaxsr.training import classifier as classifier_training
+from jaxsr.training.classifier import Schedule
 
 CLASSES = ("rows", "columns", "checks")
 CROP_PX = 32

@@ -16,9 +16,9 @@ import pandas as pd
 import scipy.optimize
 import scipy.special
 
-from experiments.gallery import collect, discriminants, measures, training
-from experiments.gallery.learn_config import LearnConfig
-from experiments.gallery.measures import Predictions, of_rows
+from experiments.judge import collect, discriminants, measures, training
+from experiments.judge.config import LearnConfig
+from experiments.judge.measures import Predictions, of_rows
 from jaxfleet import rundir
 from jaxfleet.imaging import picture_files
 from jaxsr.attribution import calibration as calibrating

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.gallery import discriminants
+from experiments.judge import discriminants
 from jaxsr.gallery.judge import STATE_KINDS
 
 SIZE, EACH = 6, 4000

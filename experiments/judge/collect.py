@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from experiments.gallery.collect_config import CollectConfig
+from experiments.judge.config import CollectConfig
 from experiments.pictures import makers
 from experiments.pictures.installed import networks as installed
 from experiments.pictures.run import enlarge

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.gallery import collect
+from experiments.judge import collect
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.judge import Judge, Opinion

@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 
 from jaxfleet.errors import InputError
-from jaxsr.attribution import classifier_training
-from jaxsr.attribution.classifier_training import Material, Schedule
+from jaxsr.training import classifier as classifier_training
+from jaxsr.training.classifier import Material, Schedule
 
 
 def test_the_rate_falls_as_that_of_pytorch():

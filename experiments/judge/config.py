@@ -1,6 +1,7 @@
-"""Flags of what a gallery learns from."""
+"""Flags of collecting evidence, and of fitting a gallery's judge to it."""
 
 import dataclasses
+from typing import ClassVar
 
 from jaxfleet.imaging import photos
 from jaxfleet.scripts.options import flag
@@ -46,3 +47,15 @@ class CollectConfig:
         "(.onnx), or any that launch/sr_images.py takes.",
     )
     processes: int = flag(2, "Number of processes.", lower=1, group="Run", saved=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnConfig:
+    """Flags of `launch/sr_judge.py`."""
+
+    RUN_DIR: ClassVar[str] = "written"
+
+    evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
+    gallery: str = flag("", "Gallery that receives the judge; empty for the installed one.")
+    epochs: int = flag(20, "Number of passes over the evidence.", lower=1)
+    seed: int = flag(0, "Seed of the initial weights and the order.", lower=0)

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments.gallery import collect
-from experiments.gallery.collect_config import CollectConfig
+from experiments.judge import collect
+from experiments.judge.config import CollectConfig
 from jaxfleet.errors import InputError
 
 NETWORK = collect.Maker("n", "network", "N", 2, "1", lambda: None)
