@@ -13,7 +13,7 @@ class SeedsConfig:
     """Flags of `launch/siren_seeds.py`."""
 
     photos: str = flags.photos()
-    max_images: int = flag(10, "Use only the first so many; 0 for all.", lower=0)
+    max_images: int = flag(8, "Use only the first so many; 0 for all.", lower=0)
     image_size: int = flag(48, "Side of the square pictures, in pixels.", lower=2)
     image_fit: str = flag("resize", "How they become squares.", choices=sources.FITS)
     layer_size: tuple[int, ...] = flag(
