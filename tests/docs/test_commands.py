@@ -49,6 +49,8 @@ SCALED = {
     "siren_predictor": "--members=1 --steps=20 --batch_fits=8 --width=8",
     "siren_regret": "--max_images=1 --image_size= --image_size=16 --num_iters=5 --encode_seconds= "
     "--encode_seconds=0.01",
+    "siren_seeds": "--max_images=1 --image_size=8 --layer_size= --layer_size=2 --first_draws=3 "
+    "--other_draws=2 --num_iters=5",
     "coin_kodak": "--max_images=1 --reduce=4 --size= --size=2x6 --num_iters=20",
     "rate_distortion": "--max_images=1 --bits_per_pixel= --bits_per_pixel=2 --num_iters=10 "
     "--refine_iters=1",
