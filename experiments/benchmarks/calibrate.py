@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,23 +12,31 @@ import numpy as np
 
 import jaxinr
 from jaxinr.forecaster import inputs, speed
+from jaxinr.kernels.network import SPLIT_FLOPS
 from jaxinr.trial import Trial
 
-# (side in pixels, layers, units), each with the others' range.
+# (side in pixels, layers, units): on one core each, then those that all cores share.
 SHAPES = (
-    *((32, 2, 8), (32, 6, 24), (64, 4, 16), (96, 3, 12), (96, 10, 28), (128, 5, 40)),
-    *((192, 4, 16), (192, 10, 28), (256, 13, 48)),
+    *((32, 2, 8), (32, 6, 24), (48, 10, 32), (64, 4, 16), (96, 3, 12), (128, 2, 6), (160, 4, 16)),
+    *((96, 10, 28), (128, 5, 40), (192, 10, 28), (200, 3, 32), (256, 4, 16), (256, 13, 48)),
+)
+CHECKS = (  # networks that the model is not fitted to
+    *((48, 3, 10), (80, 5, 20), (120, 4, 12)),
+    *((160, 8, 32), (224, 6, 24), (300, 3, 14)),
 )
 SECONDS = 0.4  # of each measurement
 ROUNDS = 3
 
 
 def measure() -> list[dict[str, Any]]:
-    """Measure this machine, keep its speed, and return the measurements beside the model's."""
+    """Measure this machine, keep its speed, and return the measurements beside the model's.
+
+    The rows of `CHECKS` are whole fits of about a second, of networks that the model was not fitted
+    to; their time is divided by the number of updates.
+    """
     rows, each, renders, starts = [], [], [], []
     for side, depth, width in SHAPES:
-        image = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
-        trial = Trial(layer_size=width, num_layers=depth, num_iters=1)
+        trial, image = _network(side, depth, width)
         fits = jaxinr.fit([image], [trial])  # compiles
         start = _least(functools.partial(jaxinr.fit, [image], [trial]))
         few = _seconds(image, dataclasses.replace(trial, num_iters=20))
@@ -42,24 +51,54 @@ def measure() -> list[dict[str, Any]]:
         renders.append(_least(functools.partial(jaxinr.render, params, trial, (side, side))))
         rows += inputs.trial_rows([trial], side, side).tolist()
     shapes = np.array(rows)
-    fit, render = speed.fitted(shapes, np.array(each), np.array(renders), float(np.median(starts)))
-    found = speed.Speed(fit, render, f"{jax.local_device_count()} x {_device()}")
+    found = speed.fitted(
+        shapes,
+        np.array(each),
+        np.array(renders),
+        start=float(np.median(starts)),
+        shared_from=SPLIT_FLOPS,
+        device=f"{jax.local_device_count()} x {_device()}",
+    )
     path = speed.path()
     path.parent.mkdir(parents=True, exist_ok=True)
     found.save(path)
     modelled = found.update_seconds(shapes)
     return [
-        {
-            "pixels": f"{side} x {side}",
-            "network": f"{depth} x {width}",
-            "update_ms": 1e3 * seconds,
-            "modelled_ms": 1e3 * own,
-            "render_ms": 1e3 * rendering,
-        }
-        for (side, depth, width), seconds, own, rendering in zip(
-            SHAPES, each, modelled, renders, strict=True
-        )
-    ]
+        _row("model", shape, seconds, own, rendering)
+        for shape, seconds, own, rendering in zip(SHAPES, each, modelled, renders, strict=True)
+    ] + [_check(shape, found) for shape in CHECKS]
+
+
+def _row(
+    use: str, shape: tuple[int, int, int], update: float, modelled: float, render: float = math.nan
+) -> dict[str, Any]:
+    side, depth, width = shape
+    return {
+        "use": use,
+        "pixels": f"{side} x {side}",
+        "network": f"{depth} x {width}",
+        "update_ms": 1e3 * update,
+        "modelled_ms": 1e3 * modelled,
+        "modelled_share": modelled / update,
+        "render_ms": 1e3 * render,
+    }
+
+
+def _check(shape: tuple[int, int, int], found: speed.Speed) -> dict[str, Any]:
+    """Measure a fit of about a second, and compare it with its forecast."""
+    side, depth, width = shape
+    trial, image = _network(*shape)
+    rows = np.array(inputs.trial_rows([trial], side, side))
+    count = max(1, round((1.0 - found.fit[0]) / found.update_seconds(rows).item()))
+    seconds = _seconds(image, dataclasses.replace(trial, num_iters=count))
+    forecast = found.encode_seconds(rows, np.array([[count]])).item()
+    return _row("check", shape, seconds / count, forecast / count)
+
+
+def _network(side: int, depth: int, width: int) -> tuple[Trial, np.ndarray]:
+    """Return a network, and a picture of noise for it."""
+    image = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
+    return Trial(layer_size=width, num_layers=depth, num_iters=1), image
 
 
 def _device() -> str:

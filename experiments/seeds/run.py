@@ -89,14 +89,19 @@ def _measured(
         for trial, (_, photo) in zip(trials, cases, strict=True)
     ]
     parts = rundir.Parts((run_dir / "parts" / f"{one}.parquet", one) for one in inputs)
-    work = np.array([trial.parameters for trial in trials], float)
-    done = set(range(len(cases))) - set(parts.missing)
     draws = len(first) * len(others)
+    work = np.array(
+        [
+            draws * trial.num_iters * photo.pixels[..., 0].size * trial.flops_per_pixel
+            for trial, (_, photo) in zip(trials, cases, strict=True)
+        ]
+    )
+    done = len(cases) - len(parts.missing)
     with Progress(
         draws * len(cases),
         float(work[parts.missing].sum()),
-        fits_done=draws * len(done),
-        work="weights",
+        fits_done=draws * done,
+        work="FLOP",
     ) as display:
         for number in parts.missing:
             trial, (_, photo) = trials[number], cases[number]

@@ -27,18 +27,24 @@ class Speed:
     Attributes:
         fit: five numbers, seconds of a fit beside its updates; of an update; and of an update for
             each pixel, for each unit of hidden layers and pixel, and for each operation.
+        shared: four numbers, as the last of `fit`, for networks that all cores work on together.
+        shared_from: operations of an update above which they do.
         render: four numbers, seconds of a call; for each pixel, for each unit and pixel, and for
             each operation of a training step, of which rendering makes a third.
         device: which.
     """
 
     fit: tuple[float, ...]
+    shared: tuple[float, ...]
+    shared_from: float
     render: tuple[float, ...]
     device: str
 
     def update_seconds(self, rows: np.ndarray) -> np.ndarray:
         """[N] seconds of an update of networks [N, len(inputs.TRIAL)]."""
-        return self.fit[1] + _terms(rows) @ np.array(self.fit[2:])
+        terms = _terms(rows)
+        alone, shared = terms @ np.array(self.fit[1:]), terms @ np.array(self.shared)
+        return np.where(terms[:, -1] > self.shared_from, shared, alone)
 
     def encode_seconds(self, rows: np.ndarray, iterations: np.ndarray) -> np.ndarray:
         """[N, ...] seconds of fits [N, len(inputs.TRIAL)] of [N, ...] updates."""
@@ -47,7 +53,7 @@ class Speed:
 
     def decode_seconds(self, rows: np.ndarray) -> np.ndarray:
         """[N] seconds of rendering networks [N, len(inputs.TRIAL)]."""
-        return self.render[0] + _terms(rows) @ np.array(self.render[1:])
+        return _terms(rows) @ np.array(self.render)
 
     def save(self, path: Path) -> None:
         """Write a JSON file."""
@@ -55,7 +61,11 @@ class Speed:
 
 
 TYPICAL = Speed(
-    (4e-3, 5e-5, 2e-9, 0.3e-9, 6e-12), (2e-3, 5e-9, 0.3e-9, 2e-12), "two cores of 2024, roughly"
+    fit=(4e-3, 5e-5, 2e-9, 0.3e-9, 12e-12),
+    shared=(5e-4, 1e-9, 0.15e-9, 6e-12),
+    shared_from=2e8,
+    render=(2e-3, 5e-9, 0.3e-9, 2e-12),
+    device="two cores of 2024, roughly",
 )
 
 
@@ -80,10 +90,11 @@ def load(file: Path) -> Speed:
     """
     try:
         values = json.loads(file.read_bytes())
-        fit, render = (tuple(map(float, values[name])) for name in ("fit", "render"))
-        if (len(fit), len(render)) != (5, 4):
+        kinds = (tuple(map(float, values[name])) for name in ("fit", "shared", "render"))
+        fit, shared, render = kinds
+        if (len(fit), len(shared), len(render)) != (5, 4, 4):
             raise ValueError("other terms")
-        return Speed(fit, render, str(values["device"]))
+        return Speed(fit, shared, float(values["shared_from"]), render, str(values["device"]))
     except (OSError, ValueError, LookupError, TypeError):
         raise InputError(
             f"{file} holds no speed of a device; run launch/benchmark.py --part=calibrate again."
@@ -91,16 +102,22 @@ def load(file: Path) -> Speed:
 
 
 def _terms(rows: np.ndarray) -> np.ndarray:
-    """[N, 3] pixels, units times pixels and operations of an update."""
+    """[N, 4] one, pixels, units times pixels and operations of an update."""
     pixels = rows[:, 4] * rows[:, 5]
     units = rows[:, 0] * rows[:, 1]
     flops = flops_per_pixel(rows[:, 0], rows[:, 1])
-    return pixels[:, None] * np.stack([np.ones(len(rows)), units, flops], 1)
+    return np.stack([np.ones(len(rows)), pixels, units * pixels, flops * pixels], 1)
 
 
 def fitted(
-    rows: np.ndarray, update_seconds: np.ndarray, render_seconds: np.ndarray, start: float
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    rows: np.ndarray,
+    update_seconds: np.ndarray,
+    render_seconds: np.ndarray,
+    *,
+    start: float,
+    shared_from: float,
+    device: str,
+) -> Speed:
     """Fit the model to measurements, by relative errors, no term below zero.
 
     Args:
@@ -108,17 +125,24 @@ def fitted(
         update_seconds: [N].
         render_seconds: [N].
         start: seconds of a fit beside its updates.
-
-    Returns:
-        `Speed.fit` and `Speed.render`.
+        shared_from: operations of an update above which all cores share it.
+        device: which.
     """
     from scipy import optimize
 
-    terms = np.concatenate([np.ones((len(rows), 1)), _terms(rows)], 1)
-    found = []
-    for seconds in (update_seconds, render_seconds):
-        relative = terms / seconds[:, None]
+    terms = _terms(rows)
+
+    def weights(seconds: np.ndarray, of: np.ndarray) -> tuple[float, ...]:
+        relative = terms[of] / seconds[of, None]
         size = relative.max(0)
-        weights, _ = optimize.nnls(relative / size, np.ones(len(rows)))
-        found.append(tuple((weights / size).tolist()))
-    return (start, *found[0]), found[1]
+        found, _ = optimize.nnls(relative / size, np.ones(len(relative)))
+        return tuple((found / size).tolist())
+
+    is_shared = terms[:, -1] > shared_from
+    return Speed(
+        fit=(start, *weights(update_seconds, ~is_shared)),
+        shared=weights(update_seconds, is_shared),
+        shared_from=shared_from,
+        render=weights(render_seconds, np.full(len(rows), True)),
+        device=device,
+    )

@@ -11,7 +11,13 @@ from jaxinr.forecaster.trained import Trained
 from tests.jaxinr.forecaster.conftest import smooth_pictures
 
 IMAGE = smooth_pictures(60)[51]
-SPEED = speed.Speed((0.0, 1e-4, 1e-9, 2e-10, 5e-12), (1e-3, 2e-9, 1e-9, 1e-12), "a machine")
+SPEED = speed.Speed(
+    fit=(0.0, 1e-4, 1e-9, 2e-10, 5e-12),
+    shared=(1e-4, 1e-9, 2e-10, 5e-12),
+    shared_from=1e9,
+    render=(1e-3, 2e-9, 1e-9, 1e-12),
+    device="a machine",
+)
 SHORT = {"max_iterations": 1000, "learning_rate": 1e-3, "speed": SPEED}
 
 
