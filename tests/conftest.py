@@ -1,7 +1,11 @@
 """A strict session: two CPU devices, no silent promotion of dtype or rank."""
 
 import functools
+import html
 import os
+import re
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -64,6 +68,42 @@ def bucket():
         fsspec.filesystem("s3").mkdir("s3://runs-of-jaxfleet")
         yield "s3://runs-of-jaxfleet"
     server.stop()
+
+
+# Replaces the page by a list of what is wider than its place.
+_WIDE = """<script>addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("body *")].filter(part =>
+    part.clientWidth && part.scrollWidth > part.clientWidth + 1
+    && getComputedStyle(part).display != "inline");
+  const said = wide.map(part =>
+    `${part.tagName} ${part.className} ${part.innerText}`.slice(0, 150));
+  if (document.documentElement.scrollWidth > innerWidth) said.push("the page itself");
+  document.body.innerHTML = `<pre id="wide">${said.join("\\n")}</pre>`;
+})</script>"""
+
+
+@pytest.fixture(scope="session")
+def cut_off(tmp_path_factory):
+    """Lists what Chromium cannot show whole in a window of 1,400 pixels; pages of one style."""
+    if shutil.which("chromium") is None:
+        pytest.skip("no program chromium: apt-get install chromium")
+
+    def parts(*pages):
+        texts = [re.sub(r'src="data:[^"]*"', "", page) for page in pages]
+        head, bodies = texts[0].split("<body>")[0], [text.split("<body>")[1] for text in texts]
+        path = tmp_path_factory.mktemp("pages") / "pages.html"
+        path.write_text(f"{head}<body>{''.join(bodies)}{_WIDE}")
+        shown = subprocess.run(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,900"]
+            + [f"--user-data-dir={path.parent}", "--dump-dom", path.as_uri()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=600,
+        ).stdout
+        return html.unescape(re.search('<pre id="wide">(.*?)</pre>', shown, re.S)[1]).splitlines()
+
+    return parts
 
 
 @pytest.fixture(scope="session")

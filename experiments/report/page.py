@@ -11,7 +11,7 @@ import io
 import math
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +21,13 @@ from matplotlib.ticker import EngFormatter
 from PIL import Image
 
 from experiments.report import figures
+from experiments.report.style import PAGE, STYLE
 from jaxfleet import storage
 from jaxfleet.results.showing import counted
 
 MAX_ROWS = 200  # of a table on the page
+TABLE_CHARACTERS = 118  # that stand side by side in a table, with the padding of its columns
+PADDING_CHARACTERS = 2  # of a column
 MAX_SIDE_PX = 512
 WIDE_IN = 7  # inches above which a figure has a row of its own
 FEW_PHOTOGRAPHS = 10  # below which a page says that they are too few
@@ -60,9 +63,9 @@ def write_to(
     path: pathlib.Path, title: str, values: Mapping[str, str], sections: Mapping[str, str]
 ) -> pathlib.Path:
     """Write a page under a name of its own; arguments as of `write`."""
-    text = _PAGE.format(
+    text = PAGE.format(
         title=html.escape(title),
-        style=_STYLE,
+        style=STYLE,
         tiles=_tiles(values),
         sections="".join(
             f'<section class="{slug(heading)}"><h2>{heading}</h2>{body}</section>'
@@ -190,7 +193,7 @@ Columns = dict[str, tuple[str, str]]  # heading -> column of the rows, format
 
 
 def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, leading: int = 1) -> str:
-    """Return an HTML table.
+    """Return an HTML table; one that is wider than the page as several, each with the names.
 
     Args:
         rows: at most `MAX_ROWS` are shown.
@@ -199,23 +202,51 @@ def table(rows: pd.DataFrame, columns: Mapping[str, tuple[str, str]], *, leading
     """
     if not len(rows):
         return ""
-    head = "".join(f"<th>{heading}</th>" for heading in columns)
-    body = "".join(
-        f"<tr>{''.join(_value(row[name], form) for name, form in columns.values())}</tr>"
-        for _, row in rows.head(MAX_ROWS).iterrows()
-    )
+    few = rows.head(MAX_ROWS)
+    cells = {
+        heading: [_value(value, form) for value in few[name]]
+        for heading, (name, form) in columns.items()
+    }
     more = f"<p>The first {MAX_ROWS} of {len(rows):,}.</p>" if len(rows) > MAX_ROWS else ""
+    return "".join(_table(part, leading) for part in _parts(cells, leading)) + more
+
+
+def _table(cells: Mapping[str, Sequence[str]], leading: int) -> str:
+    head = "".join(f"<th>{heading}</th>" for heading in cells)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+        for row in zip(*cells.values(), strict=True)
+    )
     return (
         f'<div class="scroll"><table class="names-{leading}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{more}"
+        f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _parts(cells: Mapping[str, Sequence[str]], leading: int) -> list[dict[str, Sequence[str]]]:
+    """Divide the columns of a table into those that fit on a page, names first in each."""
+    names = dict(list(cells.items())[:leading])
+    width = {
+        heading: PADDING_CHARACTERS
+        + max(map(len, [*heading.split(), *(" ".join(own).split() if heading in names else own)]))
+        for heading, own in cells.items()
+    }
+    room = TABLE_CHARACTERS - sum(width[heading] for heading in names)
+    parts, taken = [names], 0
+    for heading, own in list(cells.items())[leading:]:
+        if taken and taken + width[heading] > room:
+            parts.append(dict(names))
+            taken = 0
+        parts[-1] = {**parts[-1], heading: own}
+        taken += width[heading]
+    return parts
 
 
 def _value(value: object, form: str) -> str:
     """Format a cell: – for unknown, and what `decibels` calls exact for inf."""
     if isinstance(value, float) and not math.isfinite(value):
-        return f"<td>{'exact' if value > 0 else '–'}</td>"
-    return f"<td>{'–' if pd.isna(value) else html.escape(form.format(value))}</td>"
+        return "exact" if value > 0 else "–"
+    return "–" if pd.isna(value) else form.format(value)
 
 
 def few(photographs: int) -> str:
@@ -307,77 +338,3 @@ one photograph at peak 1, of the kept weights and on raw output; “8-bit” is 
 to an 8-bit image. A mean is a mean of decibels over fits; diverged ones and exact ones, which have
 no error at all, are left out. Bits per pixel (bpp) count 16 bits for each weight. Networks are
 named depth × width, in sine layers and units; the linear output layer comes on top.</p>"""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title><style>{style}</style></head>
-<body><header><h1>{title}</h1>{tiles}</header><main>{sections}</main></body></html>
-"""
-
-_STYLE = """
-:root { --ink: #22262b; --quiet: #646c76; --line: #d9dde2; --card: #fff; --page: #f5f6f8 }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --ink: #dfe3e8; --quiet: #98a1ac; --line: #2d333a; --card: #171a1e; --page: #0e1013 }
-  .plot img { filter: invert(.91) hue-rotate(180deg) }
-}
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.25rem 4rem; background: var(--page);
-  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", sans-serif }
-h1 { font-size: 1.8rem; line-height: 1.25; margin: 0 0 1.5rem; text-wrap: balance }
-h2 { font-size: 1.25rem; margin: 3rem 0 1rem }
-h3 { font-size: 1rem; margin: 0 0 .6rem }
-p { margin: .6rem 0; max-width: 46rem }
-figure { margin: 0; min-width: 0 }
-img { display: block; width: 100%; height: auto; border-radius: 4px }
-img.tiny { image-rendering: pixelated }
-figcaption { color: var(--quiet); font-size: .85rem; line-height: 1.4; margin-top: .4rem }
-dl { margin: 0 } dd { margin: 0; overflow-wrap: anywhere } dt { color: var(--quiet) }
-.tiles { display: flex; flex-wrap: wrap; gap: 1px; background: var(--line);
-  border: 1px solid var(--line); border-radius: 8px; overflow: hidden }
-.tiles div { background: var(--card); padding: .8rem 1rem; flex: 1 0 22% }
-.tiles dt { font-size: .85rem } .tiles dd { font-size: 1.2rem; font-weight: 600 }
-article + article { margin-top: 1.75rem }
-article p { display: flex; flex-wrap: wrap; gap: 0 1.1rem; max-width: none; margin: 0 0 .5rem }
-article span, figcaption span { color: var(--quiet); white-space: nowrap;
-  font-variant-numeric: tabular-nums }
-figcaption strong { color: var(--ink) }
-figcaption :is(strong, span) { display: inline-block; margin-right: .6em }
-.grid { display: grid; grid-template-columns: repeat(3, 1fr); gap: .75rem }
-.crops { grid-template-columns: repeat(6, 1fr); gap: .5rem }
-:is(article, .grid) + h3 { margin-top: 2.25rem }
-section:has(> .plot) { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr));
-  gap: 1.25rem }
-section:has(> .plot) > :not(.plot) { grid-column: 1 / -1; margin-bottom: 0 }
-.plot.wide { grid-column: 1 / -1 }
-section > .plot:only-of-type:not(.wide) { grid-column: 1 / -1; max-width: 46rem }
-.plot, .scroll, pre, dl:not(.tiles) { background: var(--card); border: 1px solid var(--line);
-  border-radius: 8px; padding: 1rem }
-.scroll { overflow: auto; max-height: 32rem; padding: 0 }
-table { border-collapse: collapse; width: 100%; font-size: .875rem;
-  font-variant-numeric: tabular-nums }
-th, td { padding: .4rem .55rem; text-align: right; white-space: nowrap }
-th { position: sticky; top: 0; background: var(--card); color: var(--quiet); font-weight: 500;
-  white-space: normal; vertical-align: bottom }
-td { border-top: 1px solid var(--line) }
-.names-3 :is(th, td):nth-child(-n+3), .names-2 :is(th, td):nth-child(-n+2),
-.names-1 :is(th, td):first-child { text-align: left }
-dl:not(.tiles) { columns: 20rem; column-gap: 2.5rem; font-size: .875rem }
-dl:not(.tiles) div { display: flex; gap: 1rem; justify-content: space-between;
-  padding: .2rem 0; break-inside: avoid } dl:not(.tiles) dd { text-align: right }
-pre { overflow: auto; margin: 0; font-size: .9rem }
-@media (max-width: 44rem) {
-  body { padding: 1.25rem .9rem 3rem } h1 { font-size: 1.4rem } h2 { margin-top: 2.25rem }
-  .tiles div { flex-basis: 40% } .tiles dd { font-size: 1.05rem }
-  section:has(> .plot) { grid-template-columns: minmax(0, 1fr) } .plot { padding: .75rem }
-  .crops { grid-template-columns: repeat(3, 1fr) }
-  .grid { gap: .35rem } .grid.sizes { grid-template-columns: 1fr 1fr; gap: .75rem }
-}
-@media print {
-  :root { --page: #fff } body { padding: 0 } .scroll { max-height: none; overflow: visible }
-  article, figure, tr { break-inside: avoid } h2, h3 { break-after: avoid }
-  .measurements { break-before: page }
-  table { font-size: .65rem } th, td { padding: .2rem .3rem }
-}
-"""

@@ -1,5 +1,7 @@
 """What pages say of few photographs and of equal results."""
 
+import re
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -42,3 +44,35 @@ def test_a_wide_figure_has_a_row_of_its_own(tmp_path, width_in, is_wide):
     drawing = page.Drawing("it", "It", "A caption.", lambda: Figure(figsize=(width_in, 1)))
     assert ('class="plot wide"' in page.plot(tmp_path, drawing)) is is_wide
     assert (tmp_path / "it.png").exists()
+
+
+def test_a_table_that_is_wider_than_the_page_is_several_with_the_names_in_each():
+    names = [f"column number {number}" for number in range(30)]
+    rows = pd.DataFrame([{"name": "a b", "kind": "k", **dict.fromkeys(names, 0.5)}] * 2)
+    columns = {"name": ("name", "{}"), "kind": ("kind", "{}")}
+    columns |= {name: (name, "{:.2f}") for name in names}
+    tables = page.table(rows, columns, leading=2).split("<table")[1:]
+    assert len(tables) == 3  # 118 - 12 characters over 8 each: 13 columns
+    heads = [re.findall("<th>(.*?)</th>", one) for one in tables]
+    assert [head[:2] for head in heads] == [["name", "kind"]] * 3
+    assert sum((head[2:] for head in heads), []) == names
+    assert all(one.count("<td>a b</td><td>k</td><td>0.50</td>") == 2 for one in tables)
+    assert page.table(rows, dict(list(columns.items())[:15]), leading=2).count("<table") == 1
+
+
+@pytest.mark.slow
+def test_wide_tables_are_shown_whole_in_a_browser(cut_off, tmp_path):
+    headings = ["Set14: over bicubic (dB)", "trained on perturbed, how sure (%)", "images"]
+    rows = pd.DataFrame({"network": ["edsr-quarter-x4-resnet_adv-s1"], "set": ["a b c"]})
+    columns = {"network": ("network", "{}"), "trained on": ("set", "{}")}
+    for number in range(24):
+        heading = f"{headings[number % 3]} {number}"
+        rows[heading] = ["31.92 ± 0.04", "1,234", "88.0%"][number % 3]
+        columns[heading] = (heading, "{}")
+    table = page.table(rows, columns, leading=2)
+    assert table.count("<table") > 1
+    path = page.write(tmp_path, "Wide", {"a tile": "1"}, {"A table": table})
+    assert cut_off(path.read_text()) == []
+    page.write(tmp_path, "Wide", {}, {"A line": '<p class="long">a<b>&nbsp;</b></p>'})
+    too_wide = path.read_text().replace("<b>", '<b style="display: block; width: 2000px">')
+    assert any("P long" in part for part in cut_off(too_wide))
