@@ -62,19 +62,15 @@ def agreement(effect_db: np.ndarray) -> float:
     return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs])) if pairs else float("nan")
 
 
-def coverage(weight: np.ndarray, w0_initial: float) -> float:
-    """Return how well first-layer frequencies cover the plane, in radians a unit of coordinates.
-
-    That is the root mean square of the frequencies along the direction in which they vary least.
-    It is small where they are low or point the same way, so that the network is nearly constant
-    along one direction.
+def frequency(weight: np.ndarray, w0_initial: float) -> float:
+    """Return the geometric mean of a first layer's frequencies, in cycles per side of the image.
 
     Args:
-        weight: [W, 2] of the first layer.
+        weight: [W, 2] of the first layer; the coordinates of a side span two units.
         w0_initial: its frequency factor.
     """
-    values = np.linalg.svd(w0_initial * np.asarray(weight, float), compute_uv=False)
-    return float(values[-1] / np.sqrt(len(weight)))
+    lengths = np.linalg.norm(np.asarray(weight, float), axis=1)
+    return float(np.exp(np.log(w0_initial * lengths / np.pi).mean()))
 
 
 def rank_correlation(values: np.ndarray, effect_db: np.ndarray) -> float:

@@ -24,13 +24,14 @@ COLUMNS = {
     "deviation over seeds (dB)": ("deviation_db", "{:.2f}"),
     **{f"of its variance, {said}": (name, "{:.0%}") for name, said in SHARES.items()},
     "a first layer on two photographs": ("agreement", "r {:+.2f}"),
-    "its coverage and its effect": ("coverage_rank", "rank r {:+.2f}"),
+    "its frequency and its effect": ("frequency_rank", "rank r {:+.2f}"),
 }
 READING = """<p>Each draw of the first layer is fitted with each draw of the other layers, on every
 photograph, and the variance of the PSNR is divided by an analysis of variance with two random
 factors. A part that the two layers’ draws decide only together includes what training adds by
-chance. On two photographs: correlation of the effects of the same first layers. Coverage: root mean
-square of the first layer’s frequencies along the direction in which they vary least.</p>"""
+chance. On two photographs: correlation of the effects of the same first layers. Frequency: the
+geometric mean over the units of the first layer; where its rank correlation is below zero, draws of
+lower frequencies fit better.</p>"""
 
 
 def draw_shares(table: pd.DataFrame) -> Figure:
@@ -48,14 +49,14 @@ def draw_shares(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_coverage(coverages: np.ndarray, effect_db: np.ndarray) -> Figure:
-    """Draw what the draws of the first layer [A] gain, [P, A] dB, against their coverage."""
+def draw_frequency(frequencies: np.ndarray, effect_db: np.ndarray) -> Figure:
+    """Draw what the draws of the first layer [A] gain, [P, A] dB, against their frequency."""
     figure, axes = figures.new()
     for i, own in enumerate(effect_db):
         label = "one photograph" if i == 0 else None
-        axes.scatter(coverages, own, s=9, color=figures.PALETTE[5], alpha=0.6, lw=0, label=label)
-    axes.scatter(coverages, effect_db.mean(axis=0), s=26, color=figures.PALETTE[0], label="mean")
-    axes.set_xlabel("coverage of the plane by the first layer (radians per unit)")
+        axes.scatter(frequencies, own, s=9, color=figures.PALETTE[5], alpha=0.6, lw=0, label=label)
+    axes.scatter(frequencies, effect_db.mean(axis=0), s=26, color=figures.PALETTE[0], label="mean")
+    axes.set_xlabel("mean frequency of the first layer (cycles per side)")
     axes.set_ylabel("PSNR above the mean of all draws (dB)")
     figures.legend(figure, axes)
     return figure
@@ -65,16 +66,16 @@ def write(
     run_dir: Path,
     config: SeedsConfig,
     table: pd.DataFrame,
-    coverages: np.ndarray,
+    frequencies: np.ndarray,
     effect_db: np.ndarray,
 ) -> Path:
-    """Write `report.html` and the figures `shares.png` and `coverage.png`.
+    """Write `report.html` and the figures `shares.png` and `frequency.png`.
 
     Args:
         run_dir: of the study.
         config: of the study.
         table: a row for each width, columns as of `COLUMNS`.
-        coverages: [A] of the first layers of the narrowest networks.
+        frequencies: [A] of the first layers of the narrowest networks.
         effect_db: [P, A] what these gain.
 
     Returns:
@@ -90,11 +91,12 @@ def write(
             functools.partial(draw_shares, table),
         ),
         Drawing(
-            "coverage",
+            "frequency",
             "A good first layer",
-            f"Networks of {narrow['layer_size']:.0f} units: a first layer fits better where its "
-            f"frequencies cover both directions (rank correlation {narrow['coverage_rank']:+.2f}).",
-            functools.partial(draw_coverage, coverages, effect_db),
+            f"Each of {len(frequencies)} draws of the first layer of networks of "
+            f"{narrow['layer_size']:.0f} units: rank correlation of its mean frequency and its "
+            f"effect {narrow['frequency_rank']:+.2f}.",
+            functools.partial(draw_frequency, frequencies, effect_db),
         ),
     ]
     facts: dict[str, object] = {name: getattr(config, name) for name in config.__dataclass_fields__}

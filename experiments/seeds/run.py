@@ -56,7 +56,7 @@ def run(config: SeedsConfig, run_dir: Path) -> str:
         table.to_csv(run_dir / "table.csv", index=False)
         narrow = min(config.layer_size)
         effect_db = analysis.effects(by_draw(rows[rows["layer_size"] == narrow]))
-        path = report.write(run_dir, config, table, coverages(config, narrow), effect_db)
+        path = report.write(run_dir, config, table, frequencies(config, narrow), effect_db)
         rundir.finish(run_dir)
     shown = table.to_string(index=False, float_format="{:.2f}".format)
     return f"{shown}\nLook at {path}"
@@ -133,11 +133,11 @@ def by_draw(rows: pd.DataFrame) -> np.ndarray:
     return rows["best_psnr_db"].to_numpy().reshape(counts)
 
 
-def coverages(config: SeedsConfig, layer_size: int) -> np.ndarray:
-    """Return [A] the coverage of each draw of the first layer."""
+def frequencies(config: SeedsConfig, layer_size: int) -> np.ndarray:
+    """Return [A] the mean frequency of each draw of the first layer."""
     first, _ = seeds_of(config)
     draws = [siren.init(config.trial(layer_size, seed))[0]["weight"] for seed in first]
-    return np.array([analysis.coverage(draw, config.w0_initial) for draw in draws])
+    return np.array([analysis.frequency(draw, config.w0_initial) for draw in draws])
 
 
 def summary(config: SeedsConfig, rows: pd.DataFrame) -> pd.DataFrame:
@@ -155,8 +155,8 @@ def summary(config: SeedsConfig, rows: pd.DataFrame) -> pd.DataFrame:
                 "deviation_db": parts.deviation_db,
                 **{f"{name}_share": value / total for name, value in parts._asdict().items()},
                 "agreement": analysis.agreement(effect_db),
-                "coverage_rank": analysis.rank_correlation(
-                    coverages(config, int(units)), effect_db
+                "frequency_rank": analysis.rank_correlation(
+                    frequencies(config, int(units)), effect_db
                 ),
             }
         )

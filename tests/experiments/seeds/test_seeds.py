@@ -52,12 +52,10 @@ def test_first_layers_that_are_good_everywhere_agree():
     assert analysis.rank_correlation(np.array([9.0, 8.0, 1.0]), effects) == pytest.approx(1)
 
 
-def test_coverage_is_the_frequency_along_the_poorest_direction():
-    across = np.array([[3.0, 0.0], [0.0, 1.0]])
-    assert analysis.coverage(across, 2.0) == pytest.approx(2 / np.sqrt(2))
-    turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-    assert analysis.coverage(across @ turn, 2.0) == pytest.approx(2 / np.sqrt(2))
-    assert analysis.coverage(np.array([[1.0, 2.0], [2.0, 4.0]]), 30.0) == pytest.approx(0, abs=1e-6)
+def test_frequency_is_a_geometric_mean_in_cycles_per_side():
+    # A unit of weight [1, 0] and w0_initial pi turns once while the coordinate goes from -1 to 1.
+    assert analysis.frequency(np.array([[1.0, 0.0]]), np.pi) == pytest.approx(1)
+    assert analysis.frequency(np.array([[3.0, 4.0], [0.0, 20.0]]), np.pi) == pytest.approx(10)
 
 
 def test_layers_are_drawn_apart():
@@ -79,7 +77,7 @@ def test_end_to_end_and_again(tmp_path, monkeypatch):
     np.testing.assert_allclose(shares, 1)
     rows = pd.read_parquet(tmp_path / "seeds.parquet")
     assert len(rows) == 2 * 2 * 3 * 2
-    for name in ("report.html", "figures/shares.png", "figures/coverage.png", "DONE"):
+    for name in ("report.html", "figures/shares.png", "figures/frequency.png", "DONE"):
         assert (tmp_path / name).exists()
     monkeypatch.setattr(jaxinr, "fit", None)  # nothing is fitted twice
     assert run.run(TINY, tmp_path) == answer
