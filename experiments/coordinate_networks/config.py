@@ -88,12 +88,15 @@ def settings(trial: Trial) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in ("learning_rate", *names)}
 
 
-def neighbours(trial: Trial) -> list[Trial]:
-    """Return a trial with each of its settings in turn halved and doubled, within their limits."""
+def neighbours(trial: Trial, factor: float) -> list[Trial]:
+    """Return a trial with each of its settings in turn divided and multiplied by a factor.
+
+    Those outside the limits of a hyperparameter are left out.
+    """
     limits = KINDS[trial.network].hyperparameters
     return [
         dataclasses.replace(trial, **{name: changed})
         for name, value in settings(trial).items()
-        for changed in (value / 2, value * 2)
+        for changed in (value / factor, value * factor)
         if name not in limits or limits[name].lower <= changed <= limits[name].upper
     ]

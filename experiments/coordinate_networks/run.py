@@ -6,7 +6,7 @@ in the run directory. Sources of the kinds: `jaxinr.networks`.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from jaxinr.trial import Trial
 
 TUNING, COMPARED = "tuning", "compared"
 MARGIN_DB = 0.05  # that other settings must gain to be worth a step
+FACTORS = (2.0, 8.0)  # by which settings are changed; the second where the first gains nothing
 
 
 def run(config: NetworksConfig, run_dir: Path) -> str:
@@ -41,7 +42,7 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
     tuning, compared = _photographs(config)
     if config.dry_run:
         starts = {network: config.start(network) for network in config.network}
-        around = [each for one in starts.values() for each in neighbours(one)]
+        around = [each for one in starts.values() for each in neighbours(one, FACTORS[0])]
         first = _fit(config, _round(run_dir, 1), tuning, around)
         last = _fit(config, run_dir / COMPARED, compared, _sizes(config, starts))
         return (
@@ -63,8 +64,9 @@ def tune(
 ) -> dict[str, dict[Trial, float]]:
     """Search for each kind's settings, a pattern search from those of its paper.
 
-    Each round fits the neighbours of each kind's best trial so far. A kind is ready when none of
-    them gains `MARGIN_DB`, so its settings are no end of a grid.
+    Each round fits the neighbours of each kind's best trial so far, by the first of `FACTORS` that
+    gives new ones. A kind is ready when none of them gains `MARGIN_DB`, so its settings are no end
+    of a grid.
 
     Returns:
         kind -> trial -> mean best PSNR over the photographs, dB; -inf where one diverged.
@@ -84,12 +86,7 @@ def tune(
             ahead = max(own, key=lambda one: own[one])
             if own[ahead] >= own[best[network]] + MARGIN_DB:
                 best[network] = ahead
-        wanted = [
-            one
-            for network, own in tried.items()
-            for one in neighbours(best[network])
-            if one not in own
-        ]
+        wanted = [one for network, own in tried.items() for one in _untried(best[network], own)]
         if not wanted:
             break
     for network, own in tried.items():
@@ -99,6 +96,14 @@ def tune(
                 "--learning_rate."
             )
     return tried
+
+
+def _untried(best: Trial, tried: Container[Trial]) -> list[Trial]:
+    """Return the nearest neighbours that were not tried; none if all were."""
+    for factor in FACTORS:
+        if found := [one for one in neighbours(best, factor) if one not in tried]:
+            return found
+    return []
 
 
 def _round(run_dir: Path, number: int) -> Path:
