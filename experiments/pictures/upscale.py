@@ -43,7 +43,9 @@ class UpscaleConfig:
         ".safetensors, .npz) with --architecture and --scale, or bicubic.",
     )
     architecture: str = flag("", "Architecture of a published file, one of jaxsr.names().")
-    scale: int | None = flag(None, "Upscaling factor of a published file or of bicubic.", lower=1)
+    scale: int | None = flag(
+        None, "Upscaling factor of a published file or of bicubic.", lower=1, upper=16
+    )
     input: str = flag("", "An image, or a folder of images.")
     output: str = flag(
         "",
@@ -210,6 +212,8 @@ def name_outputs(config: UpscaleConfig, pictures: list[Path], scale: int) -> lis
             raise InputError(f"Two pictures would become {path}; rename one of them.")
         if path.resolve() in inputs:
             raise InputError(f"--output: {path} is read, and will not be written; name another.")
+        if path.is_dir():
+            raise InputError(f"--output: {path} is a folder; move it, or name another folder.")
         if path.exists() and not config.overwrite:
             raise InputError(f"--output: {path} is there already; --overwrite replaces it.")
     return outputs

@@ -99,11 +99,12 @@ def run(config: CodecConfig) -> str:
         InputError: if a file is missing, damaged or there already, or a flag does not suit it.
     """
     if config.mode == "info":
-        return summary(codec.inspect(picture_files.bytes_of(Path(config.input))))
+        data = picture_files.bytes_of(Path(config.input))
+        return summary(_tell(lambda: codec.inspect(data), config.input))
     output = Path(config.output).expanduser()
+    check_file(output, "--output")
     if output.exists() and not config.overwrite:
         raise InputError(f"--output={output} is there already; --overwrite replaces it.")
-    check_file(output, "--output")
     return (_encode if config.mode == "encode" else _decode)(config, output)
 
 
@@ -152,7 +153,9 @@ def checkpoint_of(output: Path) -> Path:
 def _decode(config: CodecConfig, output: Path) -> str:
     data = picture_files.bytes_of(Path(config.input))
     reference = read_picture(config.reference)[0] if config.reference else None
-    picture = _tell(lambda: codec.decode(data, height=config.height, width=config.width))
+    picture = _tell(
+        lambda: codec.decode(data, height=config.height, width=config.width), config.input
+    )
     lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
     if reference is not None:
         psnr_db = _tell(lambda: psnr_8bit_db(picture, reference))
@@ -202,9 +205,16 @@ def _jpeg(picture: np.ndarray, bits_per_pixel: float) -> list[str]:
     return [] if picture.ndim == 2 else [codecs.at_size(picture, codecs.JPEG, bits_per_pixel)]
 
 
-def _tell(work: Callable[[], Result]) -> Result:
-    """Return the result of `work`; turn its ValueError into a line for the user."""
+def _tell(work: Callable[[], Result], file: str = "") -> Result:
+    """Return the result of `work`; turn its ValueError into a line for the user.
+
+    Args:
+        work: what may fail.
+        file: that it reads.
+    """
     try:
         return work()
+    except codec.CodecError as error:
+        raise InputError(f"{file}: {error} Give a file that --mode=encode wrote.") from error
     except ValueError as error:
         raise InputError(str(error)) from error

@@ -45,8 +45,9 @@ def run(config: GridConfig, run_dir: Path) -> str:
         OSError: if the disk is full.
     """
     pictures, jobs = _make_plan(config)
-    if config.executor == "ray" and not config.dry_run:
-        _run_on_ray(config, run_dir, pictures, jobs)
+    if config.executor == "ray":
+        if not config.dry_run:
+            _run_on_ray(config, run_dir, pictures, jobs)
         config = dataclasses.replace(config, shard=None, num_shards=None)
     return run_jobs(
         config, run_dir, pictures, jobs, lambda: _write_report(config, run_dir, pictures)

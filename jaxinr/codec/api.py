@@ -390,6 +390,8 @@ def _largest_shape(
             widest += 1
         if widest >= LEAST_WIDTH or (num_layers == 1 and widest):
             return num_layers, widest
+    least, pixels = file_bytes(1, 1), header(1, 1).height * header(1, 1).width
     raise ValueError(
-        f"bits_per_pixel allows {most_bytes} bytes; the smallest network takes {file_bytes(1, 1)}."
+        f"bits_per_pixel allows {most_bytes} bytes; the smallest network takes {least}. Give "
+        f"{math.ceil(8e3 * least / pixels) / 1e3:g} or more."
     )

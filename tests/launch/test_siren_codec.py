@@ -136,6 +136,7 @@ BAD = [
     (["--input=colour.png", *ENCODE, "--layer_size=3", "--num_layers=2"], "give --bits_per_pixel"),
     (["--input=colour.png", "--output=a/b.srn", "--bits_per_pixel=3"], "there is no folder a"),
     (["--input=colour.png", "--output=x.srn", "--bits_per_pixel=0.5"], "allows 30 bytes; the"),
+    (["--input=colour.png", "--output=.", "--bits_per_pixel=3"], "--output=. is a folder; name"),
     (["--input=colour.png", "--output=x.srn", "--bits_per_pixel=-1"], "must be positive"),
     (["--input=colour.png", *ENCODE, "--layer_size=257"], "expected an integer from 1 to 256"),
     (["--input=none.png", *ENCODE], "'none.png' cannot be read (No such file or directory)"),
@@ -143,10 +144,13 @@ BAD = [
     (["--input=cut.png", *ENCODE], "'cut.png' cannot be read (OSError: image file is truncated"),
     (["--input=clear.png", *ENCODE], "clear.png is transparent, which is not kept"),
     (["--input=deep.png", *ENCODE], "deep.png has more than 8 bits per channel"),
-    (["--input=colour.png", *DECODE], "this is no SIREN picture"),
+    (["--input=colour.png", *DECODE], "siren_codec: colour.png: this is no SIREN picture"),
     (["--input=none.srn", *DECODE], "'none.srn' cannot be read (No such file"),
     (["--mode=decode", "--input=x.srn", "--output=x.jpg"], "pictures are written as .png"),
-    (["--mode=info", "--input=notes.txt"], "too short to be a SIREN picture"),
+    (
+        ["--mode=info", "--input=notes.txt"],
+        "notes.txt: the file is too short to be a SIREN picture. Give",
+    ),
     (["--mode=info", "--input=."], "'.' cannot be read (Is a directory)"),
     (["--mode=draw"], "expected one of encode, decode, info"),
 ]

@@ -162,9 +162,10 @@ def test_photographs_of_several_sources_are_one_run(script, tmp_path):
 
 
 @pytest.mark.usefixtures("pictures")
-def test_dry_run_prints_the_plan_and_leaves_nothing(script, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--executor=ray", "--num_shards=3"]])
+def test_dry_run_prints_the_plan_and_leaves_nothing(script, tmp_path, flags):
     before = files(tmp_path)
-    code, stdout, stderr = script("--photos=folder:good", *SMALL, "--dry_run")
+    code, stdout, stderr = script("--photos=folder:good", *SMALL, "--dry_run", *flags)
     assert (code, stderr) == (0, "")
     assert "2 networks in 1 bucket on" in stdout
     assert files(tmp_path) == before

@@ -184,6 +184,7 @@ BAD = [
         "The weights do not fit this RLFN. missing: ",
     ),
     (["--model=x.pth", "--input=colour.png", "--architecture=edsr", "--scale=2"], "at x.pth"),
+    (["--model=bicubic", "--scale=999", "--input=colour.png"], "an integer from 1 to 16"),
     ([NET, "--input=none.png"], "'none.png' cannot be read"),
     ([NET, "--input=notes.txt"], "'notes.txt' is not a picture that Pillow knows"),
     ([NET, "--input=cut.png"], "'cut.png' cannot be read"),

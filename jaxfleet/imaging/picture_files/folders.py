@@ -49,6 +49,8 @@ def list_folder(folder: Path, name: str) -> Listing:
         entries = sorted(folder.expanduser().iterdir())
         reasons = [(path, _why_left_out(path)) for path in entries]
     except (OSError, RuntimeError, ValueError) as error:  # missing, forbidden, unknown ~user
+        if folder.is_file():
+            raise InputError(f"{name} is a file. Give the folder that it lies in.") from error
         raise InputError(
             f"There is no folder {name} to read ({type(error).__name__}). Give one that holds "
             f"{wanted} files."

@@ -237,6 +237,8 @@ def test_missing_empty_and_ambiguous_folders(tmp_path):
         photos.load(f"folder:{tmp_path}")
     save(tmp_path / "a.png")
     save(tmp_path / "a.jpg")
+    with pytest.raises(InputError, match=r"a\.png' is a file\. Give the folder"):
+        photos.load(f"folder:{tmp_path / 'a.png'}")
     with pytest.raises(InputError, match=r"'a\.jpg' and 'a\.png'.*image_id 'a'"):
         photos.load(f"folder:{tmp_path}")
 
