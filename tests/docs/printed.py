@@ -21,22 +21,31 @@ SOURCES = sorted(
 )
 FLAGFILES = sorted(LAUNCH.glob("flagfiles/*/*.flags"))
 
-# Printed as a pattern to fill in, or for a system that no test has; the reason stands beside it.
+# For a system that no test has, or hours that flags cannot shrink; the reason stands beside it.
 NOT_RUN = {
-    "my.flags": "a flagfile of the reader's, in a job file",
-    "s3://my-bucket": "a bucket of the reader's; tests/launch runs the scripts on a local one",
-    "gs://": "a bucket of the reader's",
     "launch/app.py": "serves a page until it is told to end; tests/experiments/app does so",
     "launch/sr_installed.py": "needs networks that PyPI installs; tests/launch imitates them",
-    "sr_installed/labelled.flags": "left by the command above",
-    "sr_images_installed": "left by the command above",
     "launch/sr_evidence.py": "takes hours, and a network of the reader's",
     "launch/sr_judge.py": "learns from what the command above leaves",
     "--gallery=runs/sr_judge": "left by the command above",
-    "--executor=ray": "tests/launch/test_ray.py runs it on a cluster of its own",
     "--part=accelerator": "tests/experiments/benchmarks/accelerator runs it at small sizes",
-    "launch/benchmark.py": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",
+    "--part=calibrate": "keeps the speed of the machine in the user's folder",
+    "--part=peers": "takes minutes at its smallest",
+    "--part=pixels": "takes minutes at its smallest",
+    "--part=start": "takes minutes; tests/experiments/benchmarks/test_start.py runs its parts",
+    "--part=shapes": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",
+    "launch/benchmark.py --run_dir": "as --part=shapes",
+    "launch/benchmark.py  ": "as --part=shapes",
     "launch/sr_benchmark.py": "takes minutes at its smallest",
+}
+# The reader's own flagfiles and folders, and what stands for them.
+OWN = {
+    "--flagfile=my.flags": "--flagfile=smoke.flags",
+    "--flagfile=runs/sr_installed/labelled.flags": "--labelled='a=mine architecture=srmd scale=2' "
+    "--labelled='b=others architecture=upcunet scale=4'",
+    "/shared/run": "runs/shared",
+    "gs://bucket/": "runs/bucket_",
+    "s3://my-bucket/": "runs/bucket_",
 }
 
 _BEFORE = r"^(?:\s{4,}|.*?`|.*?&& )?(?:[A-Z_]+=\S+ |time |srun )*(?:\S*/)?"
@@ -59,11 +68,14 @@ class Command:
 
     @property
     def args(self):
-        return shlex.split(self.text)[1:]
+        text = self.text
+        for printed, here in OWN.items():
+            text = text.replace(printed, here)
+        return shlex.split(text)[1:]
 
     @property
     def reason_not_run(self):
-        return next((why for part, why in NOT_RUN.items() if part in f"{self.text} "), None)
+        return next((why for part, why in NOT_RUN.items() if part in f"{self.text}  "), None)
 
 
 def _lines(text):
@@ -78,7 +90,10 @@ def commands_of(text, source):
         for part in [line, *re.findall(r"`[^`]*`", line)[1:]]:
             match = _COMMAND.match(part)
             if match and "NAME" not in match[1].split()[0]:
-                found.append(Command(match[1].split(" & ")[0].strip(), source))
+                text = match[1].split(" & ")[0].strip()
+                if text.count("'") % 2:  # the end of what stands in quotes
+                    text = text.removesuffix("'")
+                found.append(Command(text, source))
     return found
 
 
