@@ -292,7 +292,7 @@ def _quantised(
     coded = quantise.quantise(fit.params[fixed:], weight_bits)
     params = (*fit.params[:fixed], *coded.params)
     decoded = render(params, trial, pixels.shape[:2], coordinates=coordinates)
-    error = np.mean(np.square(decoded - pixels / np.float32(255)), dtype=np.float64)
+    error = np.mean(np.square(decoded - pixels / np.float32(255), dtype=np.float64))
     return coded.entropy_bits, float(decibels.of_error(error))
 
 

@@ -231,6 +231,19 @@ def test_row_of_a_network_that_never_had_a_finite_loss():
     assert np.isnan(line["psnr_quantised_db"])
 
 
+def test_quality_of_a_network_that_is_far_off_is_a_number():
+    trial = jaxinr.Trial(layer_size=4, num_layers=1)
+    far = tuple(
+        {"weight": np.zeros(s, np.float32), "bias": np.full(s[0], 1e30, np.float32)}
+        for s in trial.layer_shapes
+    )
+    finished = trainer.Finished(
+        0, "done", far, np.zeros((64, 3), np.uint8), -600.0, 1e60, 0, np.zeros(1), np.zeros(1), 1.0
+    )
+    line = siren_grid.make_row(siren_grid.FitJob(0, 0, trial), photo("a"), finished, weight_bits=8)
+    np.testing.assert_allclose(line["psnr_quantised_db"], -600, atol=1)
+
+
 def test_histories_end_with_the_training(table):
     for _, line in table.to_pandas().iterrows():
         at = line["iteration_history"]
