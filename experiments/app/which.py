@@ -4,7 +4,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,36 +43,27 @@ class Answer:
 
     Attributes:
         name: of the file.
+        number: of the picture among those of a desk.
         size: H, W.
         image: address of the picture, small.
         found: what the gallery says.
         notes: what weakens the answer.
         record: all of it, JSON-able.
         cells: where in the picture the evidence lies.
+        evidence: as HTML; empty before it is drawn.
         sheets: pages of the report; none before the evidence is drawn.
     """
 
     name: str
+    number: int
     size: tuple[int, int]
     image: str
     found: Identification
     notes: str
     record: Mapping[str, Any]
     cells: tuple[Cell, ...] = ()
+    evidence: str = ""
     sheets: "tuple[Figure, ...]" = ()
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file that cannot be used.
-
-    Attributes:
-        name: of the file.
-        error: why, in a sentence.
-    """
-
-    name: str
-    error: str
 
 
 @functools.lru_cache(maxsize=4)
@@ -81,8 +72,8 @@ def open_gallery(path: str = "") -> Gallery:
     return Gallery.open(path or None)
 
 
-def examine(gallery: Gallery, path: Path) -> tuple[Answer, np.ndarray]:
-    """Identify a dropped file.
+def examine(gallery: Gallery, path: Path, number: int = 0) -> tuple[Answer, np.ndarray]:
+    """Identify a dropped file, which is the `number`-th.
 
     Returns:
         The answer, and the pixels of the picture, [H, W, 3] uint8.
@@ -96,7 +87,7 @@ def examine(gallery: Gallery, path: Path) -> tuple[Answer, np.ndarray]:
     record = identify.json_of(path.name, data, found)
     height, width = pixels.shape[:2]
     image = markup.data_uri(pixels)
-    return Answer(path.name, (height, width), image, found, notes, record), pixels
+    return Answer(path.name, number, (height, width), image, found, notes, record), pixels
 
 
 def _without_folder(error: InputError, path: Path) -> str:
@@ -121,8 +112,8 @@ def show_heat_map(answer: Answer) -> str:
     )
 
 
-def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
-    """Return an answer as HTML that opens and closes, with `more` at its end."""
+def show(answer: Answer, *, is_open: bool = True) -> str:
+    """Return an answer as HTML that opens and closes."""
     found, (height, width) = answer.found, answer.size
     verdict = found.verdict[0].upper() + found.verdict[1:]
     file = {
@@ -143,7 +134,7 @@ def show(answer: Answer, more: str = "", *, is_open: bool = True) -> str:
         f'{_COLOURS[found.group]}">{markup.text(verdict)}</span> <span class="file">'
         f"{markup.text(answer.name)}</span></summary>{note}"
         f'<div class="columns">{markup.image(answer.image, max(answer.size), answer.name)}'
-        f"{markup.facts(file)}{''.join(tables)}</div>{more}</details>"
+        f"{markup.facts(file)}{''.join(tables)}</div>{answer.evidence}</details>"
     )
 
 
@@ -185,84 +176,123 @@ def show_evidence(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> str:
     return show_heat_map(answer) + drawing
 
 
-@dataclass(frozen=True)
-class Examined:
-    """How far a lot of pictures is.
+@dataclass
+class Desk:
+    """The pictures of one visitor; threads share it.
 
     Attributes:
-        status: what is going on, as HTML.
-        errors: of files that cannot be used, as HTML.
-        shown: an entry of HTML for each picture that was answered.
-        answers: of all files so far.
+        gallery: that answered, see `open_gallery`.
+        answers: by the path of the file, in the order of dropping.
+        refused: why files of the last dropping cannot be used, by their path.
+        waiting: paths of files that are yet to be answered.
+        numbers: of all paths that were ever looked at.
+        opened: number of the answer that is shown open.
     """
 
-    status: str
-    errors: str
-    shown: tuple[str, ...]
-    answers: tuple[Answer | Refused, ...]
+    gallery: str = ""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+    opened: int = 0
+
+    def take(self, gallery: str, paths: Sequence[str]) -> None:
+        """Let dropped files wait, but for those that are answered or waiting, or too many.
+
+        Answers by another gallery go: they could not stand in one report with the new ones.
+        """
+        if gallery != self.gallery:
+            self.gallery, self.answers = gallery, {}
+        self.refused, self.opened = {}, 0
+        new = [one for one in dict.fromkeys(paths) if one not in {*self.answers, *self.waiting}]
+        room = max(0, uploads.MAX_FILES - len(self.answers) - len(self.waiting))
+        self.waiting += new[:room]
+        for path in new[room:]:
+            self.refused[path] = f"Only {uploads.MAX_FILES} pictures are answered at a time."
+
+    def remove(self, number: int) -> None:
+        """Remove an answer, if it is there."""
+        for path, answer in list(self.answers.items()):
+            if answer.number == number:
+                self.answers.pop(path, None)
+
+    def show(self) -> str:
+        """Return all answers as HTML, each with a button that removes it."""
+        return "".join(
+            f'<div class="held">{show(one, is_open=one.number == self.opened)}<button '
+            f'type="button" class="remove" data-number="{one.number}" aria-label="Remove the '
+            f'answer for {markup.text(one.name)}" title="Remove this answer">×</button></div>'
+            for one in list(self.answers.values())
+        )
+
+    def show_errors(self) -> str:
+        """Return what is wrong with files, as HTML."""
+        return "".join(map(markup.error, dict.fromkeys(self.refused.values())))
 
 
-def examine_all(
-    gallery_path: str, paths: Sequence[str], stop: threading.Event
-) -> Iterator[Examined]:
-    """Answer for dropped files one after the other, first in words, then with figures.
+def examine_all(desk: Desk, stop: threading.Event) -> Iterator[str]:
+    """Answer for the files that wait at a desk one after the other, first without evidence.
 
     Args:
-        gallery_path: see `open_gallery`.
-        paths: of the files; those beyond `uploads.MAX_FILES` are refused.
+        desk: gets what is found.
         stop: set by another thread, ends the work after the file at hand.
+
+    Yields:
+        What is going on, as HTML.
     """
-    gallery = open_gallery(gallery_path)
-    answers: list[Answer | Refused] = []
-    shown: list[str] = []
-
-    def now(said: str, done: float | None = None) -> Examined:
-        errors = "".join(markup.error(one.error) for one in answers if isinstance(one, Refused))
-        return Examined(markup.status(said, done), errors, tuple(shown), tuple(answers))
-
-    for path in paths[uploads.MAX_FILES :]:
-        sentence = f"Only {uploads.MAX_FILES} pictures are answered at a time."
-        answers.append(Refused(Path(path).name, sentence))
-    paths = paths[: uploads.MAX_FILES]
-    for number, path in enumerate(paths, 1):
-        if stop.is_set():
-            break
-        yield now(f"Looking at picture {number} of {len(paths)}", (number - 1) / len(paths))
+    gallery = open_gallery(desk.gallery)
+    done, answered, total = 0, 0, len(desk.waiting)
+    while desk.waiting and not stop.is_set():
+        path, total = desk.waiting[0], done + len(desk.waiting)
+        yield markup.status(f"Looking at picture {done + 1} of {total}", done / total)
         try:
-            answer, pixels = examine(gallery, Path(path))
+            number = desk.numbers.setdefault(path, len(desk.numbers) + 1)
+            answer, pixels = examine(gallery, Path(path), number)
+            desk.answers[path], desk.opened = answer, desk.opened or number
+            answered += 1
+            said = f"Drawing the evidence of picture {done + 1}"
+            yield markup.status(said, (done + 0.5) / total)
+            cells: list[Cell] = []
+            for cell in heat_map(gallery, pixels, answer.found.state):
+                if stop.is_set():
+                    break
+                cells.append(cell)
+            answer = replace(answer, cells=tuple(cells))
+            answer = replace(
+                answer,
+                evidence=show_evidence(gallery, answer, pixels),
+                sheets=_sheets(gallery, answer, pixels),
+            )
+            if path in desk.answers:  # not removed in the meantime
+                desk.answers[path] = answer
         except InputError as error:
-            answers.append(Refused(Path(path).name, _without_folder(error, Path(path))))
-            continue
-        answers.append(answer)
-        is_open = not shown
-        shown.append(show(answer, is_open=is_open))
-        yield now(f"Drawing the evidence of picture {number}", (number - 0.5) / len(paths))
-        cells: list[Cell] = []
-        for cell in heat_map(gallery, pixels, answer.found.state):
-            if stop.is_set():
-                break
-            cells.append(cell)
-        answer = replace(answer, cells=tuple(cells))
-        shown[-1] = show(answer, show_evidence(gallery, answer, pixels), is_open=is_open)
-        answers[-1] = replace(answer, sheets=_sheets(gallery, answer, pixels))
-    count = len(shown)
+            desk.refused[path] = _without_folder(error, Path(path))
+        done += 1
+        if path in desk.waiting:
+            desk.waiting.remove(path)
     ended = "Cancelled" if stop.is_set() else "Done"
-    yield now(f"{ended}: {count} of {len(paths)} pictures answered.")
+    yield markup.status(f"{ended}: {answered} of {total} pictures answered.")
 
 
-def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Path, Path]:
-    """Write what was found as JSON, as a page that needs no other file, and as PDF.
+def save(
+    folder: Path, desk: Desk, stop: threading.Event
+) -> Iterator[tuple[float, tuple[Path, ...]]]:
+    """Write what is on a desk as JSON, as a page that needs no other file, and as PDF.
 
-    Returns:
-        The paths of the three.
+    Args:
+        folder: for the files.
+        desk: with answers.
+        stop: set by another thread, leaves the PDF out.
+
+    Yields:
+        The share that is done, and the paths of the files that are written.
     """
-    gallery = open_gallery(gallery_path)
-    settings = dict(gallery.settings)
-    refused = {one.name: one.error for one in examined.answers if isinstance(one, Refused)}
-    pictures = [
-        {"file": one.name, "error": one.error} if isinstance(one, Refused) else one.record
-        for one in examined.answers
-    ]
+    settings = dict(open_gallery(desk.gallery).settings)
+    refused = {Path(path).name: why for path, why in desk.refused.items()}
+    answers = list(desk.answers.values())
+    pictures = [one.record for one in answers]
+    pictures += [{"file": name, "error": error} for name, error in refused.items()]
+    shown = (show(one, is_open=one is answers[0]) for one in answers)
     as_json, as_pdf = folder / "found.json", folder / "report.pdf"
     as_json.write_text(json.dumps({"settings": settings, "pictures": pictures}, indent=1))
     as_page = page.write(
@@ -276,14 +306,20 @@ def save(folder: Path, gallery_path: str, examined: Examined) -> tuple[Path, Pat
         },
         {
             "Files that cannot be used": page.definitions(refused),
-            "Pictures": f"<style>{_STYLE.read_text()}</style>{''.join(examined.shown)}",
+            "Pictures": f"<style>{_STYLE.read_text()}</style>{''.join(shown)}",
             "Gallery": page.definitions(settings),
         },
     )
-    drawn = [sheet for one in examined.answers if isinstance(one, Answer) for sheet in one.sheets]
-    last = figures.styled(functools.partial(exhibit.colophon, TITLE, refused, settings))
-    as_pdf.write_bytes(figures.to_pdf([*drawn, last]))
-    return as_json, as_page, as_pdf
+    with figures.pdf(as_pdf) as add:
+        for done, answer in enumerate(answers):
+            yield done / len(answers), (as_json, as_page)
+            if stop.is_set():
+                break
+            for sheet in answer.sheets:
+                add(sheet)
+        last = functools.partial(exhibit.colophon, TITLE, refused, settings)
+        add(figures.styled(last))
+    yield 1.0, (as_json, as_page) if stop.is_set() else (as_json, as_page, as_pdf)
 
 
 def _sheets(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> "tuple[Figure, ...]":

@@ -8,8 +8,10 @@ Letters: M fits (networks), T logged iterations, B points of a curve of PSNR aga
 K records of a run's progress.
 """
 
+import contextlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -65,15 +67,18 @@ def styled(draw: Callable[[], Figure]) -> Figure:
         return draw()
 
 
-def to_pdf(drawn: Sequence[Figure]) -> bytes:
-    """Return figures of `styled` as the pages of a PDF."""
+@contextlib.contextmanager
+def pdf(path: Path) -> Iterator[Callable[[Figure], None]]:
+    """Write a PDF; what is given adds a figure of `styled` as its next page."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE), PdfPages(buffer, metadata={"CreationDate": None}) as pages:
-        for figure in drawn:
-            pages.savefig(figure)
-    return buffer.getvalue()
+    with PdfPages(path, metadata={"CreationDate": None}) as pages:
+
+        def add(figure: Figure) -> None:
+            with mpl.rc_context(_STYLE):
+                pages.savefig(figure)
+
+        yield add
 
 
 def rate_distortion(

@@ -1,8 +1,15 @@
+import os
+import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pyarrow.compute
 import pyarrow.parquet
 import pytest
+from PIL import Image
 
 from experiments.siren import grid, pages
 from launch import flagdefs
@@ -11,6 +18,24 @@ COMMON = (
     "--photos=packaged", "--max_images=1", "--image_size=12", "--num_layers=2",
     "--w0_initial=30", "--learning_rate=1e-3", "--num_iters=20", "--kernel=xla",
 )  # fmt: skip
+
+ROOT = Path(__file__).parents[3]
+# Loaded by the server's Python: notes every address that is not this machine's, and refuses it.
+WATCHMAN = """
+import os, socket
+connect, lookup = socket.socket.connect, socket.getaddrinfo
+def note(host):
+    if str(host) not in ("127.0.0.1", "::1", "localhost", "None", "0.0.0.0"):
+        open(os.environ["FOREIGN_LOG"], "a").write(f"{host}\\n")
+        raise OSError("no way out")
+def watched(self, address):
+    if isinstance(address, tuple): note(address[0])
+    return connect(self, address)
+def looked_up(host, *args, **settings):
+    note(host)
+    return lookup(host, *args, **settings)
+socket.socket.connect, socket.getaddrinfo = watched, looked_up
+"""
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +57,37 @@ def grids(tmp_path_factory):
             kept = pyarrow.compute.field("layer_size").isin(widths)
             pyarrow.parquet.write_table(pyarrow.parquet.read_table(part).filter(kept), part)
     return folder
+
+
+@pytest.fixture(scope="session")
+def server(grids, tmp_path_factory):
+    """Address of a page served by a process of its own, where it notes ways out, its number."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "sitecustomize.py").write_text(WATCHMAN)
+    log = folder / "foreign.txt"
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "launch" / "app.py", "--port=0", f"--runs={grids}"],
+        env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "FOREIGN_LOG": str(log)},
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    for line in process.stderr:
+        if found := re.search(r"The page is at (http://\S+);", line):
+            break
+    else:
+        pytest.fail("the server has ended")
+    yield found[1], log, process.pid
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+@pytest.fixture
+def patchwork():
+    """A function that makes a picture of 120 x 120 pixels, another one for each number."""
+
+    def make(number):
+        colours = np.random.default_rng(number).integers(0, 256, (12, 12, 3))
+        return Image.fromarray(np.kron(colours, np.ones((10, 10, 1))).astype(np.uint8))
+
+    return make

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import jaxinr
-from experiments.app import forecasts, runs, samples, training, which
+from experiments.app import forecasts, runs, samples, training, uploads, which
 from experiments.gallery import identify
 from jaxfleet.errors import InputError
 from jaxfleet.imaging.pixels import psnr_8bit_db
@@ -181,18 +181,23 @@ def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
     good = samples.save(samples.ENLARGED, tmp_path)
-    *steps, last = which.examine_all("", [str(bad), str(good)], threading.Event())
+    desk = which.Desk()
+    desk.take("", [str(bad), str(good)])
+    *steps, last = which.examine_all(desk, threading.Event())
     assert len(steps) == 3  # two files looked at, one drawn
-    assert "'bad.png' is not a picture" in html.unescape(last.errors)
-    assert str(tmp_path) not in last.errors
-    assert "Done: 1 of 2" in last.status
-    assert len(last.shown) == 1
-    assert f"Enlarged by {samples.ENLARGED_BY}" in last.shown[0]
-    assert "By a network of which family?" in last.shown[0]
-    assert "tiles speak for a network" in last.shown[0]
-    as_json, as_page, as_pdf = which.save(tmp_path, "", last)
+    assert "'bad.png' is not a picture" in html.unescape(desk.show_errors())
+    assert str(tmp_path) not in desk.show_errors()
+    assert "Done: 1 of 2" in last
+    assert desk.show().count("<details") == 1
+    assert f"Enlarged by {samples.ENLARGED_BY}" in desk.show()
+    assert "By a network of which family?" in desk.show()
+    assert "tiles speak for a network" in desk.show()
+    assert str(tmp_path) not in desk.show()
+    *_, (done, files) = which.save(tmp_path, desk, threading.Event())
+    assert done == 1
+    as_json, as_page, as_pdf = files
     facts = json.loads(as_json.read_text())
-    refused, answered = facts["pictures"]
+    answered, refused = facts["pictures"]
     assert refused == {"file": "bad.png", "error": refused["error"]}
     assert answered["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
     assert len(facts["settings"]["gallery_sha256"]) == 64
@@ -202,19 +207,80 @@ def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path)
     assert pdf.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 3  # answer, figure, settings and refused
     assert facts["settings"]["gallery_sha256"] in as_page.read_text()
+    assert "Remove" not in as_page.read_text()
 
 
-def test_a_stop_ends_after_the_picture_at_hand(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [tmp_path / f"{k}.png" for k in range(3)]
-    for path in paths:
+@pytest.fixture
+def paths(tmp_path):
+    """Three small pictures: 0.png, 1.png, 2.png."""
+    rng, made = np.random.default_rng(0), [tmp_path / f"{k}.png" for k in range(3)]
+    for path in made:
         Image.fromarray(rng.integers(0, 256, (240, 240, 3)).astype(np.uint8)).save(path)
-    stop = threading.Event()
-    steps = which.examine_all("", [str(path) for path in paths], stop)
+    return [str(path) for path in made]
+
+
+def names(desk):
+    return [answer.name for answer in desk.answers.values()]
+
+
+def test_a_stop_ends_after_the_picture_at_hand(paths, tmp_path):
+    desk, stop = which.Desk(), threading.Event()
+    desk.take("", paths)
+    steps = which.examine_all(desk, stop)
     next(steps)
     stop.set()
     *_, last = steps
-    assert "Cancelled: 1 of 3" in last.status
+    assert "Cancelled: 1 of 3" in last
+    *_, (_, files) = which.save(tmp_path, desk, stop)  # stopped, too: without the PDF
+    assert [path.suffix for path in files] == [".json", ".html"]
+
+
+def test_only_new_files_are_answered_and_an_answer_can_be_removed(paths, tmp_path, monkeypatch):
+    examine, looked_at = which.examine, []
+
+    def watched(gallery, path, number):
+        looked_at.append(path.name)
+        return examine(gallery, path, number)
+
+    monkeypatch.setattr(which, "examine", watched)
+    desk = which.Desk()
+    desk.take("", paths[:2])
+    list(which.examine_all(desk, threading.Event()))
+    desk.take("", paths[1:])
+    *_, last = which.examine_all(desk, threading.Event())
+    assert "Done: 1 of 1" in last
+    assert looked_at == names(desk) == ["0.png", "1.png", "2.png"]
+    entries = desk.show().split("</details>")
+    assert ['<details class="answer" open>' in one for one in entries] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert "Remove the answer for 1.png" in entries[1] + entries[2]
+    desk.remove(2)
+    desk.remove(2)  # it is no longer there
+    assert names(desk) == ["0.png", "2.png"]
+    *_, (_, files) = which.save(tmp_path, desk, threading.Event())
+    found = json.loads(files[0].read_text())["pictures"]
+    assert [one["file"] for one in found] == names(desk)
+    desk.take("another gallery", [])
+    assert names(desk) == []
+
+
+def test_files_may_be_dropped_and_removed_while_others_are_answered(paths, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_FILES", 3)
+    desk = which.Desk()
+    desk.take("", paths[:1])
+    steps = which.examine_all(desk, threading.Event())
+    next(steps)
+    next(steps)  # answered, but the evidence is not drawn
+    desk.remove(1)
+    desk.take("", [*paths, "a.png", "b.png"])
+    assert desk.show_errors().count("Only 3 pictures are answered at a time") == 1
+    *_, last = steps
+    assert "Done: 3 of 3" in last
+    assert names(desk) == ["1.png", "2.png"]
 
 
 def test_classes_without_a_spectrum_are_left_out_of_the_figure():

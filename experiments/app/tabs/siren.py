@@ -1,0 +1,200 @@
+"""The tab What will a SIREN reach?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from experiments.app import forecasts, markup, samples, training, uploads
+from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Steps, download, empty
+from jaxfleet.errors import InputError
+
+KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
+
+
+class SirenTab:
+    """The tab and its events."""
+
+    def __init__(self, shared: Shared) -> None:
+        """Take what the tabs share."""
+        self.shared = shared
+
+    def build(self) -> None:
+        """Lay out the tab and connect its events."""
+        pixels, known = gr.State(None), gr.State(None)
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                file = gr.File(label=f"Picture ({uploads.AT_MOST})", height=150, elem_id="picture")
+                error = gr.HTML()
+                sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
+                side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
+                depth = gr.Slider(1, 13, KNOBS[0], step=1, label="Depth: sine layers")
+                width = gr.Slider(4, 64, KNOBS[1], step=1, label="Width: units of a layer")
+                w0 = gr.Slider(5, 70, KNOBS[2], step=0.5, label="w0_initial of the first layer")
+                updates = gr.Slider(100, 100_000, KNOBS[3], step=100, label="Iterations of Adam")
+                rate = gr.Slider(1e-4, 5e-3, KNOBS[4], step=1e-4, label="Learning rate of Adam")
+                with gr.Accordion("Limits: 0 limits nothing"):
+                    with gr.Row():
+                        limits = [
+                            gr.Number(0, label=label, minimum=0, min_width=130)
+                            for label in forecasts.LIMITS.values()
+                        ]
+                    find = gr.Button("Find the best network within these limits")
+                    advice = gr.HTML()
+                with gr.Row():
+                    go = gr.Button("Fit it now", variant="primary")
+                    halt = gr.Button("Stop")
+                with gr.Row():
+                    weights = gr.DownloadButton("Download weights", interactive=False)
+                    coded = gr.DownloadButton("Download file of the codec", interactive=False)
+            with gr.Column(scale=3, min_width=300):
+                said = gr.HTML("<p>Drop a picture, or take a sample.</p>")
+                with gr.Row(elem_classes="charts"):
+                    curve, sizes = gr.HTML(), gr.HTML()
+                status, view = gr.HTML(), gr.HTML()
+        best = gr.Dataframe(label="Networks that no other one beats in size, time and PSNR, within "
+                            "the limits; choose a row to set the sliders", visible=False,
+                            interactive=False, max_height=320, elem_id="best")  # fmt: skip
+        knobs, outlook = [depth, width, w0, updates, rate], [said, curve, sizes]
+        asked = [*limits, *knobs]
+        loaded = [error, pixels, known, best, *outlook]
+        file.upload(self.load, [file, side, *asked], loaded, **AGAIN)
+        file.upload(empty, None, file, **AT_ONCE)
+        sample.input(self.load_sample, [sample, side, *asked], loaded, **AGAIN)
+        side.release(self.resize, [pixels, side, *asked], loaded, **AGAIN)
+        for knob in knobs:
+            knob.change(self.forecast, [known, *asked], outlook, **AT_ONCE,
+                        trigger_mode="always_last")  # fmt: skip
+        for limit in limits:
+            limit.change(self.narrow, [known, *asked], [best, *outlook], **AT_ONCE,
+                         trigger_mode="always_last")  # fmt: skip
+            limit.change(empty, None, advice, **AT_ONCE)
+        for taken in (file.upload, sample.input):
+            for left in (advice, status):  # of the picture before
+                taken(empty, None, left, **AT_ONCE)
+        find.click(self.recommend, [known, *asked], [advice, *knobs], **QUIET)
+        best.select(self.choose, None, knobs, **AT_ONCE)
+        go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],
+                 concurrency_limit=None, **QUIET)  # fmt: skip
+        halt.click(self.stop_siren, **AT_ONCE)
+
+    def load(self, path: str | None, side: float, request: gr.Request, *asked: Any) -> Steps:
+        """Take a dropped picture."""
+        try:
+            pixels = None if path is None else uploads.read(path)
+        except InputError as error:
+            yield markup.error(str(error)), *[gr.skip()] * 6
+            return
+        yield from self.resize(pixels, side, request, *asked)
+
+    def load_sample(self, name: str, side: float, request: gr.Request, *asked: Any) -> Steps:
+        """Take a sample."""
+        yield from self.resize(samples.pixels(name), side, request, *asked)
+
+    def resize(
+        self, pixels: np.ndarray | None, side: float, request: gr.Request, *asked: Any
+    ) -> Steps:
+        """Forecast for a picture at the size at which it is fitted, then draw what else there is.
+
+        Args:
+            pixels: the picture; None before there is one.
+            side: to which it is shrunk.
+            request: of the visitor, whose next picture ends this.
+            *asked: the limits and the sliders.
+        """
+        if pixels is None:
+            yield [gr.skip()] * 7
+            return
+        stop = self.shared.stops.begin(request.session_hash, "picture")
+        try:
+            known = forecasts.subject(pixels, int(side))
+        except InputError as error:
+            yield markup.error(str(error)), *[gr.skip()] * 6
+            return
+        yield "", pixels, known, *self.narrow(known, *asked)
+        for more in forecasts.with_more(known):
+            if stop.is_set():
+                return
+            yield gr.skip(), gr.skip(), more, *self.narrow(more, *asked)
+
+    def narrow(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any, Any]:
+        """List the best networks within the limits, and forecast as `forecast` does."""
+        if known is None:
+            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        table = gr.skip()
+        if known.best is not None:
+            rows = forecasts.best_networks(known.best, _limits(asked))
+            table = gr.update(visible=True, value=rows)
+        return table, *self.forecast(known, *asked)
+
+    def forecast(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any]:
+        """Forecast for the network that the sliders describe."""
+        if known is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        found = forecasts.outlook(known, _trial(asked))
+        return (
+            forecasts.describe(found, known.curves),
+            forecasts.learning_curve(found),
+            forecasts.size_chart(found, known, _limits(asked)),
+        )
+
+    def recommend(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, ...]:
+        """Set the sliders to the best network within the limits."""
+        try:
+            if known is None:
+                raise InputError("Drop a picture first, or take a sample.")
+            best, said = forecasts.recommend(known, _trial(asked), _limits(asked))
+        except InputError as error:
+            return markup.error(str(error)), *[gr.skip()] * 5
+        return markup.status(said), *forecasts.knobs_of(best)
+
+    def choose(self, event: gr.SelectData) -> list[float]:
+        """Set the sliders to the network of the chosen row."""
+        return [float(value) for value in event.row_value[: len(KNOBS)]]
+
+    def fit(
+        self,
+        known: forecasts.Subject | None,
+        depth: float,
+        width: float,
+        w0: float,
+        updates: float,
+        rate: float,
+        request: gr.Request,
+    ) -> Steps:
+        """Train the network that the sliders describe, when it is the visitor's turn."""
+        if known is None:
+            yield markup.error("Drop a picture first, or take a sample."), *[gr.skip()] * 4
+            return
+        trial = forecasts.trial_of(depth, width, w0, updates, rate)
+        found, now = forecasts.outlook(known, trial), None
+        stop = self.shared.stops.begin(request.session_hash, "siren")
+        yield markup.status("Starting", 0.0), gr.skip(), "", OFF, OFF
+        for step in self.shared.turns.take(training.train(known.image, trial), stop):
+            if isinstance(step, int):
+                yield markup.status(f"Waiting: {step} before you", 0.0), *[gr.skip()] * 4
+                continue
+            now = step
+            curve = forecasts.learning_curve(found, now.history)
+            yield training.describe(now), curve, training.show(now), gr.skip(), gr.skip()
+        if now is None:
+            yield markup.status("Stopped."), *[gr.skip()] * 4
+            return
+        folder = self.shared.new_folder()
+        ended = training.describe(now, stopped=stop.is_set())
+        yield ended, gr.skip(), gr.skip(), download(training.save_weights(now, folder)), OFF
+        path, said = training.save_file(now, folder)
+        yield ended + markup.status(said), *[gr.skip()] * 3, download(path)
+
+    def stop_siren(self, request: gr.Request) -> None:
+        """Stop what the visitor has going on in this tab."""
+        self.shared.stops.stop(request.session_hash, "siren")
+
+
+def _limits(asked: Sequence[Any]) -> dict[str, Any]:
+    return {name: one or None for name, one in zip(forecasts.LIMITS, asked, strict=False)}
+
+
+def _trial(asked: Sequence[Any]) -> Any:
+    return forecasts.trial_of(*asked[len(forecasts.LIMITS) :])

@@ -1,0 +1,87 @@
+"""The server of the page: many at once, the largest picture, and a password."""
+
+import concurrent.futures
+import io
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio", reason="the page needs pip install 'jaxfleet[test-app]'")
+httpx = pytest.importorskip("httpx")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # of Gradio's packages, not of ours
+]
+
+SECONDS = float(os.environ.get("PAGE_TEST_SECONDS", "60"))  # that an answer may take
+
+
+@pytest.fixture
+def answer(server):
+    """A function that drops a file as a new visitor, and returns what the page says of it."""
+    address = server[0]
+    config = httpx.get(f"{address}/config", timeout=SECONDS).json()
+    upload = next(
+        one
+        for one in config["dependencies"]
+        if [event for _, event in one["targets"]] == ["upload"] and len(one["outputs"]) == 6
+    )
+
+    def ask(picture, name, **settings):
+        buffer = io.BytesIO()
+        picture.save(buffer, **settings)
+        with httpx.Client(base_url=f"{address}/gradio_api/", timeout=SECONDS) as client:
+            (path,) = (
+                client.post("upload", files={"files": (name, buffer.getvalue())})
+                .raise_for_status()
+                .json()
+            )
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            body = {"data": [[file], None], "fn_index": upload["id"], "session_hash": name}
+            client.post("queue/join", json=body).raise_for_status()
+            with client.stream("GET", f"queue/data?session_hash={name}") as lines:
+                return [line for line in lines.iter_lines() if line.startswith("data:")]
+
+    return ask
+
+
+def test_ten_uploads_at_once_are_answered(answer, patchwork):
+    def ask(number):
+        return answer(patchwork(number), f"{number}.png", format="PNG")
+
+    with concurrent.futures.ThreadPoolExecutor(10) as threads:
+        for lines in threads.map(ask, range(10)):
+            assert any("Done: 1 of 1 pictures answered" in line for line in lines), lines[-2:]
+
+
+def test_a_picture_just_below_the_limit_is_answered(server, answer, patchwork):
+    picture = patchwork(0).resize((14_140, 14_140))
+    start = time.monotonic()
+    lines = answer(picture, "large.jpg", format="JPEG", quality=90)
+    assert any("Done: 1 of 1 pictures answered" in line for line in lines), lines[-2:]
+    said = f"200 megapixels answered in {time.monotonic() - start:.1f} s"
+    status = Path(f"/proc/{server[2]}/status")  # of Linux
+    if status.exists():
+        peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
+        said += f"; the server took {peak / 2**20:.1f} GB of memory at most"
+    sys.stdout.write(f"{said}\n")
+
+
+def test_a_password_is_asked_of_other_machines(tmp_path):
+    from starlette.testclient import TestClient
+
+    from experiments.app import server as ours
+    from experiments.app.config import AppConfig
+
+    app = ours.make(AppConfig(host="0.0.0.0", password="a long one"), tmp_path)
+    client = TestClient(app, base_url="http://somewhere")
+    assert client.get("/config").status_code == 401
+    wrong = client.post("/login", data={"username": "me", "password": "another"})
+    assert wrong.status_code == 400
+    right = client.post("/login", data={"username": "me", "password": "a long one"})
+    assert right.status_code == 200
+    assert client.get("/config").status_code == 200
