@@ -61,21 +61,26 @@ def captioned(pixels: np.ndarray, caption: str) -> str:
     return f"<figure>{picture(pixels, caption)}<figcaption>{text(caption)}</figcaption></figure>"
 
 
-def comparison(first: np.ndarray, second: np.ndarray, names: tuple[str, str]) -> str:
+def comparison(
+    first: np.ndarray, second: np.ndarray, names: tuple[str, str], start: int = 50
+) -> str:
     """Return two images of one size, one over the other, with a slider between them.
+
+    Where the slider stands is kept outside of what is drawn anew when an image changes.
 
     Args:
         first: [H, W, 3] uint8, to the left of the slider.
         second: [H, W, 3] uint8, to its right.
         names: of both.
+        start: where the slider stands at first, in percent; sliders side by side differ in it.
     """
     left, right = (picture(one, name) for one, name in zip((first, second), names, strict=True))
-    move = "this.parentNode.style.setProperty('--at',this.value+'%')"
+    move = f"this.closest('.prose').style.setProperty('--at{start}',this.value+'%')"
     return (
-        f'<figure class="comparison"><div>{left}{right}<input type="range" min="0" max="100" '
-        f'value="50" aria-label="Share of the picture that shows the {text(names[0])}" '
-        f'oninput="{move}"></div><figcaption>Left of the slider: {text(names[0])}; right: '
-        f"{text(names[1])}.</figcaption></figure>"
+        f'<figure class="comparison"><div style="--at:var(--at{start},{start}%)">{left}{right}'
+        f'<input type="range" min="0" max="100" value="{start}" aria-label="Share of the picture '
+        f'that shows the {text(names[0])}" oninput="{move}"></div><figcaption>Left of the slider: '
+        f"{text(names[0])}; right: {text(names[1])}.</figcaption></figure>"
     )
 
 

@@ -142,10 +142,16 @@ def compare(first: Path, second: Path) -> tuple[str, pd.DataFrame]:
         What the difference is, in a sentence; and a row for each design, with the PSNR of both.
 
     Raises:
-        InputError: if they have no design in common.
+        InputError: if they have no design in common, or one is no run of SIRENs.
     """
-    frames = [jaxfleet.open(one).to_pandas() for one in (first, second)]
     fields = (*_SAME, *(field.name for field in dataclasses.fields(jaxinr.Trial)))
+    frames = []
+    for run_dir in (first, second):
+        opened = jaxfleet.open(run_dir)
+        if "best_psnr_db" not in opened.columns:
+            raise InputError(f"{run_dir.name} is no run of SIRENs, so it cannot be compared.")
+        columns = [name for name in (*fields, "status", "best_psnr_db") if name in opened.columns]
+        frames.append(opened.to_pandas(columns))
     design = [
         name
         for name in fields

@@ -81,13 +81,13 @@ def describe(now: Training, *, stopped: bool = False) -> str:
 
 
 def show(now: Training) -> str:
-    """Return the picture as it emerges over the original, and its error, as HTML."""
+    """Return the picture as it emerges over the original and over its error, as HTML."""
     error = np.abs(now.picture.astype(np.int16) - now.image)
     larger = np.minimum(ERROR_GAIN * error, 255).astype(np.uint8)
-    caption = f"absolute error, {ERROR_GAIN} times as large"
+    names = "network", f"absolute error, {ERROR_GAIN} times as large"
     return (
         f'<div class="pair">{markup.comparison(now.image, now.picture, ("original", "network"))}'
-        f"{markup.captioned(larger, caption)}</div>"
+        f"{markup.comparison(now.picture, larger, names, start=0)}</div>"
     )
 
 

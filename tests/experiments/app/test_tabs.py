@@ -4,9 +4,11 @@ import hashlib
 import html
 import json
 import re
+import shutil
 import threading
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -123,7 +125,9 @@ def test_a_training_shows_its_picture_and_where_it_ended(trained, image):
     assert trained.picture.shape == image.shape
     assert psnr_8bit_db(trained.picture, image) == pytest.approx(trained.moment.psnr_db, abs=0.3)
     assert "Done after 200 updates" in training.describe(trained)
-    assert training.show(trained).count("<img") == 3
+    shown = training.show(trained)
+    assert shown.count("<img") == 4  # original and network, network and error
+    assert [shown.count(f'value="{start}"') for start in (0, 50)] == [1, 1]
 
 
 def test_weights_and_file_of_a_training_hold_the_same_network(trained, image, tmp_path):
@@ -172,6 +176,15 @@ def test_two_runs_are_compared_where_their_designs_agree(grids):
     np.testing.assert_allclose(rows["gain_db"], rows["second"] - rows["first"], atol=2e-3)
     same, _ = runs.compare(found["first"], found["first"])
     assert "+0.00 dB" in same
+
+
+def test_a_run_of_other_networks_is_not_compared(grids, tmp_path):
+    other = shutil.copytree(grids / "first", tmp_path / "other")
+    for part in (other / "parts").glob("*.parquet"):
+        table = pyarrow.parquet.read_table(part)
+        pyarrow.parquet.write_table(table.drop_columns(["best_psnr_db"]), part)
+    with pytest.raises(InputError, match="other is no run of SIRENs, so it cannot be compared"):
+        runs.compare(grids / "first", other)
 
 
 # ---------------------------------------------------------------------------------------- which
