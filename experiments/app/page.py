@@ -52,3 +52,4 @@ class Page:
         """Stop all that a visitor who has left has going on, and forget what was found."""
         self.shared.stops.stop_all(request.session_hash)
         self.which.desks.pop(request.session_hash, None)
+        self.siren.leave(request.session_hash)

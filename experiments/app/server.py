@@ -15,7 +15,7 @@ import threading
 import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from experiments.app import runs, uploads
 from experiments.app.config import AppConfig
@@ -92,6 +92,13 @@ def make(config: AppConfig, folder: Path) -> Any:
         yield
 
     outer = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
+
+    @outer.post("/forecast")
+    def forecast(
+        key: Annotated[str, fastapi.Body()], asked: Annotated[list[float], fastapi.Body()]
+    ) -> Any:
+        return page.siren.ask(key, asked)
+
     gradio.mount_gradio_app(
         outer,
         page.build(),

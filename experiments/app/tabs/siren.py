@@ -1,5 +1,6 @@
 """The tab What will a SIREN reach?"""
 
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,24 @@ from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Step
 from jaxfleet.errors import InputError
 
 KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
+# The most that sliders of `forecasts.LIMITS` take, and their steps.
+LIMITS = ((24, 0.1), (600, 0.5), (200, 0.5), (60, 0.5))
+# Forecasts for the sliders by a request of its own, in a third of the time that an event of Gradio
+# takes: one at a time, and then for where the sliders are by now.
+_ASK = """async (...asked) => {
+  const page = window, mine = (page.lastAsked = (page.lastAsked ?? 0) + 1);
+  await page.asking;
+  const key = document.getElementById("subject")?.dataset.key;
+  const skipped = Array(3).fill({ __type__: "update" });
+  if (mine !== page.lastAsked || !key) return skipped;
+  page.asking = fetch("forecast", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ key, asked }),
+  }).then((answer) => (answer.ok ? answer.json() : []), () => []);
+  const shown = await page.asking;
+  return shown.length ? shown : skipped;
+}"""
 
 
 class SirenTab:
@@ -19,6 +38,9 @@ class SirenTab:
     def __init__(self, shared: Shared) -> None:
         """Take what the tabs share."""
         self.shared = shared
+        self.keys = dict[str, str]()  # of visitors
+        self.subjects = dict[str, forecasts.Subject]()  # by key
+        self.asked = dict[str, Sequence[Any]]()  # limits and sliders, by key
 
     def build(self) -> None:
         """Lay out the tab and connect its events."""
@@ -26,7 +48,7 @@ class SirenTab:
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 file = gr.File(label=f"Picture ({uploads.AT_MOST})", height=150, elem_id="picture")
-                error = gr.HTML()
+                error, key = gr.HTML(), gr.HTML()
                 sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
                 side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
                 depth = gr.Slider(1, 13, KNOBS[0], step=1, label="Depth: sine layers")
@@ -37,8 +59,10 @@ class SirenTab:
                 with gr.Accordion("Limits: 0 limits nothing"):
                     with gr.Row():
                         limits = [
-                            gr.Number(0, label=label, minimum=0, min_width=130)
-                            for label in forecasts.LIMITS.values()
+                            gr.Slider(0, most, 0, step=step, label=label, min_width=200)
+                            for label, (most, step) in zip(
+                                forecasts.LIMITS.values(), LIMITS, strict=True
+                            )
                         ]
                     find = gr.Button("Find the best network within these limits")
                     advice = gr.HTML()
@@ -58,16 +82,15 @@ class SirenTab:
                             interactive=False, max_height=320, elem_id="best")  # fmt: skip
         knobs, outlook = [depth, width, w0, updates, rate], [said, curve, sizes]
         asked = [*limits, *knobs]
-        loaded = [error, pixels, known, best, *outlook]
+        loaded = [error, key, pixels, known, best, *outlook]
         file.upload(self.load, [file, side, *asked], loaded, **AGAIN)
         file.upload(empty, None, file, **AT_ONCE)
         sample.input(self.load_sample, [sample, side, *asked], loaded, **AGAIN)
         side.release(self.resize, [pixels, side, *asked], loaded, **AGAIN)
         for knob in knobs:
-            knob.change(self.forecast, [known, *asked], outlook, **AT_ONCE,
-                        trigger_mode="always_last")  # fmt: skip
+            knob.change(None, asked, outlook, js=_ASK, **QUIET)
         for limit in limits:
-            limit.change(self.narrow, [known, *asked], [best, *outlook], **AT_ONCE,
+            limit.change(self.limit, [known, *asked], [best, *outlook], **AT_ONCE,
                          trigger_mode="always_last")  # fmt: skip
             limit.change(empty, None, advice, **AT_ONCE)
         for taken in (file.upload, sample.input):
@@ -77,14 +100,15 @@ class SirenTab:
         best.select(self.choose, None, knobs, **AT_ONCE)
         go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],
                  concurrency_limit=None, **QUIET)  # fmt: skip
-        halt.click(self.stop_siren, **AT_ONCE)
+        halt.click(self.stop, **AT_ONCE)
 
     def load(self, path: str | None, side: float, request: gr.Request, *asked: Any) -> Steps:
         """Take a dropped picture."""
+        yield markup.status("Reading the picture", 0.0), *[gr.skip()] * 7
         try:
             pixels = None if path is None else uploads.read(path)
         except InputError as error:
-            yield markup.error(str(error)), *[gr.skip()] * 6
+            yield markup.error(str(error)), *[gr.skip()] * 7
             return
         yield from self.resize(pixels, side, request, *asked)
 
@@ -104,19 +128,49 @@ class SirenTab:
             *asked: the limits and the sliders.
         """
         if pixels is None:
-            yield [gr.skip()] * 7
+            yield [gr.skip()] * 8
             return
         stop = self.shared.stops.begin(request.session_hash, "picture")
         try:
             known = forecasts.subject(pixels, int(side))
         except InputError as error:
-            yield markup.error(str(error)), *[gr.skip()] * 6
+            yield markup.error(str(error)), *[gr.skip()] * 7
             return
-        yield "", pixels, known, *self.narrow(known, *asked)
-        for more in forecasts.with_more(known):
+        key = self.keys.setdefault(request.session_hash, secrets.token_urlsafe())
+        self.subjects[key], self.asked[key] = known, asked
+        named = f'<span id="subject" data-key="{key}" hidden></span>'
+        going = "Comparing with other networks and codecs"
+        yield markup.status(going, 0.0), named, pixels, known, *self.narrow(known, *asked)
+        for done, more in enumerate(forecasts.with_more(known), 1):
             if stop.is_set():
-                return
-            yield gr.skip(), gr.skip(), more, *self.narrow(more, *asked)
+                break
+            self.subjects[key] = more
+            said = markup.status(going, done / (1 + len(forecasts.CODECS)))
+            asked = tuple(self.asked.get(key, asked))  # they may have moved
+            yield said, gr.skip(), gr.skip(), more, *self.narrow(more, *asked)
+        if not self.shared.stops.is_superseded(request.session_hash, "picture", stop):
+            yield markup.status("Stopped.") if stop.is_set() else "", *[gr.skip()] * 7
+
+    def leave(self, visitor: str) -> None:
+        """Forget the picture of a visitor who has left."""
+        key = self.keys.pop(visitor, "")
+        self.subjects.pop(key, None)
+        self.asked.pop(key, None)
+
+    def ask(self, key: str, asked: Sequence[Any]) -> tuple[Any, ...]:
+        """Forecast for the visitor of a key, see `_ASK`; nothing for one who is not known."""
+        if (known := self.subjects.get(key)) is None:
+            return ()
+        self.asked[key] = asked
+        return self.forecast(known, *asked)
+
+    def limit(
+        self, known: forecasts.Subject | None, request: gr.Request, *asked: Any
+    ) -> tuple[Any, ...]:
+        """List and forecast anew for a limit that has moved."""
+        if request.session_hash in self.keys:
+            self.asked[self.keys[request.session_hash]] = asked
+        return self.narrow(known, *asked)
 
     def narrow(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any, Any]:
         """List the best networks within the limits, and forecast as `forecast` does."""
@@ -128,10 +182,8 @@ class SirenTab:
             table = gr.update(visible=True, value=rows)
         return table, *self.forecast(known, *asked)
 
-    def forecast(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any]:
+    def forecast(self, known: forecasts.Subject, *asked: Any) -> tuple[str, str, str]:
         """Forecast for the network that the sliders describe."""
-        if known is None:
-            return gr.skip(), gr.skip(), gr.skip()
         found = forecasts.outlook(known, _trial(asked))
         return (
             forecasts.describe(found, known.curves),
@@ -183,13 +235,16 @@ class SirenTab:
             return
         folder = self.shared.new_folder()
         ended = training.describe(now, stopped=stop.is_set())
-        yield ended, gr.skip(), gr.skip(), download(training.save_weights(now, folder)), OFF
+        going = markup.status("Writing the file of the codec", 0.0)
+        kept = download(training.save_weights(now, folder))
+        yield ended + going, gr.skip(), gr.skip(), kept, OFF
         path, said = training.save_file(now, folder)
         yield ended + markup.status(said), *[gr.skip()] * 3, download(path)
 
-    def stop_siren(self, request: gr.Request) -> None:
+    def stop(self, request: gr.Request) -> None:
         """Stop what the visitor has going on in this tab."""
-        self.shared.stops.stop(request.session_hash, "siren")
+        for one in ("siren", "picture"):
+            self.shared.stops.stop(request.session_hash, one)
 
 
 def _limits(asked: Sequence[Any]) -> dict[str, Any]:

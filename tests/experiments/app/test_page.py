@@ -101,7 +101,7 @@ def filled(server, context):
     take(page, "Or take a sample", "chelsea")
     said = page.locator("p.answer")
     said.filter(has_text="AVIF of that size").wait_for()
-    set_sliders(page, Iterations=300, Depth=3, Width=25)
+    set_sliders(page, {"Iterations": 300, "Depth": 3, "Width": 25})
     said.filter(has_text=re.compile("3 layers of 25 units.* after 300 updates")).wait_for()
     page.get_by_role("button", name="Fit it now").click()
     page.get_by_text(re.compile("Rounded to 5 bits per weight")).wait_for()
@@ -133,7 +133,7 @@ def take(page, label, name):
     page.get_by_role("option", name=name, exact=True).click()
 
 
-def set_sliders(page, **values):
+def set_sliders(page, values):
     for name, value in values.items():
         number = page.get_by_role("spinbutton", name=re.compile(name)).first
         number.fill(str(value))
@@ -261,8 +261,7 @@ def test_forecasts_follow_sliders_and_limits_narrow_the_best_networks(page):
     seconds = page.evaluate(MOVE_A_SLIDER)
     sys.stdout.write(f"a forecast {np.median(seconds):.3f} s after moving a slider (median)\n")
     assert np.median(seconds) < 2
-    page.get_by_label("Bits per pixel, at most").fill("2")
-    page.get_by_label("Seconds to fit, at most").fill("5")
+    set_sliders(page, {"Bits per pixel, at most": 2, "Seconds to fit, at most": 5})
     page.get_by_text("best SIRENs within the limits").wait_for()
     page.get_by_role("button", name="Find the best network").click()
     page.get_by_text("networks within the limits").wait_for()
@@ -270,10 +269,10 @@ def test_forecasts_follow_sliders_and_limits_narrow_the_best_networks(page):
     before = said.inner_text()
     page.locator("#best").get_by_role("gridcell").first.click()
     playwright_api.expect(said).not_to_have_text(before)
-    page.get_by_label("Bits per pixel, at most").fill("0.000001")
+    set_sliders(page, {"Bits per pixel, at most": 0.000001})
     page.get_by_role("button", name="Find the best network").click()
     page.get_by_role("alert").filter(has_text="the smallest takes").wait_for()
-    page.get_by_label("Bits per pixel, at most").fill("8")
+    set_sliders(page, {"Bits per pixel, at most": 8})
     page.get_by_role("button", name="Find the best network").click()
     page.get_by_text("networks within the limits").wait_for()
 
@@ -292,7 +291,7 @@ def test_a_training_stops_on_request_and_keeps_what_it_has(page):
     choose(page, TABS[1])
     take(page, "Or take a sample", "chelsea")
     page.locator("p.answer").filter(has_text="dB").wait_for()
-    set_sliders(page, Iterations=20_000)
+    set_sliders(page, {"Iterations": 20_000})
     page.get_by_role("button", name="Fit it now").click()
     page.get_by_text(re.compile("of 20,000 updates")).wait_for()
     page.get_by_role("button", name="Stop").click()

@@ -7,8 +7,11 @@ import re
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from experiments.app import samples
 
 pytest.importorskip("gradio", reason="the page needs pip install 'jaxfleet[test-app]'")
 httpx = pytest.importorskip("httpx")
@@ -69,6 +72,32 @@ def test_a_picture_just_below_the_limit_is_answered(server, answer, patchwork):
         peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
         said += f"; the server took {peak / 2**20:.1f} GB of memory at most"
     sys.stdout.write(f"{said}\n")
+
+
+def test_comparing_with_other_codecs_has_progress_and_stops(tmp_path):
+    from experiments.app.tabs.shared import Shared
+    from experiments.app.tabs.siren import KNOBS, SirenTab
+
+    tab, me = SirenTab(Shared(tmp_path, "", {})), SimpleNamespace(session_hash="me")
+    asked = (0, 0, 0, 0, *KNOBS)
+    steps = tab.resize(samples.pixels("chelsea"), 32, me, *asked)
+    assert "Comparing with" in next(steps)[0]
+    (key,) = tab.subjects
+    moved = (*asked[:-4], 30, *asked[-3:])  # the width
+    assert "layers of 30 units" in tab.ask(key, moved)[0]
+    assert "layers of 30 units" in next(steps)[5]  # not those of before
+    tab.stop(me)
+    (last,) = steps
+    assert "Stopped" in last[0]
+    assert next(tab.resize(samples.pixels("chelsea"), 32, me, *asked))
+    tab.leave("me")
+    assert tab.ask(key, asked) == ()
+
+
+def test_forecasts_are_for_the_keys_of_visitors_alone(server):
+    body = {"key": "no visitor's", "asked": [0, 0, 0, 0, 4, 24, 30, 1000, 1e-3]}
+    assert httpx.post(f"{server[0]}/forecast", json=body, timeout=SECONDS).json() == []
+    assert httpx.post(f"{server[0]}/forecast", json={}, timeout=SECONDS).status_code == 422
 
 
 def test_a_password_is_asked_of_other_machines(tmp_path):
