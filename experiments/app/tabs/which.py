@@ -93,7 +93,8 @@ class WhichTab:
         yield gr.skip(), gr.skip(), desk.show() or _NONE, OFF, OFF, OFF
         if not desk.waiting:  # otherwise it follows when all are answered
             stop = self.shared.stops.begin(request.session_hash, "which")
-            yield from self._write(desk, "", stop, request.session_hash)
+            said = markup.status(f"Answers on the page: {len(desk.answers)}.")
+            yield from self._write(desk, said, stop, request.session_hash)
 
     def _write(self, desk: which.Desk, said: str, stop: Event, visitor: str) -> Steps:
         """Write what can be downloaded; `said` stays above what is going on."""

@@ -4,6 +4,7 @@ import itertools
 import os
 import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,14 @@ from experiments.app.config import AppConfig
 from experiments.app.turns import Stops, Turns
 from jaxfleet.errors import InputError
 from launch import flagdefs
+
+
+def test_the_page_itself_has_less_than_600_lines():
+    folder = Path(markup.__file__).parent
+    files = [folder / "page.py", *(folder / "tabs").glob("*.py")]
+    assert len(files) > 3
+    assert sum(len(path.read_text().splitlines()) for path in files) < 600
+
 
 # -------------------------------------------------------------------------------------- charts
 
