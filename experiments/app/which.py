@@ -173,7 +173,8 @@ def show_evidence(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> str:
         lambda: identify.figure(gallery, found, pixels, answer.name, sha256, words=False),
         said,
     )
-    return show_heat_map(answer) + drawing
+    broad = '<div class="broad" tabindex="0" role="region" aria-label="Fine detail and spectra">'
+    return f"{show_heat_map(answer)}{broad}{drawing}</div>"
 
 
 @dataclass

@@ -48,7 +48,7 @@ class SirenTab:
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 file = gr.File(label=f"Picture ({uploads.AT_MOST})", height=150, elem_id="picture")
-                error, key = gr.HTML(), gr.HTML()
+                error = gr.HTML()
                 sample = gr.Dropdown(samples.names()[1:], value=None, label="Or take a sample")
                 side = gr.Slider(16, 768, 128, step=16, label="Longer side to fit, in pixels")
                 depth = gr.Slider(1, 13, KNOBS[0], step=1, label="Depth: sine layers")
@@ -57,13 +57,12 @@ class SirenTab:
                 updates = gr.Slider(100, 100_000, KNOBS[3], step=100, label="Iterations of Adam")
                 rate = gr.Slider(1e-4, 5e-3, KNOBS[4], step=1e-4, label="Learning rate of Adam")
                 with gr.Accordion("Limits: 0 limits nothing"):
-                    with gr.Row():
-                        limits = [
-                            gr.Slider(0, most, 0, step=step, label=label, min_width=200)
-                            for label, (most, step) in zip(
-                                forecasts.LIMITS.values(), LIMITS, strict=True
-                            )
-                        ]
+                    limits = [
+                        gr.Slider(0, most, 0, step=step, label=label)
+                        for label, (most, step) in zip(
+                            forecasts.LIMITS.values(), LIMITS, strict=True
+                        )
+                    ]
                     find = gr.Button("Find the best network within these limits")
                     advice = gr.HTML()
                 with gr.Row():
@@ -76,7 +75,7 @@ class SirenTab:
                 said = gr.HTML("<p>Drop a picture, or take a sample.</p>")
                 with gr.Row(elem_classes="charts"):
                     curve, sizes = gr.HTML(), gr.HTML()
-                status, view = gr.HTML(), gr.HTML()
+                status, view, key = gr.HTML(), gr.HTML(), gr.HTML()
         best = gr.Dataframe(label="Networks that no other one beats in size, time and PSNR, within "
                             "the limits; choose a row to set the sliders", visible=False,
                             interactive=False, max_height=320, elem_id="best")  # fmt: skip

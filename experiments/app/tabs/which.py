@@ -11,11 +11,18 @@ from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Step
 from jaxfleet.errors import InputError
 
 _NONE = "<p>The answers will stand here.</p>"
-# A click on the button of an answer is told with the answer's number.
-_CLICKS = """element.addEventListener("click", (event) => {
-  const button = event.target.closest("button.remove");
+# A click on the button of an answer is told with the answer's number. An answer that the visitor
+# has opened or closed stays so when those after it come.
+_CLICKS = """const chosen = {}, numberOf = (one) => one.parentNode.lastChild.dataset.number;
+element.addEventListener("click", ({ target }) => {
+  const button = target.closest("button.remove"), details = target.closest("summary")?.parentNode;
   if (button) trigger("click", { number: button.dataset.number });
-})"""
+  if (details) chosen[numberOf(details)] = !details.open;
+});
+new MutationObserver(() => element.querySelectorAll(".held > details").forEach((one) => {
+  const open = chosen[numberOf(one)] ?? one.open;
+  if (one.open !== open) one.open = open;
+})).observe(element, { subtree: true, childList: true, attributeFilter: ["open"] });"""
 
 
 class WhichTab:
@@ -110,7 +117,8 @@ class WhichTab:
     def clear(self, request: gr.Request) -> tuple[Any, ...]:
         """Remove all answers, and show none of what is going on."""
         self.shared.stops.begin(request.session_hash, "which")
-        self.desks.pop(request.session_hash, None)
+        if desk := self.desks.get(request.session_hash):
+            self.desks[request.session_hash] = which.Desk(numbers=desk.numbers)
         return "", "", _NONE, OFF, OFF, OFF
 
     def keep(self, paths: Sequence[str] = (), kept: Sequence[str] = ()) -> tuple[Any, str]:

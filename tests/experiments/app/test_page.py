@@ -193,7 +193,11 @@ def test_a_wrong_file_gives_one_sentence_and_answers_stay_until_they_are_removed
         drop(page, tmp_path / name)
         page.locator("details.answer[open]").filter(has_text=name).wait_for()
         page.get_by_text("Done: 1 of 1 pictures answered").wait_for()
+        summary = page.locator("summary").filter(has_text=name)
+        summary.click()
+        summary.click()
     assert alert.count() == 0
+    assert page.locator("details.answer[open]").count() == 2  # one that was opened stays open
     pdf = page.get_by_role("button", name="Download PDF")
     playwright_api.expect(pdf).to_be_enabled()
     assert page.locator("details.answer").count() == 2
