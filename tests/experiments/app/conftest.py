@@ -61,7 +61,7 @@ def grids(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(grids, tmp_path_factory):
-    """Address of a page served by a process of its own, where it notes ways out, its number."""
+    """Address of a page that is served by a process of its own, and where it notes ways out."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "sitecustomize.py").write_text(WATCHMAN)
     log = folder / "foreign.txt"
@@ -77,7 +77,7 @@ def server(grids, tmp_path_factory):
             break
     else:
         pytest.fail("the server has ended")
-    yield found[1], log, process.pid
+    yield found[1], log
     process.terminate()
     process.communicate(timeout=30)
 

@@ -326,7 +326,7 @@ def test_no_tab_is_wider_than_its_window(filled, width):
 
 @pytest.mark.usefixtures("filled")  # each tab was used
 def test_the_server_reads_no_file_of_its_own_and_asks_no_other_host(server, context):
-    address, log, _ = server
+    address, log = server
     time.sleep(0.5)
     for path in ("/etc/passwd", "http://example.org/a.png", str(ROOT / "setup.cfg")):
         answer = httpx.get(f"{address}/gradio_api/file={path}", timeout=SECONDS)

@@ -1,12 +1,8 @@
-"""The server of the page: many at once, the largest picture, and a password."""
+"""The server of the page: many at once, forecasts, and a password."""
 
 import concurrent.futures
 import io
 import os
-import re
-import sys
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -59,19 +55,6 @@ def test_ten_uploads_at_once_are_answered(answer, patchwork):
     with concurrent.futures.ThreadPoolExecutor(10) as threads:
         for lines in threads.map(ask, range(10)):
             assert any("Done: 1 of 1 pictures answered" in line for line in lines), lines[-2:]
-
-
-def test_a_picture_just_below_the_limit_is_answered(server, answer, patchwork):
-    picture = patchwork(0).resize((14_140, 14_140))
-    start = time.monotonic()
-    lines = answer(picture, "large.jpg", format="JPEG", quality=90)
-    assert any("Done: 1 of 1 pictures answered" in line for line in lines), lines[-2:]
-    said = f"200 megapixels answered in {time.monotonic() - start:.1f} s"
-    status = Path(f"/proc/{server[2]}/status")  # of Linux
-    if status.exists():
-        peak = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
-        said += f"; the server took {peak / 2**20:.1f} GB of memory at most"
-    sys.stdout.write(f"{said}\n")
 
 
 def test_comparing_with_other_codecs_has_progress_and_stops(tmp_path):
