@@ -19,10 +19,8 @@ pytestmark = [
 SECONDS = float(os.environ.get("PAGE_TEST_SECONDS", "60"))  # that an answer may take
 
 
-@pytest.fixture
-def answer(server):
-    """A function that drops a file as a new visitor, and returns what the page says of it."""
-    address = server[0]
+def test_ten_uploads_at_once_are_answered(server, patchwork):
+    address, _ = server
     config = httpx.get(f"{address}/config", timeout=SECONDS).json()
     upload = next(
         one
@@ -30,27 +28,17 @@ def answer(server):
         if [event for _, event in one["targets"]] == ["upload"] and len(one["outputs"]) == 6
     )
 
-    def ask(picture, name, **settings):
-        buffer = io.BytesIO()
-        picture.save(buffer, **settings)
-        with httpx.Client(base_url=f"{address}/gradio_api/", timeout=SECONDS) as client:
-            (path,) = (
-                client.post("upload", files={"files": (name, buffer.getvalue())})
-                .raise_for_status()
-                .json()
-            )
-            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-            body = {"data": [[file], None], "fn_index": upload["id"], "session_hash": name}
-            client.post("queue/join", json=body).raise_for_status()
-            with client.stream("GET", f"queue/data?session_hash={name}") as lines:
-                return [line for line in lines.iter_lines() if line.startswith("data:")]
-
-    return ask
-
-
-def test_ten_uploads_at_once_are_answered(answer, patchwork):
     def ask(number):
-        return answer(patchwork(number), f"{number}.png", format="PNG")
+        buffer = io.BytesIO()
+        patchwork(number).save(buffer, "PNG")
+        with httpx.Client(base_url=f"{address}/gradio_api/", timeout=SECONDS) as client:
+            files = {"files": (f"{number}.png", buffer.getvalue())}
+            (path,) = client.post("upload", files=files).raise_for_status().json()
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            body = {"data": [[file], None], "fn_index": upload["id"], "session_hash": f"s{number}"}
+            client.post("queue/join", json=body).raise_for_status()
+            with client.stream("GET", f"queue/data?session_hash=s{number}") as lines:
+                return [line for line in lines.iter_lines() if line.startswith("data:")]
 
     with concurrent.futures.ThreadPoolExecutor(10) as threads:
         for lines in threads.map(ask, range(10)):
