@@ -220,7 +220,7 @@ def test_pictures_are_answered_one_after_the_other_and_bad_files_named(tmp_path)
     assert pdf.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 3  # answer, figure, settings and refused
     assert facts["settings"]["gallery_sha256"] in as_page.read_text()
-    assert "Remove" not in as_page.read_text()
+    assert 'class="remove"' not in as_page.read_text()
 
 
 @pytest.fixture
