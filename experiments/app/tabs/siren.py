@@ -89,7 +89,8 @@ class SirenTab:
         for knob in knobs:
             knob.change(None, asked, outlook, js=_ASK, **QUIET)
         for limit in limits:
-            limit.change(self.limit, [known, *asked], [best, *outlook], **AT_ONCE,
+            limit.change(None, asked, outlook, js=_ASK, **QUIET)
+            limit.change(self.list_best, [known, *asked], best, **AT_ONCE,
                          trigger_mode="always_last")  # fmt: skip
             limit.change(empty, None, advice, **AT_ONCE)
         for taken in (file.upload, sample.input):
@@ -163,23 +164,16 @@ class SirenTab:
         self.asked[key] = asked
         return self.forecast(known, *asked)
 
-    def limit(
-        self, known: forecasts.Subject | None, request: gr.Request, *asked: Any
-    ) -> tuple[Any, ...]:
-        """List and forecast anew for a limit that has moved."""
-        if request.session_hash in self.keys:
-            self.asked[self.keys[request.session_hash]] = asked
-        return self.narrow(known, *asked)
+    def list_best(self, known: forecasts.Subject | None, *asked: Any) -> Any:
+        """List the best networks within the limits."""
+        if known is None or known.best is None:
+            return gr.skip()
+        rows = forecasts.best_networks(known.best, _limits(asked))
+        return gr.update(visible=True, value=rows)
 
-    def narrow(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, Any, Any, Any]:
-        """List the best networks within the limits, and forecast as `forecast` does."""
-        if known is None:
-            return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-        table = gr.skip()
-        if known.best is not None:
-            rows = forecasts.best_networks(known.best, _limits(asked))
-            table = gr.update(visible=True, value=rows)
-        return table, *self.forecast(known, *asked)
+    def narrow(self, known: forecasts.Subject, *asked: Any) -> tuple[Any, str, str, str]:
+        """List the best networks, and forecast for the network that the sliders describe."""
+        return self.list_best(known, *asked), *self.forecast(known, *asked)
 
     def forecast(self, known: forecasts.Subject, *asked: Any) -> tuple[str, str, str]:
         """Forecast for the network that the sliders describe."""
