@@ -14,8 +14,8 @@ from jaxfleet.errors import InputError
 KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
 # The most that sliders of `forecasts.LIMITS` take, and their steps.
 LIMITS = ((24, 0.1), (600, 0.5), (200, 0.5), (60, 0.5))
-# Forecasts for the sliders by a request of its own, in a third of the time that an event of Gradio
-# takes: one at a time, and then for where the sliders are by now.
+# Forecasts for the sliders by a request of its own, which takes a fraction of the time of an event
+# of Gradio: one at a time, and then for where the sliders are by now.
 _ASK = """async (...asked) => {
   const page = window, mine = (page.lastAsked = (page.lastAsked ?? 0) + 1);
   await page.asking;
