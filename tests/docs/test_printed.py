@@ -92,6 +92,17 @@ def test_modules_and_tests_that_are_named_exist():
     assert [name for name in sorted(names) if not (printed.ROOT / name).exists()] == []
 
 
+def test_programs_of_one_line_import_what_exists():
+    found = set()
+    for path in (*printed.PAGES, *printed.TUTORIALS, *printed.SOURCES):
+        for program in re.findall(r'python -c "(.+?)"', path.read_text()):
+            found |= set(re.findall(r"from ([\w.]+) import (\w+)", program))
+    assert ("jaxfleet.imaging", "photos") in found
+    for module, name in found:
+        package = importlib.import_module(module)
+        assert hasattr(package, name) or importlib.import_module(f"{module}.{name}")
+
+
 def test_scripts_flags_and_extras_that_the_sources_name_exist():
     """Remedies of error messages among them."""
     metadata = configparser.ConfigParser()

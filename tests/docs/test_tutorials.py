@@ -23,9 +23,14 @@ def masked(output):
     return re.sub(r"-?\d+(?:\.\d+)?", "#", output).split()
 
 
-@pytest.mark.printed
+def marked(path):
+    """Leave to `-m printed` the page on which near ties come in another order elsewhere."""
+    is_tied = path.stem == "which-network"
+    return pytest.param(path, marks=pytest.mark.printed if is_tied else pytest.mark.slow)
+
+
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("path", printed.TUTORIALS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*map(marked, printed.TUTORIALS)], ids=lambda path: path.stem)
 def test_tutorial_prints_what_it_says(tutorials, path, tmp_path):
     page = path.read_text()
     with plt.style.context("default"), plt.rc_context({"backend": "agg"}):

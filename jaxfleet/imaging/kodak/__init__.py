@@ -1,6 +1,6 @@
 """The 24 Kodak photographs as a TensorFlow Datasets builder, registered as `kodak`.
 
-    python -c "from jaxfleet import photos; print(len(photos.load('tfds:kodak')))"
+    python -c "from jaxfleet.imaging import photos; print(len(photos.load('tfds:kodak')))"
 
 The first use downloads the 24 PNG files, 15 MB, checks them against `checksums.tsv` beside
 this file and writes one array_record under TFDS's data directory (`~/tensorflow_datasets`,
