@@ -1,4 +1,4 @@
-"""How long does a newcomer wait? Imports, a forecast, the quickstart, its first networks.
+"""How long does a newcomer wait? Imports, a forecast, the quickstart, its networks, an answer.
 
 Each is measured in a fresh process, the quickstart with empty caches of compiled programs (JAX's
 and Numba's) and then with the caches that it left.
@@ -14,6 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 PACKAGES = ("jaxfleet", "jaxinr", "jaxsr")
 ROUNDS = 3  # of an import; the least counts, since the first one reads the disk
@@ -51,10 +54,21 @@ start = time.perf_counter()
 descriptors.describe(image)
 """,
 }
+PICTURES = {"12 megapixels identified": (3000, 4000), "199 megapixels identified": (14100, 14100)}
+IDENTIFIED = """
+import pathlib, sys, time
+from experiments.app import which
+gallery = which.open_gallery()
+start = time.perf_counter()
+which.examine(gallery, pathlib.Path({path!r}))
+"""
 
 
 def measure() -> list[dict[str, Any]]:
-    """Return rows {what, cache, seconds}; imports and forecasts have no cache."""
+    """Return rows {what, cache, seconds, memory_mb}; what is not trained has no cache.
+
+    Memory is that of the process at most, where it is a matter of the picture.
+    """
     flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
     rows: list[dict[str, Any]] = [
         {
@@ -67,6 +81,7 @@ def measure() -> list[dict[str, Any]]:
     for what, script in FORECASTS.items():
         seconds = min(seconds_of(script, {}) for _ in range(ROUNDS))
         rows.append({"what": what, "cache": None, "seconds": seconds})
+    rows += [identified(what, *size) for what, size in PICTURES.items()]
     with tempfile.TemporaryDirectory() as folder:
         caches = {"XDG_CACHE_HOME": folder, "NUMBA_CACHE_DIR": f"{folder}/numba"}
         for cache in ("cold", "warm"):
@@ -83,15 +98,34 @@ def import_seconds(package: str) -> float:
     return seconds_of(f"import time; start = time.perf_counter(); import {package}", {})
 
 
+def identified(what: str, height: int, width: int) -> dict[str, Any]:
+    """Measure the identification of a picture file of a size, as the page does it."""
+    tile = np.random.default_rng(0).integers(0, 256, (250, 250, 3), np.uint8)
+    pixels = np.tile(tile, (-(-height // 250), -(-width // 250), 1))[:height, :width]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        Image.fromarray(pixels).save(path, compress_level=1)
+        seconds, memory_mb = measured(IDENTIFIED.format(path=str(path)), {})
+    return {"what": what, "cache": None, "seconds": seconds, "memory_mb": memory_mb}
+
+
 def seconds_of(script: str, environment: Mapping[str, str]) -> float:
     """Return the seconds from the `start` that a script sets to its end, in a fresh process."""
+    return measured(script, environment)[0]
+
+
+def measured(script: str, environment: Mapping[str, str]) -> tuple[float, float]:
+    """Return what `seconds_of` does, and the most memory that the process had, in MB."""
+    end = "import resource\nprint(time.perf_counter() - start)\n"
+    end += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     done = subprocess.run(
-        [sys.executable, "-c", f"{script}\nprint(time.perf_counter() - start)"],
+        [sys.executable, "-c", f"{script}\n{end}"],
         env={**os.environ, **environment},
         capture_output=True,
         check=True,
     )
-    return float(done.stdout)
+    seconds, kilobytes = done.stdout.split()[-2:]
+    return float(seconds), float(kilobytes) / 1e3
 
 
 def grid_seconds(flags: Sequence[str], environment: Mapping[str, str]) -> tuple[float, float]:

@@ -22,6 +22,12 @@ def test_forecasts_are_measured_in_a_process_of_their_own(what):
     assert 0 < start.seconds_of(start.FORECASTS[what], {}) < 60
 
 
+def test_an_identification_is_measured_with_its_memory():
+    row = start.identified("300 x 400", 300, 400)
+    assert 0 < row["seconds"] < 60
+    assert 50 < row["memory_mb"] < 5000
+
+
 def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):
     caches = {"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     first, whole = start.grid_seconds(FLAGS, caches)
