@@ -67,7 +67,7 @@ which.examine(gallery, pathlib.Path({path!r}))
 def measure() -> list[dict[str, Any]]:
     """Return rows {what, cache, seconds, memory_mb}; what is not trained has no cache.
 
-    Memory is that of the process at most, where it is a matter of the picture.
+    Memory is the most that the process had, where it is a matter of the picture.
     """
     flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
     rows: list[dict[str, Any]] = [
@@ -90,7 +90,8 @@ def measure() -> list[dict[str, Any]]:
             rows.append({"what": "quickstart", "cache": cache, "seconds": whole})
         seconds = seconds_of(NEW_SHAPE, caches)
         rows.append({"what": "first network of a new shape", "cache": "warm", "seconds": seconds})
-    return rows
+    columns = "what", "cache", "seconds", "memory_mb"
+    return [{name: row.get(name) for name in columns} for row in rows]
 
 
 def import_seconds(package: str) -> float:
