@@ -1,11 +1,11 @@
 """A strict session: two CPU devices, no silent promotion of dtype or rank."""
 
-import functools
 import html
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,6 +15,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # other tests have the other core
 # that they start. Each worker has a folder of its own: JAX does not write to it atomically.
 PROGRAMS = tempfile.TemporaryDirectory(prefix="programs-of-tests-", ignore_cleanup_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+# Most of the time of tests goes into compiling programs that run for moments. They, and those of
+# the scripts that tests start, are compiled in half the time, to slower ones, unless XLA_FLAGS is
+# set (to nothing, for programs as users have them). Newest first: a process ends at a flag that its
+# jaxlib does not know.
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    " --xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0",
+)
+
+
+def compiles(flags: str) -> bool:
+    """Whether the installed jaxlib knows these flags."""
+    command = [sys.executable, "-c", "import jax; jax.jit(lambda: 0)()"]
+    return not subprocess.run(
+        command, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True
+    ).returncode
+
+
+# Once: the workers of pytest-xdist have the environment of what started them.
+if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = next(filter(compiles, QUICK), "")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402  (reads these variables when imported)
@@ -35,12 +57,6 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture
 def key():
     return jax.random.key(0)
-
-
-@pytest.fixture(scope="session")
-def quick_jit():
-    """`jax.jit` that compiles twice as fast, to programs that are slower."""
-    return functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="session")

@@ -80,11 +80,11 @@ def test_every_name_is_counted_or_a_light_one_of_ours():
 
 
 @pytest.mark.parametrize("name", ["swinir_real" if name == "swinir" else name for name in SMALL])
-def test_any_size_goes_in_and_gradients_are_finite(name, key, quick_jit):
+def test_any_size_goes_in_and_gradients_are_finite(name, key):
     images = jax.random.uniform(key, (2, 7, 5, 3))  # odd, and less than a window
     model = quick(name, scale=4)
 
-    @quick_jit
+    @jax.jit
     def output_and_gradient(model):
         def loss(model):
             output = model(images)
@@ -143,23 +143,23 @@ def test_the_vgg_discriminator_halves_pictures_down_to_4_pixels(size, convs):
     assert (logits.shape, logits.dtype) == ((3, 1), jnp.float32)
 
 
-def test_bfloat16_is_near_float32(key, quick_jit):
+def test_bfloat16_is_near_float32(key):
     images = jax.random.uniform(key, (1, 8, 8, 3))
-    exact = quick_jit(quick("edsr", scale=2))(images)
-    rough = quick_jit(quick("edsr", scale=2, dtype=jnp.bfloat16))(images)
+    exact = jax.jit(quick("edsr", scale=2))(images)
+    rough = jax.jit(quick("edsr", scale=2, dtype=jnp.bfloat16))(images)
     assert 1e-4 < jnp.max(jnp.abs(exact - rough)) / jnp.ptp(exact) < 0.02
 
 
-def test_a_batch_gives_what_its_images_give_alone(key, quick_jit):
+def test_a_batch_gives_what_its_images_give_alone(key):
     images = jax.random.uniform(key, (2, 8, 8, 3))
-    run = quick_jit(quick("nlsn", scale=2))
+    run = jax.jit(quick("nlsn", scale=2))
     np.testing.assert_allclose(run(images)[1:], run(images[1:]), atol=1e-5)
 
 
-def test_nlsn_hashes_as_told(key, quick_jit):
+def test_nlsn_hashes_as_told(key):
     images = jax.random.uniform(key, (1, 8, 8, 3))
     model = quick("nlsn", scale=2, num_features=16)
-    run = quick_jit(model)
+    run = jax.jit(model)
     of_key_0, of_key_1 = (model.rotations(jax.random.key(seed), 8, 8) for seed in (0, 1))
     assert [rotation.shape for rotation in of_key_0] == [(4, 2, 4)]
     np.testing.assert_allclose(run(images), run(images, of_key_0), atol=1e-6)

@@ -53,8 +53,8 @@ jax.tree_util.register_static(Rows)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_once(quick_jit):
-    """Runs of this module share programs, compiled quickly; features are `Rows`."""
+def _compiled_once():
+    """Runs of this module share programs; features are `Rows`."""
     compiled, flops, features = training_strategy.compiled, training_cost.flops_per_update, Rows()
     made = {}
 
@@ -63,16 +63,10 @@ def _compiled_once(quick_jit):
             made[repr(args)] = TrainingProgram(*args)
         return made[repr(args)]
 
-    @functools.cache
-    def once(program, strategy, mesh):
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(jax, "jit", quick_jit)
-            return compiled(program, strategy, mesh)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo_plan, "TrainingProgram", program)
         patch.setattr(training_cost, "flops_per_update", functools.cache(flops))
-        patch.setattr(training_strategy, "compiled", once)
+        patch.setattr(training_strategy, "compiled", functools.cache(compiled))
         patch.setattr(
             losses, "LOSSES", {"l1": None, "vgg_adv": None, "resnet_adv": lambda path: features}
         )

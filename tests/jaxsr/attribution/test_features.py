@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
@@ -36,9 +37,9 @@ def test_dct_features_are_those_of_scipy():
     np.testing.assert_allclose(ours, expected, atol=2e-3)
 
 
-def test_spectrum_features_are_three_views_of_the_residual(quick_jit):
+def test_spectrum_features_are_three_views_of_the_residual():
     crops = noise(3)
-    compiled = quick_jit(spectral_features.spectrum_features, static_argnames=("residual", "bins"))
+    compiled = jax.jit(spectral_features.spectrum_features, static_argnames=("residual", "bins"))
     ours = compiled(jnp.asarray(crops), residual="gaussian", bins=4)
     blurred = [
         scipy.ndimage.gaussian_filter(image / 255, (1, 1, 0), mode="reflect") for image in crops

@@ -20,8 +20,8 @@ def noise(count, side, seed=0):
 
 
 @pytest.fixture(scope="module")
-def statistics(quick_jit):
-    compiled = quick_jit(
+def statistics():
+    compiled = jax.jit(
         phase_autocorrelation.phase_autocorrelation, static_argnames=("period", "max_lag")
     )
     return lambda crops, **options: np.asarray(compiled(jnp.asarray(crops), **options))

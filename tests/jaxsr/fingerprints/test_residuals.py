@@ -93,17 +93,17 @@ def test_wavelet_is_orthonormal_and_has_four_vanishing_moments():
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (37, 50), (5, 3), (1, 2)])
-def test_synthesis_undoes_analysis(key, quick_jit, shape):
+def test_synthesis_undoes_analysis(key, shape):
     planes = jax.random.uniform(key, (2, *shape))
-    both = quick_jit(lambda planes: wavelets.synthesise(*wavelets.analyse(planes, 3), shape))
+    both = jax.jit(lambda planes: wavelets.synthesise(*wavelets.analyse(planes, 3), shape))
     np.testing.assert_allclose(both(planes), planes, atol=2e-6)
 
 
-def test_wavelet_transform_is_that_of_pywavelets(key, quick_jit):
+def test_wavelet_transform_is_that_of_pywavelets(key):
     pywt = pytest.importorskip("pywt", reason="PyWavelets is not installed")
     plane = np.asarray(jax.random.uniform(key, (45, 38)))
     expected = pywt.wavedec2(plane.astype(np.float64), "db4", level=2)
-    approximation, details = quick_jit(lambda plane: wavelets.analyse(plane, 2))(plane)
+    approximation, details = jax.jit(lambda plane: wavelets.analyse(plane, 2))(plane)
     np.testing.assert_allclose(approximation, expected[0], atol=1e-5)
     for level, bands in enumerate(reversed(expected[1:])):
         for own, theirs in zip(details[level], bands, strict=True):
@@ -153,27 +153,27 @@ def test_wiener_residual_is_that_of_scipy(window_px):
 
 
 @pytest.mark.parametrize("method", ["wavelet", "gaussian", "wiener"])
-def test_residual_of_a_batch_is_that_of_each_image(method, quick_jit):
+def test_residual_of_a_batch_is_that_of_each_image(method):
     images = jnp.asarray(pictures(4)).reshape(2, 2, 45, 38, 3)
-    residual = quick_jit(functools.partial(jaxsr.noise_residual, method=method))
+    residual = jax.jit(functools.partial(jaxsr.noise_residual, method=method))
     batch, alone = residual(images), residual(images[1, 0])
     assert batch.shape == images.shape
     np.testing.assert_allclose(batch[1, 0], alone, atol=1e-7)
 
 
 @pytest.mark.parametrize("method", ["wavelet", "gaussian", "wiener"])
-def test_a_flat_image_has_no_residual(method, quick_jit):
-    residual = quick_jit(functools.partial(jaxsr.noise_residual, method=method))
+def test_a_flat_image_has_no_residual(method):
+    residual = jax.jit(functools.partial(jaxsr.noise_residual, method=method))
     for level in (0, 1, 77, 128, 200, 255):
         assert not np.any(residual(jnp.full((16, 20, 1), level / 255)))
         one = jnp.full((16, 20, 1), level / 255).at[8, 9].add(1 / 255 if level < 255 else -1 / 255)
         assert np.any(residual(one))  # the least difference of 8 bits is no rounding
 
 
-def test_weak_noise_stays_in_the_wavelet_residual_and_strong_edges_do_not(key, quick_jit):
+def test_weak_noise_stays_in_the_wavelet_residual_and_strong_edges_do_not(key):
     noise = 2 / 255 * jax.random.normal(key, (128, 128, 1))
     step = jnp.where(jnp.arange(128) < 64, 0.2, 0.8)[:, None, None] * jnp.ones((1, 128, 1))
-    wavelet = quick_jit(residuals.wavelet_residual)
+    wavelet = jax.jit(residuals.wavelet_residual)
     residual, with_step = wavelet(0.5 + noise), wavelet(step + noise)
     # All but the 1/256 of white noise that the approximation of four levels holds.
     explained = jnp.sum(residual * noise) / jnp.sum(noise**2)

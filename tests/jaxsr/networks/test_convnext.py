@@ -57,7 +57,7 @@ def filled(model, arrays, *, head=True):
     [((2, 6, 5, 3), 7, 10**9), ((3, 8, 4, 2), 3, 3 * 4 * 2 * 4 * 2), ((1, 5, 7, 1), 5, 1)],
 )
 def test_depthwise_convolution_and_its_gradients_equal_those_of_xla(
-    monkeypatch, quick_jit, shape, side, bytes_
+    monkeypatch, shape, side, bytes_
 ):
     monkeypatch.setattr(depthwise, "BAND_BYTES", bytes_)
     rng = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_depthwise_convolution_and_its_gradients_equal_those_of_xla(
         return value, *pull(given)
 
     found, expected = (
-        quick_jit(value_and_gradients, static_argnums=0)(function) for function in (ours, by_xla)
+        jax.jit(value_and_gradients, static_argnums=0)(function) for function in (ours, by_xla)
     )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -115,7 +115,7 @@ def test_sizes_have_as_many_parameters_as_the_references(size):
         assert round(count / 1e6, 2) == MILLIONS[size]
 
 
-def test_a_block_is_that_of_numpy(quick_jit):
+def test_a_block_is_that_of_numpy():
     model = shapes()
     arrays = arrays_of(model)
     block = filled(model, arrays).stages.layers[0].blocks.layers[0]
@@ -136,7 +136,7 @@ def test_a_block_is_that_of_numpy(quick_jit):
     y = y @ of("mlp.fc1.weight").T + of("mlp.fc1.bias")
     y = y * (1 + scipy.special.erf(y / np.sqrt(2))) / 2
     y = y @ of("mlp.fc2.weight").T + of("mlp.fc2.bias")
-    found = quick_jit(lambda block, x: block(x))(block, x.astype(np.float32))
+    found = jax.jit(lambda block, x: block(x))(block, x.astype(np.float32))
     np.testing.assert_allclose(found, x + of("gamma") * y, rtol=1e-4, atol=1e-4)
 
 
@@ -175,13 +175,13 @@ def by_torch(arrays, images, stride, size):
 
 
 @pytest.mark.parametrize("stride", convnext.STEM_STRIDES)
-def test_a_network_is_that_of_pytorch(stride, quick_jit):
+def test_a_network_is_that_of_pytorch(stride):
     model = shapes(stem_stride=stride)
     arrays = arrays_of(model)
     # What does not fill a window is left out.
     images = np.random.default_rng(1).normal(size=(2, 9 * stride + 1, 8 * stride, 3))
     expected = by_torch(arrays, images, stride, "zepto")
-    found = quick_jit(lambda model, x: (model(x), model.features(x)))(
+    found = jax.jit(lambda model, x: (model(x), model.features(x)))(
         filled(model, arrays), images.astype(np.float32)
     )
     for one, other in zip(found, expected, strict=True):

@@ -80,37 +80,37 @@ def check(ours, reference, what):
 
 
 @pytest.mark.parametrize("file", NETWORKS)
-def test_a_network_is_that_of_the_reference(golden, quick_jit, file):
+def test_a_network_is_that_of_the_reference(golden, file):
     name, scale, size = NETWORKS[file]
     arrays = golden(file)
     model = loaded(jaxsr.build, starting_with("param/", arrays), name=name, scale=scale, **size)
     rotations = [array[0] for array in starting_with("rotation/", arrays).values()]
-    output = quick_jit(model)(channels_last(arrays["input"]), *([rotations] if rotations else []))
+    output = jax.jit(model)(channels_last(arrays["input"]), *([rotations] if rotations else []))
     assert output.dtype == jnp.float32
     check(output, channels_last(arrays["output"]), file)
 
 
 @pytest.mark.parametrize("file", ["swinir_x2", "swinir_x4", "swinir_light_x2"])
-def test_swinir_mirrors_images_up_to_whole_windows(golden, quick_jit, file):
+def test_swinir_mirrors_images_up_to_whole_windows(golden, file):
     name, scale, size = NETWORKS[file]
     arrays = golden(file)
     model = loaded(jaxsr.build, starting_with("param/", arrays), name=name, scale=scale, **size)
-    output = quick_jit(model)(channels_last(arrays["input_unaligned"]))
+    output = jax.jit(model)(channels_last(arrays["input_unaligned"]))
     check(output, channels_last(arrays["output_unaligned"]), f"{file} unaligned")
 
 
 @pytest.mark.parametrize("file", PUBLISHED)
-def test_published_weights_make_the_network_of_the_reference(golden, quick_jit, shared_data, file):
+def test_published_weights_make_the_network_of_the_reference(golden, shared_data, file):
     pytest.importorskip("torch")
     name, scale, weights, img_range = PUBLISHED[file]
     arrays = golden(file)
     model = loaded(jaxsr.build, shared_data / "weights" / weights, name=name, scale=scale)
-    output = quick_jit(model)(channels_last(arrays["input"]) / np.float32(img_range))
+    output = jax.jit(model)(channels_last(arrays["input"]) / np.float32(img_range))
     check(output * img_range, channels_last(arrays["output"]), file)
 
 
 @pytest.mark.parametrize("file", DISCRIMINATORS)
-def test_a_discriminator_is_that_of_the_reference(golden, quick_jit, file):
+def test_a_discriminator_is_that_of_the_reference(golden, file):
     arrays = golden(file)
     params = starting_with("param/", arrays)
 
@@ -119,7 +119,7 @@ def test_a_discriminator_is_that_of_the_reference(golden, quick_jit, file):
 
     model, images = discriminator(params), channels_last(arrays["input"])
     model.eval()
-    check(quick_jit(model)(images), channels_last(arrays["output"]), f"{file} evaluated")
+    check(jax.jit(model)(images), channels_last(arrays["output"]), f"{file} evaluated")
     model.train()
     output = nnx.jit(lambda model, images: model(images))(model, images)
     check(output, channels_last(arrays["train_output"]), f"{file} in training")
@@ -131,14 +131,14 @@ def test_a_discriminator_is_that_of_the_reference(golden, quick_jit, file):
         np.testing.assert_allclose(ours[...], theirs[...], atol=2e-6, err_msg=str(path))
 
 
-def test_a_training_step_of_edsr_is_that_of_the_reference(golden, quick_jit):
+def test_a_training_step_of_edsr_is_that_of_the_reference(golden):
     arrays = golden("edsr_x2_adam")
     images, target = channels_last(arrays["input"]), channels_last(arrays["target"])
 
     def edsr(weights):
         return loaded(jaxsr.build, weights, name="edsr", scale=2, **EDSR)
 
-    @quick_jit
+    @jax.jit
     def loss_and_gradient(model):
         return nnx.value_and_grad(lambda m: jnp.mean(jnp.abs(m(images) - target)))(model)
 

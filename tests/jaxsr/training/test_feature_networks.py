@@ -141,15 +141,15 @@ def network(request):
     return load(arrays), lambda images: reference(arrays, images)
 
 
-def test_a_network_is_that_of_numpy(network, quick_jit):
+def test_a_network_is_that_of_numpy(network):
     ours, reference = network
     expected = reference(IMAGES)
-    features = quick_jit(lambda network, images: network(images))(ours, IMAGES.astype(np.float32))
+    features = jax.jit(lambda network, images: network(images))(ours, IMAGES.astype(np.float32))
     assert features.dtype == jnp.float32
     np.testing.assert_allclose(features, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_gradient_of_a_feature_distance_is_that_of_finite_differences(network, quick_jit):
+def test_the_gradient_of_a_feature_distance_is_that_of_finite_differences(network):
     ours, reference = network
     output, target = IMAGES[:1], IMAGES[1:]
     direction = RNG.normal(size=output.shape)
@@ -159,7 +159,7 @@ def test_the_gradient_of_a_feature_distance_is_that_of_finite_differences(networ
         return np.mean((reference(output) - reference(target)) ** 2)
 
     expected = distance(output + step * direction) - distance(output - step * direction)
-    gradient = quick_jit(jax.grad(losses.feature_distance, argnums=1))(
+    gradient = jax.jit(jax.grad(losses.feature_distance, argnums=1))(
         ours, output.astype(np.float32), target.astype(np.float32)
     )
     assert np.all(np.isfinite(gradient))
@@ -209,11 +209,11 @@ def vgg19_file(shared_data):
     return shared_data / "weights" / "vgg19_imagenet_conv_uint8.npz"
 
 
-def test_vgg19_of_keras_is_that_of_the_golden(shared_data, vgg19_file, quick_jit):
+def test_vgg19_of_keras_is_that_of_the_golden(shared_data, vgg19_file):
     with np.load(shared_data / "golden" / "vgg19_features.npz") as golden:
         images, expected = (np.moveaxis(golden[key], 1, -1) for key in ("input", "output"))
     network = feature_networks.load_vgg19(vgg19_file)
-    features = quick_jit(lambda network, images: network(images))(network, images)
+    features = jax.jit(lambda network, images: network(images))(network, images)
     difference = np.max(np.abs(features - expected))
     sys.stdout.write(f"vgg19 {difference:.1e} of {np.max(np.abs(expected)):.0f}\n")
     assert difference <= 10 * 5.4e-5  # ten times what float32 and float64 differ by

@@ -76,16 +76,14 @@ def onnx_model(onnx, nodes, stored, last):
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 9)])
 
 
-def test_a_thin_resnet_is_that_of_onnx(tmp_path, quick_jit):
+def test_a_thin_resnet_is_that_of_onnx(tmp_path):
     onnx = pytest.importorskip("onnx")
     nodes, stored, last = thin_resnet(onnx)
     path = tmp_path / "open-nsfw.onnx"
     onnx.save(onnx_model(onnx, nodes, stored, last), path)
     network = feature_networks.load_resnet(path)
     expected = run_onnx(onnx, nodes, stored, last, IMAGES)
-    features = quick_jit(lambda network, images: network(images))(
-        network, IMAGES.astype(np.float32)
-    )
+    features = jax.jit(lambda network, images: network(images))(network, IMAGES.astype(np.float32))
     np.testing.assert_allclose(features, expected, atol=1e-5 * np.abs(expected).max())
     np.savez(tmp_path / "open-nsfw.npz", **feature_networks.read_onnx(path))
     converted = feature_networks.load_resnet(tmp_path / "open-nsfw.npz")

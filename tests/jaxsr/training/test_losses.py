@@ -66,7 +66,7 @@ def test_perceptual_adversarial_is_the_distance_and_a_thousandth(key):
     np.testing.assert_allclose(loss, np.log(2), rtol=1e-5)
 
 
-def test_a_gradient_reaches_the_output_through_the_discriminator(key, quick_jit):
+def test_a_gradient_reaches_the_output_through_the_discriminator(key):
     output, target = jax.random.uniform(key, (2, 2, 128, 128, 3))
     # Weights of shapes only, filled by NumPy: drawing them compiles for seconds.
     shapes = nnx.eval_shape(lambda: VGGStyleDiscriminator(num_features=2, rngs=nnx.Rngs(0)))
@@ -77,7 +77,7 @@ def test_a_gradient_reaches_the_output_through_the_discriminator(key, quick_jit)
         logits = nnx.merge(graph, state, copy=True)(output)  # in training
         return losses.perceptual_adversarial(Rows(), output, target, logits)
 
-    gradient = quick_jit(jax.grad(loss))(output)
+    gradient = jax.jit(jax.grad(loss))(output)
     distance = jax.grad(losses.feature_distance, argnums=1)(Rows(), output, target)
     assert np.all(np.isfinite(gradient))
     assert np.max(np.abs(gradient - distance)) > 1e-3 * np.max(np.abs(distance))

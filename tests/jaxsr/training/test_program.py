@@ -58,8 +58,8 @@ def start(plain):
 
 
 @pytest.fixture(scope="module")
-def update(quick_jit, plain):
-    return quick_jit(plain.update)
+def update(plain):
+    return jax.jit(plain.update)
 
 
 def leaves(tree):
@@ -101,10 +101,8 @@ def cosine(iteration, recipe=TINY):
 # ---------------------------------------------------------------------------- updates
 
 
-def test_updates_are_adam_on_the_l1_loss_with_running_means(
-    plain, start, update, quick_jit, batches
-):
-    @quick_jit
+def test_updates_are_adam_on_the_l1_loss_with_running_means(plain, start, update, batches):
+    @jax.jit
     def loss_and_gradient(params, low, high):
         def loss(params):
             return losses.l1(plain.model(params)(low), high)
@@ -176,11 +174,11 @@ def is_adam(node):
     return hasattr(node, "mu")
 
 
-def test_bfloat16_is_computed_in_and_parameters_stay_float32(plain, start, quick_jit, batches):
+def test_bfloat16_is_computed_in_and_parameters_stay_float32(plain, start, batches):
     rough = program(dtype="bfloat16")
     low, high = (side[0] for side in batches)
     outputs = [
-        quick_jit(one.apply)(start.params, one.constants, low, jax.random.key(0))
+        jax.jit(one.apply)(start.params, one.constants, low, jax.random.key(0))
         for one in (plain, rough)
     ]
     difference = np.max(np.abs(outputs[0] - outputs[1]))
@@ -228,13 +226,13 @@ def test_seeds_draw_weights_and_a_start_takes_their_place(plain, start):
     np.testing.assert_array_equal(plain.model(start.params)(images), model(images))
 
 
-def test_nlsn_hashes_anew_in_every_update(quick_jit, batches):
+def test_nlsn_hashes_anew_in_every_update(batches):
     size = {"num_features": 16, "num_blocks": 1, "chunk_size": 8, "num_hashes": 1}
     nlsn = TrainingProgram("nlsn", 2, size, TINY)
     start = nlsn.init(1)
     low, high = (side[0] for side in batches)
 
-    @quick_jit
+    @jax.jit
     def loss(state):
         return nlsn._gradient(state, nlsn.constants, low, high)[0]
 
@@ -269,9 +267,9 @@ def duel_batch():
 
 
 @pytest.fixture(scope="module")
-def duel_update(duel, duel_batch, quick_jit):
+def duel_update(duel, duel_batch):
     """An update on one batch, of a state."""
-    update = quick_jit(duel.update)
+    update = jax.jit(duel.update)
     return lambda state: update(state, duel.constants, *duel_batch)
 
 
@@ -291,13 +289,11 @@ def discriminator(duel, params):
     return model
 
 
-def test_network_and_discriminator_move_against_each_other(
-    duel, duel_batch, duel_history, quick_jit
-):
+def test_network_and_discriminator_move_against_each_other(duel, duel_batch, duel_history):
     start, after = duel_history[:2]
     low, high = duel_batch
 
-    @quick_jit
+    @jax.jit
     def reference(params, judge):
         def generator(params):
             output = duel.model(params)(low)

@@ -23,18 +23,11 @@ SINGLE = Strategy()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_once(quick_jit):
-    """Programs are compiled once for all trainers of a kind, and quickly."""
-    compiled = training_strategy.compiled
+def _compiled_once():
+    """Programs are compiled once for all trainers of a kind."""
+    compiled = functools.cache(training_strategy.compiled)
     with pytest.MonkeyPatch.context() as patch:
-
-        @functools.cache
-        def once(program, strategy, mesh):
-            with pytest.MonkeyPatch.context() as inner:
-                inner.setattr(jax, "jit", quick_jit)
-                return compiled(program, strategy, mesh)
-
-        patch.setattr(training_strategy, "compiled", once)
+        patch.setattr(training_strategy, "compiled", compiled)
         yield
 
 
