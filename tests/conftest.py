@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # other tests have the other core
 PROGRAMS = tempfile.TemporaryDirectory(prefix="programs-of-tests-", ignore_cleanup_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
 # Most of the time of tests goes into compiling programs that run for moments. They, and those of
-# the scripts that tests start, are compiled in half the time, to slower ones, unless XLA_FLAGS is
-# set (to nothing, for programs as users have them). Newest first: a process ends at a flag that its
-# jaxlib does not know.
+# the scripts that tests start, are compiled quickly, to slower ones, unless XLA_FLAGS is set (to
+# nothing, for programs as users have them). The first line that the installed jaxlib knows counts:
+# a process ends at a flag that is unknown.
 QUICK = (
     "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     " --xla_cpu_use_fusion_emitters=false",
