@@ -89,6 +89,16 @@ def trial_of(depth: float, width: float, w0: float, updates: float, rate: float)
     )
 
 
+def limits_of(asked: Sequence[Any]) -> dict[str, Any]:
+    """Return the limits of what is asked, limits and sliders; those at 0 limit nothing."""
+    return {name: one or None for name, one in zip(LIMITS, asked, strict=False)}
+
+
+def asked_trial(asked: Sequence[Any]) -> jaxinr.Trial:
+    """Return the network of what is asked, limits and sliders."""
+    return trial_of(*asked[len(LIMITS) :])
+
+
 def knobs_of(trial: jaxinr.Trial) -> tuple[int, int, float, int, float]:
     """Invert `trial_of`."""
     w0, rate = round(2 * trial.w0_initial) / 2, round(trial.learning_rate, 7)

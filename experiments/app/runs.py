@@ -49,6 +49,30 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
+def show_run(run_dir: Path) -> tuple[str, pd.DataFrame | None, str, str, str]:
+    """Return what is wrong with a run, its table, what it is, its report, and no picture yet."""
+    said, rows, facts = "", None, ""
+    try:
+        rows = table(run_dir)
+        facts = describe(run_dir, rows)
+    except InputError as error:
+        said = markup.error(str(error))
+    try:
+        page_of = report(run_dir)
+    except InputError as error:
+        page_of = markup.error(str(error))
+    return said, rows, facts, page_of, ""
+
+
+def show_picture(run_dir: Path, trial_id: int) -> tuple[str, str]:
+    """Return what is wrong, and what the network of a row stores, both as HTML."""
+    try:
+        pixels, said = picture(run_dir, trial_id)
+    except InputError as error:
+        return markup.error(str(error)), ""
+    return "", markup.captioned(pixels, said)
+
+
 def table(run_dir: Path) -> pd.DataFrame:
     """Return the rows of a run, best first, without histories and weights.
 

@@ -1,12 +1,37 @@
 """Who trains when: one at a time, the others in line, and each may be told to stop."""
 
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Step = TypeVar("Step")
 
 _POLL_SECONDS = 0.5
+_STOP_SECONDS = 0.05  # after which a stop is noticed
+_THREADS = ThreadPoolExecutor(8)
+
+
+def unless_stopped(work: Callable[[], Step], stop: threading.Event) -> Step | None:
+    """Return what some work returns; None as soon as it is told to stop.
+
+    It then goes on unseen to its end, as nothing ends a thread.
+
+    Raises:
+        Exception: what the work raises.
+    """
+    future: Future[Step] = _THREADS.submit(work)
+    while not stop.is_set():
+        if wait([future], timeout=_STOP_SECONDS).done:
+            return future.result()
+    return None
+
+
+def each_unless_stopped(steps: Iterator[Step], stop: threading.Event) -> Iterator[Step]:
+    """Yield what an iterator does, until it ends or is told to stop; see `unless_stopped`."""
+    while (step := unless_stopped(functools.partial(next, steps, None), stop)) is not None:
+        yield step
 
 
 class Turns:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ import numpy as np
 
 from experiments.app import forecasts, markup, samples, training, uploads
 from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Steps, download, empty
+from experiments.app.turns import unless_stopped
 from jaxfleet.errors import InputError
 
 KNOBS = (4, 24, 30.0, 1000, 1e-3)  # where the sliders stand at first; see `forecasts.trial_of`
@@ -168,7 +170,7 @@ class SirenTab:
         """List the best networks within the limits."""
         if known is None or known.best is None:
             return gr.skip()
-        rows = forecasts.best_networks(known.best, _limits(asked))
+        rows = forecasts.best_networks(known.best, forecasts.limits_of(asked))
         return gr.update(visible=True, value=rows)
 
     def narrow(self, known: forecasts.Subject, *asked: Any) -> tuple[Any, str, str, str]:
@@ -177,11 +179,11 @@ class SirenTab:
 
     def forecast(self, known: forecasts.Subject, *asked: Any) -> tuple[str, str, str]:
         """Forecast for the network that the sliders describe."""
-        found = forecasts.outlook(known, _trial(asked))
+        found = forecasts.outlook(known, forecasts.asked_trial(asked))
         return (
             forecasts.describe(found, known.curves),
             forecasts.learning_curve(found),
-            forecasts.size_chart(found, known, _limits(asked)),
+            forecasts.size_chart(found, known, forecasts.limits_of(asked)),
         )
 
     def recommend(self, known: forecasts.Subject | None, *asked: Any) -> tuple[Any, ...]:
@@ -189,7 +191,9 @@ class SirenTab:
         try:
             if known is None:
                 raise InputError("Drop a picture first, or take a sample.")
-            best, said = forecasts.recommend(known, _trial(asked), _limits(asked))
+            best, said = forecasts.recommend(
+                known, forecasts.asked_trial(asked), forecasts.limits_of(asked)
+            )
         except InputError as error:
             return markup.error(str(error)), *[gr.skip()] * 5
         return markup.status(said), *forecasts.knobs_of(best)
@@ -231,18 +235,13 @@ class SirenTab:
         going = markup.status("Writing the file of the codec", 0.0)
         kept = download(training.save_weights(now, folder))
         yield ended + going, gr.skip(), gr.skip(), kept, OFF
-        path, said = training.save_file(now, folder)
-        yield ended + markup.status(said), *[gr.skip()] * 3, download(path)
+        stop = self.shared.stops.begin(request.session_hash, "siren")
+        file = unless_stopped(partial(training.save_file, now, folder), stop)
+        path, said = file or (None, "No file of the codec: stopped.")
+        if not self.shared.stops.is_superseded(request.session_hash, "siren", stop):
+            yield ended + markup.status(said), *[gr.skip()] * 3, download(path) if path else OFF
 
     def stop(self, request: gr.Request) -> None:
         """Stop what the visitor has going on in this tab."""
         for one in ("siren", "picture"):
             self.shared.stops.stop(request.session_hash, one)
-
-
-def _limits(asked: Sequence[Any]) -> dict[str, Any]:
-    return {name: one or None for name, one in zip(forecasts.LIMITS, asked, strict=False)}
-
-
-def _trial(asked: Sequence[Any]) -> Any:
-    return forecasts.trial_of(*asked[len(forecasts.LIMITS) :])

@@ -8,6 +8,7 @@ import gradio as gr
 
 from experiments.app import markup, samples, uploads, which
 from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Steps, download, empty
+from experiments.app.turns import each_unless_stopped
 from jaxfleet.errors import InputError
 
 _NONE = "<p>The answers will stand here.</p>"
@@ -131,15 +132,15 @@ class WhichTab:
         stop = self.shared.stops.begin(request.session_hash, "enrol")
         target = self.shared.new_folder() / "gallery.safetensors"
         try:
-            for said, done in which.enrol(gallery, name.strip(), paths, target):
+            for said, done in each_unless_stopped(
+                which.enrol(gallery, name.strip(), paths, target), stop
+            ):
                 yield markup.status(said, done if done < 1 else None), gr.skip(), gr.skip()
-                if stop.is_set():
-                    yield markup.status("Cancelled."), gr.skip(), gr.skip()
-                    return
         except InputError as error:
             yield markup.error(str(error)), gr.skip(), gr.skip()
         else:
-            yield gr.skip(), str(target), download(target)
+            cancelled = markup.status("Cancelled."), gr.skip(), gr.skip()
+            yield cancelled if stop.is_set() else (gr.skip(), str(target), download(target))
 
     def stop(self, request: gr.Request) -> None:
         """Stop what the visitor has going on in this tab."""

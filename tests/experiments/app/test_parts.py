@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.app import charts, markup, uploads
+from experiments.app import charts, markup, turns, uploads
 from experiments.app.charts import Series
 from experiments.app.config import AppConfig
 from experiments.app.turns import Stops, Turns
@@ -155,6 +155,27 @@ def test_who_stops_or_leaves_lets_the_next_one_begin():
     assert next(works[2]) == 20
     stops[2].set()
     assert list(works[2]) == []
+
+
+def test_what_is_stopped_is_left_at_once_and_errors_come_through():
+    stop, begun, end = (threading.Event() for _ in range(3))
+
+    def slow():
+        begun.set()
+        end.wait(60)
+        return "late"
+
+    assert turns.unless_stopped(lambda: "soon", stop) == "soon"
+    with pytest.raises(ZeroDivisionError):
+        turns.unless_stopped(lambda: 1 / 0, stop)
+    found = turns.each_unless_stopped(iter(["first", "second"]), stop)
+    assert list(found) == ["first", "second"]
+    threading.Thread(target=lambda: (begun.wait(60), stop.set())).start()
+    assert turns.unless_stopped(slow, stop) is None  # although nothing has ended it
+    assert begun.is_set()
+    assert not end.is_set()
+    end.set()
+    assert list(turns.each_unless_stopped(iter(["third"]), stop)) == []
 
 
 def test_a_visitor_stops_his_own_work_in_one_tab():
