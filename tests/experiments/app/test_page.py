@@ -229,6 +229,7 @@ def test_the_first_answer_comes_soon_and_the_others_can_be_cancelled(page, tmp_p
         patchwork(number).resize((768, 512)).save(path, compress_level=1)
     choose(page, TABS[0])
     drop(page, first)  # until it is answered the server may still be starting
+    page.get_by_text("Done: 1 of 1 pictures answered").wait_for()
     playwright_api.expect(page.get_by_role("button", name="Download PDF")).to_be_enabled()
     start = time.monotonic()
     drop(page, *paths)
