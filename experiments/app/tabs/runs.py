@@ -29,7 +29,7 @@ class RunsTab:
         with gr.Row():
             run = gr.Dropdown(names, value=names[0], label="Run")
             other = gr.Dropdown(names, value=None, label="Compare with")
-            cancel = gr.Button("Cancel", min_width=130)
+            cancel = gr.Button("Cancel", scale=0, min_width=130)
         error = gr.HTML()
         with gr.Row():
             with gr.Column(scale=3, min_width=300):
