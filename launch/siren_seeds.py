@@ -5,11 +5,11 @@ r"""Which draws of the initial weights decide how well a narrow SIREN fits?
         --first_draws=8 --run_dir=runs/siren_seeds_4
 
 Fits networks with every combination of 24 draws of the first layer and 4 draws of the others, at
-three widths on eight photographs: 2,304 networks, about five minutes of two cores. Says how much of
-the variance over seeds is of the first layer, how much of the others, and how much of both
-together; whether a first layer that is good on one photograph is good on others; and whether its
-frequencies tell that it is good. Leaves `report.html`, `table.csv` and `seeds.parquet`. A run that
-was killed goes on with the next width and photograph when the same command is given again.
+three widths on eight photographs: 2,304 networks, ten minutes of two cores beside other work. Says
+how much of the variance over seeds is of the first layer, how much of the others, and how much of
+both together; whether a first layer that is good on one photograph is good on others; and whether
+its frequencies tell that it is good. Leaves `report.html`, `table.csv` and `seeds.parquet`. A run
+that was killed goes on with the next width and photograph when the same command is given again.
 """
 
 from experiments.seeds import run

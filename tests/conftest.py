@@ -27,7 +27,7 @@ QUICK = (
 
 
 def compiles(flags: str) -> bool:
-    """Whether the installed jaxlib knows these flags."""
+    """Return whether the installed jaxlib knows these flags."""
     command = [sys.executable, "-c", "import jax; jax.jit(lambda: 0)()"]
     return not subprocess.run(
         command, env={**os.environ, "XLA_FLAGS": flags}, capture_output=True

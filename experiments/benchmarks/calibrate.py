@@ -86,9 +86,9 @@ def _row(
 
 def _check(shape: tuple[int, int, int], found: speed.Speed) -> dict[str, Any]:
     """Measure a fit of about a second, and compare it with its forecast."""
-    side, depth, width = shape
+    side, *_ = shape
     trial, image = _network(*shape)
-    rows = np.array(inputs.trial_rows([trial], side, side))
+    rows = inputs.trial_rows([trial], side, side)
     count = max(1, round((1.0 - found.fit[0]) / found.update_seconds(rows).item()))
     seconds = _seconds(image, dataclasses.replace(trial, num_iters=count))
     forecast = found.encode_seconds(rows, np.array([[count]])).item()

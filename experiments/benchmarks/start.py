@@ -56,7 +56,7 @@ descriptors.describe(image)
 }
 PICTURES = {"12 megapixels identified": (3000, 4000), "199 megapixels identified": (14100, 14100)}
 IDENTIFIED = """
-import pathlib, sys, time
+import pathlib, time
 from experiments.app import which
 gallery = which.open_gallery()
 start = time.perf_counter()
