@@ -3,29 +3,36 @@
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 Step = TypeVar("Step")
 
 _POLL_SECONDS = 0.5
 _STOP_SECONDS = 0.05  # after which a stop is noticed
-_THREADS = ThreadPoolExecutor(8)
 
 
 def unless_stopped(work: Callable[[], Step], stop: threading.Event) -> Step | None:
     """Return what some work returns; None as soon as it is told to stop.
 
-    It then goes on unseen to its end, as nothing ends a thread.
+    It then goes on unseen, as nothing ends a thread: to its end, or to that of the server.
 
     Raises:
         Exception: what the work raises.
     """
-    future: Future[Step] = _THREADS.submit(work)
+    future: Future[Step] = Future()
+    threading.Thread(target=_fulfil, args=(future, work), daemon=True).start()
     while not stop.is_set():
         if wait([future], timeout=_STOP_SECONDS).done:
             return future.result()
     return None
+
+
+def _fulfil(future: Future[Step], work: Callable[[], Step]) -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
 
 
 def each_unless_stopped(steps: Iterator[Step], stop: threading.Event) -> Iterator[Step]:

@@ -1,6 +1,7 @@
 """Flags of the comparison, the shapes of its networks, and where the search for settings goes."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from experiments import flags
@@ -86,6 +87,11 @@ def settings(trial: Trial) -> dict[str, Any]:
     kind = KINDS[trial.network]
     names = [name for name, one in kind.hyperparameters.items() if not one.integer]
     return {name: getattr(trial, name) for name in ("learning_rate", *names)}
+
+
+def best_of(tried: Mapping[Trial, float]) -> Trial:
+    """Return the trial of the highest PSNR."""
+    return max(tried, key=lambda one: tried[one])
 
 
 def neighbours(trial: Trial, factor: float) -> list[Trial]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.coordinate_networks.config import NetworksConfig, settings
+from experiments.coordinate_networks.config import NetworksConfig, best_of, settings
 from experiments.report import figures, page
 from experiments.report.page import Drawing
 from jaxfleet.imaging.photos import Photo
@@ -94,7 +94,7 @@ def chosen(tried: Mapping[str, Mapping[Trial, float]]) -> pd.DataFrame:
     """Make a row for each kind: the best settings, and what they gain over the first ones."""
     rows = []
     for network, own in tried.items():
-        best = max(own, key=lambda one: own[one])
+        best = best_of(own)
         rows.append(
             {
                 "name": NAMES.get(network, network),

@@ -14,7 +14,7 @@ import numpy as np
 import jaxfleet
 from experiments.coin.kodak import reduced
 from experiments.coordinate_networks import report
-from experiments.coordinate_networks.config import NetworksConfig, neighbours
+from experiments.coordinate_networks.config import NetworksConfig, best_of, neighbours
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
@@ -50,7 +50,7 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
             f"{first}\n\nTo compare:\n{last}"
         )
     tried = tune(config, run_dir, tuning)
-    chosen = {network: max(own, key=lambda one: own[one]) for network, own in tried.items()}
+    chosen = {network: best_of(own) for network, own in tried.items()}
     _fit(config, run_dir / COMPARED, compared, _sizes(config, chosen))
     page, table = report.write(
         run_dir, config, tried, jaxfleet.open(run_dir / COMPARED), tuning, compared
@@ -83,7 +83,7 @@ def tune(
         for trial, db in zip(wanted, _means(folder, len(wanted)), strict=True):
             tried[trial.network][trial] = float(db)
         for network, own in tried.items():
-            ahead = max(own, key=lambda one: own[one])
+            ahead = best_of(own)
             if own[ahead] >= own[best[network]] + MARGIN_DB:
                 best[network] = ahead
         wanted = [one for network, own in tried.items() for one in _untried(best[network], own)]

@@ -1,7 +1,8 @@
 """The study: networks that share the first layer's draw, the others', or neither, all fitted."""
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,16 @@ def run(config: SeedsConfig, run_dir: Path) -> str:
     return f"{shown}\nLook at {path}"
 
 
-def initial(trial: Trial, first: int, others: int) -> Params:
-    """Return initial weights: the first layer as of one seed, the other layers as of another."""
-    one, other = (siren.init(dataclasses.replace(trial, seed=seed)) for seed in (first, others))
-    return (one[0], *other[1:])
+def initial(trial: Trial, first: Iterable[int], others: Iterable[int]) -> list[Params]:
+    """Return initial weights for each pair of seeds: one's first layer, the other's other layers.
+
+    The pairs are in the order of `itertools.product`.
+    """
+    ones, rest = (
+        [siren.init(dataclasses.replace(trial, seed=seed)) for seed in seeds]
+        for seeds in (first, others)
+    )
+    return [(one[0], *other[1:]) for one, other in itertools.product(ones, rest)]
 
 
 def seeds_of(config: SeedsConfig) -> tuple[range, range]:
@@ -105,12 +112,12 @@ def _measured(
     ) as display:
         for number in parts.missing:
             trial, (_, photo) = trials[number], cases[number]
-            pairs = [(a, b) for a in first for b in others]
             db = jaxinr.fit(
-                [photo.pixels] * len(pairs),
-                [trial] * len(pairs),
-                initial_params=[initial(trial, *pair) for pair in pairs],
+                [photo.pixels] * draws,
+                [trial] * draws,
+                initial_params=initial(trial, first, others),
             ).best_psnr_db
+            pairs = itertools.product(first, others)
             rows = pd.DataFrame(pairs, columns=["first", "others"]).assign(
                 image_id=photo.image_id, layer_size=trial.layer_size, best_psnr_db=db
             )

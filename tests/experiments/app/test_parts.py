@@ -3,6 +3,8 @@
 import itertools
 import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -176,6 +178,16 @@ def test_what_is_stopped_is_left_at_once_and_errors_come_through():
     assert not end.is_set()
     end.set()
     assert list(turns.each_unless_stopped(iter(["third"]), stop)) == []
+
+
+def test_work_that_was_left_does_not_delay_the_end_of_the_server():
+    ends = """
+import threading
+from experiments.app.turns import unless_stopped
+stop = threading.Event()
+assert unless_stopped(lambda: (stop.set(), threading.Event().wait(3600)), stop) is None
+"""
+    subprocess.run([sys.executable, "-c", ends], check=True, timeout=300)
 
 
 def test_a_visitor_stops_his_own_work_in_one_tab():

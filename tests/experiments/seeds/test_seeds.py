@@ -60,7 +60,7 @@ def test_frequency_is_a_geometric_mean_in_cycles_per_side():
 
 def test_layers_are_drawn_apart():
     trial = Trial(layer_size=3, num_layers=2)
-    found = run.initial(trial, 5, 7)
+    found = run.initial(trial, [4, 5], [6, 7])[3]
     one, other = (siren.init(dataclasses.replace(trial, seed=seed)) for seed in (5, 7))
     for layer, expected in zip(found, (one[0], other[1], other[2]), strict=True):
         np.testing.assert_array_equal(layer["weight"], expected["weight"])
