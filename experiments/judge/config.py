@@ -43,8 +43,8 @@ class CollectConfig:
     )
     network: tuple[str, ...] = flag(
         (),
-        "[NAME=]FILE [family=F]: a network of ncnn (.param with its .bin beside it), of ONNX "
-        "(.onnx), or any that launch/sr_images.py takes.",
+        "[NAME=]FILE [family=F]: a network of any file that launch/sr_images.py takes, such as "
+        "ncnn's (.param with its .bin beside it), .onnx or a shader of mpv (.glsl).",
     )
     processes: int = flag(2, "Number of processes.", lower=1, group="Run", saved=False)
 

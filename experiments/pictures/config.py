@@ -33,7 +33,8 @@ class ImagesConfig:
         "[NAME=]FILE of a network of ours, or NAME=FILE architecture=A scale=N of a published "
         "one, optionally with loss=L, training_set=T, seed=N, num_iters=N and hyperparameters "
         "that differ from the defaults of the architecture; or NAME=FILE.param of ncnn (its .bin "
-        "beside it) or NAME=FILE.onnx, whose scale is measured.",
+        "beside it), NAME=FILE.onnx, NAME=FILE.glsl, a shader of mpv such as Anime4K or FSRCNNX, "
+        "or NAME=FILE.json of waifu2x's VGG7 or of WebSR; their scale is measured.",
     )
     labelled: tuple[str, ...] = flag(
         (),

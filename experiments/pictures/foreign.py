@@ -1,19 +1,24 @@
-"""Networks of other programs: any ncnn model (NAME.param, NAME.bin) and any ONNX model.
+"""Networks of other programs: of ncnn (NAME.param, NAME.bin), ONNX, JSON, and shaders of mpv.
 
 Scale and margin are measured: a network that gives r (h - 2 m) rows for h has the scale r and takes
 m pixels off each side, which are laid around the picture before. Such a network takes red, green
-and blue from 0 to 1 and gives the same; one of ONNX with fixed sides is refused.
+and blue from 0 to 1 and gives the same; one of ONNX with fixed sides is refused. A shader that
+enlarges luma alone gets the luma of BT.601, and colour is enlarged by bicubic interpolation.
 """
 
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
+from experiments.pictures import convolutions, glsl, shaders
 from experiments.pictures.installed.networks import Apply, Installed, enlarge, open_ncnn
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import images
+from jaxsr.fingerprints.evidence import TO_YCC
 
-ENDINGS = (".param", ".onnx")
+ENDINGS = (".param", ".onnx", ".json", ".glsl", ".hook")
 _PROBES_PX = (40, 48)  # sides of the pictures by which scale and margin are measured
 
 
@@ -35,6 +40,10 @@ class Enlarger:
         self.apply: Apply
         if path.suffix == ".onnx":
             self.apply = _open_onnx(path, threads)
+        elif path.suffix == ".json":
+            self.apply = convolutions.load(path)
+        elif path.suffix in (".glsl", ".hook"):
+            self.apply = _open_shader(path)
         else:
             self.apply = open_ncnn(
                 path, path.with_suffix(".bin"), threads, _blobs(path), "copy both files again"
@@ -90,5 +99,32 @@ def _open_onnx(path: Path, threads: int) -> Apply:
 
     def apply(picture: np.ndarray) -> np.ndarray:
         return np.asarray(session.run(None, {given[0].name: picture[None]})[0][0])
+
+    return apply
+
+
+def _open_shader(path: Path) -> Apply:
+    try:
+        passes = shaders.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or 'no text'}.") from None
+    except glsl.ShaderError as error:
+        raise InputError(f"{path}: no shader that can be computed here: {error}.") from None
+
+    def enlarged(picture: np.ndarray) -> np.ndarray:
+        try:
+            return shaders.run(passes, picture)
+        except glsl.ShaderError as error:
+            raise InputError(f"{path}: {error}.") from None
+
+    if shaders.PICTURES[passes[0].hook] == 3:
+        return enlarged
+
+    def apply(picture: np.ndarray) -> np.ndarray:
+        parts = np.einsum("ij,jhw->ihw", TO_YCC, picture)
+        luma = enlarged(parts[:1])
+        wide = images.bicubic_resize(jnp.asarray(parts[1:].transpose(1, 2, 0)), *luma.shape[1:])
+        whole = np.concatenate([luma, np.asarray(wide).transpose(2, 0, 1)])
+        return np.einsum("ij,jhw->ihw", np.linalg.inv(TO_YCC), whole)
 
     return apply

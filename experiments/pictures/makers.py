@@ -144,8 +144,8 @@ def parse_network(text: str) -> PictureClass:
         text: [NAME=]FILE of a network of ours, which says what it is, or of a published one with
             what is known of it, `NAME=FILE architecture=A scale=N [loss=L] [training_set=T]
             [seed=N] [num_iters=N] [KEY=VALUE ...]`; other keys are hyperparameters of the network
-            that differ from the architecture's, with values as JSON has them. Or NAME=FILE.param of
-            ncnn or NAME=FILE.onnx with what is known of it; their scale is measured.
+            that differ from the architecture's, with values as JSON has them. Or NAME=FILE of
+            another program (`foreign.ENDINGS`) with what is known of it; its scale is measured.
 
     Raises:
         InputError: if it is written in another way, or the file cannot be used. Whether published

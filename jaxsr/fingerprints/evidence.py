@@ -36,7 +36,7 @@ _RADII = _ROWS + 1  # the last is all that lies beyond half a cycle per pixel
 _MARGIN = 12
 _NOISE = 1.0  # grey levels squared, added to a local variance
 _BLUR = np.array([1, 4, 6, 4, 1], np.float32) / 16
-_TO_YCC = np.array(
+TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
 )
 _QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
@@ -115,7 +115,7 @@ def _spectrum_of(found: np.ndarray) -> np.ndarray:
 
 def _of_tile(tile: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the means over one tile that are averaged over tiles."""
-    planes = np.moveaxis(tile.astype(np.float32) @ _TO_YCC.T, -1, 0)
+    planes = np.moveaxis(tile.astype(np.float32) @ TO_YCC.T, -1, 0)
     blurred = ndimage.correlate1d(planes, _BLUR, 1, mode="mirror")
     detail = planes - ndimage.correlate1d(blurred, _BLUR, 2, mode="mirror")
     variance = ndimage.uniform_filter(detail**2, (0, 7, 7), mode="mirror")
