@@ -29,6 +29,7 @@ from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.judge import BINS, Calibration, Judge
+from jaxsr.gallery.naming import family_chances
 
 FOLDS = 3
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
@@ -282,6 +283,15 @@ def _calibrate(
         {},
     )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
+    top, top_family = _likeliest(judge, views["classes"])
+    right = np.stack(
+        [top == rows["name"].to_numpy(), top_family == rows["family"].to_numpy()], axis=1
+    )
+    naming = _fit_naming(
+        views["naming_inputs"][is_network], right[is_network], strange["naming_inputs"]
+    )
+    own = dataclasses.replace(own, naming=naming)
+    views, strange = judge.chances(seen, own), judge.chances(strangers, own)
     no = NO_RATE.get(kind.removesuffix(judging.GREY), OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
@@ -303,25 +313,11 @@ def _calibrate(
     # Of strangers only those can be named that are called a network's.
     called = [one["groups"][:, 2] >= thresholds[f"{NETWORK} group"] for one in (views, strange)]
     made = is_network & called[0]
-    best, families = views["classes"].max(axis=1), measures.families_of(judge, views["classes"])
-    strange_best = np.where(called[1], strange["classes"].max(axis=1), 0.0)
-    strange_family = np.where(
-        called[1], measures.families_of(judge, strange["classes"])["family_chance"], 0.0
-    )
-    top = np.array(judge.names)[views["classes"].argmax(axis=1)]
-    thresholds["known"] = _beyond(strange_best, UNKNOWN_RATE)
-    thresholds["network"] = max(
-        thresholds["known"],
-        _sure(best[made], (top == rows["name"].to_numpy())[made], SURE),
-    )
-    thresholds["family"] = max(
-        _beyond(strange_family, UNKNOWN_FAMILY_RATE),
-        _sure(
-            families["family_chance"][made],
-            (families["family"] == rows["family"].to_numpy())[made],
-            SURE,
-        ),
-    )
+    strange_naming = np.where(called[1][:, None], strange["naming"], 0.0)
+    sure = [_sure(views["naming"][made, k], right[made, k], SURE) for k in (0, 1)]
+    thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
+    thresholds["network"] = max(thresholds["known"], sure[0])
+    thresholds["family"] = max(_beyond(strange_naming[:, 1], UNKNOWN_FAMILY_RATE), sure[1])
     off = np.abs(
         np.log(np.concatenate([views["scale"], strange["scale"]]))
         - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
@@ -344,20 +340,41 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     return float(np.exp(found[0])), float(found[1])
 
 
-def _fit_mixing(told: np.ndarray, groups: np.ndarray) -> list[list[float]]:
-    """Return [7, 3] weights of a logistic regression that tells the group."""
-    truth = np.eye(3)[groups]
+def _likeliest(judge: Judge, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the likeliest class of pictures and the likeliest family of networks, [N] names."""
+    names, sums = family_chances(classes, judge.families, judge.kinds)
+    return np.array(judge.names)[classes.argmax(axis=1)], names[sums.argmax(axis=1)]
+
+
+def _fit_naming(told: np.ndarray, right: np.ndarray, strange: np.ndarray) -> list[list[float]]:
+    """Return the weights `Calibration.naming`.
+
+    Args:
+        told: [N, 6] `naming_inputs` of pictures of networks that are classes.
+        right: [N, 2], whether the likeliest class and the likeliest family are theirs.
+        strange: [M, 6] inputs of pictures of other networks, of which neither can be right.
+    """
+    both = np.concatenate([told, strange])
+    never = np.zeros(len(strange), int)
+    pairs = [(told, right[:, 0]), *((both, np.concatenate([one, never])) for one in right.T)]
+    fitted = [np.asarray(_fit_mixing(given, labels.astype(int), 2)) for given, labels in pairs]
+    return np.stack([weights[:, 1] - weights[:, 0] for weights in fitted], axis=1).tolist()
+
+
+def _fit_mixing(told: np.ndarray, groups: np.ndarray, count: int = 3) -> list[list[float]]:
+    """Return [F, count] weights of a logistic regression by F numbers that tells the group."""
+    truth = np.eye(count)[groups]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(-1, 3)
+        weights = flat.reshape(-1, count)
         log_chances = scipy.special.log_softmax(told @ weights, axis=1)
         slope = told.T @ (np.exp(log_chances) - truth) / len(told) + 2 * RIDGE * weights
         value = -np.mean((truth * log_chances).sum(axis=1)) + RIDGE * np.sum(weights**2)
         return float(value), slope.ravel()
 
-    start = np.zeros(told.shape[1] * 3)
+    start = np.zeros(told.shape[1] * count)
     found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return [[float(x) for x in row] for row in found.reshape(-1, 3)]
+    return [[float(x) for x in row] for row in found.reshape(-1, count)]
 
 
 def _beyond(values: np.ndarray, rate: float) -> float:

@@ -40,23 +40,6 @@ def measure(
     return dataclasses.replace(judge, calibrations=calibrations), table
 
 
-def families_of(judge: Judge, classes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the likeliest `family` of networks, [N], and its `family_chance` among them.
-
-    Args:
-        judge: whose families they are.
-        classes: [N, K] probabilities.
-    """
-    made = np.array([kind == NETWORK for kind in judge.kinds])
-    own = np.where(made, judge.families, "")
-    names = np.unique(own[made])
-    sums = np.stack([classes[:, own == name].sum(axis=1) for name in names], axis=1)
-    return {
-        "family": names[sums.argmax(axis=1)],
-        "family_chance": sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1e-9),
-    }
-
-
 def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFrame:
     """Return the rows with what the judge answers: `said_group`, `said_family`, and so on."""
     opinions: dict[int, Opinion] = {}

@@ -212,7 +212,7 @@ class Gallery:
         named = [cards[told["network"]]] if told.get("network") in cards else []
         return Identification(
             **{
-                "margin": float(opinion.classes.max()) - opinion.threshold("known"),
+                "margin": float(opinion.naming[0]) - opinion.threshold("known"),
                 "super_resolved_probability": float(opinion.groups[2]),
                 "hyperparameters": {
                     name: told_of

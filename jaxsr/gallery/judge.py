@@ -23,6 +23,7 @@ import scipy.special
 from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
 from jaxsr.gallery.answer import GROUPS, ErrorRate
+from jaxsr.gallery.naming import family_chances, naming_inputs, sharpened
 from jaxsr.gallery.state import JPEG, LOSSLESS, WEBP, State
 
 MOST_TILES = 24
@@ -59,6 +60,9 @@ class Calibration:
             group" of each of `GROUPS`, "family", "network", "scale", and "known" of the likeliest
             class.
         error_rates: answer -> what was measured, as `ErrorRate` takes it.
+        naming: [6, 3] weights of `naming_inputs`, to log-odds that the likeliest class is right if
+            one of the classes made the picture; that it is right where others may have made it;
+            and that the likeliest family is. Empty: by the probabilities of classes.
     """
 
     temperatures: Mapping[str, float]
@@ -66,6 +70,7 @@ class Calibration:
     mixing: Sequence[Sequence[float]]
     thresholds: Mapping[str, float]
     error_rates: Mapping[str, tuple[str, int, int]]
+    naming: Sequence[Sequence[float]] = ()
 
     def rate(self, answer: str) -> ErrorRate | None:
         """Return how often an answer was wrong; None if that was not measured."""
@@ -87,6 +92,8 @@ class Opinion:
         scale: the likeliest enlargement.
         scale_probability: that it is right within 10 %.
         calibration: of the kind of state; None if it has none.
+        naming: [2] probabilities that the likeliest class and the likeliest family are right, where
+            others than the classes may have made the picture.
     """
 
     groups: np.ndarray
@@ -94,6 +101,7 @@ class Opinion:
     scale: float
     scale_probability: float
     calibration: Calibration | None
+    naming: np.ndarray
 
     def threshold(self, answer: str) -> float:
         """Return the least probability of an answer; `NEVER` if the state has no calibration."""
@@ -175,10 +183,12 @@ class Judge:
         """Return the opinions of the `logits` of N pictures in a kind of state."""
         calibration = self.calibrations.get(kind)
         found = self.chances(logits, calibration or UNCALIBRATED)
-        names = ("groups", "classes", "scale", "scale_chance")
+        names = ("groups", "classes", "scale", "scale_chance", "naming")
         return [
-            Opinion(groups, classes, float(scale), float(chance), calibration)
-            for groups, classes, scale, chance in zip(*(found[k] for k in names), strict=True)
+            Opinion(groups, classes, float(scale), float(chance), calibration, naming)
+            for groups, classes, scale, chance, naming in zip(
+                *(found[k] for k in names), strict=True
+            )
         ]
 
     def chances(
@@ -187,15 +197,24 @@ class Judge:
         """Return probabilities of N pictures by `logits`.
 
         Returns:
-            `groups` [N, 3], `classes` [N, K], `scale` [N] and `scale_chance` [N], as in `Opinion`.
+            `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N] and `naming` [N, 2],
+            as in `Opinion`; `naming_inputs` [N, 6].
         """
         temperatures = calibration.temperatures
         scores = class_scores(logits["class"], temperatures["class"], calibration.growth)
         told = group_inputs(logits["group"], scores, self.kinds)
         scale, chance = scale_of(logits["scale_bins"] / temperatures["scale_bins"])
+        classes = scipy.special.softmax(scores, axis=1)
+        told_of_names = naming_inputs(logits["class"], classes, self.families, self.kinds)
+        naming = np.stack([classes.max(axis=1), scipy.special.expit(told_of_names[:, 3])], axis=1)
+        if len(calibration.naming):
+            found = scipy.special.expit(told_of_names @ np.asarray(calibration.naming))
+            classes, naming = sharpened(scores, found[:, 0]), found[:, 1:]
         return {
+            "naming": naming,
+            "naming_inputs": told_of_names,
             "groups": scipy.special.softmax(told @ np.asarray(calibration.mixing), axis=1),
-            "classes": scipy.special.softmax(scores, axis=1),
+            "classes": classes,
             "scale": scale,
             "scale_chance": chance,
         }
@@ -318,12 +337,10 @@ def scale_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def by_family(judge: Judge, classes: np.ndarray) -> list[tuple[str, float]]:
     """Return families of networks and their probabilities, the most probable first."""
-    sums: dict[str, float] = {}
-    for family, kind, chance in zip(judge.families, judge.kinds, classes, strict=True):
-        if kind == GROUPS[2]:
-            sums[family] = sums.get(family, 0.0) + float(chance)
-    total = sum(sums.values()) or 1.0
-    return sorted(((k, v / total) for k, v in sums.items()), key=lambda pair: -pair[1])
+    names, sums = family_chances(classes[None], judge.families, judge.kinds)
+    total = float(sums.sum()) or 1.0
+    found = [(str(name), float(x) / total) for name, x in zip(names, sums[0], strict=True)]
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
@@ -352,9 +369,9 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     if found.get("is_enlarged") and opinion.scale_probability >= least("scale"):
         found["scale"] = (round(opinion.scale, 2), opinion.scale_probability)
     if answered == GROUPS[2]:
-        chance = float(opinion.classes[best])
+        chance, of_family = (float(x) for x in opinion.naming)
         found["is_known"] = True if chance >= least("known") else None
-        if families[0][1] >= least("family"):
+        if of_family >= least("family"):
             found["family"] = families[0][0]
         if found.get("family") == judge.families[best] and chance >= least("network"):
             found["network"] = judge.names[best]

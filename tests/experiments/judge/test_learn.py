@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 
 from experiments.judge import learn, measures
 from jaxsr.fingerprints.evidence import is_of_colour
@@ -168,3 +169,22 @@ def test_what_is_not_learnt_from_is_asked_about_once_more_as_grey():
     assert data.rows["kind_of_state"].iloc[3] == judging.STATE_KINDS[2] + judging.GREY
     assert np.isnan(data.given[3]).sum() == is_of_colour().sum() + 1
     assert not np.isnan(data.given[:3]).any()
+
+
+def test_names_are_sure_of_what_lies_near_and_not_of_strangers():
+    rng = np.random.default_rng(0)
+
+    def told(distance, count):
+        inputs = rng.normal(size=(count, 6))
+        inputs[:, 1], inputs[:, 5] = distance + 0.3 * rng.normal(size=count), 1.0
+        return inputs
+
+    near, strange = told(3.0, 400), told(5.0, 400)
+    near[:, 0] += 2.0
+    right = np.stack([near[:, 0] + rng.logistic(size=400) > 1.0, np.ones(400, bool)], axis=1)
+    weights = np.array(learn._fit_naming(near, right, strange))
+    chances = [scipy.special.expit(one @ weights) for one in (near, strange)]
+    # Among those that are known the first is calibrated; family and network count strangers too.
+    assert chances[0][:, 0].mean() == pytest.approx(right[:, 0].mean(), abs=0.02)
+    assert chances[0][:, 2].mean() > 0.9
+    assert chances[1][:, 1:].max(axis=1).mean() < 0.1

@@ -49,7 +49,9 @@ def judge(size=12, units=6):
 
 
 def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION):
-    return Opinion(np.array(groups), np.array(classes), *scale, calibration)
+    families = np.array([classes[2], classes[3] + classes[4]]) / max(sum(classes[2:]), 1e-9)
+    naming = np.array([max(classes), families.max()])
+    return Opinion(np.array(groups), np.array(classes), *scale, calibration, naming)
 
 
 LOGITS = {

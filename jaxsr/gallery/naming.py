@@ -1,0 +1,70 @@
+"""How sure it is that the likeliest network, and the likeliest family, made a picture.
+
+The probabilities of classes take for granted that one of the classes made it. Whether that is so is
+told by how near the picture lies to the nearest centre and how far the next one is.
+
+Letters: N pictures, K classes, F families of networks.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.special
+
+from jaxsr.gallery.answer import GROUPS
+
+
+def naming_inputs(
+    nearness: np.ndarray, classes: np.ndarray, families: Sequence[str], kinds: Sequence[str]
+) -> np.ndarray:
+    """Return what tells whether the likeliest class and the likeliest family are right, [N, 6].
+
+    Args:
+        nearness: [N, K], minus half the squared distances from the centres.
+        classes: [N, K] probabilities.
+        families: of the K classes.
+        kinds: of the K classes.
+
+    Returns:
+        Log-odds of the class; logarithms of the distance from the nearest centre, and of how much
+        farther the next one is; log-odds of the family among families of networks; the logarithm
+        of how much farther the next family is; and 1.
+    """
+    names, sums = family_chances(classes, families, kinds)
+    of_family = (np.array(families) == names[:, None]) & (np.array(kinds) == GROUPS[2])
+    by_family = np.stack([nearness[:, own].max(axis=1) for own in of_family], axis=1)
+    found = [scipy.special.logit(np.clip(classes.max(axis=1), 1e-6, 1 - 1e-6))]
+    for values in (nearness, by_family):
+        ordered = np.sort(values, axis=1)
+        next_one = ordered[:, -2] if values.shape[1] > 1 else ordered[:, -1] - 1.0
+        found += [np.log(np.maximum(x, 1e-6)) for x in (-ordered[:, -1], ordered[:, -1] - next_one)]
+    share = sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1e-9)
+    found[3] = scipy.special.logit(np.clip(share, 1e-6, 1 - 1e-6))
+    return np.stack([*found, np.ones(len(classes))], axis=1)
+
+
+def family_chances(
+    classes: np.ndarray, families: Sequence[str], kinds: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the F families of networks, and the sums of their probabilities, [N, F]."""
+    own = np.where(np.array(kinds) == GROUPS[2], families, "")
+    names = np.unique(own[own != ""])
+    return names, np.stack([classes[:, own == name].sum(axis=1) for name in names], axis=1)
+
+
+def sharpened(scores: np.ndarray, chances: np.ndarray) -> np.ndarray:
+    """Return probabilities [N, K] by scores at temperatures that give the likeliest its chance.
+
+    Args:
+        scores: [N, K] of `class_scores`, 0 for the likeliest.
+        chances: [N], of the likeliest.
+    """
+    low, high = np.full(len(scores), -9.0), np.full(len(scores), 9.0)
+    for _ in range(30):
+        middle = (low + high) / 2
+        likeliest = 1 / np.exp(scores * np.exp(-middle)[:, None]).sum(axis=1)
+        low, high = (
+            np.where(likeliest > chances, middle, low),
+            np.where(likeliest > chances, high, middle),
+        )
+    return np.asarray(scipy.special.softmax(scores * np.exp(-low)[:, None], axis=1))
