@@ -1,6 +1,7 @@
 """What results show of themselves in a notebook."""
 
 import csv
+import inspect
 import math
 
 import numpy as np
@@ -10,18 +11,78 @@ import pytest
 
 import jaxfleet
 import jaxinr
+import jaxsr
 from jaxfleet.results import store
-from jaxfleet.results.showing import counted
-from jaxinr.fit import Fit, Fits
-from jaxinr.forecaster.forecast import Forecast
-from jaxinr.forecaster.tradeoff import Recommendation
+from jaxfleet.results.showing import Tabular, counted
+from jaxinr import Fit, Fits, Forecast, Recommendation
+from jaxsr.gallery.answer import Identification
 
 TRIALS = jaxinr.grid(layer_size=[4, 8], num_layers=2, learning_rate=1e-3, num_iters=20)
+SCHEMA = pa.schema([("trial_id", pa.int64()), ("weights", pa.list_(pa.float32()))])
+PACKAGES = (jaxfleet, jaxinr, jaxsr)
 
 
 def fit_of(status, best_psnr_db):
     nothing = np.zeros(0)
     return Fit((), status, 20.0, best_psnr_db, 19.0, 0.5, 7, nothing, nothing, 0.1)
+
+
+def table_in(folder, rows):
+    results = store.Store(folder, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    results.add(rows)
+    results.flush()
+    results.close()
+    return jaxfleet.open(folder)
+
+
+TWO = np.float32([21.0, 25.0])
+FORECAST = Forecast(TWO, np.float32([1.0, 2.0]), ("w0 3",), tuple(TRIALS))
+RECOMMENDATION = Recommendation(TRIALS[1], 25.0, 2.0, 3.25, TRIALS, FORECAST, 1.5, 3.0, "a machine")
+FITS = Fits(
+    (fit_of("done", 25.0), fit_of("done", math.inf), fit_of("diverged", 9.0)),
+    np.zeros(0),
+    np.zeros((3, 0)),
+    (*TRIALS, TRIALS[0]),
+)
+RESULTS = {  # of each public class, how to make one; folder -> result
+    jaxinr.Trial: lambda _: TRIALS[0],
+    Fit: lambda _: FITS.fits[0],
+    Fits: lambda _: FITS,
+    Forecast: lambda _: FORECAST,
+    Recommendation: lambda _: RECOMMENDATION,
+    jaxinr.Tradeoff: lambda _: jaxinr.Tradeoff(tuple(TRIALS), *[TWO] * 5, TWO > 23, "a machine"),
+    jaxfleet.Table: lambda folder: table_in(folder, [{"trial_id": 1, "weights": [0.5]}]),
+    jaxsr.Gallery: lambda _: jaxsr.Gallery.open(),
+    Identification: lambda _: Identification(
+        (("a", 0.7), ("b", 0.3)), {}, None, 0.0, None, 0.5, num_tiles=1
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)
+def test_every_result_is_one_line_and_each_table_one_of_a_notebook(kind, tmp_path):
+    result = RESULTS[kind](tmp_path / "run")
+    assert repr(result).startswith(f"{kind.__name__}(")
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 300
+    if isinstance(result, Tabular):
+        frame = result.to_pandas()
+        assert len(frame) > 0
+        assert f"<th>{frame.columns[0]}</th>" in result._repr_html_()
+
+
+def test_no_public_class_is_without_an_example():
+    public = {getattr(package, name) for package in PACKAGES for name in package.__all__}
+    kinds = {one for one in public if inspect.isclass(one) and not issubclass(one, Exception)}
+    assert kinds | set(Tabular.__subclasses__()) == set(RESULTS)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_dir_shows_the_public_names_and_modules(package):
+    shown = [name for name in dir(package) if not name.startswith("_")]
+    assert set(package.__all__) <= set(shown)
+    others = set(shown) - set(package.__all__)
+    assert [name for name in others if not inspect.ismodule(getattr(package, name))] == []
 
 
 def test_a_grid_has_every_combination_and_the_last_axis_fastest():
@@ -35,45 +96,34 @@ def test_a_grid_has_every_combination_and_the_last_axis_fastest():
 
 
 def test_fits_are_one_line_and_a_table():
-    known = [fit_of("done", 25.0), fit_of("done", math.inf), fit_of("diverged", 9.0)]
-    fits = Fits(tuple(known), np.zeros(0), np.zeros((3, 0)), (*TRIALS, TRIALS[0]))
-    assert repr(fits) == "Fits(3 networks, 1 diverged, mean best PSNR 25.00 dB and 1 exact)"
-    assert repr(known[1]) == "Fit(done, best PSNR exact at iteration 7)"
-    frame = fits.to_pandas()
+    assert repr(FITS) == "Fits(3 networks, 1 diverged, mean best PSNR 25.00 dB and 1 exact)"
+    assert repr(FITS.fits[1]) == "Fit(done, best PSNR exact at iteration 7)"
+    frame = FITS.to_pandas()
     assert frame["layer_size"].tolist() == [4, 8, 4]
     assert frame["best_psnr_db"].tolist() == [25.0, math.inf, 9.0]
-    assert "<table" in fits._repr_html_()
     assert not {"params", "psnr_history"} & set(frame)
 
 
 def test_forecasts_are_one_line_and_a_table():
-    found = Forecast(np.float32([21.0, 25.0]), np.float32([1.0, 2.0]), ("w0 3",), tuple(TRIALS))
-    assert repr(found) == (
+    assert repr(FORECAST) == (
         "Forecast(2 networks: 21.0 to 25.0 dB, partly outside the training range)"
     )
-    assert found.to_pandas()[["layer_size", "mean_db"]].to_numpy().tolist() == [[4, 21], [8, 25]]
+    assert FORECAST.to_pandas()[["layer_size", "mean_db"]].to_numpy().tolist() == [[4, 21], [8, 25]]
     curve = Forecast(
         np.float32([[1, 2, 3], [4, 5, 6]]), np.ones((2, 3)), (), tuple(TRIALS), (10, 20, 30)
     )
     frame = curve.to_pandas()
     assert frame["num_iters"].tolist() == [10, 20, 30] * 2
     assert frame["mean_db"].tolist() == [1, 2, 3, 4, 5, 6]
-    best = Recommendation(TRIALS[1], 25.0, 2.0, 3.25, TRIALS, found, 1.5, 3.0, "a machine")
-    assert "\n" not in repr(best)
-    assert "2 layers of 8 units" in repr(best)
-    assert "25.0 ± 2.0 dB at 3.25 bits per pixel, best of 2" in repr(best)
-    pd.testing.assert_frame_equal(best.to_pandas(), found.to_pandas())
+    assert "2 layers of 8 units" in repr(RECOMMENDATION)
+    assert "25.0 ± 2.0 dB at 3.25 bits per pixel, best of 2" in repr(RECOMMENDATION)
+    pd.testing.assert_frame_equal(RECOMMENDATION.to_pandas(), FORECAST.to_pandas())
 
 
 def test_a_table_shows_numbers_without_histories(tmp_path):
-    schema = pa.schema([("trial_id", pa.int64()), ("weights", pa.list_(pa.float32()))])
-    results = store.Store(tmp_path / "run", {}, schema, network={"inputs": 2, "outputs": 3})
-    empty = jaxfleet.open(tmp_path / "run")
+    empty = table_in(tmp_path / "run", [])
     assert empty._repr_html_() == repr(empty) == f"Table({tmp_path / 'run'}: 0 rows, 0 columns)"
-    results.add([{"trial_id": 12345, "weights": [0.5]}])
-    results.flush()
-    results.close()
-    found = jaxfleet.open(tmp_path / "run")
+    found = table_in(tmp_path / "run", [{"trial_id": 12345, "weights": [0.5]}])
     assert repr(found).endswith("run: 1 row, 2 columns)")
     assert "12345" in found._repr_html_()
     assert "weights" not in found._repr_html_()
