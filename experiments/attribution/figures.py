@@ -69,7 +69,7 @@ def scatter(points: np.ndarray, groups: Sequence[str]) -> Figure:
 
     Args:
         points: [N, 2] float.
-        groups: N names; each has its colour.
+        groups: N names; each has its colour, or beyond so many colours its colour and marker.
     """
     figure, axes = figures.new()
     of = np.asarray(groups)
@@ -77,7 +77,8 @@ def scatter(points: np.ndarray, groups: Sequence[str]) -> Figure:
     for i, name in enumerate(sorted(set(groups))):
         own = points[of == name]
         look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linewidths": 0}
-        axes.scatter(own[:, 0], own[:, 1], s=size, label=name, **look)
+        marker = figures.MARKERS[i // len(COLOURS) % len(figures.MARKERS)]
+        axes.scatter(own[:, 0], own[:, 1], s=size, marker=marker, label=name, **look)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal", adjustable="datalim")

@@ -51,3 +51,18 @@ def test_script_teaches_itself(script):
     own = text.removeprefix(doc.strip())
     without = {"app", "siren_codec", "siren_forecast", "sr_identify", "sr_upscale"}
     assert ("--run_dir=" in own) == (script not in without)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_run_directory_that_cannot_be_made_is_found_before_any_work(
+    script, exit_code, tmp_path, capsys
+):
+    config = config_class(script)
+    if getattr(config, "RUN_DIR", "resumed") in ("resumed", "written"):
+        (tmp_path / "file").touch()
+        module = importlib.import_module(f"launch.{script}")
+        run_dir = tmp_path / "file" / "run"
+        assert exit_code(module, lambda *_: pytest.fail("works"), f"--run_dir={run_dir}") == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert f"--run_dir={run_dir}: Not a directory; give another" in said
