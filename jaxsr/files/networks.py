@@ -8,6 +8,7 @@ has architecture, scale, overrides and facts.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.resources
 import json
@@ -22,6 +23,7 @@ import numpy as np
 from jaxfleet import storage
 from jaxfleet.cards import CardKind
 from jaxfleet.errors import InputError
+from jaxfleet.scripts import named
 from jaxsr import zoo
 
 if TYPE_CHECKING:
@@ -100,10 +102,21 @@ def packaged() -> Path:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """Find the file of a network, or of the one of this name that comes with jaxsr."""
-    place = storage.location(os.fspath(path))
-    own = packaged() / NETWORKS / f"{path}.safetensors"
-    return own if not place.exists() and own.is_file() else place
+    """Find the file of a network, or of the one of this name that comes with jaxsr.
+
+    Raises:
+        InputError: if a name without folder and ending is neither, with the names nearest to it.
+    """
+    place, text = storage.location(os.fspath(path)), os.fspath(path)
+    if place.exists() or not named.is_name(text) or "." in text:
+        return place
+    if text not in trained():
+        near = ", ".join(difflib.get_close_matches(text, trained(), n=3, cutoff=0.0))
+        raise InputError(
+            f"{text}: no such file, and no network that comes with jaxsr; the nearest are {near}. "
+            "jaxsr.trained() lists them all."
+        )
+    return packaged() / NETWORKS / f"{text}.safetensors"
 
 
 def save(

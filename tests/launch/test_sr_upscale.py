@@ -171,6 +171,10 @@ BAD = [
     (["--model=bicubic", "--input=colour.png"], "--model=bicubic takes --scale"),
     ([NET, "--input=colour.png", "--architecture=edsr"], "--architecture and --scale belong"),
     (["--model=no.safetensors", "--input=colour.png"], "no.safetensors: No such file"),
+    (
+        ["--model=edsr-A-x44", "--input=colour.png"],
+        "edsr-A-x44: no such file, and no network that comes with jaxsr; the nearest are edsr-A-x4",
+    ),
     (["--model=cut.safetensors", "--input=colour.png"], "cut.safetensors is damaged"),
     (["--model=notes.txt", "--input=colour.png"], "A published file needs to be told its"),
     (["--model=published.safetensors", "--input=colour.png"], "holds no network of ours"),
