@@ -4,7 +4,7 @@ Each number is over the fits that it is given, all with the same weight. N fits.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -93,9 +93,9 @@ def noise_floor_db(
     return Estimate(float(value), float(low), float(high), len(squares))
 
 
-def most_fitted(frame: pd.DataFrame) -> np.ndarray:
-    """[N] bool: the fits at those settings, the picture apart, that most fits have."""
-    settings = [name for name in SETTINGS if name != "image_id"]
+def most_fitted(frame: pd.DataFrame, apart: Collection[str] = ()) -> np.ndarray:
+    """[N] bool: the fits at those settings, picture and others `apart`, that most fits have."""
+    settings = [name for name in SETTINGS if name not in ("image_id", *apart)]
     number = frame.groupby(settings).ngroup().to_numpy()
     return number == np.bincount(number).argmax()
 

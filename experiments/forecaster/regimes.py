@@ -26,9 +26,11 @@ def by_regime(table: FitTable) -> pd.DataFrame:
     """Measure two findings for each size of picture, short and long trainings apart.
 
     The variance of one architecture's PSNR that JPEG explains, in means over seeds, with a 95 %
-    interval by Fisher's transformation; and the gain of a doubling of the parameters, over all
-    other networks, with twice its standard error. Rows as of `COLUMNS`, values NaN where too few
-    fits tell; sizes without any are left out.
+    interval by Fisher's transformation, and the gain of a doubling of the parameters, over all
+    other networks, with twice its standard error. Where hardly two fits share their `w0_initial`
+    its effect is taken off before; where hardly a picture was fitted twice, JPEG stands for what
+    sets pictures apart. Rows as of `COLUMNS`, values NaN where too few fits tell; sizes without any
+    are left out.
     """
     frame = table.frame
     pixels = (frame["image_height"] * frame["image_width"]).to_numpy()
@@ -45,26 +47,38 @@ def by_regime(table: FitTable) -> pd.DataFrame:
 
 def _measured(table: FitTable, own: np.ndarray) -> dict[str, Any] | None:
     """Return the row of some fits, None if they tell neither."""
-    frame = table.frame.iloc[own]
-    truth_db, picture = table.truth_db[own], frame["picture"].to_numpy()
-    common = metrics.most_fitted(frame)
+    frame = table.frame.iloc[own].reset_index(drop=True)
+    truth_db = table.truth_db[own].astype(np.float64)
     row: dict[str, Any] = {}
-    photographs = len(np.unique(picture[common]))
+    common = metrics.most_fitted(frame)
+    is_varied = frame["picture"][common].nunique() < LEAST
+    if is_varied:
+        common = metrics.most_fitted(frame, ["w0_initial"])
+    one, one_db = frame[common], truth_db[common]
+    photographs = one["picture"].nunique()
     if photographs >= LEAST:
-        line, _ = findings.jpeg_line(truth_db[common], picture[common], table.jpeg)
+        if is_varied:
+            w0 = _w0(one)
+            one_db = one_db - w0 @ _effects(np.column_stack([w0, _jpeg(table, one)]), one_db)[0][:2]
+        line, _ = findings.jpeg_line(one_db, one["picture"].to_numpy(), table.jpeg)
         z = np.arctanh(line.r2_means**0.5) + np.array([-1.96, 1.96]) / (photographs - 3) ** 0.5
         low, high = 100 * np.tanh(np.maximum(z, 0)) ** 2
         row |= {"jpeg_percent": 100 * line.r2_means, "jpeg_low": low, "jpeg_high": high}
-    others = frame[~common]
-    repeated = others.duplicated("picture", keep=False).to_numpy()
+    others, others_db = frame[~common], truth_db[~common]
+    size = np.log2(others["parameters"].to_numpy(float))
+    repeated = others.duplicated("picture", keep=False)
     if others["parameters"][repeated].nunique() >= LEAST:
         gains, _ = findings.gain_per_doubling(
             others["parameters"].to_numpy(),
             others["num_layers"].to_numpy(),
             others["picture"].to_numpy(),
-            truth_db[~common],
+            others_db,
         )
         row |= {"gain_db": gains["gain_db"][0], "gain_error_db": 2 * gains["error_db"][0]}
+    elif others["parameters"].nunique() >= LEAST:
+        beside = np.column_stack([size, _w0(others), _jpeg(table, others)])
+        effects, errors = _effects(beside, others_db)
+        row |= {"gain_db": effects[0], "gain_error_db": 2 * errors[0]}
     if not row:
         return None
     first, updates = frame.iloc[0], table.iterations[own, -1]
@@ -75,3 +89,24 @@ def _measured(table: FitTable, own: np.ndarray) -> dict[str, Any] | None:
         "fits": len(own),
         "photographs": frame["image_id"].nunique(),
     }
+
+
+def _w0(frame: pd.DataFrame) -> np.ndarray:
+    """Return [N, 2], a parabola in log `w0_initial`."""
+    w0 = np.log2(frame["w0_initial"].to_numpy(float))
+    return np.column_stack([w0, w0**2])
+
+
+def _jpeg(table: FitTable, frame: pd.DataFrame) -> np.ndarray:
+    """Return [N, len(jpeg.NAMES)] of the fits' pictures."""
+    return table.jpeg[frame["picture"]].astype(np.float64)
+
+
+def _effects(columns: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return slopes [K] and standard errors [K] of least squares on columns [N, K]."""
+    columns = columns - columns.mean(axis=0)
+    slopes, *_ = np.linalg.lstsq(columns, psnr_db - psnr_db.mean(), rcond=None)
+    rest = psnr_db - psnr_db.mean() - columns @ slopes
+    freedom = max(len(psnr_db) - columns.shape[1] - 1, 1)
+    variance = np.sum(rest**2) / freedom * np.diag(np.linalg.pinv(columns.T @ columns))
+    return slopes, np.sqrt(variance)

@@ -61,3 +61,24 @@ def test_too_few_photographs_tell_nothing():
     )
     found = regimes.by_regime(some)
     assert found["jpeg_percent"].isna().all()
+
+
+def test_where_no_two_fits_share_w0_or_picture():
+    whole = table()
+    place = whole.frame.groupby("picture").cumcount()
+    once = place.isin((0, 2)).to_numpy()  # the common architecture, and one other
+    frame = whole.frame[once].reset_index(drop=True)
+    rng = np.random.default_rng(1)
+    frame["w0_initial"] = np.exp(rng.uniform(np.log(3), np.log(100), len(frame)))
+    other = frame["layer_size"].to_numpy() != 16
+    frame.loc[other, "layer_size"] = 20 + np.arange(other.sum()) % PICTURES
+    frame["parameters"] = count_parameters(frame["layer_size"], frame["num_layers"])
+    gain = frame["image_height"].map(GAIN_DB) * np.log2(frame["parameters"])
+    jpeg_db = jpeg.at_bits(whole.jpeg, np.full(2 * PICTURES, 11.4))[frame["picture"]]
+    effect_db = -2 * np.log2(frame["w0_initial"] / 20) ** 2
+    best_db = (jpeg_db + gain + effect_db).to_numpy(np.float32)[:, None]
+    updates = np.full((len(frame), 1), 1000)
+    found = regimes.by_regime(FitTable(frame, whole.described, whole.jpeg, updates, best_db))
+    assert (found["jpeg_percent"] > 98).all()
+    assert (abs(found["gain_db"] - [3, 2]) < 2 * found["gain_error_db"] + 0.05).all()
+    assert (found["gain_error_db"] < 0.5).all()
