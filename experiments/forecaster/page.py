@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from experiments.forecaster import metrics, regimes
+from experiments.forecaster import metrics
 from experiments.forecaster.metrics import UNSEEN, Estimate
 from experiments.report import figures, page
 from experiments.report.figures import PALETTE
@@ -41,7 +41,7 @@ def write(
     values: Mapping[str, str],
     settings: Mapping[str, object],
     notes: Sequence[str],
-    regimes_found: pd.DataFrame,
+    tables: Mapping[str, str],
 ) -> Path:
     """Write `report.html` and `figures/*.png`; return the path of the page.
 
@@ -53,13 +53,13 @@ def write(
         values: the tiles, such as those of `tiles`.
         settings: of the training, name -> value, shown as given.
         notes: sentences of what a reader should know besides.
-        regimes_found: rows of `regimes.by_regime`.
+        tables: heading -> HTML of more findings.
     """
     rows = evaluation.rename(columns={"split": "split_id", "predictor": "predictor_id"})
     sections = {
         "Forecasts against fits": _SAID + page.table(rows, COLUMNS, leading=2),
         "Measurements": page.plots(run_dir, drawings),
-        "Findings by size of picture": page.table(regimes_found, regimes.COLUMNS, leading=2),
+        **tables,
         "Notes": "".join(f"<p>{html.escape(note)}</p>" for note in notes),
         "Training": page.definitions(settings),
         "What the numbers mean": READING,

@@ -20,6 +20,15 @@ COLUMNS = {
     "gain per doubling (dB)": ("gain_db", "{:.2f}"),
     "±": ("gain_error_db", "{:.2f}"),
 }
+W0_COLUMNS = {
+    "network": ("network", "{}"),
+    "pixels": ("pixels", "{}"),
+    "ω₀ from": ("w0_low", "{:.1f}"),
+    "ω₀ to": ("w0_high", "{:.1f}"),
+    "fits": ("fits", "{:,}"),
+    "PSNR (dB)": ("mean_db", "{:.2f}"),
+    **{name: COLUMNS[name] for name in ("explained by JPEG (%)", "from", "to")},
+}
 
 
 def by_regime(table: FitTable) -> pd.DataFrame:
@@ -28,9 +37,9 @@ def by_regime(table: FitTable) -> pd.DataFrame:
     The variance of one architecture's PSNR that JPEG explains, in means over seeds, with a 95 %
     interval by Fisher's transformation, and the gain of a doubling of the parameters, over all
     other networks, with twice its standard error. Where hardly two fits share their `w0_initial`
-    its effect is taken off before; where hardly a picture was fitted twice, JPEG stands for what
-    sets pictures apart. Rows as of `COLUMNS`, values NaN where too few fits tell; sizes without any
-    are left out.
+    its effect is taken off before (`without_w0`); where hardly a picture was fitted twice, JPEG
+    stands for what sets pictures apart. Rows as of `COLUMNS`, values NaN where too few fits tell;
+    sizes without any are left out.
     """
     frame = table.frame
     pixels = (frame["image_height"] * frame["image_width"]).to_numpy()
@@ -57,13 +66,7 @@ def _measured(table: FitTable, own: np.ndarray) -> dict[str, Any] | None:
     one, one_db = frame[common], truth_db[common]
     photographs = one["picture"].nunique()
     if photographs >= LEAST:
-        if is_varied:
-            w0 = _w0(one)
-            one_db = one_db - w0 @ _effects(np.column_stack([w0, _jpeg(table, one)]), one_db)[0][:2]
-        line, _ = findings.jpeg_line(one_db, one["picture"].to_numpy(), table.jpeg)
-        z = np.arctanh(line.r2_means**0.5) + np.array([-1.96, 1.96]) / (photographs - 3) ** 0.5
-        low, high = 100 * np.tanh(np.maximum(z, 0)) ** 2
-        row |= {"jpeg_percent": 100 * line.r2_means, "jpeg_low": low, "jpeg_high": high}
+        row |= _explained(table, one, without_w0(table, one, one_db) if is_varied else one_db)
     others, others_db = frame[~common], truth_db[~common]
     size = np.log2(others["parameters"].to_numpy(float))
     repeated = others.duplicated("picture", keep=False)
@@ -89,6 +92,59 @@ def _measured(table: FitTable, own: np.ndarray) -> dict[str, Any] | None:
         "fits": len(own),
         "photographs": frame["image_id"].nunique(),
     }
+
+
+def by_w0(table: FitTable) -> pd.DataFrame:
+    """Measure how much JPEG explains where `w0_initial` is low, middling and high.
+
+    Of long trainings, the network that was fitted most often, in thirds of its values of
+    `w0_initial`, the effect of which is taken off within each. Rows as of `W0_COLUMNS`; none where
+    fewer than `LEAST` photographs tell.
+    """
+    long = np.flatnonzero(table.iterations[:, -1] > metrics.LONG)
+    frame = table.frame.iloc[long]
+    rows = []
+    if len(long):
+        common = metrics.most_fitted(frame, ["w0_initial"])
+        own, truth_db = frame[common], table.truth_db[long][common].astype(np.float64)
+        order = np.argsort(own["w0_initial"].to_numpy(), kind="stable")
+        for third in np.array_split(order, 3):
+            some = own.iloc[third]
+            if some["picture"].nunique() < LEAST:
+                return pd.DataFrame(columns=[name for name, _ in W0_COLUMNS.values()])
+            first = some.iloc[0]
+            rows.append(
+                {
+                    "network": f"{first['num_layers']} × {first['layer_size']}",
+                    "pixels": f"{first['image_width']} × {first['image_height']}",
+                    "w0_low": some["w0_initial"].min(),
+                    "w0_high": some["w0_initial"].max(),
+                    "fits": len(some),
+                    "mean_db": truth_db[third].mean(),
+                    **_explained(table, some, without_w0(table, some, truth_db[third])),
+                }
+            )
+    return pd.DataFrame(rows, columns=[name for name, _ in W0_COLUMNS.values()])
+
+
+def without_w0(table: FitTable, frame: pd.DataFrame, psnr_db: np.ndarray) -> np.ndarray:
+    """Return [N] PSNR less the effect of `w0_initial`, a parabola in its logarithm.
+
+    It is fitted beside the PSNR and sizes of the pictures' JPEG files.
+    """
+    w0 = _w0(frame)
+    slopes, _ = _effects(np.column_stack([w0, _jpeg(table, frame)]), psnr_db)
+    effect_db = w0 @ slopes[:2]
+    return psnr_db - effect_db + effect_db.mean()
+
+
+def _explained(table: FitTable, frame: pd.DataFrame, psnr_db: np.ndarray) -> dict[str, Any]:
+    """Return the share of the variance that JPEG explains, with its interval, in percent."""
+    line, _ = findings.jpeg_line(psnr_db, frame["picture"].to_numpy(), table.jpeg)
+    freedom = frame["picture"].nunique() - 3
+    z = np.arctanh(line.r2_means**0.5) + np.array([-1.96, 1.96]) / freedom**0.5
+    low, high = 100 * np.tanh(np.maximum(z, 0)) ** 2
+    return {"jpeg_percent": 100 * line.r2_means, "jpeg_low": low, "jpeg_high": high}
 
 
 def _w0(frame: pd.DataFrame) -> np.ndarray:

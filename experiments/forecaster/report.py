@@ -10,6 +10,7 @@ from experiments.forecaster import baselines, metrics, page, regimes
 from experiments.forecaster import findings as forecaster_findings
 from experiments.forecaster.data import FitTable
 from experiments.report.page import Drawing
+from experiments.report.page import table as page_table
 from jaxinr.forecaster.trained import Trained
 
 CURVES = 5  # fits whose learning curve is drawn
@@ -50,9 +51,14 @@ def write(
         *findings(table, forecaster).values(),
     ]
     title = "The encoding error of SIRENs, forecast"
-    found = regimes.by_regime(table)
+    found, by_w0 = regimes.by_regime(table), regimes.by_w0(table)
     found.to_csv(run_dir / "findings.csv", index=False)
-    return page.write(run_dir, title, evaluation, drawings, values, settings, notes, found)
+    by_w0.to_csv(run_dir / "findings_w0.csv", index=False)
+    tables = {
+        "Findings by size of picture": page_table(found, regimes.COLUMNS, leading=2),
+        "JPEG explains less where ω₀ is high": page_table(by_w0, regimes.W0_COLUMNS, leading=2),
+    }
+    return page.write(run_dir, title, evaluation, drawings, values, settings, notes, tables)
 
 
 def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 
 from experiments.forecaster import page as forecaster_page
+from experiments.forecaster import regimes
 from experiments.forecaster.metrics import Estimate
+from experiments.report import page
 
 N = 300
 
@@ -63,7 +65,7 @@ def test_page_and_its_figures(evaluation, forecasts, tmp_path):
         values,
         {"steps": 6000},
         ["a <note>"],
-        found,
+        {"Findings": page.table(found, regimes.COLUMNS, leading=2)},
     )
     assert path == tmp_path / "report.html"
     names = {p.name for p in (tmp_path / "figures").iterdir()}

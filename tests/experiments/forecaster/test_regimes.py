@@ -82,3 +82,25 @@ def test_where_no_two_fits_share_w0_or_picture():
     assert (found["jpeg_percent"] > 98).all()
     assert (abs(found["gain_db"] - [3, 2]) < 2 * found["gain_error_db"] + 0.05).all()
     assert (found["gain_error_db"] < 0.5).all()
+
+
+def test_jpeg_explains_less_where_w0_adds_chance():
+    rng = np.random.default_rng(2)
+    count = 4 * PICTURES
+    bits = rng.uniform(9, 10, (count, 1)) + np.arange(5)
+    files = np.concatenate([3 * bits + rng.normal(0, 2, (count, 5)), bits], 1)
+    octaves = rng.uniform(-2, 2, count)
+    frame = pd.DataFrame({"image_id": map(str, range(count)), "picture": range(count)}).assign(
+        **{"image_height": 120, "image_width": 120, "layer_size": 12, "num_layers": 4},
+        **{"w0_initial": 20 * 2**octaves, "w0": 30.0, "learning_rate": 2e-4, "num_iters": 20_000},
+    )
+    chance = rng.normal(0, 2, count) * (octaves > 1)
+    truth_db = jpeg.at_bits(files, np.full(count, 11.4)) - octaves**2 + chance
+    long = np.full((count, 1), 20_000)
+    table = FitTable(frame, np.zeros((count, 1)), files, long, truth_db[:, None])
+    found = regimes.by_w0(table)
+    assert found["fits"].tolist() == [54, 53, 53]
+    assert (found["jpeg_percent"][:2] > 98).all()
+    assert found["jpeg_high"][2] < 90
+    short = dataclasses.replace(table, iterations=np.full((count, 1), 1000))
+    assert regimes.by_w0(short).empty
