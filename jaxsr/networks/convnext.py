@@ -49,19 +49,6 @@ SIZES: Mapping[str, Size] = {
 }
 
 
-class MLP(nnx.Module):
-    """Two dense layers with GELU between, four times as many channels inside."""
-
-    def __init__(self, features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        """C is `features`."""
-        self.fc1 = layers.small_linear(features, 4 * features, dtype=dtype, rngs=rngs)
-        self.fc2 = layers.small_linear(4 * features, features, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x: Array) -> Array:
-        """Map [..., C] to the same."""
-        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
-
-
 class Block(nnx.Module):
     """x + gain (a depthwise convolution, a normalisation and an MLP, one after the other)."""
 
@@ -80,7 +67,7 @@ class Block(nnx.Module):
             rngs=rngs,
         )
         self.norm = LayerNorm(features, epsilon=1e-6, dtype=dtype)
-        self.mlp = MLP(features, dtype=dtype, rngs=rngs)
+        self.mlp = layers.MLP(features, 4 * features, dtype=dtype, rngs=rngs)
         self.gamma = nnx.Param(jnp.full((features,), _LAYER_SCALE))
 
     def __call__(self, x: Array) -> Array:

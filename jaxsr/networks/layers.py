@@ -127,6 +127,21 @@ def small_linear(
     return nnx.Linear(in_features, out_features, kernel_init=small_init, dtype=dtype, rngs=rngs)
 
 
+class MLP(nnx.Module):
+    """Two dense layers with GELU between."""
+
+    def __init__(
+        self, features: int, hidden_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        """C is `features`; `hidden_features` between."""
+        self.fc1 = small_linear(features, hidden_features, dtype=dtype, rngs=rngs)
+        self.fc2 = small_linear(hidden_features, features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:
+        """Map [..., C] to the same."""
+        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
+
+
 class PReLU(nnx.Module):
     """max(x, 0) + a min(x, 0), with a slope a for each channel, 0.25 at first."""
 

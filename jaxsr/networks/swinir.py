@@ -60,21 +60,6 @@ class WindowAttention(nnx.Module):
         return self.proj(gathered.reshape(n, k, t, features))
 
 
-class MLP(nnx.Module):
-    """Two dense layers with GELU between."""
-
-    def __init__(
-        self, features: int, hidden_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ) -> None:
-        """C is `features`; `hidden_features` between."""
-        self.fc1 = layers.small_linear(features, hidden_features, dtype=dtype, rngs=rngs)
-        self.fc2 = layers.small_linear(hidden_features, features, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x: Array) -> Array:
-        """Map [..., C] to the same."""
-        return self.fc2(jax.nn.gelu(self.fc1(x), approximate=False))
-
-
 class SwinTransformerBlock(nnx.Module):
     """Attention within windows, moved by `shift` pixels, and an MLP; both residual."""
 
@@ -94,7 +79,7 @@ class SwinTransformerBlock(nnx.Module):
         self.norm1 = LayerNorm(embed_dim, dtype=dtype)
         self.attn = WindowAttention(embed_dim, num_heads, window_size, dtype=dtype, rngs=rngs)
         self.norm2 = LayerNorm(embed_dim, dtype=dtype)
-        self.mlp = MLP(embed_dim, int(embed_dim * mlp_ratio), dtype=dtype, rngs=rngs)
+        self.mlp = layers.MLP(embed_dim, int(embed_dim * mlp_ratio), dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Array) -> Array:
         """Map [N, H, W, C] to the same; H and W are multiples of the window."""
