@@ -73,14 +73,14 @@ class FitTable:
         """[N] `best_psnr_db`, that of the kept weights; at most `descriptors.FLOOR_DB`."""
         return self.best_db[:, -1]
 
-    def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.Fits:
+    def training_fits(self, chosen: np.ndarray | slice = slice(None)) -> training.TrainingFits:
         """Return fits in the form that the forecaster learns from."""
         frame = self.frame
         columns = [*inputs.TRIAL[:4], "image_height", "image_width"]
         rows = frame[columns].to_numpy(np.float64)
         groups = np.stack(reach.groups(rows, self.iterations[:, -1])[:2], 1)
         _, group, count = np.unique(groups, axis=0, return_inverse=True, return_counts=True)
-        fits = training.Fits(
+        fits = training.TrainingFits(
             self.described,
             frame["picture"].to_numpy(),
             rows,

@@ -28,7 +28,7 @@ SPECTRUM_PX = 96
 MAX_WINDOWS = 8  # for the spectra of a scale
 
 
-class Window(NamedTuple):
+class CropWindow(NamedTuple):
     """A square of a photograph at both resolutions, and the busiest place in it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Crops(NamedTuple):
     scale: int
     training_set: str
     seed: int
-    windows: list[Window]
+    windows: list[CropWindow]
     networks: dict[Kind, str]
     outputs: dict[Kind, np.ndarray]
 
@@ -179,7 +179,7 @@ def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[Picture
 
 def _windows(
     measured: pd.DataFrame, loaded: Mapping[str, list[photos.Photo]], scale: int
-) -> list[Window]:
+) -> list[CropWindow]:
     """Cut the busiest window of each photograph that was measured; busiest first."""
     checksums = measured.drop_duplicates(["set", "image_id"]).set_index(["set", "image_id"])
     pictures = [
@@ -198,7 +198,7 @@ def _windows(
     return sorted(windows, key=lambda window: -window.energy)[:MAX_WINDOWS]
 
 
-def _window(set_name: str, picture: Picture, scale: int, low_side: int) -> Window:
+def _window(set_name: str, picture: Picture, scale: int, low_side: int) -> CropWindow:
     shown_px = min(CROP_PX, low_side * scale) // scale * scale
     *corner, energy = busiest(picture.high, shown_px, scale)
     slack = (low_side * scale - shown_px) // 2
@@ -216,11 +216,11 @@ def _window(set_name: str, picture: Picture, scale: int, low_side: int) -> Windo
         ]
         for pixels, r in ((picture.low, 1), (picture.high, scale))
     )
-    return Window(set_name, picture.image_id, low, high, (inside[0], inside[1]), energy)
+    return CropWindow(set_name, picture.image_id, low, high, (inside[0], inside[1]), energy)
 
 
 def _run(
-    entries: list[Entry], scale: int, training_set: str, seed: int, windows: list[Window]
+    entries: list[Entry], scale: int, training_set: str, seed: int, windows: list[CropWindow]
 ) -> Crops:
     """Run all windows through the networks of one training set and seed, and bicubic."""
     low = _as_float(np.stack([window.low for window in windows]))

@@ -19,7 +19,7 @@ State = Any  # a tree of arrays, members of the ensemble in front
 
 
 @dataclasses.dataclass(frozen=True)
-class Fits:
+class TrainingFits:
     """Fits to learn from, and their images.
 
     Attributes:
@@ -38,7 +38,7 @@ class Fits:
     best_db: np.ndarray
     weights: np.ndarray
 
-    def of(self, chosen: np.ndarray | slice) -> "Fits":
+    def of(self, chosen: np.ndarray | slice) -> "TrainingFits":
         """Select some of the fits; keep all images."""
         own = ("picture", "rows", "iterations", "best_db", "weights")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
@@ -85,7 +85,7 @@ def create(recipe: ForecasterRecipe) -> tuple[State, State]:
 
 
 def make_step(
-    fits: Fits, scaling: Scaling, recipe: ForecasterRecipe
+    fits: TrainingFits, scaling: Scaling, recipe: ForecasterRecipe
 ) -> Callable[[State, State, int], tuple[State, State, Array]]:
     """Return a compiled step of all members, each on its own batches.
 

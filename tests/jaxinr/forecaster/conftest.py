@@ -35,7 +35,7 @@ def formula_db(described: np.ndarray, rows: np.ndarray, iterations: np.ndarray) 
 
 
 @pytest.fixture(scope="session")
-def formula_fits() -> training.Fits:
+def formula_fits() -> training.TrainingFits:
     """3,000 fits on 60 pictures, noted after 10, 100 and 1,000 updates."""
     key = np.random.default_rng(7)
     pictures = smooth_pictures(60)
@@ -58,7 +58,7 @@ def formula_fits() -> training.Fits:
         [formula_db(described[picture], rows, iterations[:, t]) for t in range(3)], axis=1
     )
     best_db += key.normal(0, 0.5, (count, 1))
-    return training.Fits(described, picture, rows, iterations, best_db, np.ones(count))
+    return training.TrainingFits(described, picture, rows, iterations, best_db, np.ones(count))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def recipe() -> training.ForecasterRecipe:
 
 
 @pytest.fixture(scope="session")
-def forecaster(formula_fits: training.Fits, recipe: training.ForecasterRecipe) -> Trained:
+def forecaster(formula_fits: training.TrainingFits, recipe: training.ForecasterRecipe) -> Trained:
     """Trained on the first 50 pictures, not calibrated."""
     own = formula_fits.of(formula_fits.picture < 50)
     scaling = Scaling.of(own.encoded().features, own.weights)

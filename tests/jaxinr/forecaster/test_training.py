@@ -12,11 +12,13 @@ from jaxinr.forecaster.scaling import Scaling
 from jaxinr.forecaster.trained import CARDS, Trained
 
 
-def ask(forecaster: Trained, fits: training.Fits) -> tuple[np.ndarray, np.ndarray]:
+def ask(forecaster: Trained, fits: training.TrainingFits) -> tuple[np.ndarray, np.ndarray]:
     return forecaster.ask(fits.described[fits.picture], fits.rows, fits.iterations)
 
 
-def test_learns_a_formula_on_new_pictures(forecaster: Trained, formula_fits: training.Fits) -> None:
+def test_learns_a_formula_on_new_pictures(
+    forecaster: Trained, formula_fits: training.TrainingFits
+) -> None:
     new = formula_fits.of(formula_fits.picture >= 50)
     mean_db, std_db = ask(forecaster, new)
     error = new.best_db - mean_db
@@ -25,7 +27,7 @@ def test_learns_a_formula_on_new_pictures(forecaster: Trained, formula_fits: tra
 
 
 def test_fits_of_one_picture_are_asked_as_those_of_many(
-    forecaster: Trained, formula_fits: training.Fits
+    forecaster: Trained, formula_fits: training.TrainingFits
 ) -> None:
     own = formula_fits.of(formula_fits.picture == 3)
     together = ask(forecaster, own)
@@ -36,7 +38,7 @@ def test_fits_of_one_picture_are_asked_as_those_of_many(
         assert some[4] == pytest.approx(single[0], abs=1e-4)
 
 
-def test_many_are_asked_in_parts(forecaster: Trained, formula_fits: training.Fits) -> None:
+def test_many_are_asked_in_parts(forecaster: Trained, formula_fits: training.TrainingFits) -> None:
     times = np.tile(np.arange(1, 1501), (8, 1))
     rows = formula_fits.rows[:8]
     mean_db, _ = forecaster.ask(formula_fits.described[0], rows, times)
@@ -47,7 +49,7 @@ def test_many_are_asked_in_parts(forecaster: Trained, formula_fits: training.Fit
 
 @pytest.mark.slow
 def test_members_differ_and_steps_repeat(
-    formula_fits: training.Fits, recipe: training.ForecasterRecipe
+    formula_fits: training.TrainingFits, recipe: training.ForecasterRecipe
 ) -> None:
     scaling = Scaling.of(formula_fits.encoded().features, formula_fits.weights)
 
@@ -97,7 +99,7 @@ def test_deviations_grow_outside_up_to_that_of_all_fits(forecaster: Trained) -> 
 
 
 def test_a_file_keeps_a_forecaster(
-    forecaster: Trained, forecaster_file: Path, formula_fits: training.Fits
+    forecaster: Trained, forecaster_file: Path, formula_fits: training.TrainingFits
 ) -> None:
     loaded = Trained.load(forecaster_file)
     assert loaded.card == forecaster.card
