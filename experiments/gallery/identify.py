@@ -189,7 +189,8 @@ def _json(answers: Sequence[Mapping[str, Any]]) -> bytes:
 def _with_state(notes: str, found: Identification) -> str:
     """Add what has happened to the file to what else weakens the answer."""
     lossy = "" if found.state.compression == states.LOSSLESS else "compressed with loss: "
-    state = f"{lossy}{found.state}" if lossy or found.state.is_grey else ""
+    told = lossy or found.state.is_grey or found.state.is_drawn
+    state = f"{lossy}{found.state}" if told else ""
     return "; ".join(filter(None, (notes, state)))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.linalg
 
-from jaxsr.gallery.judge import STATE_KINDS
+from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
 SHRINKAGE = 0.03  # of the scatter, to a multiple of the unit matrix

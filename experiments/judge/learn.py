@@ -30,6 +30,7 @@ from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.judge import BINS, Calibration, Judge
 from jaxsr.gallery.naming import family_chances
+from jaxsr.gallery.state import GREY, kind_of
 
 FOLDS = 3
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
@@ -95,7 +96,7 @@ def load(run_dirs: Sequence[Path]) -> Data:
     rows, features = collect.read(run_dirs)
     states = judging.states_of(rows["state"].tolist())
     rows = rows.assign(
-        kind_of_state=[judging.kind_of(state) for state in states],
+        kind_of_state=[kind_of(state) for state in states],
         log_scale=np.log(np.maximum(1.0, rows["enlargement"] * rows["state"].map(_resized))),
     )
     given = np.stack(
@@ -115,7 +116,7 @@ def with_grey(data: Data) -> Data:
     asked = ((data.rows["split"] != "train") & (data.rows["kind_of_state"] != "")).to_numpy()
     rows = data.rows[asked].copy()
     for name in ("state", "kind_of_state"):
-        rows[name] += judging.GREY
+        rows[name] += GREY
     return Data(
         pd.concat([data.rows, rows], ignore_index=True),
         np.concatenate([data.given, judging.without_colour(data.given[asked])]),
@@ -292,7 +293,7 @@ def _calibrate(
     )
     own = dataclasses.replace(own, naming=naming)
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
-    no = NO_RATE.get(kind.removesuffix(judging.GREY), OTHER_NO_RATE)
+    no = NO_RATE.get(kind.removesuffix(GREY), OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
     both = np.concatenate([groups[is_network], strange["groups"]])

@@ -196,8 +196,7 @@ class Gallery:
         """
         least_px = self.crop_px if self.judge is None else LEAST_PX
         image = checked(image, least_px, may_be_grey=self.judge is not None)
-        state = states.of_pixels(image) if state is None else state
-        state = replace(state, is_grey=states.is_grey(image))
+        state = states.seen(states.of_pixels(image) if state is None else state, image)
         if self.judge is None:
             return self.compared(image, state)
         opinion = self.judge(image, state)
@@ -233,7 +232,7 @@ class Gallery:
         """
         undecided = told.get("network") is None and told.get("group") in (None, "network")
         is_whole = state.compression == LOSSLESS and min(image.shape[:2]) >= self.crop_px
-        return undecided and is_whole and not state.is_grey
+        return undecided and is_whole and not state.is_grey and not state.is_drawn
 
     def compared(
         self, image: np.ndarray, state: State, *, is_parsed: bool = True

@@ -14,7 +14,7 @@ scale, S kinds of state, V discriminants.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
 from jaxsr.gallery.answer import GROUPS, ErrorRate
 from jaxsr.gallery.naming import family_chances, naming_inputs, sharpened
-from jaxsr.gallery.state import JPEG, LOSSLESS, WEBP, State
+from jaxsr.gallery.state import GREY, JPEG, STATE_KINDS, WEBP, State, kind_of
 
 MOST_TILES = 24
 SMALL_PX = 320  # up to here a picture is one tile
@@ -32,14 +32,6 @@ BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
 NUM_TOLD = 5  # numbers of a file's state behind the evidence
 MOST_UNITS = 6.0  # standard deviations, of an input
 NEVER = 2.0  # a threshold that no probability reaches
-STATE_KINDS = (
-    LOSSLESS,
-    f"{JPEG} 93 and better",
-    f"{JPEG} 82 and better",
-    f"{JPEG} 50 to 81",
-    WEBP,
-)
-GREY = ", grey"  # behind the kind of state of a grey picture
 OUTPUTS = ("group", "scale_bins")  # of the perceptron
 USUAL = 50.0  # half a squared distance from the nearest centre, at which the temperature holds
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
@@ -121,7 +113,7 @@ class Judge:
             and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
             each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
             `offset` [S, V] and `centres` [S, K, V].
-        calibrations: kind of state (`kind_of`) -> how it is answered.
+        calibrations: kind of state (`state.kind_of`) -> how it is answered.
     """
 
     names: tuple[str, ...]
@@ -270,21 +262,6 @@ def without_colour(given: np.ndarray) -> np.ndarray:
     given[..., :-NUM_TOLD][..., is_of_colour()] = np.nan
     given[..., -2] = np.nan  # how colours are sampled
     return given
-
-
-def kind_of(state: State) -> str:
-    """Return the kind of state that calibrations belong to; empty if there is none."""
-    if state.is_grey:
-        kind = kind_of(replace(state, is_grey=False))
-        return kind and kind + GREY
-    if state.compression == LOSSLESS:
-        return LOSSLESS
-    if state.compression == WEBP:
-        return WEBP
-    if state.compression != JPEG or state.quality is None or state.quality < 50:
-        return ""
-    fine, fair, coarse = STATE_KINDS[1:4]
-    return fine if state.quality >= 93 else fair if state.quality >= 82 else coarse
 
 
 def class_scores(nearness: np.ndarray, temperature: float, growth: float) -> np.ndarray:

@@ -20,9 +20,18 @@ from PIL import JpegImagePlugin
 from jaxfleet.imaging.picture_files.headers import opened_file
 
 LOSSLESS, JPEG, WEBP, OTHER = "lossless", "jpeg", "webp", "other"
+STATE_KINDS = (
+    LOSSLESS,
+    f"{JPEG} 93 and better",
+    f"{JPEG} 82 and better",
+    f"{JPEG} 50 to 81",
+    WEBP,
+)
+GREY = ", grey"  # behind the kind of state of a grey picture
 MOST_PX = 1024  # of a side that is looked at
 _SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _LEAST_BLOCKS = 200  # with a coefficient that is not 0, to know its step
+_FLAT = 0.62  # share of flat pixels beyond which a picture is drawn; photographs hardly have it
 _SHARE = 0.62  # of coefficients near a multiple of their step, in a picture that was a JPEG
 _LEAST_COEFFICIENTS = 3  # that must tell the same quality
 
@@ -54,6 +63,8 @@ class State:
         grid: rows and columns from the first pixel to the first seam between blocks of a JPEG;
             others than (0, 0) only where it was cut afterwards.
         is_grey: whether all pixels are grey, so that luma alone can be looked at.
+        is_drawn: whether most pixels are as those beside them, as in charts, drawings and
+            screenshots: nothing is known of how often answers about those are right.
     """
 
     compression: str = LOSSLESS
@@ -62,9 +73,13 @@ class State:
     source: str = "file"
     grid: tuple[int, int] = (0, 0)
     is_grey: bool = False
+    is_drawn: bool = False
 
     def __str__(self) -> str:
         """Say it in words, such as "JPEG of quality 90, 4:2:0"."""
+        if self.is_drawn:
+            photo = dataclasses.replace(self, is_drawn=False)
+            return f"{photo}; drawn, as much is of exactly one colour, and tested were photographs"
         if self.is_grey:
             return f"{dataclasses.replace(self, is_grey=False)}; grey, so told by luma alone"
         if self.compression == LOSSLESS:
@@ -88,6 +103,36 @@ def is_grey(pixels: np.ndarray) -> bool:
     return bool((some == some[..., :1]).all() and (pixels == pixels[..., :1]).all())
 
 
+def is_drawn(pixels: np.ndarray) -> bool:
+    """Return whether most of an image [H, W, 3] is flat: pixels as those above and to the left."""
+    some = _middle(pixels)
+    own = some[1:, 1:]
+    flat = (own == some[:-1, 1:]).all(axis=-1) & (own == some[1:, :-1]).all(axis=-1)
+    return bool(flat.mean() > _FLAT)
+
+
+def seen(state: State, pixels: np.ndarray) -> State:
+    """Return a state with what all pixels say, whatever the file: `is_grey` and `is_drawn`."""
+    return dataclasses.replace(state, is_grey=is_grey(pixels), is_drawn=is_drawn(pixels))
+
+
+def kind_of(state: State) -> str:
+    """Return the kind of state that calibrations belong to; empty if there is none."""
+    if state.is_drawn:
+        return ""
+    if state.is_grey:
+        kind = kind_of(dataclasses.replace(state, is_grey=False))
+        return kind and kind + GREY
+    if state.compression == LOSSLESS:
+        return LOSSLESS
+    if state.compression == WEBP:
+        return WEBP
+    if state.compression != JPEG or state.quality is None or state.quality < 50:
+        return ""
+    fine, fair, coarse = STATE_KINDS[1:4]
+    return fine if state.quality >= 93 else fair if state.quality >= 82 else coarse
+
+
 def of_file(data: bytes, pixels: np.ndarray) -> State:
     """Return the state of a picture file.
 
@@ -98,7 +143,7 @@ def of_file(data: bytes, pixels: np.ndarray) -> State:
     Raises:
         InputError: if it is no picture.
     """
-    return dataclasses.replace(_of_format(data, pixels), is_grey=is_grey(pixels))
+    return seen(_of_format(data, pixels), pixels)
 
 
 def _of_format(data: bytes, pixels: np.ndarray) -> State:
@@ -132,14 +177,16 @@ def of_pixels(pixels: np.ndarray) -> State:
         pixels: [H, W, 3] uint8.
     """
     luma = _middle(pixels).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    plain = State(is_grey=is_grey(pixels))
+    plain = seen(State(), pixels)
     if min(luma.shape) < 64:
         return plain
     row, column = (_seam(np.moveaxis(luma, axis, 0)) for axis in (0, 1))
     quality = _quality_of_blocks(luma[row:, column:])
     if quality is None:
         return plain
-    return State(JPEG, quality, None, "pixels", (row, column), plain.is_grey)
+    return dataclasses.replace(
+        plain, compression=JPEG, quality=quality, source="pixels", grid=(row, column)
+    )
 
 
 def _tables() -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.judge import discriminants
-from jaxsr.gallery.judge import STATE_KINDS
+from jaxsr.gallery.state import STATE_KINDS
 
 SIZE, EACH = 6, 4000
 CENTRES = {"c": [3.0, 0, 0, 0, 0, 0], "a": [0, 2.0, 0, 0, 0, 0], "b": [0, 0, 0, 0, 0, 0.5]}

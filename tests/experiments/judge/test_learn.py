@@ -8,6 +8,7 @@ import scipy.special
 from experiments.judge import learn, measures
 from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
+from jaxsr.gallery import state as states
 from jaxsr.gallery.judge import Judge
 
 NAMES = ("bicubic", "n1", "n2", "original")
@@ -161,12 +162,12 @@ def test_what_is_not_learnt_from_is_asked_about_once_more_as_grey():
         {
             "split": ["train", "validation", "test"],
             "state": ["none", "jpeg:90", "jpeg:30"],
-            "kind_of_state": ["lossless", judging.STATE_KINDS[2], ""],
+            "kind_of_state": ["lossless", states.STATE_KINDS[2], ""],
         }
     )
     data = learn.with_grey(learn.Data(rows, np.ones((3, size), np.float16)))
     assert data.rows["state"].tolist() == ["none", "jpeg:90", "jpeg:30", "jpeg:90, grey"]
-    assert data.rows["kind_of_state"].iloc[3] == judging.STATE_KINDS[2] + judging.GREY
+    assert data.rows["kind_of_state"].iloc[3] == states.STATE_KINDS[2] + states.GREY
     assert np.isnan(data.given[3]).sum() == is_of_colour().sum() + 1
     assert not np.isnan(data.given[:3]).any()
 

@@ -8,6 +8,7 @@ import scipy.special
 
 from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
+from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import ErrorRate, Identification
 from jaxsr.gallery.judge import BINS, Calibration, Judge, Opinion
 from jaxsr.gallery.state import State
@@ -83,7 +84,7 @@ def test_a_class_is_told_by_the_distance_from_its_centre_in_its_state():
     given = np.random.default_rng(2).normal(size=(3, 12)).astype(np.float32)
     arrays = {name: values.astype(np.float64) for name, values in one.arrays.items()}
     units = np.clip(given - arrays["mean"], -judging.MOST_UNITS, judging.MOST_UNITS)
-    for place, kind in enumerate(judging.STATE_KINDS):
+    for place, kind in enumerate(states.STATE_KINDS):
         points = units @ arrays["project"][place] + arrays["offset"][place]
         apart = np.linalg.norm(points[:, None] - arrays["centres"][place], axis=-1)
         np.testing.assert_allclose(one.logits(given, kind)["class"], -(apart**2) / 2, rtol=1e-4)
@@ -173,7 +174,7 @@ def test_without_a_calibration_nothing_is_answered():
 )
 def test_kinds_of_states(text, kind):
     (state,) = judging.states_of([text])
-    assert judging.kind_of(state) == kind
+    assert states.kind_of(state) == kind
 
 
 def test_inputs_tell_the_state_behind_the_evidence():
@@ -198,9 +199,9 @@ def test_a_grey_picture_is_judged_by_luma_in_a_kind_of_its_own():
     draw = np.random.default_rng(3)
     found, other = draw.normal(size=(2, size - judging.NUM_TOLD))
     other = np.where(is_of_colour(), other, found)
-    kind = judging.kind_of(grey)
-    assert kind == judging.STATE_KINDS[1] + judging.GREY
-    assert judging.kind_of(State("jpeg", 40, is_grey=True)) == ""
+    kind = states.kind_of(grey)
+    assert kind == states.STATE_KINDS[1] + states.GREY
+    assert states.kind_of(State("jpeg", 40, is_grey=True)) == ""
     told = [one.logits(judging.inputs(x, grey)[None], kind) for x in (found, other)]
     for name, values in told[0].items():
         np.testing.assert_array_equal(values, told[1][name])
@@ -208,5 +209,5 @@ def test_a_grey_picture_is_judged_by_luma_in_a_kind_of_its_own():
     usual = one.arrays["mean"].astype(np.float32)  # what is lacking counts as usual
     lacking = np.isnan(judging.inputs(found, grey))
     given = np.where(lacking, usual, judging.inputs(found, State("jpeg", 95)))
-    expected = one.logits(given[None], judging.STATE_KINDS[1])["class"]
+    expected = one.logits(given[None], states.STATE_KINDS[1])["class"]
     np.testing.assert_allclose(told[0]["class"], expected, rtol=1e-5)

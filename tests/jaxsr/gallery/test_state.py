@@ -53,7 +53,8 @@ def test_what_was_never_compressed_shows_no_loss(photograph):
     small = np.asarray(Image.fromarray(photograph).resize((192, 160)))
     for pixels in (photograph, small, noise, noise[:40]):
         assert states.of_file(*saved(pixels, "PNG")) == State()
-    assert states.of_file(*saved(np.full((64, 64, 3), 7, np.uint8), "PNG")) == State(is_grey=True)
+    flat = State(is_grey=True, is_drawn=True)
+    assert states.of_file(*saved(np.full((64, 64, 3), 7, np.uint8), "PNG")) == flat
 
 
 def test_a_webp_has_loss_unless_it_is_told_not_to(photograph):
@@ -67,6 +68,20 @@ def test_a_grey_file_says_so(photograph):
     assert states.of_file(data, pixels) == State("jpeg", 90, is_grey=True)
     assert states.of_file(*saved(grey, "PNG")) == State(is_grey=True)
     assert str(State(is_grey=True)).endswith("; grey, so told by luma alone")
+
+
+def test_a_chart_is_drawn_and_has_no_kind_of_state(photograph):
+    chart = np.full((200, 300, 3), 250, np.uint8)
+    chart[20:180:40] = 40
+    chart[64:112, 100:148] = photograph[:48, :48]
+    for name, settings in (("PNG", {}), ("JPEG", {"quality": 90})):
+        found = states.of_file(*saved(chart, name, **settings))
+        assert found.is_drawn
+        assert states.kind_of(found) == ""
+        assert "drawn" in str(found)
+    half = photograph.copy()
+    half[: len(half) // 2] = 255  # as a sky that is white
+    assert not states.of_file(*saved(half, "PNG")).is_drawn
 
 
 def test_a_file_that_pillow_alone_takes_for_a_bomb_has_a_state(photograph, monkeypatch):
