@@ -178,7 +178,9 @@ class Progress:
         rate = _rate(self._fits / seconds, self.unit)
         if not self._fits:  # long ones: a rate of 0 would say nothing
             rate = f"{min(self._steps / self._total_steps, 1.0):.0%} of the work"
-        parts = [fits, rate, f"{self._steps / seconds:.3g} {self._work}/s"]
+        parts = [fits, rate]
+        if self._work != self.unit:
+            parts.append(f"{self._steps / seconds:.3g} {self._work}/s")
         if self._underway and self._total_fits - self._before - self._fits <= FEW:
             last = min(self._underway, key=lambda one: one.made / one.total)
             parts.insert(1, f"iteration {last.made:,} of {last.total:,}")

@@ -99,7 +99,13 @@ def run(config: CollectConfig, run_dir: Path) -> str:
         storage.make_folder(run_dir / PARTS, "--run_dir")
         missing = [one for one in chosen if not _is_there(config, run_dir, one)]
         with (
-            Progress(len(chosen), 1.0, fits_done=len(chosen) - len(missing), unit="classes") as bar,
+            Progress(
+                len(chosen),
+                len(missing),
+                fits_done=len(chosen) - len(missing),
+                unit="classes",
+                work="classes",
+            ) as bar,
             ProcessPoolExecutor(
                 config.processes,
                 multiprocessing.get_context("spawn"),
@@ -109,7 +115,7 @@ def run(config: CollectConfig, run_dir: Path) -> str:
         ):
             given = ([config] * len(missing), [run_dir] * len(missing))
             for _ in pool.map(_make_part, missing, *given):
-                bar.update(1.0 / max(1, len(missing)), finished=1)
+                bar.update(1.0, finished=1)
         rundir.finish(run_dir)
     return f"{len(chosen)} classes in {run_dir}"
 
@@ -134,6 +140,23 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
     rows, features = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
     first = ~rows.duplicated(["name", "image_id", "state"]).to_numpy()
     return rows[first].reset_index(drop=True), features[first]
+
+
+def refuse_too_little(rows: pd.DataFrame) -> None:
+    """Refuse evidence that no judge can be fitted to and measured by.
+
+    Raises:
+        InputError: if there is nothing of a network, or of a split.
+    """
+    if "network" not in set(rows["kind"]):
+        raise InputError(
+            "--evidence holds no network's pictures; give launch/sr_evidence.py --zoo or --network."
+        )
+    if missing := {"train", "validation", "test"} - set(rows["split"]):
+        raise InputError(
+            f"--evidence holds no picture for {' and '.join(sorted(missing))}; give "
+            "launch/sr_evidence.py more photographs."
+        )
 
 
 # --------------------------------------------------------------------------------------- classes

@@ -33,6 +33,7 @@ from jaxsr.gallery.naming import family_chances
 from jaxsr.gallery.state import GREY, kind_of
 
 FOLDS = 3
+LEAST_PICTURES = 100  # to calibrate answers in a kind of state
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
 INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
@@ -64,22 +65,18 @@ def run(config: LearnConfig, run_dir: Path) -> str:
         The table.
 
     Raises:
-        InputError: if there is no evidence, or a gallery that cannot be used.
+        InputError: for too little evidence, or a gallery that cannot be used.
     """
     data = load([Path(text) for text in config.evidence])
+    collect.refuse_too_little(data.rows)
+    folds = fold_of(data.rows)
     with rundir.held(run_dir, "sr_judge"):
         rundir.unfinish(run_dir)
         known = _fitted(run_dir / "judge.npz", data, (), config)
-        folds = fold_of(data.rows)
-        without = [
-            _fitted(
-                run_dir / f"without_{fold}.npz",
-                data,
-                tuple(sorted(name for name, own in folds.items() if own == fold)),
-                config,
-            )
-            for fold in range(FOLDS)
-        ]
+        without = []
+        for fold in sorted(set(folds.values())):
+            left_out = tuple(sorted(name for name, own in folds.items() if own == fold))
+            without.append(_fitted(run_dir / f"without_{fold}.npz", data, left_out, config))
         seen = predict(known, data)
         unseen = predict_unseen(known.names, without, data, folds)
         judge = calibrated(known, data.rows, seen, unseen)
@@ -129,7 +126,7 @@ def _resized(state: str) -> float:
 
 
 def fold_of(rows: pd.DataFrame) -> dict[str, int]:
-    """Return the fold of each family of networks, so that folds have about as many classes."""
+    """Return the fold of each family of networks, from 0 on, with about as many classes each."""
     own = rows[rows["kind"] == NETWORK].groupby("family")["name"].nunique().sort_values()
     totals, folds = [0] * FOLDS, {}
     for family, count in reversed(list(own.items())):
@@ -240,13 +237,19 @@ def predict_unseen(
 
 def calibrated(judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions) -> Judge:
     """Return the judge with a calibration for each kind of state that has pictures."""
-    found = {}
+    found, too_few = {}, []
     for kind in sorted(set(rows["kind_of_state"]) - {""}):
         mask = ((rows["split"] == "validation") & (rows["kind_of_state"] == kind)).to_numpy()
-        if mask.sum() < 100:
+        if mask.sum() < LEAST_PICTURES:
+            too_few.append(kind)
             continue
         found[kind] = _calibrate(
             judge, rows[mask], of_rows(seen, mask), of_rows(unseen, mask), kind
+        )
+    if too_few:
+        states = "; ".join(too_few)
+        picture_files.tell(
+            f"Fewer than {LEAST_PICTURES} validation pictures to calibrate: {states}"
         )
     return dataclasses.replace(judge, calibrations=found)
 

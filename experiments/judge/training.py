@@ -75,7 +75,7 @@ def train(
     def loss(params: _Tree, key: Array, given: Array, labels: tuple[Array, ...]) -> Array:
         first, second, third = jax.random.split(key, 3)
         given = given + 0.1 * jax.random.normal(first, given.shape)
-        given = given * jax.random.bernoulli(second, 0.9, given.shape) / 0.9
+        given = jnp.where(jax.random.bernoulli(second, 0.9, given.shape), given, 0.0) / 0.9
         embedded = embed(params, given, third)
         classes, groups, bins = labels
         logits = jax.nn.log_softmax(embedded @ params["class"])
@@ -95,7 +95,8 @@ def train(
         params: _Tree, state: Any, key: Array, given: Array, labels: tuple[Array, ...]
     ) -> tuple[_Tree, Any, Array]:
         value, slope = jax.value_and_grad(loss)(params, key, given.astype(jnp.float32), labels)
-        change, state = optimiser.update(slope, state, params)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts steps in int32
+            change, state = optimiser.update(slope, state, params)
         return optax.apply_updates(params, change), state, value
 
     rng = np.random.default_rng(0)
@@ -113,10 +114,10 @@ def train(
 
 def embed(params: _Tree, given: Array, key: Array | None = None) -> Array:
     """[N, D] to [N, U]; with dropout if there is a key."""
-    hidden = jax.nn.gelu(given @ params["w1"] + params["b1"])
+    hidden = jax.nn.gelu(given @ params["w1"] + params["b1"][None])
     if key is not None:
-        hidden = hidden * jax.random.bernoulli(key, 0.7, hidden.shape) / 0.7
-    return jax.nn.gelu(hidden @ params["w2"] + params["b2"])
+        hidden = jnp.where(jax.random.bernoulli(key, 0.7, hidden.shape), hidden, 0.0) / 0.7
+    return jax.nn.gelu(hidden @ params["w2"] + params["b2"][None])
 
 
 def _init(key: Array, size: int, outputs: dict[str, int]) -> _Tree:

@@ -25,9 +25,6 @@ FLAGFILES = sorted(LAUNCH.glob("flagfiles/*/*.flags"))
 NOT_RUN = {
     "launch/app.py": "serves a page until it is told to end; tests/experiments/app does so",
     "launch/sr_installed.py": "needs networks that PyPI installs; tests/launch imitates them",
-    "launch/sr_evidence.py": "takes hours, and a network of the reader's",
-    "launch/sr_judge.py": "learns from what the command above leaves",
-    "--gallery=runs/sr_judge": "left by the command above",
     "--part=accelerator": "tests/experiments/benchmarks/accelerator runs it at small sizes",
     "--part=calibrate": "keeps the speed of the machine in the user's folder",
     "--part=peers": "takes minutes at its smallest",

@@ -66,6 +66,10 @@ SCALED = {
     "sr_gallery": f"--crop_px={SIDE}",
     "sr_attribution": f"--crop_px={SIDE} --train_crop_px=32 --epochs=1 --crops_per_picture=1 "
     "--batch_size=16 --features_per_class=2 --seed= --seed=0 --tsne=false",
+    "sr_evidence": "--photos=folder:photographs,packaged --test_photos= --zoo= --zoo=packaged "
+    "--zoo_names=edsr-A-x4-l1-s1 --installed=false --zoo_share=1 --states=0 --plain_share=0 "
+    "--processes=1",
+    "sr_judge": "--epochs=1",
     "sr_parsing": f"--crop_px={SIDE}",
     "sr_robustness": "--method= --method=linear --perturb= --perturb=jpeg:75 --max_images=1",
     "sr_open_set": f"--crop_px={SIDE} --method= --method=linear",
@@ -204,7 +208,7 @@ class Workshop:
         if wants_pictures and not any((self.folder / "pictures").iterdir()):
             self.make_pictures()
         published = self.folder / PUBLISHED
-        if "IMDN_x4.pth" in text and not published.exists():
+        if ("IMDN_x4.pth" in text or "mine.param" in text) and not published.exists():
             jaxsr.save(jaxsr.build("imdn", scale=4), published, architecture="imdn", scale=4)
         for wanted, maker in MADE_BY.items():
             if wanted in text:
@@ -219,7 +223,7 @@ class Workshop:
         text = text.replace("tfds:kodak,packaged", "folder:photographs")
         text = re.sub("tfds:kodak|folder:kodak", "folder:photographs", text)
         text = text.replace("--input=FILE", "--input=photo.png")
-        return text.replace("IMDN_x4.pth", PUBLISHED)
+        return re.sub(r"IMDN_x4\.pth|mine\.param", PUBLISHED, text)
 
     def call(self, script, args):
         handler = signal.getsignal(signal.SIGTERM)

@@ -6,6 +6,8 @@ import pytest
 import scipy.special
 
 from experiments.judge import learn, measures
+from experiments.judge.config import LearnConfig
+from jaxfleet.errors import InputError
 from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery import state as states
@@ -189,3 +191,23 @@ def test_names_are_sure_of_what_lies_near_and_not_of_strangers():
     assert chances[0][:, 0].mean() == pytest.approx(right[:, 0].mean(), abs=0.02)
     assert chances[0][:, 2].mean() > 0.9
     assert chances[1][:, 1:].max(axis=1).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "splits", "told"),
+    [
+        ("original", ("train", "validation", "test"), "no network's pictures"),
+        ("network", ("train",), "no picture for test and validation"),
+    ],
+)
+def test_evidence_that_does_not_suffice_is_refused(tmp_path, monkeypatch, kind, splits, told):
+    rows = pd.DataFrame([{"name": "a", "kind": kind, "family": "A", "split": s} for s in splits])
+    monkeypatch.setattr(learn, "load", lambda folders: learn.Data(rows, np.zeros((len(rows), 1))))
+    with pytest.raises(InputError, match=told):
+        learn.run(LearnConfig(), tmp_path / "judge")
+    assert not (tmp_path / "judge").exists()
+
+
+def test_folds_are_numbered_from_0_where_families_are_few():
+    rows = pd.DataFrame({"name": ["a", "b"], "kind": "network", "family": ["A", "B"]})
+    assert sorted(learn.fold_of(rows).values()) == [0, 1]
