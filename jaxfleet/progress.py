@@ -128,7 +128,7 @@ class Progress:
             training_mse: present losses of the networks in training, for the eye alone.
             underway: the networks in training; of a few, the display tells the iteration.
         """
-        is_first = not self._steps
+        is_first = work > 0 and not self._steps
         self._underway = underway
         self._news = True
         self._steps += work
@@ -172,16 +172,17 @@ class Progress:
     def _counts(self) -> str:
         """Return the fits, rates and quality at the last update."""
         fits = f"{self._before + self._fits}/{self._total_fits} {self.unit}"
-        if not self._fits and not self._steps:
+        if not self._fits and not self._steps and not self._underway:
             return fits if self._complete else f"{fits}, starting ..."
         seconds = max(self._updated - self._start, 1e-9)
         rate = _rate(self._fits / seconds, self.unit)
         if not self._fits:  # long ones: a rate of 0 would say nothing
             rate = f"{min(self._steps / self._total_steps, 1.0):.0%} of the work"
+        is_part = self._work == self.unit  # what trains is a part of one
         parts = [fits, rate]
-        if self._work != self.unit:
+        if not is_part:
             parts.append(f"{self._steps / seconds:.3g} {self._work}/s")
-        if self._underway and self._total_fits - self._before - self._fits <= FEW:
+        if self._underway and (is_part or self._total_fits - self._before - self._fits <= FEW):
             last = min(self._underway, key=lambda one: one.made / one.total)
             parts.insert(1, f"iteration {last.made:,} of {last.total:,}")
         if self._mean.finite or self._mean.exact:  # the largest networks come first

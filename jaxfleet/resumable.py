@@ -36,11 +36,18 @@ class Resumable:
     """Keeps results of trainings, and what is in flight, in a folder; without one, nothing."""
 
     def __init__(
-        self, folder: Path | None = None, *, note: Callable[[str], object] = lambda _: None
+        self,
+        folder: Path | None = None,
+        *,
+        note: Callable[[str], object] = lambda _: None,
+        within: Progress | None = None,
     ) -> None:
-        """Keep nothing yet; `folder` need not exist. `note` takes a line for the user."""
+        """Keep nothing yet; `folder` need not exist. `note` takes a line for the user.
+
+        `within` is the display of work of which this is a part: it tells what is in training.
+        """
         self._checkpoints = None if folder is None else Checkpoints(folder)
-        self._note = note
+        self._note, self._within = note, within
         self._display: Progress | None = None
         self._identity, self._seconds, self._start = "", 0.0, time.monotonic()
         self._results: list[Any] = []  # of the calls of `once`; the first of them are known
@@ -137,6 +144,8 @@ class Resumable:
                     training_mse=trainer.losses(),
                     underway=trainer.underway(),
                 )
+            if self._within is not None:
+                self._within.update(0.0, training_mse=trainer.losses(), underway=trainer.underway())
             due = time.monotonic() - self._saved > self._wait
             if (due or self._stop.is_set()) and trainer.training.any():
                 facts = {"number": number, "work": work, "snapshot": trainer.snapshot()}

@@ -73,7 +73,8 @@ def encode(
         len(wanted), missing, fits_done=len(wanted) - missing, unit="files", work="files"
     ) as display:
         for number in parts.missing:
-            kept = Resumable(run_dir / "checkpoints" / inputs[number], note=display.note)
+            folder = run_dir / "checkpoints" / inputs[number]
+            kept = Resumable(folder, note=display.note, within=display)
             rows = _coded(config, *wanted[number], kept)
             parts.write(number, rows)
             kept.clear()

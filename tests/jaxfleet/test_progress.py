@@ -64,6 +64,19 @@ def test_few_long_fits_tell_the_iteration_of_the_one_that_is_behind(now):
         assert "6/10 fits, iteration 1,200 of 50,000, 1.00 fits/s" in display._counts()
 
 
+def test_the_training_of_a_part_is_told_and_counts_for_nothing(now):
+    with Progress(8, 8.0, stream=io.StringIO(), unit="files", work="files") as display:
+        now[0] += 10
+        display.update(0.0, training_mse=[0.01], underway=[Underway(300, 1000, 0.5)])
+        told = "0/8 files, iteration 300 of 1,000, 0% of the work, in training 20.00 dB"
+        assert display._counts() == told
+        assert display._times() == "? left, 0:10 passed"
+        now[0] += 10
+        display.update(1.0, psnr_db=[20.0])
+        assert display._counts().startswith("1/8 files, 180.0 files/h, mean PSNR so far 20.00 dB")
+        assert display._times() == "2:20 left, 0:20 passed"
+
+
 def test_what_a_checkpoint_brings_is_not_counted_again(now):
     with Progress(2, 4000.0, stream=io.StringIO()) as display:
         display.take_up(2000.0, fits=1)

@@ -22,7 +22,7 @@ def train(bowls, tmp_path, monkeypatch):
     monkeypatch.setattr(resumable, "SAVE_SHARE", 1e9)
     save = checkpoints.Checkpoints.save
 
-    def call(*, saves=None, identity="mine", folder=tmp_path / "kept", **options):
+    def call(*, saves=None, identity="mine", folder=tmp_path / "kept", within=None, **options):
         left, lines = itertools.count(1), []
 
         def counted(self, tree):  # the last one before the kill alone, as each takes its time
@@ -31,7 +31,7 @@ def train(bowls, tmp_path, monkeypatch):
                 raise Killed
 
         monkeypatch.setattr(checkpoints.Checkpoints, "save", counted)
-        kept = Resumable(folder, note=lines.append)
+        kept = Resumable(folder, note=lines.append, within=within)
         with Progress(22, 1e4, stream=io.StringIO()) as display:
             kept.claim(identity, display)
 
@@ -53,6 +53,15 @@ def train(bowls, tmp_path, monkeypatch):
         return [*first, *second], lines
 
     return call
+
+
+def test_the_display_of_the_whole_tells_what_trains_and_counts_nothing(train):
+    told = []
+    whole = Progress(1, 1.0, stream=io.StringIO())
+    whole.update = lambda work, **given: told.append((work, len(given["underway"])))
+    train(within=whole)
+    assert {work for work, _ in told} == {0.0}
+    assert max(count for _, count in told) > 0
 
 
 def assert_equal(found, expected):
