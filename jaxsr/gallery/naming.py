@@ -13,6 +13,8 @@ import scipy.special
 
 from jaxsr.gallery.answer import GROUPS
 
+FARTHEST = -1e9  # nearness that classes which are not known count as
+
 
 def naming_inputs(
     nearness: np.ndarray, classes: np.ndarray, families: Sequence[str], kinds: Sequence[str]
@@ -20,7 +22,8 @@ def naming_inputs(
     """Return what tells whether the likeliest class and the likeliest family are right, [N, 6].
 
     Args:
-        nearness: [N, K], minus half the squared distances from the centres.
+        nearness: [N, K], minus half the squared distances from the centres; minus infinity for
+            classes that are not known.
         classes: [N, K] probabilities.
         families: of the K classes.
         kinds: of the K classes.
@@ -35,7 +38,7 @@ def naming_inputs(
     by_family = np.stack([nearness[:, own].max(axis=1) for own in of_family], axis=1)
     found = [scipy.special.logit(np.clip(classes.max(axis=1), 1e-6, 1 - 1e-6))]
     for values in (nearness, by_family):
-        ordered = np.sort(values, axis=1)
+        ordered = np.sort(np.maximum(values, FARTHEST), axis=1)
         next_one = ordered[:, -2] if values.shape[1] > 1 else ordered[:, -1] - 1.0
         found += [np.log(np.maximum(x, 1e-6)) for x in (-ordered[:, -1], ordered[:, -1] - next_one)]
     share = sums.max(axis=1) / np.maximum(sums.sum(axis=1), 1e-9)

@@ -24,8 +24,14 @@ def test_what_tells_whether_a_name_is_right():
     first, second = naming_inputs(NEARNESS, CLASSES, FAMILIES, KINDS)
     # Half chances of the class, 3 of 4 for the family; 20 from the centre, the next 5 and 20 more.
     np.testing.assert_allclose(first, [0, *np.log([20, 5, 3, 20]), 1])
-    assert np.isfinite(second[[0, 1, 2, 3, 5]]).all()
+    assert np.isfinite(second).all()
     assert second[2] == pytest.approx(np.log(5))
+
+
+def test_a_judge_that_knows_no_network_tells_finite_numbers():
+    nearness = np.where(np.array(KINDS) == judging.GROUPS[2], -np.inf, NEARNESS[:1])
+    found = naming_inputs(nearness, CLASSES[:1], FAMILIES, KINDS)
+    assert np.isfinite(found).all()
 
 
 def test_sharpened_chances_give_the_likeliest_its_own_and_keep_the_order():
