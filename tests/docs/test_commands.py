@@ -30,6 +30,7 @@ SIDE = 64  # of the photographs that networks enlarge, and of crops that are att
 # Names with a training, a validation and a test set.
 PHOTOS = [f"kodim{number:02d}" for number in (*range(1, 12), 20)]
 PUBLISHED = "IMDN_x4.safetensors"  # arrays of PyTorch's file, which are read without PyTorch
+NETWORK_FILES = r"IMDN_x4\.pth|mine\.param|FSRCNNX_[\w-]+\.glsl"  # that it stands for
 ARCHITECTURES = {
     "edsr": {"num_features": 4, "num_blocks": 1},
     "swinir": {"embed_dim": 6, "depths": [1], "num_heads": [1], "window_size": 4},
@@ -106,10 +107,15 @@ BUILT = (
     "rate_distortion",
     "launch/coordinate_networks",
     "launch/siren_predictor.py ",
+    "sr_images/mini.flags",
+    "sr_gallery_mini",
+    "launch/sr_evidence",
 )
 PLANNED = (*LIGHT, "smoke.flags")
 LONG = (
-    "mini",
+    "mini.flags",
+    "sr_images_mini",
+    "sr_gallery_mini --output=larger",
     "sr_robustness/",
     "sr_images_installed",
     "coordinate_networks",
@@ -208,7 +214,7 @@ class Workshop:
         if wants_pictures and not any((self.folder / "pictures").iterdir()):
             self.make_pictures()
         published = self.folder / PUBLISHED
-        if ("IMDN_x4.pth" in text or "mine.param" in text) and not published.exists():
+        if re.search(NETWORK_FILES, text) and not published.exists():
             jaxsr.save(jaxsr.build("imdn", scale=4), published, architecture="imdn", scale=4)
         for wanted, maker in MADE_BY.items():
             if wanted in text:
@@ -223,7 +229,7 @@ class Workshop:
         text = text.replace("tfds:kodak,packaged", "folder:photographs")
         text = re.sub("tfds:kodak|folder:kodak", "folder:photographs", text)
         text = text.replace("--input=FILE", "--input=photo.png")
-        return re.sub(r"IMDN_x4\.pth|mine\.param", PUBLISHED, text)
+        return re.sub(NETWORK_FILES, PUBLISHED, text)
 
     def call(self, script, args):
         handler = signal.getsignal(signal.SIGTERM)
