@@ -6,6 +6,7 @@ photographs, the table and the error rates from test photographs.
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import scipy.special
 from experiments.judge import collect, discriminants, measures, training
 from experiments.judge.config import LearnConfig
 from experiments.judge.measures import Predictions, of_rows
-from jaxfleet import rundir
+from jaxfleet import rundir, storage
 from jaxfleet.imaging import picture_files
 from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
@@ -147,14 +148,19 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         tuple(classes["family"]),
         tuple(classes["kind"]),
     )
-    if path.is_file():
-        with np.load(path) as arrays:
-            if str(arrays["names"]) == json.dumps(names):
-                found = {k: arrays[k] for k in arrays.files if k != "names"}
-                return Judge(names, families, kinds, found, {})
     some = data.only(
         ((data.rows["split"] == "train") & ~data.rows["family"].isin(left_out)).to_numpy()
     )
+    made_from = rundir.digest(
+        [*names, config.seed, config.epochs],
+        rundir.checksum(some.rows.to_json().encode()),
+        rundir.checksum(some.given.tobytes()),
+    )
+    if path.is_file():
+        with np.load(path) as arrays:
+            if str(arrays.get(rundir.MADE_FROM)) == made_from:
+                found = {k: arrays[k] for k in arrays.files if k != rundir.MADE_FROM}
+                return Judge(names, families, kinds, found, {})
     given = some.given.astype(np.float32)
     mean, scale = given.mean(axis=0), given.std(axis=0) + 1e-3
     units = np.clip((given - mean) / scale, -judging.MOST_UNITS, judging.MOST_UNITS)
@@ -182,7 +188,9 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         **shown(some, names),
         **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
     }
-    np.savez(path, names=json.dumps(names), **arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{rundir.MADE_FROM: made_from}, **arrays)
+    storage.write_atomically(path, buffer.getvalue())
     return Judge(names, families, kinds, arrays, {})
 
 

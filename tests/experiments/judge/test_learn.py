@@ -211,3 +211,32 @@ def test_evidence_that_does_not_suffice_is_refused(tmp_path, monkeypatch, kind, 
 def test_folds_are_numbered_from_0_where_families_are_few():
     rows = pd.DataFrame({"name": ["a", "b"], "kind": "network", "family": ["A", "B"]})
     assert sorted(learn.fold_of(rows).values()) == [0, 1]
+
+
+def test_a_judge_is_fitted_again_to_other_evidence_or_by_other_flags(tmp_path, monkeypatch):
+    fitted = []
+
+    def train(key, inputs, targets, num_bins, **settings):
+        fitted.append(settings["epochs"])
+        names = ("w1", "b1", "w2", "b2", "group", "scale")
+        return {name: np.full(1, len(fitted), np.float32) for name in names}
+
+    monkeypatch.setattr(learn.training, "train", train)
+    monkeypatch.setattr(learn, "shown", lambda some, names: {})
+    monkeypatch.setattr(learn.discriminants, "fit", lambda *given: {})
+    rows = pd.DataFrame({"name": NAMES, "kind": KINDS, "family": FAMILIES, "split": "train"})
+    rows = rows.assign(kind_of_state="lossless", log_scale=0.0)
+    data = learn.Data(rows, np.arange(8, dtype=np.float16).reshape(4, 2))
+    other = learn.Data(rows, data.given + 1)
+    path, usual = tmp_path / "judge.npz", LearnConfig()
+
+    def number(data, config):
+        return float(learn._fitted(path, data, (), config).arrays["w1"][0])
+
+    assert [number(data, usual), number(data, usual)] == [1, 1]
+    assert number(other, usual) == 2
+    assert number(data, LearnConfig(seed=1)) == 3
+    assert number(data, LearnConfig(epochs=3)) == 4
+    assert fitted[-1] == 3
+    np.savez(path, names="[]")  # as older versions wrote it
+    assert number(data, usual) == 5
