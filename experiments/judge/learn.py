@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -189,7 +190,8 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
     }
     buffer = io.BytesIO()
-    np.savez(buffer, **{rundir.MADE_FROM: made_from}, **arrays)
+    saved: dict[str, Any] = {rundir.MADE_FROM: made_from, **arrays}
+    np.savez(buffer, **saved)
     storage.write_atomically(path, buffer.getvalue())
     return Judge(names, families, kinds, arrays, {})
 
