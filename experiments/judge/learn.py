@@ -15,37 +15,23 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-import scipy.optimize
-import scipy.special
 
-from experiments.judge import collect, discriminants, measures, training
+from experiments.judge import calibrate, collect, discriminants, measures, training
 from experiments.judge.config import LearnConfig
-from experiments.judge.measures import Predictions, of_rows
+from experiments.judge.measures import Predictions
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import picture_files
-from jaxsr.attribution import calibration as calibrating
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import evidence
 from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.core import Gallery
-from jaxsr.gallery.judge import BINS, Calibration, Judge
-from jaxsr.gallery.naming import family_chances
+from jaxsr.gallery.judge import BINS, Judge
 from jaxsr.gallery.state import GREY, kind_of
 
 FOLDS = 3
-LEAST_PICTURES = 100  # to calibrate answers in a kind of state
-ORIGINAL, INTERPOLATION, NETWORK = GROUPS
-PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
-INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
-NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
-OTHER_NO_RATE = 0.02
-UNKNOWN_RATE = 0.03  # of networks of families left out that may count as known
-UNKNOWN_FAMILY_RATE = 0.1  # of these that may be given a family
-SURE = 0.9  # share of answers that is to be right, of families and of networks
-SCALE_SURE = 0.95
-RIDGE = 1e-3  # of the weights that mix what tells the group
+NETWORK = GROUPS[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +67,7 @@ def run(config: LearnConfig, run_dir: Path) -> str:
             without.append(_fitted(run_dir / f"without_{fold}.npz", data, left_out, config))
         seen = predict(known, data)
         unseen = predict_unseen(known.names, without, data, folds)
-        judge = calibrated(known, data.rows, seen, unseen)
+        judge = calibrate.calibrated(known, data.rows, seen, unseen)
         judge, table = measures.measure(judge, data.rows, seen, unseen)
         (run_dir / "table.json").write_text(json.dumps(table, indent=1))
         base = Gallery.open(config.gallery or None)
@@ -240,171 +226,3 @@ def predict_unseen(
             )
             whole[mask] = values
     return found
-
-
-# ---------------------------------------------------------------------------------- calibration
-
-
-def calibrated(judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions) -> Judge:
-    """Return the judge with a calibration for each kind of state that has pictures."""
-    found, too_few = {}, []
-    for kind in sorted(set(rows["kind_of_state"]) - {""}):
-        mask = ((rows["split"] == "validation") & (rows["kind_of_state"] == kind)).to_numpy()
-        if mask.sum() < LEAST_PICTURES:
-            too_few.append(kind)
-            continue
-        found[kind] = _calibrate(
-            judge, rows[mask], of_rows(seen, mask), of_rows(unseen, mask), kind
-        )
-    if too_few:
-        states = "; ".join(too_few)
-        picture_files.tell(
-            f"Fewer than {LEAST_PICTURES} validation pictures to calibrate: {states}"
-        )
-    return dataclasses.replace(judge, calibrations=found)
-
-
-def _calibrate(
-    judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions, kind: str
-) -> Calibration:
-    labels = rows["name"].map({name: k for k, name in enumerate(judge.names)}).to_numpy()
-    group = rows["kind"].map(GROUPS.index).to_numpy()
-    bins = np.rint(rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy()
-    is_network = group == 2
-    strangers = of_rows(unseen, is_network)
-    temperature, growth = _fit_growth(seen["class"][is_network], labels[is_network])
-    told = np.concatenate(
-        [
-            judging.group_inputs(
-                logits["group"],
-                judging.class_scores(logits["class"], temperature, growth),
-                judge.kinds,
-            )
-            for logits in (seen, strangers)
-        ]
-    )
-    own = Calibration(
-        {
-            "class": temperature,
-            "scale_bins": calibrating.fit_temperature(
-                np.concatenate([seen["scale_bins"], strangers["scale_bins"]]),
-                np.concatenate([bins, bins[is_network]]),
-            ),
-        },
-        growth,
-        _fit_mixing(told, np.concatenate([group, group[is_network]])),
-        {},
-        {},
-    )
-    views, strange = judge.chances(seen, own), judge.chances(strangers, own)
-    top, top_family = _likeliest(judge, views["classes"])
-    right = np.stack(
-        [top == rows["name"].to_numpy(), top_family == rows["family"].to_numpy()], axis=1
-    )
-    naming = _fit_naming(
-        views["naming_inputs"][is_network], right[is_network], strange["naming_inputs"]
-    )
-    own = dataclasses.replace(own, naming=naming)
-    views, strange = judge.chances(seen, own), judge.chances(strangers, own)
-    no = NO_RATE.get(kind.removesuffix(GREY), OTHER_NO_RATE)
-    plain, interpolated = group == 0, group == 1
-    groups = views["groups"]
-    both = np.concatenate([groups[is_network], strange["groups"]])
-    thresholds = {
-        f"{NETWORK} group": max(
-            0.5,
-            _beyond(groups[plain, 2], PLAIN_RATE),
-            _beyond(groups[interpolated, 2], INTERPOLATION_RATE),
-        ),
-        f"{ORIGINAL} group": max(
-            0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)
-        ),
-        f"{INTERPOLATION} group": max(
-            0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)
-        ),
-        "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
-    }
-    # Of strangers only those can be named that are called a network's.
-    called = [one["groups"][:, 2] >= thresholds[f"{NETWORK} group"] for one in (views, strange)]
-    made = is_network & called[0]
-    strange_naming = np.where(called[1][:, None], strange["naming"], 0.0)
-    sure = [_sure(views["naming"][made, k], right[made, k], SURE) for k in (0, 1)]
-    thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
-    thresholds["network"] = max(thresholds["known"], sure[0])
-    thresholds["family"] = max(_beyond(strange_naming[:, 1], UNKNOWN_FAMILY_RATE), sure[1])
-    off = np.abs(
-        np.log(np.concatenate([views["scale"], strange["scale"]]))
-        - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
-    )
-    enlarged = np.concatenate([group > 0, np.ones(is_network.sum(), bool)])
-    chance = np.concatenate([views["scale_chance"], strange["scale_chance"]])
-    thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < np.log(1.1), SCALE_SURE)
-    return dataclasses.replace(own, thresholds={k: float(v) for k, v in thresholds.items()})
-
-
-def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return the temperature and growth of `class_scores` that make the labels most probable."""
-
-    def loss(given: np.ndarray) -> float:
-        scores = judging.class_scores(nearness, float(np.exp(given[0])), float(given[1]))
-        own = scores[np.arange(len(labels)), labels]
-        return float(np.mean(scipy.special.logsumexp(scores, axis=1) - own))
-
-    found = scipy.optimize.minimize(loss, [2.0, 0.5], method="Nelder-Mead").x
-    return float(np.exp(found[0])), float(found[1])
-
-
-def _likeliest(judge: Judge, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the likeliest class of pictures and the likeliest family of networks, [N] names."""
-    names, sums = family_chances(classes, judge.families, judge.kinds)
-    return np.array(judge.names)[classes.argmax(axis=1)], names[sums.argmax(axis=1)]
-
-
-def _fit_naming(told: np.ndarray, right: np.ndarray, strange: np.ndarray) -> list[list[float]]:
-    """Return the weights `Calibration.naming`.
-
-    Args:
-        told: [N, 6] `naming_inputs` of pictures of networks that are classes.
-        right: [N, 2], whether the likeliest class and the likeliest family are theirs.
-        strange: [M, 6] inputs of pictures of other networks, of which neither can be right.
-    """
-    both = np.concatenate([told, strange])
-    never = np.zeros(len(strange), int)
-    pairs = [(told, right[:, 0]), *((both, np.concatenate([one, never])) for one in right.T)]
-    fitted = [np.asarray(_fit_mixing(given, labels.astype(int), 2)) for given, labels in pairs]
-    return np.stack([weights[:, 1] - weights[:, 0] for weights in fitted], axis=1).tolist()
-
-
-def _fit_mixing(told: np.ndarray, groups: np.ndarray, count: int = 3) -> list[list[float]]:
-    """Return [F, count] weights of a logistic regression by F numbers that tells the group."""
-    truth = np.eye(count)[groups]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(-1, count)
-        log_chances = scipy.special.log_softmax(told @ weights, axis=1)
-        slope = told.T @ (np.exp(log_chances) - truth) / len(told) + 2 * RIDGE * weights
-        value = -np.mean((truth * log_chances).sum(axis=1)) + RIDGE * np.sum(weights**2)
-        return float(value), slope.ravel()
-
-    start = np.zeros(told.shape[1] * count)
-    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return [[float(x) for x in row] for row in found.reshape(-1, count)]
-
-
-def _beyond(values: np.ndarray, rate: float) -> float:
-    """Return the threshold that at most a share of the values reach; `NEVER` if there are none."""
-    if not len(values):
-        return judging.NEVER
-    ordered = np.sort(values)[::-1]
-    return float(np.nextafter(ordered[int(rate * len(values))], 2.0))
-
-
-def _sure(chances: np.ndarray, right: np.ndarray, share: float) -> float:
-    """Return the least probability from which on a share of the answers is right."""
-    order = np.argsort(-chances)
-    if not len(order):
-        return judging.NEVER
-    so_far = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(so_far >= share)
-    good = good[good >= min(20, len(order) - 1)]
-    return float(chances[order][good[-1]]) if len(good) else judging.NEVER

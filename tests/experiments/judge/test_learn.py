@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.special
 
-from experiments.judge import learn, measures
+from experiments.judge import calibrate, learn, measures
 from experiments.judge.config import LearnConfig
 from jaxfleet.errors import InputError
 from jaxsr.fingerprints.evidence import is_of_colour
@@ -56,15 +56,15 @@ def drawn():
 @pytest.fixture(scope="module")
 def measured(drawn):
     judge = Judge(NAMES, FAMILIES, KINDS, {}, {})
-    return measures.measure(learn.calibrated(judge, *drawn), *drawn)
+    return measures.measure(calibrate.calibrated(judge, *drawn), *drawn)
 
 
 def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
     column = measured[1]["none"]
     noise = 3 * np.sqrt(0.03 / COUNT)
-    assert column["photographs called enlarged by a network"] < learn.PLAIN_RATE + noise
-    assert column["networks' pictures called not enlarged"] < learn.NO_RATE["lossless"] + noise
-    assert column["families left out: counted as known"] < learn.UNKNOWN_RATE + noise
+    assert column["photographs called enlarged by a network"] < calibrate.PLAIN_RATE + noise
+    assert column["networks' pictures called not enlarged"] < calibrate.NO_RATE["lossless"] + noise
+    assert column["families left out: counted as known"] < calibrate.UNKNOWN_RATE + noise
     assert column["enlargement within 10 %, where printed"] > 0.93
     assert column["networks' pictures called enlarged by a network"] > 0.5
     assert column["calibration error of the group"] < 0.05
@@ -84,17 +84,17 @@ def test_error_rates_are_counts_of_the_test_pictures(measured):
 def test_a_threshold_lets_no_more_than_a_share_pass():
     values = np.arange(100) / 100
     for rate, passing in ((0.0, 0), (0.01, 1), (0.5, 50)):
-        assert np.sum(values >= learn._beyond(values, rate)) == passing
-    assert learn._beyond(np.array([]), 0.1) == judging.NEVER
+        assert np.sum(values >= calibrate._beyond(values, rate)) == passing
+    assert calibrate._beyond(np.array([]), 0.1) == judging.NEVER
 
 
 def test_answers_are_given_from_where_a_share_of_them_is_right():
     chances = np.linspace(1, 0, 101)
     right = chances > 0.5
-    least = learn._sure(chances, right, 0.9)
+    least = calibrate._sure(chances, right, 0.9)
     assert np.mean(right[chances >= least]) >= 0.9
     assert np.mean(right[chances >= least - 0.02]) < 0.9
-    assert learn._sure(chances, np.zeros(101, bool), 0.9) == judging.NEVER
+    assert calibrate._sure(chances, np.zeros(101, bool), 0.9) == judging.NEVER
 
 
 def test_a_mixing_finds_what_tells_the_group():
@@ -103,7 +103,7 @@ def test_a_mixing_finds_what_tells_the_group():
     told = np.concatenate(
         [draw.normal(size=(600, 3)), np.eye(3)[groups], np.ones((600, 1))], axis=1
     )
-    mixing = np.array(learn._fit_mixing(told, groups))
+    mixing = np.array(calibrate._fit_mixing(told, groups))
     assert ((told @ mixing).argmax(axis=1) == groups).all()
     assert np.abs(mixing[:3]).max() < 0.1 * np.abs(mixing[3:6]).max()
 
@@ -113,7 +113,7 @@ def test_the_temperature_and_its_growth_are_found_again():
     nearness = -draw.uniform(20, 60, (6000, 5)) * draw.choice([1.0, 4.0], (6000, 1))
     scores = judging.class_scores(nearness, 3.0, 1.0)
     labels = (scores + draw.gumbel(size=scores.shape)).argmax(axis=1)
-    temperature, growth = learn._fit_growth(nearness, labels)
+    temperature, growth = calibrate._fit_growth(nearness, labels)
     assert temperature == pytest.approx(3.0, rel=0.1)
     assert growth == pytest.approx(1.0, abs=0.15)
 
@@ -185,7 +185,7 @@ def test_names_are_sure_of_what_lies_near_and_not_of_strangers():
     near, strange = told(3.0, 400), told(5.0, 400)
     near[:, 0] += 2.0
     right = np.stack([near[:, 0] + rng.logistic(size=400) > 1.0, np.ones(400, bool)], axis=1)
-    weights = np.array(learn._fit_naming(near, right, strange))
+    weights = np.array(calibrate._fit_naming(near, right, strange))
     chances = [scipy.special.expit(one @ weights) for one in (near, strange)]
     # Among those that are known the first is calibrated; family and network count strangers too.
     assert chances[0][:, 0].mean() == pytest.approx(right[:, 0].mean(), abs=0.02)
