@@ -14,6 +14,9 @@ Steps = Iterator[Any]  # what an event shows, one after the other
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AGAIN: dict[str, Any] = {**QUIET, "trigger_mode": "multiple"}  # also while it goes on
 AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
+# Empties a place, in the browser: by way of a busy server a place for files would stay filled for
+# seconds, and others that are dropped in that time would be lost.
+EMPTY: dict[str, Any] = {**QUIET, "js": "() => [null]"}
 OFF: Any = gr.update(interactive=False, value=None)
 
 
@@ -38,10 +41,6 @@ class Shared:
     def new_folder(self) -> Path:
         """Make a folder for files to be downloaded."""
         return Path(mkdtemp(dir=self.folder))
-
-
-def empty() -> None:
-    """Empty a place: for files, so that others can be dropped; or for what holds no longer."""
 
 
 def download(path: Path) -> Any:

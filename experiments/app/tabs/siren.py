@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from experiments.app import forecasts, markup, samples, training, uploads
-from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Steps, download, empty
+from experiments.app.tabs.shared import AGAIN, AT_ONCE, EMPTY, OFF, QUIET, Shared, Steps, download
 from experiments.app.turns import unless_stopped
 from jaxfleet.errors import InputError
 
@@ -85,7 +85,7 @@ class SirenTab:
         asked = [*limits, *knobs]
         loaded = [error, key, pixels, known, best, *outlook]
         file.upload(self.load, [file, side, *asked], loaded, **AGAIN)
-        file.upload(empty, None, file, **AT_ONCE)
+        file.upload(None, None, file, **EMPTY)
         sample.input(self.load_sample, [sample, side, *asked], loaded, **AGAIN)
         side.release(self.resize, [pixels, side, *asked], loaded, **AGAIN)
         for knob in knobs:
@@ -94,10 +94,10 @@ class SirenTab:
             limit.change(None, asked, outlook, js=_ASK, **QUIET)
             limit.change(self.list_best, [known, *asked], best, **AT_ONCE,
                          trigger_mode="always_last")  # fmt: skip
-            limit.change(empty, None, advice, **AT_ONCE)
+            limit.change(None, None, advice, **EMPTY)
         for taken in (file.upload, sample.input):
             for left in (advice, status):  # of the picture before
-                taken(empty, None, left, **AT_ONCE)
+                taken(None, None, left, **EMPTY)
         find.click(self.recommend, [known, *asked], [advice, *knobs], **QUIET)
         best.select(self.choose, None, knobs, **AT_ONCE)
         go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],
