@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from launch import flagdefs
+from launch import _flagfiles, flagdefs
 from tests.docs import printed
 
 COMMANDS = printed.commands()
@@ -49,8 +49,10 @@ def test_run_directories_that_a_command_reads_are_made_by_another(command, monke
 
 
 def reads(command):
-    """Run directories that a command takes as its input."""
-    names = set(re.findall(r"runs/(\w+)", " ".join(command.args)))
+    """Run directories that a command takes as its input, also by its flagfile."""
+    with mock.patch.object(sys, "argv", [f"{command.script}.py"]):
+        args = list(_flagfiles.expanded(command.args))
+    names = set(re.findall(r"runs/(\w+)", " ".join(args)))
     return names if command.script in READERS else names - {config_of(command)[1].name}
 
 
