@@ -196,7 +196,7 @@ class Gallery:
         """
         least_px = self.crop_px if self.judge is None else LEAST_PX
         image = checked(image, least_px, may_be_grey=self.judge is not None)
-        state = states.seen(states.of_pixels(image) if state is None else state, image)
+        state = states.of_pixels(image) if state is None else states.seen(state, image)
         if self.judge is None:
             return self.compared(image, state)
         opinion = self.judge(image, state)

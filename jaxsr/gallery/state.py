@@ -153,9 +153,9 @@ def _of_format(data: bytes, pixels: np.ndarray) -> State:
             if isinstance(opened, JpegImagePlugin.JpegImageFile):
                 return State(JPEG, quality_of(opened.quantization), _subsampling_of(opened))
             if opened.format == "WEBP":
-                return State(WEBP) if _is_lossy_webp(data) else of_pixels(pixels)
+                return State(WEBP) if _is_lossy_webp(data) else _of_blocks(pixels)
             if opened.format in ("PNG", "BMP", "PPM", "TIFF", "GIF"):
-                return of_pixels(pixels)
+                return _of_blocks(pixels)
     return State(OTHER)
 
 
@@ -176,17 +176,18 @@ def of_pixels(pixels: np.ndarray) -> State:
     Args:
         pixels: [H, W, 3] uint8.
     """
+    return seen(_of_blocks(pixels), pixels)
+
+
+def _of_blocks(pixels: np.ndarray) -> State:
     luma = _middle(pixels).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    plain = seen(State(), pixels)
     if min(luma.shape) < 64:
-        return plain
+        return State()
     row, column = (_seam(np.moveaxis(luma, axis, 0)) for axis in (0, 1))
     quality = _quality_of_blocks(luma[row:, column:])
     if quality is None:
-        return plain
-    return dataclasses.replace(
-        plain, compression=JPEG, quality=quality, source="pixels", grid=(row, column)
-    )
+        return State()
+    return State(JPEG, quality, None, "pixels", (row, column))
 
 
 def _tables() -> np.ndarray:
