@@ -99,7 +99,7 @@ def by_w0(table: FitTable) -> pd.DataFrame:
 
     Of long trainings, the network that was fitted most often, in thirds of its values of
     `w0_initial`, the effect of which is taken off within each. Rows as of `W0_COLUMNS`; none where
-    fewer than `LEAST` photographs tell.
+    fewer than `LEAST` photographs or values tell.
     """
     long = np.flatnonzero(table.iterations[:, -1] > metrics.LONG)
     frame = table.frame.iloc[long]
@@ -110,7 +110,7 @@ def by_w0(table: FitTable) -> pd.DataFrame:
         order = np.argsort(own["w0_initial"].to_numpy(), kind="stable")
         for third in np.array_split(order, 3):
             some = own.iloc[third]
-            if some["picture"].nunique() < LEAST:
+            if some[["picture", "w0_initial"]].nunique().min() < LEAST:
                 return pd.DataFrame(columns=[name for name, _ in W0_COLUMNS.values()])
             first = some.iloc[0]
             rows.append(

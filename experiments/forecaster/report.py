@@ -56,7 +56,7 @@ def write(
     by_w0.to_csv(run_dir / "findings_w0.csv", index=False)
     tables = {
         "Findings by size of picture": page_table(found, regimes.COLUMNS, leading=2),
-        "JPEG explains less where ω₀ is high": page_table(by_w0, regimes.W0_COLUMNS, leading=2),
+        "SIREN against JPEG by ω₀": page_table(by_w0, regimes.W0_COLUMNS, leading=2),
     }
     return page.write(run_dir, title, evaluation, drawings, values, settings, notes, tables)
 
