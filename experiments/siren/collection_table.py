@@ -1,15 +1,15 @@
 """A run of SIRENs as a small table to publish, and a check that the run has what was planned.
 
 The table has the columns of the published COIN collection (`jaxinr.collection.schema`) but
-`best_model`, in Parquet files that are made small: numbers are kept as precisely as anyone can use
-them, histories at iterations that double. Its folder has `parquet/SPLIT-*.parquet` and a card,
-`README.md`.
+`best_model`, and the place of each network in the plan, in Parquet files that are made small:
+numbers are kept as precisely as anyone can use them, histories at iterations that double. Its
+folder has `parquet/SPLIT-NUMBER.parquet` and a card, `README.md`. A table grows: networks that it
+lacks come into files of their own, and what is there is never written again, so that a plan can be
+fitted over months and by machines that share nothing but the table.
 """
 
 import dataclasses
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,12 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import jaxfleet
-from experiments.siren import write_collection
+from experiments.siren import completeness, write_collection
 from jaxfleet import storage
 from jaxfleet.errors import InputError
-from jaxfleet.progress import clock
-from jaxfleet.results import store
 from jaxfleet.results.showing import counted
 from jaxfleet.results.table import Table
 from jaxfleet.scripts.options import flag
@@ -32,7 +29,6 @@ from jaxinr.collection import schema as collection
 PSNR_STEP = 1 / 128  # dB, of histories; seeds of one network differ by more than ten times that
 FINAL_STEP = 1 / 1024  # dB, of fp_psnr
 ROWS_PER_GROUP = 1 << 16
-_NAMED = 5  # of missing networks
 _CONFIG = {
     "num_iters": pa.int32(),
     "seed": pa.int32(),
@@ -46,6 +42,7 @@ _CONFIG = {
 }
 SCHEMA = pa.schema(
     [
+        ("trial_id", pa.int32()),
         ("config", pa.struct(list(_CONFIG.items()))),
         ("iteration_history", pa.list_(pa.int32())),
         ("psnr_history", pa.list_(pa.float32())),
@@ -70,121 +67,36 @@ class TableConfig:
 
     output: str = flag(
         "",
-        "Folder of the table: a new one, or that of an earlier table of the same run, which is "
-        "replaced. Empty checks the run and writes nothing.",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """The facts of a run, from its directory.
-
-    Attributes:
-        planned: networks of the plan; None for a grid, whose plan needs the photographs.
-        missing: trial_ids of the plan that have no row.
-        repeated: rows that are there a second time.
-        foreign: trial_ids beyond the plan.
-        rows: networks that are there.
-        diverged: of those.
-        sittings: processes that worked on the run, one after the other in each shard.
-        working_s: seconds that they trained.
-        away_s: seconds between their ends and the next one's first result.
-        made: pixel-steps that they made.
-        kept: pixel-steps of the networks that are there.
-    """
-
-    planned: int | None
-    missing: np.ndarray
-    repeated: int
-    foreign: np.ndarray
-    rows: int
-    diverged: int
-    sittings: int
-    working_s: float
-    away_s: float
-    made: float
-    kept: float
-
-    @property
-    def complete(self) -> bool:
-        """Whether every planned network is there once, and nothing else."""
-        return not (len(self.missing) or self.repeated or len(self.foreign)) and self.rows > 0
-
-    def __str__(self) -> str:
-        """Return the check in a few lines."""
-        planned = f" of {self.planned:,}" if self.planned is not None else ""
-        lines = [
-            f"{self.rows:,}{planned} networks, {self.diverged:,} of them diverged.",
-            f"{len(self.missing):,} missing{_first(self.missing)}, {self.repeated:,} rows twice, "
-            f"{len(self.foreign):,} of no plan{_first(self.foreign)}.",
-        ]
-        if self.working_s:
-            again = max(0.0, 1 - self.kept / self.made) if self.made else 0.0
-            lines += [
-                f"{3600 * self.rows / self.working_s:,.0f} networks an hour, "
-                f"{self.kept / self.working_s:.3g} pixel-steps/s over {clock(self.working_s)} of "
-                f"training in {counted(self.sittings, 'sitting')}.",
-                f"Interrupted for {clock(self.away_s)}, "
-                f"{self.away_s / (self.away_s + self.working_s):.1%} of the time; "
-                f"{again:.2%} of the pixel-steps were made again or are of networks in training.",
-            ]
-        return "\n".join(lines)
-
-
-def check(run_dir: Path) -> Check:
-    """Check a run of SIRENs, finished or not, against its plan and its progress logs.
-
-    Raises:
-        InputError: for a directory that is no run of SIRENs, or parts that cannot be read.
-    """
-    table = _open(run_dir)
-    plan = table.manifest["plan"]
-    random = plan.get("sampling") == "random"
-    planned = plan["num_trials"] + plan["num_repeats"] if random else None
-    ids = table.trial_ids
-    wanted = np.arange(planned if planned is not None else int(ids.max(initial=-1)) + 1)
-    columns = ["image_height", "image_width", "num_iters", "status"]
-    frame = table.to_pandas(columns) if len(ids) else pd.DataFrame(columns=columns)
-    pixels = frame["image_height"] * frame["image_width"]
-    logs = [list(_samples(path)) for path in sorted(run_dir.glob("progress*.jsonl"))]
-    sittings = [sitting for log in logs for sitting in _sittings(log)]
-    return Check(
-        planned=planned,
-        missing=np.setdiff1d(wanted, ids),
-        repeated=_rows(run_dir) - len(ids),
-        foreign=np.setdiff1d(ids, wanted),
-        rows=len(ids),
-        diverged=int((frame["status"] == "diverged").sum()),
-        sittings=len(sittings),
-        working_s=sum(sitting[-1]["seconds"] for sitting in sittings),
-        away_s=sum(_away(list(_sittings(log))) for log in logs),
-        made=sum(sitting[-1]["pixel_steps"] for sitting in sittings),
-        kept=float((pixels * frame["num_iters"]).sum()),
+        "Folder of the table: a new one, or that of an earlier table of the same plan, to which "
+        "the networks are added that it lacks. Empty checks the run and writes nothing.",
     )
 
 
 def run(config: TableConfig, run_dir: Path) -> tuple[str, bool]:
-    """Check the run and, if a folder is given, write its table.
+    """Check the run and, if a folder is given, add its networks to the table there.
 
     Returns:
-        What was found and written, and whether the run is complete.
+        What was found and written, and whether the table, or without one the run, is complete.
 
     Raises:
-        InputError: for a directory that is no run of SIRENs, or a folder of something else.
+        InputError: for a directory that is no run of SIRENs, a folder of something else, or a
+            table with files that cannot be read.
         OSError: if the disk is full.
     """
-    found = check(run_dir)
+    found = completeness.check(run_dir)
     if not config.output:
         return str(found), found.complete
     folder = Path(config.output).expanduser()
-    size = write(_open(run_dir), folder, str(found))
-    return f"{found}\n{size / 1e6:.1f} MB written to {folder}, see {folder}/README.md.", (
-        found.complete
-    )
+    added, there, size = add(completeness.open_run(run_dir), folder, str(found))
+    planned = found.planned if found.planned is not None else found.rows
+    return (
+        f"{found}\n{counted(added, 'network')} added to {folder}, which has {there:,} of "
+        f"{planned:,}, none twice, in {size / 1e6:.1f} MB; see {folder}/README.md."
+    ), there == planned
 
 
-def write(table: Table, folder: Path, facts: str) -> int:
-    """Write the table of a run, one file for each split; rows are sorted by photograph and size.
+def add(table: Table, folder: Path, facts: str) -> tuple[int, int, int]:
+    """Add the networks of a run to a table, one file for each split; sorted by photograph and size.
 
     Args:
         table: of the run.
@@ -192,27 +104,64 @@ def write(table: Table, folder: Path, facts: str) -> int:
         facts: for the card, about the run.
 
     Returns:
-        Bytes of all Parquet files.
+        Networks added, networks there, and bytes of all Parquet files.
 
     Raises:
-        InputError: for a folder of something else.
+        InputError: for a folder of something else, or files in it that cannot be read.
         OSError: if the disk is full.
     """
     plan_hash = table.manifest["plan_hash"][:12]
     write_collection.claim(folder, plan_hash)
     log_every = int(table.manifest["plan"]["log_every"])
-    shutil.rmtree(folder / "parquet", ignore_errors=True)
-    (folder / "parquet").mkdir()
-    frame = table.to_pandas(_READ).sort_values(["image_id", "image_height", "trial_id"])
-    counts, size = {}, 0
-    for split in collection.SPLITS:
-        rows = frame[frame["split"] == split]
-        if len(rows):
-            path = folder / "parquet" / f"{split}-00000-of-00001.parquet"
-            _write(path, as_arrow(rows, log_every))
-            counts[split], size = len(rows), size + path.stat().st_size
-    storage.write_atomically(folder / "README.md", _card(counts, plan_hash, facts).encode())
-    return size
+    (folder / "parquet").mkdir(exist_ok=True)
+    own = np.setdiff1d(table.trial_ids, trial_ids(folder))
+    if len(own):
+        frame = pd.concat(table.batches(_READ, own))
+        frame = frame.sort_values(["image_id", "image_height", "trial_id"])
+        number = 1 + max((int(path.stem.split("-")[1]) for path in _files(folder)), default=-1)
+        for split in collection.SPLITS:
+            rows = frame[frame["split"] == split]
+            if len(rows):
+                _write(
+                    folder / "parquet" / f"{split}-{number:05}.parquet", as_arrow(rows, log_every)
+                )
+    counts = {
+        split: sum(pq.read_metadata(path).num_rows for path in paths)
+        for split in collection.SPLITS
+        if (paths := [path for path in _files(folder) if path.name.startswith(f"{split}-")])
+    }
+    if len(own) or not (folder / write_collection.CARD).is_file():
+        text = _card(counts, plan_hash, facts)
+        storage.write_atomically(folder / write_collection.CARD, text.encode())
+    size = sum(path.stat().st_size for path in _files(folder))
+    return len(own), sum(counts.values()), size
+
+
+def trial_ids(folder: Path) -> np.ndarray:
+    """Return the trial_id of each network of a table, [N] int32, in no order.
+
+    Raises:
+        InputError: for a file that cannot be read, or a network that is there twice.
+    """
+    found = [np.empty(0, np.int32)]
+    for path in _files(folder):
+        try:
+            found.append(pq.read_table(path, columns=["trial_id"])["trial_id"].to_numpy())
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise InputError(
+                f"{path}: {str(error).splitlines()[0]}; restore the file, or give another folder."
+            ) from error
+    ids = np.concatenate(found)
+    if len(twice := ids[pd.Series(ids).duplicated().to_numpy()]):
+        raise InputError(
+            f"--output={folder}: {counted(len(twice), 'network')} there twice"
+            f"{completeness.first_of(twice)}; remove one of the two files, or give another folder."
+        )
+    return ids
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted((folder / "parquet").glob("*-*.parquet"))
 
 
 def as_arrow(rows: pd.DataFrame, log_every: int) -> pa.Table:
@@ -225,6 +174,7 @@ def as_arrow(rows: pd.DataFrame, log_every: int) -> pa.Table:
     ]
     at, db = ([history[i] for history in histories] for i in range(2))
     columns = {
+        "trial_id": rows["trial_id"].to_numpy(np.int32),
         "config": pa.StructArray.from_arrays(config, fields=list(SCHEMA.field("config").type)),
         "iteration_history": at,
         "psnr_history": db,
@@ -272,7 +222,7 @@ def _write(path: Path, table: pa.Table) -> None:
         ],
         column_encoding={
             **dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
-            "config.seed": "DELTA_BINARY_PACKED",
+            **dict.fromkeys(["trial_id", "config.seed"], "DELTA_BINARY_PACKED"),
         },
         write_statistics=False,
     )
@@ -291,6 +241,7 @@ def _card(counts: Mapping[str, int], plan_hash: str, facts: str) -> str:
             "",
             "| field | |",
             "|---|---|",
+            "| `trial_id` | place in the plan, no number twice |",
             "| `config` | `num_iters` Adam updates at a constant `learning_rate`, `seed` of the "
             "initial weights, `image_id`, `image_size` in pixels (the side of a square picture, "
             "the height of any other), `layer_size` units in each of `num_layers` sine layers, "
@@ -304,60 +255,12 @@ def _card(counts: Mapping[str, int], plan_hash: str, facts: str) -> str:
             f"multiples of 1/{round(1 / FINAL_STEP)} |",
             "| `status` | `done`, `target` (it reached the PSNR asked for) or `diverged` |",
             "",
-            "A split has the photographs of its own, in no other split.",
+            "A split has photographs of its own, in no other split. Files were added one after the "
+            "other, and a file is never written again.",
+            "",
+            "Of the run that the last networks are from:",
             "",
             *facts.splitlines(),
             "",
         ]
     )
-
-
-def _open(run_dir: Path) -> Table:
-    table = jaxfleet.open(run_dir)
-    if "log_every" not in table.manifest["plan"] or "inputs" not in table.manifest["network"]:
-        raise InputError(f"--run_dir={run_dir}: no run of siren_grid; give one.")
-    return table
-
-
-def _rows(run_dir: Path) -> int:
-    """Count the rows in all parts, duplicates included."""
-    parts = run_dir / store.PARTS
-    return sum(
-        pq.read_metadata(str(parts / name), filesystem=storage.filesystem(parts)).num_rows
-        for name in storage.names(parts)
-        if name.endswith(".parquet")
-    )
-
-
-def _samples(path: Path) -> Iterator[dict[str, float]]:
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:  # the last line of a killed process
-            continue
-
-
-def _sittings(log: Sequence[dict[str, float]]) -> Iterator[list[dict[str, float]]]:
-    """Split the samples by process, whose clocks and counts begin at 0."""
-    start = 0
-    for i in range(1, len(log) + 1):
-        if i == len(log) or log[i]["seconds"] < log[i - 1]["seconds"]:
-            yield list(log[start:i])
-            start = i
-
-
-def _away(sittings: Sequence[list[dict[str, float]]]) -> float:
-    """Return seconds from the last sample of a process to the start of the next one's training."""
-    gaps = [
-        later[0]["time"] - later[0]["seconds"] - earlier[-1]["time"]
-        for earlier, later in zip(sittings, sittings[1:], strict=False)
-        if "time" in earlier[-1] and "time" in later[0]
-    ]
-    return float(sum(max(gap, 0.0) for gap in gaps))
-
-
-def _first(ids: np.ndarray) -> str:
-    if not len(ids):
-        return ""
-    more = ", ..." if len(ids) > _NAMED else ""
-    return f" (trial_id {', '.join(map(str, ids[:_NAMED].tolist()))}{more})"

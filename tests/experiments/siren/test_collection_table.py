@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxfleet
-from experiments.siren import collection_table, import_collection
+from experiments.siren import collection_table, completeness, import_collection
 from experiments.siren import export as siren_export
 from experiments.siren import grid as siren_grid
 from experiments.siren.collection_table import TableConfig
@@ -89,7 +89,7 @@ def run_dir(tmp_path_factory):
 
 
 def test_complete_run_is_told_with_its_rates(run_dir):
-    found = collection_table.check(run_dir)
+    found = completeness.check(run_dir)
     assert found.complete
     assert (found.rows, found.planned, found.repeated, found.diverged) == (12, 12, 0, 0)
     assert (found.sittings, found.working_s, found.away_s) == (2, 100.0, 60.0)
@@ -106,7 +106,7 @@ def test_complete_run_is_told_with_its_rates(run_dir):
 
 
 def test_what_is_lost_or_there_twice_is_named(tmp_path):
-    found = collection_table.check(make_run(tmp_path / "run", [[0, 1, 4], [4, 5, 12]]))
+    found = completeness.check(make_run(tmp_path / "run", [[0, 1, 4], [4, 5, 12]]))
     assert not found.complete
     assert found.missing.tolist() == [2, 3, 6, 7, 8, 9, 10, 11]
     assert (found.repeated, found.foreign.tolist(), found.sittings) == (1, [12], 0)
@@ -117,7 +117,7 @@ def test_what_is_lost_or_there_twice_is_named(tmp_path):
 
 
 def test_run_without_rows_is_incomplete(tmp_path):
-    found = collection_table.check(make_run(tmp_path / "run", []))
+    found = completeness.check(make_run(tmp_path / "run", []))
     assert (found.complete, found.rows, len(found.missing)) == (False, 0, 12)
 
 
@@ -125,13 +125,16 @@ def test_run_without_rows_is_incomplete(tmp_path):
 def folder(run_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("published") / "table"
     text, _ = collection_table.run(TableConfig(output=str(path)), run_dir)
-    assert text.splitlines()[-1].endswith(f"MB written to {path}, see {path}/README.md.")
+    assert text.splitlines()[-1].startswith(
+        f"12 networks added to {path}, which has 12 of 12, none twice, in 0.0 MB"
+    )
     return path
 
 
 def same(record):
     """Asserts that a published row says what the run's row says, as precisely as it promises."""
-    expected = row(record["config"]["seed"] - 900_000)
+    expected = row(record["trial_id"])
+    assert record["config"]["seed"] == 900_000 + record["trial_id"]
     names = {"image_size": "image_height"}
     for name, value in record["config"].items():
         wanted = expected[names.get(name, name)]
@@ -149,7 +152,8 @@ def same(record):
 def test_pandas_and_duckdb_read_the_table(folder):
     frame = pandas.read_parquet(folder / "parquet")
     assert sorted(same(record) for record in frame.to_dict("records")) == list(range(12))
-    assert list(frame) == [*(n for n in collection.COLUMNS if n != "best_model"), "status"]
+    columns = [name for name in collection.COLUMNS if name != "best_model"]
+    assert list(frame) == ["trial_id", *columns, "status"]
     duckdb = pytest.importorskip("duckdb")
     answer = duckdb.sql(
         "select config.seed, config.learning_rate, psnr_history, iteration_history[-1], status "
@@ -192,16 +196,50 @@ def test_tfds_and_the_import_read_the_table(folder, tmp_path):
     np.testing.assert_allclose(frame["learning_rate"], frame["seed"].map(rates), rtol=1e-7)
 
 
-def test_again_replaces_and_other_folders_are_refused(run_dir, folder, tmp_path):
-    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    collection_table.run(TableConfig(output=str(folder)), run_dir)
-    after = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert before == after
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_again_changes_nothing_and_other_folders_are_refused(run_dir, folder, tmp_path):
+    before = contents(folder)
+    text, complete = collection_table.run(TableConfig(output=str(folder)), run_dir)
+    assert (contents(folder), complete) == (before, True)
+    assert text.splitlines()[-1].startswith(f"0 networks added to {folder}, which has 12 of 12")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty and no collection of this run; give another"):
         collection_table.run(TableConfig(output=str(tmp_path)), run_dir)
     with pytest.raises(InputError, match="its table keeps no weights; launch/collection_table.py"):
         siren_export.run(ExportConfig(format="coin_collection"), run_dir)
+
+
+def test_runs_of_several_machines_grow_one_table(tmp_path):
+    """Each machine fitted a part of the plan, some networks twice; nothing is lost or rewritten."""
+    output = tmp_path / "table"
+    wanted = {"first": ([range(5)], 5, 5), "second": ([[4, 5, 6], range(7, 12)], 7, 12)}
+    kept = {}
+    for name, (parts, added, there) in wanted.items():
+        made = make_run(tmp_path / name, parts)
+        text, complete = collection_table.run(TableConfig(output=str(output)), made)
+        assert f"{added} networks added to {output}, which has {there} of 12" in text
+        assert complete == (there == 12)
+        assert kept.items() <= contents(output / "parquet").items()
+        kept = contents(output / "parquet")
+    assert sorted(kept) == sorted(f"{s}-0000{k}.parquet" for s in SPLITS.values() for k in (0, 1))
+    frame = pandas.read_parquet(output / "parquet")
+    assert sorted(same(record) for record in frame.to_dict("records")) == list(range(12))
+    assert "train 4, validation 4, test 4" in (output / "README.md").read_text()
+
+
+def test_table_with_a_network_twice_or_a_broken_file_is_named(run_dir, tmp_path):
+    output = tmp_path / "table"
+    collection_table.run(TableConfig(output=str(output)), run_dir)
+    own = output / "parquet" / "test-00000.parquet"
+    (output / "parquet" / "test-00001.parquet").write_bytes(own.read_bytes())
+    with pytest.raises(InputError, match=r"4 networks there twice \(trial_id 2, .*remove one of"):
+        collection_table.run(TableConfig(output=str(output)), run_dir)
+    (output / "parquet" / "test-00001.parquet").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="test-00001.parquet: .*; restore the file, or give"):
+        collection_table.run(TableConfig(output=str(output)), run_dir)
 
 
 def test_a_row_takes_few_bytes(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import jaxfleet
-from experiments.siren import collection_table, grid
+from experiments.siren import completeness, grid
 from experiments.siren import jobs as siren_jobs
 from experiments.siren import plan as siren_plan
 from experiments.siren.config import GridConfig
@@ -243,11 +243,11 @@ def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, mon
         patch.setattr(store.Store, "flush", flush_or_stop)
         with pytest.raises(KeyboardInterrupt):
             grid.run(config, tmp_path)
-    partial = collection_table.check(tmp_path)
+    partial = completeness.check(tmp_path)
     assert 0 < partial.rows < 24
     assert not partial.complete
     grid.run(config, tmp_path)
-    assert collection_table.check(tmp_path).complete
+    assert completeness.check(tmp_path).complete
     frame = jaxfleet.open(tmp_path).to_pandas(grid.schema().names)
     pictures, jobs = siren_plan.load(config)
     assert frame["image_height"].tolist() == sides(pictures, jobs).tolist()
