@@ -11,6 +11,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from jaxfleet.scripts import process
+
 USAGE = "jaxfleet NAME --flag=value ...   (jaxfleet NAME --help lists the flags)"
 
 
@@ -32,6 +34,7 @@ def main() -> None:
         print(f"jaxfleet: there is no {name!r}. Did you mean {near[0]}? ", end="", file=sys.stderr)
         print("jaxfleet without arguments lists all.", file=sys.stderr)
         sys.exit(2)
+    process.end_at_ctrl_c(name)
     del sys.argv[1]
     runpy.run_module(f"launch.{name}", run_name="__main__", alter_sys=True)
 

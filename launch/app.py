@@ -16,8 +16,9 @@ Dropped files may have 64 MB and 200 megapixels and are removed after an hour; o
 a time, the others wait. Ctrl-C ends it.
 """
 
-from experiments.app.config import AppConfig
 from launch import flagdefs
+
+from experiments.app.config import AppConfig
 
 CONFIG = AppConfig
 

@@ -16,9 +16,10 @@ for half a minute and keeps the speed of this machine, for launch/siren_forecast
 `jaxinr.recommend`.
 """
 
+from launch import flagdefs
+
 from experiments.benchmarks import siren as siren_benchmark
 from experiments.benchmarks.accelerator import run as accelerator_benchmark
-from launch import flagdefs
 
 CONFIG = siren_benchmark.BenchmarkConfig
 

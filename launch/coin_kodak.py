@@ -10,8 +10,9 @@ what it costs. A run that was killed goes on where it was when the same command 
 that is complete is measured anew.
 """
 
-from experiments.coin import kodak as coin_kodak
 from launch import flagdefs
+
+from experiments.coin import kodak as coin_kodak
 
 CONFIG = coin_kodak.CoinConfig
 

@@ -8,8 +8,9 @@ rows are named in one line at the end, with exit code 2; all others are imported
 after a kill, or once they are mended: what is there already is not read again.
 """
 
-from experiments.siren import import_collection
 from launch import flagdefs
+
+from experiments.siren import import_collection
 
 CONFIG = import_collection.ImportConfig
 

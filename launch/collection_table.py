@@ -14,8 +14,9 @@ the table or, without --output, in the run.
 import sys
 from pathlib import Path
 
-from experiments.siren import collection_table
 from launch import flagdefs
+
+from experiments.siren import collection_table
 
 CONFIG = collection_table.TableConfig
 

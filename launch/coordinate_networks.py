@@ -13,9 +13,10 @@ comparison, and what they cost. A run that was killed goes on where it was when 
 given again.
 """
 
+from launch import flagdefs
+
 from experiments.coordinate_networks import run
 from experiments.coordinate_networks.config import NetworksConfig
-from launch import flagdefs
 
 CONFIG = NetworksConfig
 

@@ -7,8 +7,9 @@ cores. The baseline's row needs the folder `prnu` of github.com/polimi-ispl/prnu
 PYTHONPATH, and PyWavelets and tqdm; the package of that name on PyPI is another.
 """
 
-from experiments.benchmarks import residuals as residual_benchmark
 from launch import flagdefs
+
+from experiments.benchmarks import residuals as residual_benchmark
 
 CONFIG = residual_benchmark.FingerprintBenchmarkConfig
 

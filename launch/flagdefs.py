@@ -32,11 +32,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_type_hints
 
 from absl import flags
 
+from launch import _flagfiles
+from launch._flagfiles import script
+
 from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.scripts import compiled, memory, process
-from launch import _flagfiles
-from launch._flagfiles import script
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -203,6 +204,7 @@ def run(
             memory.keep_freed_memory()
             _use_every_core()
             compiled.keep_programs()
+        process.heed_ctrl_c()
         if role in ("resumed", "written") and not getattr(config, "dry_run", False):
             _flagfiles.save(run_dir, flags_text(config))
         with process.answering_signals(script(), again):

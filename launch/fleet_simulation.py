@@ -8,8 +8,9 @@ the training are not. Prints a table, and leaves it as `simulation.md` and `simu
 command fails if the table of the run does not hold every trial exactly once.
 """
 
-from experiments.benchmarks.simulation import run as simulation
 from launch import flagdefs
+
+from experiments.benchmarks.simulation import run as simulation
 
 CONFIG = simulation.SimulationConfig
 

@@ -8,9 +8,10 @@ on two cores, and leaves `report.html`, `figures/rate_distortion.png`, `table.cs
 same command is given again.
 """
 
+from launch import flagdefs
+
 from experiments.rate_distortion import run
 from experiments.rate_distortion.config import RateDistortionConfig
-from launch import flagdefs
 
 CONFIG = RateDistortionConfig
 

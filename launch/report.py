@@ -10,8 +10,9 @@ again), launch/sr_zoo.py and launch/sr_attribution.py.
 
 from pathlib import Path
 
-from experiments import remake
 from launch import flagdefs
+
+from experiments import remake
 
 CONFIG = remake.ReportConfig
 

@@ -15,8 +15,9 @@ folder photo.srn.checkpoint, which it renews every ten seconds or so. Grey pictu
 transparency is refused. Only PNG files are written, as they keep every pixel.
 """
 
-from experiments.siren import codec as siren_codec
 from launch import flagdefs
+
+from experiments.siren import codec as siren_codec
 
 CONFIG = siren_codec.CodecConfig
 

@@ -22,8 +22,9 @@ writes all networks as rows of the published COIN collection, split into train, 
 pandas, DuckDB or launch/collection_import.py.
 """
 
-from experiments.siren import export as siren_export
 from launch import flagdefs
+
+from experiments.siren import export as siren_export
 
 CONFIG = siren_export.ExportConfig
 

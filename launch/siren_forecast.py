@@ -15,8 +15,9 @@ The spread is that of seeds and of what the forecaster does not know: 90 of 100 
 the range that is printed. What the forecaster was not trained on is said, and widens the range.
 """
 
-from experiments.forecaster import forecast as forecaster_forecast
 from launch import flagdefs
+
+from experiments.forecaster import forecast as forecaster_forecast
 
 CONFIG = forecaster_forecast.ForecastConfig
 

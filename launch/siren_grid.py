@@ -7,8 +7,9 @@ after --flagfile override it. --dry_run prints trials, buckets, memory and a tim
 that was killed goes on where it was when the same command is given again.
 """
 
-from experiments.siren import grid as siren_grid
 from launch import flagdefs
+
+from experiments.siren import grid as siren_grid
 
 CONFIG = siren_grid.GridConfig
 

@@ -12,8 +12,9 @@ names, and all figures are of those. A run that was killed goes on where it was 
 command is given again.
 """
 
-from experiments.forecaster import train as forecaster_train
 from launch import flagdefs
+
+from experiments.forecaster import train as forecaster_train
 
 CONFIG = forecaster_train.PredictorConfig
 

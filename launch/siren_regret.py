@@ -11,8 +11,9 @@ those of `launch/benchmark.py --part=calibrate` on this machine; measure on an i
 was killed goes on with the next recommendation when the same command is given again.
 """
 
-from experiments.forecaster import regret
 from launch import flagdefs
+
+from experiments.forecaster import regret
 
 CONFIG = regret.RegretConfig
 

@@ -12,9 +12,10 @@ its frequencies tell that it is good. Leaves `report.html`, `table.csv` and `see
 that was killed goes on with the next width and photograph when the same command is given again.
 """
 
+from launch import flagdefs
+
 from experiments.seeds import run
 from experiments.seeds.config import SeedsConfig
-from launch import flagdefs
 
 CONFIG = SeedsConfig
 

@@ -10,9 +10,10 @@ tables and `report.html`. The same command again goes on where it was stopped; m
 be added. --dry_run says what would be trained.
 """
 
+from launch import flagdefs
+
 from experiments.attribution import run as attribution_run
 from experiments.attribution.config import AttributionConfig
-from launch import flagdefs
 
 CONFIG = AttributionConfig
 

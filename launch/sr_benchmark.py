@@ -7,8 +7,9 @@ cores; --part=fleet --architecture=edsr about two. `pip install torch` adds the 
 GPU the same command compares fleets that are unrolled, stacked and one at a time.
 """
 
-from experiments.benchmarks import sr as sr_benchmark
 from launch import flagdefs
+
+from experiments.benchmarks import sr as sr_benchmark
 
 CONFIG = sr_benchmark.SrBenchmarkConfig
 

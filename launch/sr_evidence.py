@@ -8,9 +8,10 @@ sharpened as `jaxsr.datasets.perturbations` says, and only its features are kept
 to go on where it stopped, or with more classes.
 """
 
+from launch import flagdefs
+
 from experiments.judge import collect
 from experiments.judge.config import CollectConfig
-from launch import flagdefs
 
 CONFIG = CollectConfig
 

@@ -9,9 +9,10 @@ pictures of the test photographs are told rightly. In the file is also a parser,
 networks that the gallery does not know how they seem to be built.
 """
 
+from launch import flagdefs
+
 from experiments.gallery import make as gallery_make
 from experiments.gallery.config import GalleryConfig
-from launch import flagdefs
 
 CONFIG = GalleryConfig
 

@@ -27,8 +27,9 @@ A gallery of launch/sr_gallery.py may need JAX; programs that it compiles are th
 import sys
 from pathlib import Path
 
-from experiments.gallery.identify_config import IdentifyConfig
 from launch import flagdefs
+
+from experiments.gallery.identify_config import IdentifyConfig
 
 CONFIG = IdentifyConfig
 

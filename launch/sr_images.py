@@ -13,9 +13,10 @@ there would be. The same command again makes only what is missing or has changed
 be training; other networks and photographs may be added.
 """
 
+from launch import flagdefs
+
 from experiments.pictures import run as pictures_run
 from experiments.pictures.config import ImagesConfig
-from launch import flagdefs
 
 CONFIG = ImagesConfig
 

@@ -18,9 +18,10 @@ On one core a photograph of 768 x 512 pixels takes 0.3 to 3 s, x4plus-anime 6 s,
 photograph is enlarged whole, which takes up to 4 kB of memory for each of its pixels.
 """
 
+from launch import flagdefs
+
 from experiments.pictures.installed import run as installed_run
 from experiments.pictures.installed.config import InstalledConfig
-from launch import flagdefs
 
 CONFIG = InstalledConfig
 

@@ -7,9 +7,10 @@ networks that are not known, by families left out), measures on test photographs
 `gallery.safetensors`, which launch/sr_identify.py takes, and `table.json`.
 """
 
+from launch import flagdefs
+
 from experiments.judge import learn
 from experiments.judge.config import LearnConfig
-from launch import flagdefs
 
 CONFIG = LearnConfig
 

@@ -9,9 +9,10 @@ keeps networks away, fits classifiers on the others, and scores test photographs
 killed goes on when the same command is given again; splits, methods and seeds may be added.
 """
 
+from launch import flagdefs
+
 from experiments.open_set import run as open_set_run
 from experiments.open_set.config import OpenSetConfig
-from launch import flagdefs
 
 CONFIG = OpenSetConfig
 

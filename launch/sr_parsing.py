@@ -10,9 +10,10 @@ with the paper's numbers beside ours, `results.json`, `predictions/PARSER.parque
 `models/PARSER.safetensors`. The same command again trains only what is missing or has changed.
 """
 
+from launch import flagdefs
+
 from experiments.parsing import run as parsing_run
 from experiments.parsing.config import ParsingConfig
-from launch import flagdefs
 
 CONFIG = ParsingConfig
 

@@ -11,9 +11,10 @@ too are fitted and tested beside them. A run that was killed goes on when the sa
 again; perturbations may be added.
 """
 
+from launch import flagdefs
+
 from experiments.robustness import run as robustness_run
 from experiments.robustness.config import RobustnessConfig
-from launch import flagdefs
 
 CONFIG = RobustnessConfig
 

@@ -18,8 +18,9 @@ profile is converted, transparency is laid on white, 16 bits are taken as 8; the
 picture says which of these happened to it.
 """
 
-from experiments.pictures import upscale as pictures_upscale
 from launch import flagdefs
+
+from experiments.pictures import upscale as pictures_upscale
 
 CONFIG = pictures_upscale.UpscaleConfig
 

@@ -10,9 +10,10 @@ FLOPs, memory and time. A run that was killed goes on where it was when the same
 again; in a job array each task takes its share.
 """
 
+from launch import flagdefs
+
 from experiments.zoo import run as zoo_run
 from experiments.zoo.config import ZooConfig
-from launch import flagdefs
 
 CONFIG = ZooConfig
 

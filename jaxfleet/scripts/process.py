@@ -1,6 +1,7 @@
 """What a script's process does at its edges: signals that come, output that nobody reads."""
 
 import contextlib
+import functools
 import io
 import os
 import signal
@@ -11,6 +12,27 @@ from collections.abc import Iterator
 
 ANSWER_SECONDS = 1.5  # from a signal to a line that says so, if the process has not ended by then
 STOP_SECONDS = 1.0  # from a second signal to the end of the process
+
+
+def end_at_ctrl_c(script: str) -> None:
+    """Let Ctrl-C end the process with one line and exit code 130 until `heed_ctrl_c`.
+
+    For the time in which a script imports what it needs: nothing has begun that would have to be
+    undone, and an exception in the middle of an import would become a traceback, or another error.
+    Where SIGINT is ignored, as in the background of a shell, it stays so.
+
+    Args:
+        script: the name that begins the line on standard error.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, functools.partial(_end, script))
+
+
+def heed_ctrl_c() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, after `end_at_ctrl_c`."""
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, functools.partial) and handler.func is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -82,6 +104,11 @@ def drop_output() -> None:
             except BrokenPipeError:
                 os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def _end(script: str, number: int, frame: object) -> None:
+    _say(f"{script}: interrupted before it began; repeat the command to begin.")
+    os._exit(128 + number)
 
 
 def _say(line: str) -> None:

@@ -123,6 +123,14 @@ def _config_class(script):
 
 
 @pytest.mark.parametrize("script", printed.SCRIPTS)
+def test_scripts_import_first_what_answers_ctrl_c(script):
+    lines = (printed.LAUNCH / f"{script}.py").read_text().splitlines()
+    imported = [line for line in lines if re.match("(from|import) ", line)]
+    ours = [line for line in imported if line.split()[1].split(".")[0] not in ("pathlib", "sys")]
+    assert ours[0] == "from launch import flagdefs"
+
+
+@pytest.mark.parametrize("script", printed.SCRIPTS)
 def test_examples_in_help_keep_their_line_ends(script):
     commands = [line for line in printed.docstring(script).splitlines() if "python launch/" in line]
     assert commands

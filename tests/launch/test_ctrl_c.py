@@ -29,6 +29,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# A package in place of one that a script imports; the signal comes while it is imported.
+SIGNALS = """\
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+while True:
+    signal.pause()
+"""
+COMMAND = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from launch.__main__ import main
+main()
+"""
 ENDLESS = "--num_iters=1000000"
 # Flags of much work, and what the terminal shows once it has begun.
 SCRIPTS = {
@@ -118,3 +131,25 @@ def test_ctrl_c_is_answered_and_obeyed(terminal, tmp_path, script):
     shell.wait_for(f"{script}: interrupted; repeat the command to (go on|begin again).")
     assert shell.process.wait(PATIENCE_SECONDS) == 130
     assert "Traceback" not in shell.shown
+
+
+@pytest.mark.parametrize(
+    "program",
+    [[RUN, str(ROOT / "launch" / "siren_grid.py")], [COMMAND, "siren_grid"]],
+    ids=["python launch/siren_grid.py", "jaxfleet siren_grid"],
+)
+def test_ctrl_c_while_packages_are_imported_is_one_line(program, tmp_path):
+    for name in ("experiments", "jax"):
+        (tmp_path / f"{name}.py").write_text(SIGNALS)
+    ended = subprocess.run(
+        [sys.executable, "-c", *program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    script = Path(program[1]).stem
+    said = f"{script}: interrupted before it began; repeat the command to begin.\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", said)

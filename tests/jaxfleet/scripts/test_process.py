@@ -71,6 +71,14 @@ def test_ctrl_c_is_answered_in_two_seconds_and_obeyed_the_second_time():
         assert run.wait(PATIENCE_SECONDS) == 130
 
 
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN])
+def test_work_that_begins_hears_ctrl_c_as_before(before):
+    own = signal.signal(signal.SIGINT, before)
+    process.end_at_ctrl_c("grid")
+    process.heed_ctrl_c()
+    assert signal.signal(signal.SIGINT, own) is before
+
+
 def test_who_stops_by_itself_needs_no_answer():
     with start(QUICK) as run:
         run.stdout.readline()
