@@ -3,7 +3,8 @@
 The table has a row for each fit and each picture, and needs no weights: `fits.parquet` holds the
 hyperparameters, the best PSNR and a few points of its history, `pictures.parquet` the descriptors
 of the pictures. Both go where the forecaster is trained, so that it can be trained again without
-the collections.
+the collections. A published table (`launch/collection_table.py`) is read as it is; with `PICTURES`
+beside it, it needs no photographs.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from jaxinr.collection import schema as collection
 from jaxinr.forecaster import descriptors, inputs, reach, training
 
 FITS, PICTURES = "fits.parquet", "pictures.parquet"
+PUBLISHED = "parquet"  # folder of a published table's rows, in files SPLIT-NUMBER.parquet
 COLUMNS = tuple(
     "image_id split image_height image_width layer_size num_layers w0_initial w0 learning_rate "
     "num_iters seed parameters hp_bpp best_psnr_db seconds".split()
@@ -41,6 +43,10 @@ COMMON = 0.02  # of the fits: architectures beyond are trained on
 
 Key = tuple[str, int, int]  # a photograph and the height and width at which it was fitted
 _KEY = ["image_id", "image_height", "image_width"]
+_NUMBERS_OF_A_FIT = tuple(
+    "image_height image_width layer_size num_layers w0_initial w0 learning_rate num_iters "
+    "seed".split()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +133,9 @@ class FitTable:
 
 
 def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") -> FitTable:
-    """Load all fits of some run directories, or folders with `FITS` and `PICTURES`.
+    """Load all fits of some run directories, folders with `FITS` and `PICTURES`, or tables.
+
+    A fit that several of them hold counts once.
 
     Args:
         collections: where they are.
@@ -142,14 +150,20 @@ def load(collections: Sequence[Path], pictures: str, image_fit: str = "resize") 
     described: dict[Key, np.ndarray] = {}
     for folder in collections:
         if (folder / FITS).exists():
-            frame, known = _read_compact(folder)
-            described |= known
+            frame = _read(folder / FITS)
+        elif (folder / PUBLISHED).is_dir():
+            frame = _read_published(folder / PUBLISHED)
         else:
             frame = _reduce(folder)
+        if (folder / FITS).exists() or (folder / PICTURES).exists():
+            described |= _read_pictures(folder / PICTURES)
         if not len(frame):
             raise InputError(f"{folder} holds no fits that came to an end.")
         frames.append(frame)
     frame = pd.concat(frames, ignore_index=True)
+    numbers = frame[[*_NUMBERS_OF_A_FIT]].astype(np.float32)  # as precisely as tables have them
+    twice = pd.concat([frame["image_id"], numbers], axis=1).duplicated()
+    frame = frame[~twice].reset_index(drop=True)
     keys = list(dict.fromkeys(frame[_KEY].itertuples(index=False, name=None)))
     described |= _describe([key for key in keys if key not in described], pictures, image_fit)
     for folder, own in zip(collections, frames, strict=True):
@@ -200,13 +214,43 @@ def _thinned(iterations: np.ndarray, psnr_db: np.ndarray) -> tuple[np.ndarray, n
     return np.maximum(iterations[at], 1).astype(np.int32), best.round(2).astype(np.float32)
 
 
-def _read_compact(folder: Path) -> tuple[pd.DataFrame, dict[Key, np.ndarray]]:
-    frame, pictures = _read(folder / FITS), _read(folder / PICTURES)
+def _read_published(folder: Path) -> pd.DataFrame:
+    """Read the complete fits of a published table of squares, as `_reduce` gives them."""
+    frames = []
+    for path in sorted(folder.glob("*.parquet")):
+        rows = _read(path)
+        rows = rows[rows["fp_psnr"].notna()]
+        frame = pd.DataFrame(list(rows["config"]), index=rows.index)
+        side = frame.pop("image_size")
+        points = [
+            _thinned(iterations, psnr_db)
+            for iterations, psnr_db in zip(
+                rows["iteration_history"], rows["best_psnr_history"], strict=True
+            )
+        ]
+        iterations, best_db = zip(*points, strict=True) if points else ((), ())
+        frames.append(
+            frame.assign(
+                split=path.name.split("-")[0],
+                image_height=side,
+                image_width=side,
+                parameters=np.rint(rows["hp_bpp"] * side**2 / 16).astype(int),
+                hp_bpp=rows["hp_bpp"],
+                best_psnr_db=[float(curve[-1]) for curve in rows["best_psnr_history"]],
+                seconds=np.nan,
+                iterations=list(iterations),
+                best_db=list(best_db),
+            )
+        )
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _read_pictures(path: Path) -> dict[Key, np.ndarray]:
+    pictures = _read(path)
     if not set(NUMBERS) <= set(pictures):
-        return frame, {}  # of another version: described anew where the photographs are at hand
+        return {}  # of another version: described anew where the photographs are at hand
     keys = pictures[_KEY].itertuples(index=False, name=None)
-    values = pictures[list(NUMBERS)].to_numpy(np.float32)
-    return frame, dict(zip(keys, values, strict=True))
+    return dict(zip(keys, pictures[list(NUMBERS)].to_numpy(np.float32), strict=True))
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -43,7 +43,8 @@ class PredictorConfig:
     collections: tuple[str, ...] = flag(
         ("packaged",),
         "Run directories of siren_grid or collection_import, folders with "
-        f"{data.FITS}, or packaged: the fits that come with jaxinr. Repeat for more.",
+        f"{data.FITS}, tables of collection_table, or packaged: the fits that come with jaxinr. "
+        "Repeat for more.",
         group="Fits to learn from",
     )
     photos: str = flag(
@@ -196,7 +197,7 @@ def parts_of(name: str) -> list[Path]:
     if name != "packaged":
         return [storage.location(name)]
     with importlib.resources.as_file(importlib.resources.files("jaxinr") / "data") as folder:
-        return sorted(path.parent for path in folder.rglob(data.FITS))
+        return sorted(path.parent for path in folder.rglob(data.PICTURES))
 
 
 def _resumed(

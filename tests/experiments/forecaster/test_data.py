@@ -10,7 +10,9 @@ from PIL import Image
 import jaxfleet
 from experiments.forecaster import data as forecaster_data
 from experiments.forecaster import jpeg
+from experiments.siren import collection_table
 from experiments.siren import grid as siren_grid
+from experiments.siren.collection_table import TableConfig
 from jaxfleet.errors import InputError
 from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors
@@ -103,11 +105,41 @@ def test_saved_table_needs_neither_run_nor_photographs(table, tmp_path):
     assert again.frame.equals(table.frame)
 
 
-def test_collections_add_up_and_share_pictures(collection, table):
-    folders = [collection / "run"] * 2
-    both = forecaster_data.load(folders, f"folder:{collection / 'photos'}")
-    assert len(both) == 96
+def test_collections_add_up_and_share_pictures_and_fits(table, tmp_path):
+    """The second has half of the fits of the first, and as many with seeds of their own."""
+    for name, seed in (("one", 0), ("two", 500)):
+        frame = table.frame.copy()
+        frame.loc[24:, "seed"] += seed
+        (tmp_path / name).mkdir()
+        dataclasses.replace(table, frame=frame).save(tmp_path / name)
+    both = forecaster_data.load([tmp_path / "one", tmp_path / "two"], "")
+    assert len(both) == 48 + 24
     assert len(both.described) == len(table.described)
+
+
+def test_published_table_is_read_as_the_run_that_it_was_made_of(collection, table, tmp_path):
+    folder = tmp_path / "table"
+    collection_table.run(TableConfig(output=str(folder)), collection / "run")
+    photos = f"folder:{collection / 'photos'}"
+    with pytest.raises(InputError, match="table needs its photographs"):
+        forecaster_data.load([folder], "")
+    found = forecaster_data.load([folder], photos)
+    assert len(found) == len(table) == 48
+    mine, other = (one.frame.sort_values(["image_id", "seed"]) for one in (table, found))
+    exact = ["image_id", "split", "image_height", "image_width", "layer_size", "num_layers"]
+    exact += ["num_iters", "seed", "parameters"]
+    assert other[exact].astype(object).values.tolist() == mine[exact].astype(object).values.tolist()
+    for name in ("w0_initial", "w0", "learning_rate", "hp_bpp"):
+        np.testing.assert_allclose(other[name], mine[name], rtol=1e-6)
+    known, read = table.truth_db[mine.index], found.truth_db[other.index]
+    assert (read <= known + 1 / 128).all()  # the best may have come between two entries
+    assert np.abs(read - known).max() < 0.5
+    assert (np.diff(found.best_db) >= 0).all()
+    found.save(tmp_path)
+    (tmp_path / "pictures.parquet").rename(folder / "pictures.parquet")
+    again = forecaster_data.load([folder, collection / "run"], photos)
+    assert len(again) == 48
+    assert np.array_equal(again.described, found.described)
 
 
 def test_the_collection_that_needs_photographs_is_the_one_that_is_named(
