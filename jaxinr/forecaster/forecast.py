@@ -7,6 +7,7 @@ Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs (TMLR 2024).
 """
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -100,8 +101,8 @@ def forecast(
             spread is wider there.
 
     Raises:
-        TypeError, ValueError: if the image is none, or below 8 x 8 pixels; if iterations are below
-            1 or there are no trials.
+        TypeError, ValueError: if the image is none, or below 8 x 8 pixels; if iterations are no
+            whole numbers of at least 1; if trials are no list, or an empty one.
     """
     pixels = to_8bit(image)
     return of_described(
@@ -131,11 +132,13 @@ def of_described(
         forecaster: see `forecast`.
     """
     forecaster = forecaster or packaged()
+    if isinstance(trials, Trial):
+        raise TypeError("`trials` must be a list; got one Trial. Write [trial].")
     if not len(trials):
         raise ValueError("`trials` is empty; give at least one.")
     require_sirens(trials, "the forecaster")
-    if iterations is not None and (not len(iterations) or min(iterations) < 1):
-        raise ValueError("`iterations` must be numbers of updates, each at least 1.")
+    if iterations is not None:
+        _check_iterations(iterations)
     rows = inputs.trial_rows(trials, *size)
     if iterations is None:
         asked = np.array([[trial.num_iters] for trial in trials])
@@ -150,7 +153,8 @@ def of_described(
         std_db = np.hypot(std_db, OTHER_DB * others[:, None]).astype(np.float32)
         outside += ("learning rates that fall, or updates on a part of the pixels",)
     if (w0s != W0).any():
-        outside += (f"w0 {w0s.min():g} to {w0s.max():g}, trained on {W0:g}",)
+        span = dict.fromkeys(f"{w0:g}" for w0 in (w0s.min(), w0s.max()))
+        outside += (f"w0 {' to '.join(span)}, trained on {W0:g}",)
     if outside:
         warnings.warn(
             "Outside the forecaster's training range, so the spread is wider: "
@@ -191,10 +195,25 @@ def sizes_within(
     if not found:
         least = count_parameters(round(low[0]), round(low[1])) * bits_per_weight
         raise ValueError(
-            f"No network of the training range takes {bits_per_pixel} bits per pixel on "
-            f"{height} x {width} pixels; the smallest takes {least / (height * width):.3g}."
+            f"no network of the training range takes at most {bits_per_pixel:g} bits per pixel on "
+            f"{height} x {width} pixels; the smallest takes {rounded_up(least / (height * width))}."
         )
     return found
+
+
+def rounded_up(value: float) -> str:
+    """Return a positive number with three digits, none less than it: a limit that can be met."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return f"{math.ceil(value / unit * (1 - 1e-12)) * unit:.3g}"
+
+
+def _check_iterations(iterations: Any) -> None:
+    """Refuse what is no list of whole numbers of at least 1."""
+    asked = np.asarray(iterations)
+    if asked.ndim != 1 or not asked.size or asked.dtype.kind not in "iuf":
+        raise TypeError(f"`iterations` must be a list of numbers of updates; got {iterations!r}.")
+    if not ((asked >= 1) & (asked % 1 == 0)).all():
+        raise ValueError("`iterations` must be whole numbers of updates, each at least 1.")
 
 
 def to_8bit(image: np.ndarray) -> np.ndarray:

@@ -128,15 +128,13 @@ class Reach:
     ) -> tuple[str, ...]:
         """Return one line for each thing that was not trained on; arguments as of `widened`."""
         axes = _axes(np.repeat(rows, iterations.shape[1], 0), iterations.ravel())
+        excess = self._excess(axes)
         lines = []
-        for place in np.flatnonzero(self._excess(axes).any(0)):
+        for place in np.flatnonzero(excess.any(0)):
             name = NAMES[place]
             asked, known = axes[:, place], (self.low[place], self.high[place])
             if name == "effective_iterations":
-                lines.append(
-                    f"training as long as {_number(asked.max())} iterations at a learning rate of "
-                    f"{model.RATE:g}, trained on less for networks of such sizes"
-                )
+                lines.append(self._too_long(axes[excess[:, place].argmax()]))
             else:
                 spans = (
                     " to ".join(dict.fromkeys(map(_number, ends)))
@@ -163,14 +161,29 @@ class Reach:
     def _excess(self, axes: np.ndarray) -> np.ndarray:
         """[N, len(NAMES)] octaves outside of the range of training."""
         outside = np.maximum(self.low - axes, axes - self.high)
-        side, weights, time = (NAMES.index(n) for n in ("side", "weights", "effective_iterations"))
+        side, time = NAMES.index("side"), NAMES.index("effective_iterations")
         # Shorter trainings are the beginnings of longer ones, and a small network leaves all that
         # a larger picture has besides.
         outside[:, side] = self.low[side] - axes[:, side]
-        outside[:, time] = axes[:, time] - np.interp(
-            axes[:, weights], _WEIGHTS_OCTAVES, self.longest
-        )
+        outside[:, time] = axes[:, time] - self._longest(axes)
         return np.where(outside > SLACK, outside, 0)
+
+    def _longest(self, axes: np.ndarray) -> np.ndarray:
+        """[...] octaves of effective iterations that networks of such sizes were trained for."""
+        found: np.ndarray = np.interp(
+            axes[..., NAMES.index("weights")], _WEIGHTS_OCTAVES, self.longest
+        )
+        return found
+
+    def _too_long(self, axes: np.ndarray) -> str:
+        """Name a training [len(NAMES)] that is too long, and the longest at its learning rate."""
+        rate = axes[NAMES.index("learning_rate")]
+        per_iteration = rate - np.log2(model.RATE)
+        asked, longest = (2.0 ** (x - per_iteration) for x in (axes[-1], self._longest(axes)))
+        return (
+            f"{asked:,.0f} iterations of {_number(axes[NAMES.index('weights')])} weights at a "
+            f"learning rate of {_number(rate)}, trained on at most {longest:,.0f}"
+        )
 
 
 _COARSER = ((0, 1, 2), (0, 1), (1, 2), (1,))  # axes of groups that are told apart
@@ -192,4 +205,5 @@ def groups(rows: np.ndarray, iterations: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _number(octaves: float) -> str:
-    return f"{2.0**octaves:.4g}"
+    value = 2.0**octaves
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from jaxinr.forecaster.forecast import (
     Forecast,
     ForecastWarning,
     hyperparameters,
+    rounded_up,
     sizes_within,
     to_8bit,
 )
@@ -29,6 +31,7 @@ LEARNING_RATES = (2e-4, 4e-4, 8e-4, 1.5e-3, 3e-3)
 UPDATES = tuple(np.geomspace(100, MAX_ITERATIONS, 13).round(-1).astype(int).tolist())  # of a table
 CAUTION = 0.25  # standard deviations that a forecast must make up for
 STEPS_PER_OCTAVE = 2  # of sizes and times in a table
+_FINITE = ("max_iterations", "learning_rate", "bits_per_weight")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -199,9 +202,9 @@ def recommend(
         "max_iterations": max_iterations,
         "learning_rate": learning_rate,
     }
-    for name, value in limits.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"`{name}` must be positive; got {value}.")
+    _check_positive(limits | {"bits_per_weight": bits_per_weight})
+    if max_iterations is not None and max_iterations % 1:
+        raise ValueError(f"`max_iterations` must be a whole number; got {max_iterations}.")
     if all(value is None for value in list(limits.values())[:4]):
         raise ValueError(f"give at least one of {', '.join(list(limits)[:4])}.")
     asked = _Asked.of(image, bits_per_weight, speed, forecaster)
@@ -216,7 +219,12 @@ def recommend(
     if decode_milliseconds is not None:
         kept &= decode <= decode_milliseconds
     if not kept.any():
-        raise ValueError(f"no network of the training range keeps within {_said(limits)}.")
+        raise ValueError(
+            f"no network of the training range keeps within {_said(limits)}; on "
+            f"{asked.speed.device} an update of the fastest takes "
+            f"{rounded_up(asked.speed.encode_seconds(rows, np.ones(len(rows))).min())} s, and "
+            f"rendering {rounded_up(decode.min())} ms."
+        )
     rows, updates = rows[kept], updates[kept]
     mean_db, std_db = (
         x[:, 0] for x in asked.forecaster.ask(asked.described, rows, updates[:, None])
@@ -226,9 +234,12 @@ def recommend(
     if target_psnr_db is not None:
         reached = mean_db >= target_psnr_db
         if not reached.any():
+            others = _said(limits | {"target_psnr_db": None})
             raise ValueError(
-                f"no network of the training range reaches {target_psnr_db:g} dB within "
-                f"{_said(limits)}; the best is forecast to reach {mean_db.max():.1f} dB."
+                f"no network of the training range reaches {target_psnr_db:g} dB"
+                f"{f' within {others}' if others else ''}; the best is forecast to reach "
+                f"{math.floor(10 * mean_db.max()) / 10:.1f} dB after {updates[mean_db.argmax()]:,} "
+                "iterations."
             )
         order = np.lexsort((-sure_db, inputs.parameters(rows), ~reached))
     rows, updates, mean_db, std_db = (x[order] for x in (rows, updates, mean_db, std_db))
@@ -277,6 +288,7 @@ def tradeoff(
     Raises:
         TypeError, ValueError: as `recommend`.
     """
+    _check_positive({"encode_seconds": encode_seconds, "bits_per_weight": bits_per_weight})
     asked = _Asked.of(image, bits_per_weight, speed, forecaster)
     # Of each depth one network to a step of the table.
     chosen = {
@@ -297,7 +309,10 @@ def tradeoff(
     seconds = asked.speed.encode_seconds(found, updates)
     kept = np.flatnonzero(seconds <= (np.inf if encode_seconds is None else encode_seconds))
     if not len(kept):
-        raise ValueError(f"no fit of {UPDATES[0]} updates takes only {encode_seconds} s.")
+        raise ValueError(
+            f"no fit of {UPDATES[0]} iterations takes at most {encode_seconds:g} s; on "
+            f"{asked.speed.device} the fastest takes {rounded_up(seconds.min())} s."
+        )
     bits = asked.bits_per_pixel(found)
     size, time = (np.round(STEPS_PER_OCTAVE * np.log2(x[kept])) for x in (bits, seconds))
     kept = kept[_undominated(size, time, mean_db[kept])]
@@ -349,6 +364,19 @@ def _undominated(bits: np.ndarray, seconds: np.ndarray, psnr_db: np.ndarray) -> 
         if not np.any((seconds[own] <= seconds[i]) & (psnr_db[own] >= psnr_db[i])):
             kept.append(int(i))
     return np.array(kept, int)
+
+
+def _check_positive(values: dict[str, Any]) -> None:
+    """Refuse, by its name, what is no positive number; sizes and times may be without limit."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        if not isinstance(value, numbers.Real):
+            raise TypeError(f"`{name}` must be a number; got {value!r}.")
+        if not value > 0:
+            raise ValueError(f"`{name}` must be positive; got {value}.")
+        if name in _FINITE and not math.isfinite(value):
+            raise ValueError(f"`{name}` must be finite; got {value}.")
 
 
 def _said(limits: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,12 +77,12 @@ def test_float_pictures_are_as_8_bit_ones(forecaster: Trained) -> None:
     [
         ({"num_layers": 20}, "num_layers 20, trained on 1 to 8"),
         ({"layer_size": 300}, "layer_size 300, trained on 4 to 32"),
-        ({"w0": 10.0}, "w0 10 to 10, trained on 30"),
+        ({"w0": 10.0}, "w0 10, trained on 30"),
         ({"learning_rate_decay": 1.0}, "learning rates that fall"),
         ({"pixels_per_update": 64}, "updates on a part of the pixels"),
         (
             {"num_iters": 50_000},
-            "as long as 5e\\+04 iterations at a learning rate of 0.001, trained on less",
+            "50,000 iterations of .* weights at a learning rate of 0.001, trained on at most",
         ),
         ({"learning_rate": 1e-2}, "learning_rate 0.01, trained on 0.001"),
     ],
@@ -127,8 +128,40 @@ def test_what_is_no_picture_is_refused(
 def test_empty_questions_are_refused(forecaster: Trained) -> None:
     with pytest.raises(ValueError, match="`trials` is empty"):
         jaxinr.forecast(IMAGE, [], forecaster=forecaster)
-    with pytest.raises(ValueError, match="at least 1"):
-        jaxinr.forecast(IMAGE, [TRIAL], iterations=[0], forecaster=forecaster)
+    with pytest.raises(TypeError, match=r"Write \[trial\]"):
+        jaxinr.forecast(IMAGE, TRIAL, forecaster=forecaster)
+
+
+@pytest.mark.parametrize(
+    ("iterations", "error", "said"),
+    [
+        ([0], ValueError, "at least 1"),
+        ([2.5], ValueError, "whole numbers"),
+        ([float("nan")], ValueError, "whole numbers"),
+        ([], TypeError, r"a list of numbers of updates; got \[\]"),
+        (100, TypeError, "a list of numbers of updates; got 100"),
+    ],
+)
+def test_iterations_that_nobody_makes_are_refused(
+    forecaster: Trained, iterations: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        jaxinr.forecast(IMAGE, [TRIAL], iterations=iterations, forecaster=forecaster)
+
+
+def test_the_longest_training_that_it_names_is_inside(forecaster: Trained) -> None:
+    """Whatever the learning rate is: what the warning offers can be asked without one."""
+    trial = dataclasses.replace(TRIAL, num_iters=10**6, learning_rate=9e-4)
+    with pytest.warns(jaxinr.ForecastWarning):
+        found = jaxinr.forecast(IMAGE, [trial], forecaster=forecaster)
+    (line,) = (line for line in found.outside if "iterations" in line)
+    longest = int(line.rpartition(" ")[2].replace(",", ""))
+    assert 100 <= longest < 10**6
+    shorter = dataclasses.replace(trial, num_iters=longest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxinr.ForecastWarning)  # of the learning rate
+        inside = jaxinr.forecast(IMAGE, [shorter], forecaster=forecaster)
+    assert not any("iterations" in line for line in inside.outside)
 
 
 def test_neither_import_nor_answer_needs_jax() -> None:

@@ -1,6 +1,9 @@
 """Recommendations keep to their limits, and a trade-off has no network that another beats."""
 
+import math
+import re
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,17 +85,66 @@ def test_larger_networks_than_it_knows_are_named(forecaster: Trained) -> None:
         ({"encode_seconds": -1.0}, "`encode_seconds` must be positive"),
         (
             {"bits_per_pixel": 0.01},
-            "No network .* takes 0.01 bits per pixel .*; the smallest takes 0.75",
+            "no network .* takes at most 0.01 bits per pixel .*; the smallest takes 0.75",
         ),
-        ({"encode_seconds": 1e-9}, "keeps within encode_seconds 1e-09"),
-        ({"target_psnr_db": 99.0}, r"reaches 99 dB within .*; the best is forecast to reach"),
+        (
+            {"encode_seconds": 1e-9},
+            "keeps within encode_seconds 1e-09; on a machine an update of the fastest takes 0.0001",
+        ),
+        ({"decode_milliseconds": 1e-9}, "and rendering 1.01 ms"),
+        ({"target_psnr_db": 99.0}, "reaches 99 dB; the best is forecast to .* after 2,000"),
+        (
+            {"target_psnr_db": 99.0, "encode_seconds": 9.0},
+            "reaches 99 dB within encode_seconds 9; the best is forecast to reach",
+        ),
+        ({"bits_per_pixel": 4.0, "max_iterations": 2.5}, "`max_iterations` must be a whole"),
+        ({"bits_per_pixel": 4.0, "max_iterations": math.inf}, "`max_iterations` must be finite"),
+        ({"bits_per_pixel": 4.0, "learning_rate": math.inf}, "`learning_rate` must be finite"),
+        ({"bits_per_pixel": 4.0, "bits_per_weight": 0}, "`bits_per_weight` must be positive"),
     ],
 )
 def test_limits_that_nothing_keeps_are_refused(
     forecaster: Trained, limits: dict[str, float], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        jaxinr.recommend(IMAGE, **limits, speed=SPEED, forecaster=forecaster)
+        jaxinr.recommend(IMAGE, **{"speed": SPEED, "forecaster": forecaster, **limits})
+
+
+@pytest.mark.parametrize("side", [9, 13, 24, 44])
+@pytest.mark.parametrize(
+    ("limit", "unit"),
+    [
+        ("bits_per_pixel", "smallest takes (.*)\\."),
+        ("encode_seconds", "takes (\\S+) s"),
+        ("decode_milliseconds", "rendering (.*) ms"),
+    ],
+)
+def test_the_limit_that_a_refusal_names_can_be_met(
+    forecaster: Trained, side: int, limit: str, unit: str
+) -> None:
+    """Also where a number has more digits than are said."""
+    image = np.resize(IMAGE, (side, side, 3))
+    given: dict[str, Any] = {"speed": SPEED, "forecaster": forecaster}
+    with pytest.raises(ValueError, match=unit) as caught:
+        jaxinr.recommend(image, **{limit: 1e-9}, **given)
+    named = re.search(unit, str(caught.value))
+    assert named is not None
+    least = float(named[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxinr.ForecastWarning)
+        assert jaxinr.recommend(image, **{limit: least}, **given).considered
+    with pytest.raises(ValueError, match=unit):
+        jaxinr.recommend(image, **{limit: 0.98 * least}, **given)
+
+
+def test_limits_of_another_kind_are_refused(forecaster: Trained) -> None:
+    with pytest.raises(TypeError, match="`bits_per_pixel` must be a number; got '4'"):
+        jaxinr.recommend(IMAGE, "4", forecaster=forecaster)  # type: ignore[arg-type]
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="`encode_seconds` must be positive"):
+            jaxinr.tradeoff(IMAGE, encode_seconds=wrong, forecaster=forecaster)
+    with pytest.raises(ValueError, match="`bits_per_weight` must be positive"):
+        jaxinr.tradeoff(IMAGE, bits_per_weight=0, forecaster=forecaster)
 
 
 def _outside(forecaster: Trained, trial: jaxinr.Trial) -> tuple[str, ...]:
@@ -122,5 +174,5 @@ def test_no_network_of_a_tradeoff_is_beaten(forecaster: Trained) -> None:
         forecaster=forecaster,
     )
     assert short.encode_seconds.max() <= np.median(found.encode_seconds)
-    with pytest.raises(ValueError, match="no fit of 100 updates"):
+    with pytest.raises(ValueError, match="no fit of 100 .* on a machine the fastest takes 0.01"):
         jaxinr.tradeoff(IMAGE, encode_seconds=1e-9, speed=SPEED, forecaster=forecaster)
