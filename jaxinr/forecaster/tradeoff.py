@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -371,7 +370,7 @@ def _check_positive(values: dict[str, Any]) -> None:
     for name, value in values.items():
         if value is None:
             continue
-        if not isinstance(value, numbers.Real):
+        if not isinstance(value, int | float | np.number):
             raise TypeError(f"`{name}` must be a number; got {value!r}.")
         if not value > 0:
             raise ValueError(f"`{name}` must be positive; got {value}.")
