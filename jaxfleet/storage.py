@@ -72,8 +72,14 @@ def names(folder: Path, *, hidden: bool = False) -> list[str]:
     return sorted(name for name in found if hidden or not name.startswith("."))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mark: str = "") -> None:
     """Replace a file so that readers see the old or the new one, also after a power cut.
+
+    Args:
+        path: of the file.
+        data: all of it.
+        mark: which begins the name of the unfinished file, `.MARK-0123456789abcdef.tmp`, so that
+            those of a process that was killed are known.
 
     Raises:
         OSError: naming the file; the old one stays.
@@ -83,7 +89,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             path.write_bytes(data)
         return
     # Not named after the file: that name may be as long as a name can be.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{mark}{'-' if mark else ''}{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -83,19 +83,22 @@ def run(config: TableConfig, run_dir: Path) -> tuple[str, bool]:
             table with files that cannot be read.
         OSError: if the disk is full.
     """
+    if config.output and not storage.is_local(storage.location(config.output)):
+        raise InputError(f"--output={config.output}: give a local folder.")
     found = completeness.check(run_dir)
     if not config.output:
         return str(found), found.complete
-    folder = Path(config.output).expanduser()
-    added, there, size = add(completeness.open_run(run_dir), folder, str(found))
-    planned = found.planned if found.planned is not None else found.rows
+    folder = storage.location(config.output)
+    added, ids, size = add(completeness.open_run(run_dir), folder, str(found))
+    missing, foreign = completeness.compared(ids, found.planned)
+    of = f" of {found.planned:,}" if found.planned is not None else ""
     return (
-        f"{found}\n{counted(added, 'network')} added to {folder}, which has {there:,} of "
-        f"{planned:,}, none twice, in {size / 1e6:.1f} MB; see {folder}/README.md."
-    ), there == planned
+        f"{found}\n{counted(added, 'network')} added to {folder}, which has {len(ids):,}{of}, "
+        f"none twice, in {size / 1e6:.1f} MB; see {folder}/README.md."
+    ), len(ids) > 0 and not len(missing) and not len(foreign)
 
 
-def add(table: Table, folder: Path, facts: str) -> tuple[int, int, int]:
+def add(table: Table, folder: Path, facts: str) -> tuple[int, np.ndarray, int]:
     """Add the networks of a run to a table, one file for each split; sorted by photograph and size.
 
     Args:
@@ -104,17 +107,22 @@ def add(table: Table, folder: Path, facts: str) -> tuple[int, int, int]:
         facts: for the card, about the run.
 
     Returns:
-        Networks added, networks there, and bytes of all Parquet files.
+        Networks added, the trial_id of each that is there, and bytes of all Parquet files.
 
     Raises:
         InputError: for a folder of something else, or files in it that cannot be read.
+        InUseError: if another process adds to it.
         OSError: if the disk is full.
     """
-    plan_hash = table.manifest["plan_hash"][:12]
-    write_collection.claim(folder, plan_hash)
+    with write_collection.claimed(folder, table.manifest["plan_hash"][:12], is_table=True):
+        return _add(table, folder, facts)
+
+
+def _add(table: Table, folder: Path, facts: str) -> tuple[int, np.ndarray, int]:
     log_every = int(table.manifest["plan"]["log_every"])
     (folder / "parquet").mkdir(exist_ok=True)
-    own = np.setdiff1d(table.trial_ids, trial_ids(folder))
+    before = trial_ids(folder)
+    own = np.setdiff1d(table.trial_ids, before)
     if len(own):
         frame = pd.concat(table.batches(_READ, own))
         frame = frame.sort_values(["image_id", "image_height", "trial_id"])
@@ -131,10 +139,10 @@ def add(table: Table, folder: Path, facts: str) -> tuple[int, int, int]:
         if (paths := [path for path in _files(folder) if path.name.startswith(f"{split}-")])
     }
     if len(own) or not (folder / write_collection.CARD).is_file():
-        text = _card(counts, plan_hash, facts)
+        text = _card(counts, table.manifest["plan_hash"][:12], facts)
         storage.write_atomically(folder / write_collection.CARD, text.encode())
     size = sum(path.stat().st_size for path in _files(folder))
-    return len(own), sum(counts.values()), size
+    return len(own), np.union1d(before, own), size
 
 
 def trial_ids(folder: Path) -> np.ndarray:
@@ -205,10 +213,10 @@ def _write(path: Path, table: pa.Table) -> None:
     """Write a Parquet file in few bytes; every reader of the format's version 2.6 knows how."""
     split = ["config.w0_initial", "config.learning_rate", "fp_psnr"]
     split += ["psnr_history.list.element", "best_psnr_history.list.element"]
-    hidden = path.with_name(f".{path.name}.tmp")
+    sink = pa.BufferOutputStream()
     pq.write_table(
         table,
-        hidden,
+        sink,
         compression="zstd",
         compression_level=15,
         row_group_size=ROWS_PER_GROUP,
@@ -226,7 +234,7 @@ def _write(path: Path, table: pa.Table) -> None:
         },
         write_statistics=False,
     )
-    hidden.replace(path)
+    storage.write_atomically(path, sink.getvalue().to_pybytes())
 
 
 def _card(counts: Mapping[str, int], plan_hash: str, facts: str) -> str:

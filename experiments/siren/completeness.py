@@ -90,7 +90,7 @@ def check(run_dir: Path) -> Check:
     random = plan.get("sampling") == "random"
     planned = plan["num_trials"] + plan["num_repeats"] if random else None
     ids = table.trial_ids
-    wanted = np.arange(planned if planned is not None else int(ids.max(initial=-1)) + 1)
+    missing, foreign = compared(ids, planned)
     columns = ["image_height", "image_width", "num_iters", "status"]
     frame = table.to_pandas(columns) if len(ids) else pd.DataFrame(columns=columns)
     pixels = frame["image_height"] * frame["image_width"]
@@ -98,9 +98,9 @@ def check(run_dir: Path) -> Check:
     sittings = [sitting for log in logs for sitting in _sittings(log)]
     return Check(
         planned=planned,
-        missing=np.setdiff1d(wanted, ids),
+        missing=missing,
         repeated=_rows(run_dir) - len(ids),
-        foreign=np.setdiff1d(ids, wanted),
+        foreign=foreign,
         rows=len(ids),
         diverged=int((frame["status"] == "diverged").sum()),
         sittings=len(sittings),
@@ -109,6 +109,17 @@ def check(run_dir: Path) -> Check:
         made=sum(sitting[-1]["pixel_steps"] for sitting in sittings),
         kept=float((pixels * frame["num_iters"]).sum()),
     )
+
+
+def compared(ids: np.ndarray, planned: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the trial_ids of the plan that are not among `ids`, and those of `ids` beyond it.
+
+    Args:
+        ids: [N] trial_ids.
+        planned: networks of the plan; None if that is not known, then up to the last of `ids`.
+    """
+    wanted = np.arange(planned if planned is not None else int(ids.max(initial=-1)) + 1)
+    return np.setdiff1d(wanted, ids), np.setdiff1d(ids, wanted)
 
 
 def open_run(run_dir: Path) -> Table:

@@ -158,7 +158,7 @@ def run(config: ExportConfig, run_dir: Path) -> str:
         )
     own = ["split"] if config.format == COLLECTION else []
     chosen = select(_read(table, [*_COLUMNS, *own]), config)
-    folder = Path(config.output).expanduser() if config.output else run_dir / "export"
+    folder = storage.location(config.output) if config.output else run_dir / "export"
     done = rundir.is_finished(run_dir)
     if config.format == COLLECTION:
         return _collection(config, table, chosen, folder, done)

@@ -48,7 +48,13 @@ def export(
         OSError: if the disk is full.
     """
     plan_hash = table.manifest["plan_hash"][:12]
-    claim(folder, plan_hash)
+    with claimed(folder, plan_hash, is_table=False):
+        return _export(table, chosen, folder, plan_hash, rows_per_file)
+
+
+def _export(
+    table: Table, chosen: Any, folder: Path, plan_hash: str, rows_per_file: int
+) -> dict[str, int]:
     chosen = chosen[chosen["psnr_8bit_db"].notna()]
     counts = {split: int((chosen["split"] == split).sum()) for split in collection.SPLITS}
     counts = {split: count for split, count in counts.items() if count}
@@ -138,18 +144,46 @@ def _hidden(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def claim(folder: Path, plan_hash: str) -> None:
-    """Create and mark the folder, or refuse one that belongs to something else."""
+@contextlib.contextmanager
+def claimed(folder: Path, plan_hash: str, *, is_table: bool) -> Iterator[None]:
+    """Create, mark and lock a folder, or refuse one that belongs to something else.
+
+    Args:
+        folder: for files of a run.
+        plan_hash: of the run.
+        is_table: whether they are those of `experiments.siren.collection_table`, which grow, or
+            those of `export`, which are replaced.
+
+    Raises:
+        InputError: for a folder of something else, or one that cannot be made.
+        InUseError: if another process writes to it.
+    """
     storage.make_folder(folder, "--output")
-    if not storage.names(folder):
-        storage.write_atomically(folder / SUMMARY, _summary(plan_hash, {}))
-    try:
-        own = json.loads((folder / SUMMARY).read_text())["plan"] == plan_hash
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    if not own:
+    refusal = InputError(
+        f"--output={folder}: not empty and no collection of this run; give another folder."
+    )
+    path, found = folder / SUMMARY, storage.names(folder)
+    if found and not path.is_file():
+        raise refusal
+    with storage.locked(folder, SUMMARY, "--output"):  # created empty if it is absent
+        if not path.stat().st_size and found in ([], [SUMMARY]):
+            path.write_bytes(_summary(plan_hash, {}))
+        try:
+            own = json.loads(path.read_text())["plan"] == plan_hash
+        except (OSError, ValueError, KeyError, TypeError):
+            own = False
+        if not own:
+            raise refusal
+        _refuse_other_files(folder, is_table)
+        yield
+
+
+def _refuse_other_files(folder: Path, is_table: bool) -> None:
+    found = [name for name in storage.names(folder / "parquet") if name.endswith(".parquet")]
+    if any(("-of-" in name) == is_table for name in found):
+        other = "siren_export" if is_table else "collection_table"
         raise InputError(
-            f"--output={folder}: not empty and no collection of this run; give another folder."
+            f"--output={folder} holds the files of launch/{other}.py; give another folder."
         )
 
 

@@ -24,6 +24,7 @@ PARTS, CORRUPT = "parts", "corrupt"
 ROWS_PER_GROUP, GROUP_BYTES = 256, 1 << 21  # at most; read together where one row is wanted
 MERGED_BYTES = 1 << 27  # of a part that `merge` writes, at most
 _PART = re.compile(r"part(-\d{5}-of-\d{5})?-([0-9a-f]{16})\.parquet")
+_UNFINISHED = re.compile(r"\.part(-\d{5}-of-\d{5})?-[0-9a-f]{16}\.tmp")
 
 
 class Store:
@@ -142,7 +143,7 @@ class Store:
         pq.write_table(table, sink, compression="zstd", row_group_size=max(rows, 1))
         data = sink.getvalue().to_pybytes()
         name = f"part{self.shard.suffix}-{rundir.checksum(data)}.parquet"
-        storage.write_atomically(self.parts / name, data)
+        storage.write_atomically(self.parts / name, data, mark=f"part{self.shard.suffix}")
         return name
 
     def close(self) -> None:
@@ -155,7 +156,7 @@ class Store:
         for name in storage.names(self.parts, hidden=True):
             path = self.parts / name
             if name.startswith("."):
-                match = _PART.match(name[1:])
+                match = _UNFINISHED.fullmatch(name)
                 if match and (match[1] or "") == self.shard.suffix:
                     path.unlink()  # of a process that was killed
             elif self._is_own(name) and not is_whole(path):

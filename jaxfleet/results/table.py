@@ -113,6 +113,7 @@ class Table(Tabular):
         if trial_ids is not None:
             wanted = np.isin(ids, trial_ids)
             ids, files, rows = ids[wanted], files[wanted], rows[wanted]
+        left = ids
         for number in dict.fromkeys(files.tolist()):
             own = np.sort(rows[files == number])
             try:
@@ -122,8 +123,13 @@ class Table(Tabular):
                     here = own[(own >= start) & (own < end)] - start
                     if len(here):
                         yield file.read_row_group(group, list(columns)).take(here).to_pandas()
+                        given = (files == number) & np.isin(rows, here + start)
+                        left = np.setdiff1d(left, ids[given])
                     start = end
             except (pa.ArrowInvalid, OSError):
+                if self._were_merged():
+                    yield from self.batches(columns, left)
+                    return
                 self._refuse_damage()
                 raise
 

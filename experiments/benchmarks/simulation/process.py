@@ -89,7 +89,7 @@ def work_on(
             left = _left(share.snapshot.get(number), ids, costs, results.done)
             if left and not _train(share, number, left, slots, clock, results):
                 if torn:
-                    name = f".part{share.shard.suffix}-0123456789abcdef.parquet.1.tmp"
+                    name = f".part{share.shard.suffix}-0123456789abcdef.tmp"
                     (run_dir / store.PARTS / name).write_bytes(b"PAR1")
                 return death, clock.trained
         share.parts_written += len(_parts_of(run_dir, share.shard))

@@ -16,7 +16,8 @@ from experiments.siren import grid as siren_grid
 from experiments.siren.collection_table import TableConfig
 from experiments.siren.export import ExportConfig
 from experiments.siren.import_collection import ImportConfig
-from jaxfleet.errors import InputError
+from jaxfleet import storage
+from jaxfleet.errors import InputError, InUseError
 from jaxfleet.results import store
 from jaxinr import coin_collection
 from jaxinr.collection import schema as collection
@@ -59,14 +60,16 @@ def row(trial_id):
         "psnr_8bit_db": 20.0 + trial_id / 3,
         "iteration_history": AT,
         "psnr_history": np.float32(draw.uniform(10, 20, len(AT))),
-        "weights": [],
     }
 
 
-def make_run(run_dir, parts):
-    results = store.Store(run_dir, PLAN, siren_grid.schema(), network=NETWORK)
+def make_run(run_dir, parts, plan=PLAN, weights=False):
+    results = store.Store(run_dir, plan, siren_grid.schema(), network=NETWORK)
     for part in parts:
-        results.add([row(i) for i in part])
+        rows = [row(i) for i in part]
+        for one in rows:
+            one["weights"] = np.zeros(one["parameters"] if weights else 0, np.float32)
+        results.add(rows)
         results.flush()
     results.close()
     return run_dir
@@ -228,6 +231,69 @@ def test_runs_of_several_machines_grow_one_table(tmp_path):
     frame = pandas.read_parquet(output / "parquet")
     assert sorted(same(record) for record in frame.to_dict("records")) == list(range(12))
     assert "train 4, validation 4, test 4" in (output / "README.md").read_text()
+
+
+def test_shards_of_a_grid_grow_one_table(tmp_path):
+    """How many networks a grid has, nothing but its photographs tells."""
+    plan = {name: value for name, value in PLAN.items() if name not in ("sampling", "num_trials")}
+    output = tmp_path / "table"
+    for name, part, there, whole in (("b", range(5, 12), 7, False), ("a", range(5), 12, True)):
+        made = make_run(tmp_path / name, [part], plan)
+        text, complete = collection_table.run(TableConfig(output=str(output)), made)
+        assert f"{len(part)} networks added to {output}, which has {there}, none twice" in text
+        assert complete == whole
+
+
+def test_a_kill_between_two_files_loses_and_doubles_nothing(run_dir, tmp_path, monkeypatch):
+    output, write = tmp_path / "table", collection_table._write
+    with monkeypatch.context() as patch:
+        patch.setattr(collection_table, "_write", lambda path, rows: write(path, rows) or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            collection_table.run(TableConfig(output=str(output)), run_dir)
+    assert len(contents(output / "parquet")) == 1
+    text, complete = collection_table.run(TableConfig(output=str(output)), run_dir)
+    assert complete
+    assert "8 networks added" in text
+    frame = pandas.read_parquet(output / "parquet")
+    assert sorted(same(record) for record in frame.to_dict("records")) == list(range(12))
+    assert "train 4, validation 4, test 4" in (output / "README.md").read_text()
+
+
+def test_two_processes_do_not_add_to_one_table_at_once(run_dir, folder):
+    before = contents(folder)
+    with (
+        storage.locked(folder, "collection.json", "--output"),
+        pytest.raises(InUseError, match="another process is writing to it"),
+    ):
+        collection_table.run(TableConfig(output=str(folder)), run_dir)
+    assert contents(folder) == before
+
+
+def test_neither_a_table_nor_an_export_takes_the_folder_of_the_other(tmp_path):
+    made = make_run(tmp_path / "run", [range(12)], PLAN | {"keep_weights": True}, weights=True)
+    asked = {
+        "table": (collection_table, TableConfig, {}),
+        "export": (siren_export, ExportConfig, {"format": "coin_collection"}),
+    }
+    for name, (script, config, flags) in asked.items():
+        script.run(config(output=str(tmp_path / name), **flags), made)
+    before = {name: contents(tmp_path / name) for name in asked}
+    for name, other in (("table", "export"), ("export", "table")):
+        script, config, flags = asked[other]
+        with pytest.raises(InputError, match=f"holds the files of launch/.*{name}.*; give another"):
+            script.run(config(output=str(tmp_path / name), **flags), made)
+        assert contents(tmp_path / name) == before[name]
+
+
+@pytest.mark.parametrize(
+    ("script", "config"), [(collection_table, TableConfig), (siren_export, ExportConfig)]
+)
+def test_no_folder_is_made_that_is_called_like_a_url(script, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = make_run(tmp_path / "run", [range(12)], PLAN | {"keep_weights": True}, weights=True)
+    with pytest.raises(InputError, match="http://server/table: give a local folder"):
+        script.run(config(output="http://server/table"), made)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_table_with_a_network_twice_or_a_broken_file_is_named(run_dir, tmp_path):

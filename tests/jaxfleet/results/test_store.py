@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -100,7 +101,6 @@ def test_what_is_no_part_is_moved_out_of_the_table(run_dir):
     whole = part(run_dir, 1)
     whole.with_name("part-0123456789abcdef.parquet").write_bytes(whole.read_bytes())
     whole.with_name("copy of part.parquet").write_bytes(whole.read_bytes())
-    whole.with_name(".part-0123456789abcdef.parquet.1.tmp").write_bytes(b"half")
     results = opened(run_dir)
     assert results.done == {1, 2, 3, 4, 5}
     assert results.set_aside == ["copy of part.parquet", "part-0123456789abcdef.parquet"]
@@ -108,6 +108,21 @@ def test_what_is_no_part_is_moved_out_of_the_table(run_dir):
     flush(results, 6)
     results.close()
     assert len(pd.read_parquet(run_dir / "parts")) == 6
+
+
+def test_the_half_of_a_part_that_a_kill_leaves_is_removed(run_dir, monkeypatch):
+    results = opened(run_dir)
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            flush(results, 6)
+    results.close()
+    hidden = [path for path in (run_dir / "parts").iterdir() if path.name.startswith(".")]
+    assert [path.suffix for path in hidden] == [".tmp"]
+    results = opened(run_dir)
+    assert not hidden[0].exists()
+    assert results.done == {1, 2, 3, 4, 5}
+    results.close()
 
 
 # ---------------------------------------------------------------------------- several writers
@@ -361,7 +376,7 @@ def test_unfinished_file_of_another_shard_is_left_alone(tmp_path):
     one = opened(tmp_path / "run", shard=Shard(1, 3))
     flush(one, 1)
     halves = {
-        suffix: one.parts / f".part{suffix}-0123456789abcdef.parquet.1.tmp"
+        suffix: one.parts / f".part{suffix}-0123456789abcdef.tmp"
         for suffix in ("", "-00000-of-00003", "-00001-of-00003")
     }
     for half in halves.values():

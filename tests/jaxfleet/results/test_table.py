@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -126,6 +127,18 @@ def test_batches_name_the_part_that_cannot_be_read(run_dir):
         path.unlink()
     with pytest.raises(InputError, match="damaged or missing; repeat the"):
         list(batches)
+
+
+@pytest.mark.parametrize("read", [0, 1, 2])
+def test_batches_go_on_in_parts_that_are_merged_meanwhile(run_dir, read):
+    """A run that ends while its table is read gives each network once."""
+    batches = jaxfleet.open(run_dir).batches(["trial_id"])
+    found = [next(batches) for _ in range(read)]
+    results = store.Store(run_dir, {}, SCHEMA, network={"inputs": 2, "outputs": 3})
+    results.merge()
+    results.close()
+    found += batches
+    assert sorted(pd.concat(found)["trial_id"]) == [1, 2, 3, 4, 5]
 
 
 def test_a_run_that_an_earlier_release_began_lacks_nothing(run_dir):
