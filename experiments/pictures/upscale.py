@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import jaxsr
 from jaxfleet.errors import InputError
-from jaxfleet.imaging import decibels, images, photos, picture_files
+from jaxfleet.imaging import decibels, photos, picture_files
 from jaxfleet.imaging.pixels import from_uint8, png
 from jaxfleet.scripts.options import flag
 from jaxfleet.storage import check_file, make_folder, write_atomically
+from jaxsr import evaluation
 from jaxsr.datasets import degrade
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
@@ -244,14 +244,11 @@ def bicubic(low: np.ndarray, scale: int) -> np.ndarray:
 
 def compare(large: np.ndarray, interpolated: np.ndarray, truth: np.ndarray, scale: int) -> str:
     """Return PSNR and SSIM of the luma without a border of `scale` pixels, as papers do."""
-    target = jnp.asarray(from_uint8(truth))
-    inside = (slice(scale, -scale), slice(scale, -scale))
     parts = []
     for name, pixels in (("", large), ("bicubic ", interpolated)):
-        decoded = jnp.asarray(from_uint8(pixels))
-        psnr_db = images.psnr_y_db(decoded, target, crop_px=scale)
-        ssim = images.ssim(images.luma(decoded[inside]), images.luma(target[inside]))
-        parts.append(f"{name}PSNR-Y {decibels.text(float(psnr_db))}, SSIM {ssim:.4f}")
+        found = evaluation.compare(from_uint8(pixels), from_uint8(truth), crop_px=scale)
+        psnr_db = decibels.text(float(found["psnr_y_db"]))
+        parts.append(f"{name}PSNR-Y {psnr_db}, SSIM {found['ssim_y']:.4f}")
     return "  " + "; ".join(parts)
 
 
