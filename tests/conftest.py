@@ -1,5 +1,6 @@
 """A strict session: two CPU devices, no silent promotion of dtype or rank."""
 
+import gc
 import html
 import os
 import re
@@ -49,6 +50,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # The same examples each time, and no deadline: the first call of a jitted function compiles.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_finish():
+    """Have the garbage collector pass over what is imported and collected, which stays."""
+    gc.collect()
+    gc.freeze()
+
 
 OUTCOMES = Path(__file__).parents[1] / "docs" / "read_converted_refused.md"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
