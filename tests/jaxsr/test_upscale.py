@@ -53,6 +53,10 @@ def drawn(name, scale, size, seed=0):
     return shapes
 
 
+# One program for each network and shape; called as it is, a network compiles its every operation.
+apply = jax.jit(lambda model, images: model(images))
+
+
 def picture(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
@@ -186,7 +190,7 @@ def test_float_stays_float_and_is_not_rounded():
 def test_a_batch_is_what_the_model_gives(key):
     model = drawn(*LOCAL[0])
     images = jax.random.uniform(key, (2, 6, 5, 3))
-    expected = model(images)
+    expected = apply(model, images)
     assert expected.min() < 0  # not clipped
     np.testing.assert_allclose(run(model, images), expected, atol=1e-5)
     np.testing.assert_allclose(run(nnx.split(model), np.asarray(images)), expected, atol=1e-5)
@@ -212,7 +216,7 @@ def test_the_ensemble_is_the_mean_over_symmetries():
     for mirrored in (False, True):
         for turns in range(4):
             turned = np.rot90(image[:, ::-1] if mirrored else image, turns)
-            large = np.rot90(np.asarray(model(jnp.asarray(turned[None].copy())))[0], -turns)
+            large = np.rot90(np.asarray(apply(model, turned[None].copy()))[0], -turns)
             results.append(large[:, ::-1] if mirrored else large)
     expected = np.clip(np.mean(results, axis=0), 0, 1)
     np.testing.assert_allclose(upscale(model, image, self_ensemble=True), expected, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -230,14 +231,15 @@ def test_rendering_in_blocks(monkeypatch):
     monkeypatch.setattr("jaxinr.kernels.network.RENDER_PIXELS", 50)
     np.testing.assert_array_equal(render(params, trial, (13, 17), "centers"), whole)
     points = siren.places(np.arange(221), 13, 17, "centers")
-    expected = siren.apply(params, np.float32(30), np.float32(30), points)
+    expected = jax.jit(siren.apply)(params, np.float32(30), np.float32(30), points)
     np.testing.assert_allclose(whole.reshape(-1, 3).T, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("coordinates", siren.COORDINATES)
 def test_places_are_the_points_of_the_program(coordinates):
+    points_of = jax.jit(siren.points_of, static_argnums=3)
     for height, width in ((1, 1), (1, 9), (9, 1), (23, 37)):
         index = np.arange(height * width)
-        expected = siren.points_of(index.astype(np.int32), height, width, coordinates)
+        expected = points_of(index.astype(np.int32), height, width, coordinates)
         found = siren.places(index, height, width, coordinates)
         np.testing.assert_allclose(found, expected, rtol=3e-7, atol=2e-7)

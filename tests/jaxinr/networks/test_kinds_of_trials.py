@@ -1,6 +1,7 @@
 """Kinds in trials, tables, exports and PyTorch names; and what is for SIRENs alone."""
 
 import dataclasses
+import functools
 import io
 import json
 import logging
@@ -130,9 +131,8 @@ def test_complex_weights_of_pytorch_code_draw_the_same_picture():
         if layer != "net.3":
             h = np.exp(1j * trial.omega0 * h - np.abs(trial.s0 * h) ** 2)
     kind = KINDS["wire"]
-    drawn = kind.apply(
-        params, kind.traced_values(trial), points.T.astype(np.float32), products="float32"
-    )
+    draw = jax.jit(functools.partial(kind.apply, products="float32"))
+    drawn = draw(params, kind.traced_values(trial), points.T.astype(np.float32))
     np.testing.assert_allclose(drawn.T, h.real, atol=2e-5)
 
 
