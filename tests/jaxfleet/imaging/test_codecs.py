@@ -95,6 +95,21 @@ def test_headers_count():
     )
 
 
+@pytest.mark.parametrize("bits_per_pixel", [0.05, 0.4, 1.1, 3.0, 30.0])
+def test_few_files_tell_what_all_files_would(coffee, bits_per_pixel, monkeypatch):
+    sizes, psnr_db = codecs.rate_distortion(coffee, codecs.JPEG)
+    made, encode = [], codecs.encode
+    monkeypatch.setattr(codecs, "encode", lambda *args: made.append(args[2]) or encode(*args))
+    said = codecs.at_size(coffee, codecs.JPEG, bits_per_pixel)
+    if bits_per_pixel < sizes[0]:
+        assert said == f"JPEG needs at least {sizes[0]:.3f} bits per pixel ({psnr_db[0]:.2f} dB)"
+    else:
+        expected = np.interp(bits_per_pixel, sizes, psnr_db)
+        assert float(said.split()[-2]) == pytest.approx(expected, abs=0.03)
+    assert len(made) <= 12  # of 34
+    assert len({tuple(setting.items()) for setting in made}) == len(made)
+
+
 def test_jpeg_with_pillows_defaults_has_the_published_size(shared_data):
     # CompressAI's JPEG, Pillow 7.1.2, mean of the Kodak photographs at qualities 10 and 95, as
     # github.com/EmilienDupont/coin, commit a21e507, has it in baselines/jpeg.json.
