@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import numpy as np
 
 import jaxinr
+from experiments.benchmarks.timing import seconds_of
 from jaxinr.forecaster import inputs, speed
 from jaxinr.kernels.network import SPLIT_FLOPS
 from jaxinr.trial import Trial
@@ -106,16 +106,9 @@ def _device() -> str:
 
 
 def _seconds(image: np.ndarray, trial: Trial) -> float:
-    start = time.perf_counter()
-    jaxinr.fit([image], [trial])
-    return time.perf_counter() - start
+    return seconds_of(lambda: jaxinr.fit([image], [trial]))
 
 
 def _least(call: Callable[[], object]) -> float:
     """Return the seconds of the quickest of a few calls."""
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(seconds_of(call) for _ in range(ROUNDS))

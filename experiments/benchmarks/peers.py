@@ -5,13 +5,13 @@ times are of their programs on their hardware, as published; ours are of this ma
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import jaxinr
+from experiments.benchmarks.timing import timed
 from jaxfleet.imaging import photos
 from jaxinr.trial import Trial
 
@@ -82,9 +82,7 @@ def measure(peers: Sequence[Peer] = PEERS, fit: Callable[..., Any] = jaxinr.fit)
         pictures = windows(peer.fits)
         trials = [dataclasses.replace(peer.trial, seed=seed) for seed in range(peer.fits)]
         fit(pictures[:2], [dataclasses.replace(t, num_iters=1) for t in trials[:2]], **peer.options)
-        start = time.perf_counter()
-        fits = fit(pictures, trials, **peer.options)
-        seconds = time.perf_counter() - start
+        seconds, fits = timed(lambda: fit(pictures, trials, **peer.options))  # noqa: B023
         ours = 3600 * peer.fits / seconds
         psnr_db = fits.best_psnr_db[np.isfinite(fits.best_psnr_db)]
         rows.append(

@@ -8,7 +8,6 @@ Measured in turn, since machines are noisy: each engine keeps its best of `round
 import concurrent.futures
 import dataclasses
 import functools
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.benchmarks.siren import markdown
+from experiments.benchmarks import timing
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import photos
 from jaxfleet.imaging.pixels import from_uint8
@@ -59,9 +58,8 @@ def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
     rows = [row for task in dict.fromkeys(config.task) for row in _compare(config, task)]
     content = {**rundir.environment(), "rows": rows}
     storage.make_folder(run_dir, "--run_dir")
-    path = run_dir / "fingerprint_benchmark.json"
-    storage.write_atomically(path, json.dumps(content, indent=1).encode())
-    return markdown(rows)
+    rundir.write_json(run_dir / "fingerprint_benchmark.json", content)
+    return timing.markdown(rows)
 
 
 def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, Any]]:
@@ -69,10 +67,7 @@ def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, An
     engines = {JAXSR: _jaxsr(config, task)}
     if _prnu_python() is not None:
         engines[BASELINE] = functools.partial(_every_core, task, config.seconds)
-    rates = dict.fromkeys(engines, 0.0)
-    for _ in range(config.rounds):
-        for name, measure in engines.items():
-            rates[name] = max(rates[name], measure())
+    rates = timing.best_of(engines, config.rounds)
     baseline = rates.get(BASELINE)
     return [
         {

@@ -9,10 +9,8 @@ its program is compiled. GFLOP/s count matrix products alone, see `trial.flops_p
 import concurrent.futures
 import dataclasses
 import functools
-import json
 import multiprocessing
 import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -23,8 +21,9 @@ import numpy as np
 import optax
 
 import jaxinr
-from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic
-from jaxfleet import rundir, storage
+from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic, timing
+from experiments.benchmarks.timing import markdown, seconds_of
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos
 from jaxfleet.scripts.options import flag
@@ -34,7 +33,7 @@ from jaxinr.trial import Trial, flops_per_pixel
 PARTS = ("shapes", "scaling", "mixed")
 OWN_PARTS = (*PARTS, "peers", "pixels", "calibrate")
 OTHER_PARTS = ("start", "accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,11 +127,11 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
         texts.append(markdown(rows))
         if part == "shapes":
             texts.append(_summary(rows))
-            save(run_dir / "benchmark.json", rows)
+            rundir.write_json(run_dir / "benchmark.json", rows)
         else:
             extra[part] = rows
     # Only now: a process that has looked at a GPU keeps its memory from the parts.
-    save(run_dir / "benchmark_extra.json", rundir.environment() | extra)
+    rundir.write_json(run_dir / "benchmark_extra.json", rundir.environment() | extra)
     return "\n\n".join(texts)
 
 
@@ -140,11 +139,7 @@ def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Measure the six shapes, each engine in turn."""
     rows = []
     for shape in SHAPES:
-        engines = dict(_engines(shape, config.seconds))
-        rates = {name: 0.0 for name in engines}
-        for _ in range(config.rounds):
-            for name, measure in engines.items():
-                rates[name] = max(rates[name], measure())
+        rates = timing.best_of(dict(_engines(shape, config.seconds)), config.rounds)
         limit = rates.pop("matmul")
         for name, rate in rates.items():
             torch = rates.get("torch loop")
@@ -176,7 +171,7 @@ def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
         images = [pictures[i % 64] for i in range(count)]
         first = [dataclasses.replace(trial, num_iters=1) for trial in trials]
         jaxinr.fit(images, first)
-        seconds = _timed(functools.partial(jaxinr.fit, images, trials))
+        seconds = seconds_of(functools.partial(jaxinr.fit, images, trials))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         rows.append({"networks": count, "seconds_per_fit": seconds / count, "peak_memory_gb": peak})
     for row in rows:
@@ -199,7 +194,7 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
     def seconds(widths: Sequence[int]) -> float:
         own = trials(widths, MIXED_ITERS)
         jaxinr.fit([picture] * len(own), own)
-        return _timed(lambda: jaxinr.fit([picture] * len(own), own))
+        return seconds_of(lambda: jaxinr.fit([picture] * len(own), own))
 
     apart = {str(width): seconds([width]) for width in MIXED_WIDTHS}
     together = seconds(MIXED_WIDTHS)
@@ -252,7 +247,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
 
     def ours(kernel: str, num_iters: int) -> float:
         own = [dataclasses.replace(trial, num_iters=num_iters) for trial in trials]
-        return _timed(lambda: jaxinr.fit(pictures, own, kernel=kernel))
+        return seconds_of(lambda: jaxinr.fit(pictures, own, kernel=kernel))
 
     def rate(kernel: str, num_iters: int) -> float:
         return shape.networks * shape.pixels * num_iters / ours(kernel, num_iters)
@@ -272,7 +267,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
             )
             losses.block_until_ready()
 
-        return _timed(once)
+        return seconds_of(once)
 
     plain(2)
     steps = _enough(lambda: plain(2) / 2, seconds, 2)
@@ -299,7 +294,7 @@ def _engines(shape: Shape, seconds: float) -> Iterator[tuple[str, Callable[[], f
         return (
             2.0
             * 2048**3
-            / min(_timed(lambda: product(matrix, matrix).block_until_ready()) for _ in range(6))
+            / min(seconds_of(lambda: product(matrix, matrix).block_until_ready()) for _ in range(6))
         )
 
     yield "matmul", square
@@ -310,12 +305,6 @@ def _enough(one: Callable[[], float], seconds: float, least: int) -> int:
     return max(least, round(seconds / one()))
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def window(height: int, width: int, seed: int) -> np.ndarray:
     """Cut a window of a packaged photograph, [H, W, 3] uint8, mirrored if that is too small."""
     packaged = photos.load("packaged")
@@ -324,7 +313,7 @@ def window(height: int, width: int, seed: int) -> np.ndarray:
     return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="symmetric")[:height, :width]
 
 
-def alone(part: Callable[[BenchmarkConfig], Answer], config: BenchmarkConfig) -> Answer:
+def alone(part: Callable[[BenchmarkConfig], Result], config: BenchmarkConfig) -> Result:
     """Run a part in its own process, with its own memory and caches."""
     cores = jax.config.jax_num_cpu_devices  # type: ignore[attr-defined]  # set at run time
     context = multiprocessing.get_context("spawn")
@@ -334,18 +323,6 @@ def alone(part: Callable[[BenchmarkConfig], Answer], config: BenchmarkConfig) ->
 
 def _use_cores(cores: int) -> None:
     jax.config.update("jax_num_cpu_devices", cores)
-
-
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a Markdown table."""
-
-    def text(value: Any) -> str:
-        if value is None:
-            return ""
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    lines = [list(rows[0]), ["---"] * len(rows[0])] + [[text(v) for v in r.values()] for r in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> str:
@@ -358,8 +335,3 @@ def _summary(rows: Sequence[dict[str, Any]]) -> str:
             mean = float(np.exp(np.mean(np.log(values))))
             lines.append(f"{name}: geometric mean {mean:.2f}, least {min(values):.2f}")
     return "\n".join(lines)
-
-
-def save(path: Path, content: Any) -> None:
-    """Content as a JSON file."""
-    storage.write_atomically(path, json.dumps(content, indent=1).encode())

@@ -8,9 +8,7 @@ XLA's count of an update, before it optimises, for every engine alike.
 
 import dataclasses
 import functools
-import json
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 import jaxsr
-from experiments.benchmarks.siren import markdown
+from experiments.benchmarks import timing
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import photos
 from jaxfleet.scripts.options import flag
@@ -38,7 +36,7 @@ SERIAL, TORCH = "jaxsr, one after the other", "PyTorch, one after the other"
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
+class Workload:
     """Networks of one kind and how they are trained.
 
     Attributes:
@@ -63,7 +61,7 @@ class Case:
 
 
 BASELINE: Mapping[str, Any] = {"num_features": 64, "num_blocks": 16, "res_scale": 1.0}
-STEP = Case("edsr", BASELINE, 4, 16, 192, in_torch=True)
+STEP = Workload("edsr", BASELINE, 4, 16, 192, in_torch=True)
 # The networks of launch/flagfiles/sr_zoo/mini.flags.
 MINI: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
     ("edsr", {"num_features": 16, "num_blocks": 4, "res_scale": 1.0}, True),
@@ -87,7 +85,7 @@ MINI: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
     ),
 )
 FLEET = tuple(
-    Case(architecture, overrides, scale, 4, 64, in_torch)
+    Workload(architecture, overrides, scale, 4, 64, in_torch)
     for architecture, overrides, in_torch in MINI
     for scale in (2, 4)
 )
@@ -122,8 +120,8 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
     rows = {part: parts[part](config) for part in dict.fromkeys(config.part)}
     content = {**rundir.environment(), **rows}
     storage.make_folder(run_dir, "--run_dir")
-    storage.write_atomically(run_dir / "sr_benchmark.json", json.dumps(content, indent=1).encode())
-    return "\n\n".join(markdown(part_rows) for part_rows in rows.values())
+    rundir.write_json(run_dir / "sr_benchmark.json", content)
+    return "\n\n".join(timing.markdown(part_rows) for part_rows in rows.values())
 
 
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
@@ -165,14 +163,11 @@ def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
 
 
 def _compare(
-    config: SrBenchmarkConfig, case: Case, engines: Mapping[str, Callable[[], float]]
+    config: SrBenchmarkConfig, case: Workload, engines: Mapping[str, Callable[[], float]]
 ) -> list[dict[str, Any]]:
     """Make a row for each engine; a ratio above 1 means faster than the engine it names."""
     flops = training_cost.flops_per_update(_program(case))
-    rates = dict.fromkeys(engines, 0.0)
-    for _ in range(config.rounds):
-        for name, measure in engines.items():
-            rates[name] = max(rates[name], measure())
+    rates = timing.best_of(engines, config.rounds)
     measured = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
     sys.stderr.write(f"{case}, updates/s: {measured}\n")
     serial = rates.get(SERIAL)
@@ -192,7 +187,7 @@ def _compare(
 
 
 def _trainer(
-    case: Case,
+    case: Workload,
     networks: int,
     strategy: Strategy,
     devices: Sequence[jax.Device],
@@ -223,7 +218,7 @@ def _trainer(
     return measure
 
 
-def _torch(config: SrBenchmarkConfig, case: Case) -> dict[str, Callable[[], float]]:
+def _torch(config: SrBenchmarkConfig, case: Workload) -> dict[str, Callable[[], float]]:
     """Return the baseline, if PyTorch is installed and knows the architecture."""
     try:
         from experiments.benchmarks.pytorch import sr as torch_sr
@@ -243,7 +238,7 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     image = np.ascontiguousarray(pixels[:height, :width])
     model = jaxsr.build("edsr_baseline", scale=4, rngs=nnx.Rngs(0))
     engines: dict[str, Callable[[], float]] = {
-        "jaxsr.upscale": lambda: _seconds(lambda: jaxsr.upscale(model, image))
+        "jaxsr.upscale": lambda: timing.seconds_of(lambda: jaxsr.upscale(model, image))
     }
     try:
         from experiments.benchmarks.pytorch import sr as torch_sr
@@ -253,10 +248,7 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
         network = torch_sr.build("edsr", 4, **BASELINE)
         engines["PyTorch"] = lambda: torch_sr.seconds_to_upscale(network, image)
     jaxsr.upscale(model, image)
-    best = dict.fromkeys(engines, float("inf"))
-    for _ in range(config.rounds):
-        for name, measure in engines.items():
-            best[name] = min(best[name], measure())
+    best = timing.best_of(engines, config.rounds, min)
     torch = best.get("PyTorch")
     return [
         {
@@ -274,12 +266,6 @@ def _dataset(scale: int) -> training_sets.Dataset:
     return training_sets.pack([photo.pixels for photo in photos.load("packaged")], scale)
 
 
-def _program(case: Case) -> TrainingProgram:
+def _program(case: Workload) -> TrainingProgram:
     recipe = TrainingRecipe(num_iters=FOREVER, batch_size=case.batch_size, crop_px=case.crop_px)
     return TrainingProgram(case.architecture, case.scale, case.overrides, recipe)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start

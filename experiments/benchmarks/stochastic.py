@@ -8,13 +8,13 @@ there the rate decays to 0, since the noise of the parts would keep a constant o
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import jaxinr
+from experiments.benchmarks.timing import timed
 from jaxinr.trial import Trial
 
 NETWORKS = (Trial(num_layers=10, layer_size=28), Trial(num_layers=5, layer_size=64))
@@ -59,7 +59,7 @@ def measure(
         ]
         found = fit([small] * len(whole), whole).best_psnr_db
         trial = whole[int(np.nanargmax(found))]
-        full_seconds, full = _timed(lambda trial=trial: fit([picture], [trial]))  # type: ignore[misc]
+        full_seconds, full = timed(lambda trial=trial: fit([picture], [trial]))  # type: ignore[misc]
         wanted_db = float(full.best_psnr_db[0]) - WITHIN_DB
         close = full.iterations[np.argmax(full.psnr_db[0] >= wanted_db)]
         row: dict[str, Any] = {
@@ -78,7 +78,7 @@ def measure(
                 pixels_per_update=pixels_per_update,
             )
             options = {"target_psnr_db": wanted_db}
-            seconds, one = _timed(lambda part=part, o=options: fit([picture], [part], **o))  # type: ignore[misc]
+            seconds, one = timed(lambda part=part, o=options: fit([picture], [part], **o))  # type: ignore[misc]
             reached = one.status[0] == "target"
             if reached and not seconds >= row["seconds"]:
                 row |= {"rate": rate, "psnr_db": float(one.best_psnr_db[0]), "seconds": seconds}
@@ -92,9 +92,3 @@ def averaged(picture: np.ndarray, factor: int) -> np.ndarray:
     height, width = (size // factor for size in picture.shape[:2])
     cut = picture[: height * factor, : width * factor].astype(np.float32) / np.float32(255)
     return cut.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result

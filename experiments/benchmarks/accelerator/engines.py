@@ -8,7 +8,6 @@ Letters: N networks, P pixels.
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from jax import Array
 
 import jaxinr
 from experiments.benchmarks import plain_vmap
+from experiments.benchmarks.timing import seconds_of
 from jaxfleet import trainer
 from jaxfleet.imaging import decibels
 from jaxfleet.imaging.pixels import from_uint8
@@ -143,9 +143,7 @@ def rate_of_bucket(
     for job in bucket.jobs:
         endless[job] = dataclasses.replace(trials[job], num_iters=FOREVER)
     team = trainers.make_trainer(bucket, endless, pictures, range(len(pictures)))
-    start = time.perf_counter()
-    team.step()
-    compile_seconds = time.perf_counter() - start
+    compile_seconds = seconds_of(team.step)
     team.step()  # from here on the trainer knows how many iterations take a second
 
     def measured() -> float:
@@ -205,19 +203,17 @@ def _rate_of_plain(
     params = plain_vmap.start(list(trials))
     carry = [(params, optax.adam(trials[0].learning_rate).init(params))]
 
-    def timed(calls: int) -> float:
-        start = time.perf_counter()
+    def train(calls: int) -> None:
         for _ in range(calls):
             carry[0], losses = plain_vmap.train(
                 carry[0], points, targets, trial=trials[0], steps=PLAIN_STEPS
             )
         losses.block_until_ready()
-        return time.perf_counter() - start
 
     with engine.precision():
-        compile_seconds = timed(1)
-        calls = max(1, round(seconds / timed(1)))
-        best = min(timed(calls) for _ in range(rounds))
+        compile_seconds = seconds_of(lambda: train(1))
+        calls = max(1, round(seconds / seconds_of(lambda: train(1))))
+        best = min(seconds_of(lambda: train(calls)) for _ in range(rounds))
     return Rate(targets[..., 0].size * PLAIN_STEPS * calls / best, compile_seconds)
 
 

@@ -9,7 +9,6 @@ pixel's activations on the chip reads the pixel alone.
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from experiments.benchmarks.timing import seconds_of
 from jaxfleet import fleet
 from jaxinr import siren
 from jaxinr.trial import flops_per_pixel
@@ -24,6 +24,7 @@ from jaxinr.trial import flops_per_pixel
 UNFUSED_BYTES = 44  # of a unit
 FUSED_BYTES = 12  # of a pixel: two float32 coordinates, whether it is one, three colours
 SINES_AT_ONCE = 32  # one after the other on each number, so that memory is not the limit
+CALLS = 6  # of each function, of which the quickest counts
 SINE_RANGE = 20.0  # of arguments, radians or half-turns
 
 
@@ -73,16 +74,14 @@ def measure(sizes: Sizes) -> Limits:
     )
 
 
-def best_seconds(function: Callable[..., Any], *arguments: Any, times: int = 6) -> float:
+def best_seconds(function: Callable[..., Any], *arguments: Any) -> float:
     """Return the time of the quickest of some calls, after one that compiles."""
-    jax.block_until_ready(function(*arguments))
 
-    def once() -> float:
-        start = time.perf_counter()
+    def once() -> None:
         jax.block_until_ready(function(*arguments))
-        return time.perf_counter() - start
 
-    return min(once() for _ in range(times))
+    once()
+    return min(seconds_of(once) for _ in range(CALLS))
 
 
 def _product_rate(kind: str, side: int) -> float:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from experiments.benchmarks import siren, start
+from experiments.benchmarks import siren, start, timing
 from experiments.benchmarks.accelerator import agreement, collection_hours, engines, tables
 from experiments.benchmarks.accelerator import limits as accelerator_limits
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
@@ -136,8 +136,8 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     for part in dict.fromkeys(config.part):
         if part == "start":
             waits = start.measure()
-            siren.save(run_dir / "start.json", waits)
-            texts.append(siren.markdown(waits))
+            rundir.write_json(run_dir / "start.json", waits)
+            texts.append(timing.markdown(waits))
         elif part == "accelerator":
             texts.append(accelerator(config, run_dir))
         elif part == "accelerator_tiles":
@@ -146,8 +146,8 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
             rows = agreement.of_runs(
                 storage.location(config.first_run), storage.location(config.second_run)
             )
-            siren.save(run_dir / "agreement.json", rows)
-            texts.append(f"{siren.markdown(rows)}\n\n{agreement.verdict(rows)}")
+            rundir.write_json(run_dir / "agreement.json", rows)
+            texts.append(f"{timing.markdown(rows)}\n\n{agreement.verdict(rows)}")
     others = tuple(part for part in config.part if part in siren.OWN_PARTS)
     if others:
         texts.append(siren.run(dataclasses.replace(config, part=others), run_dir))
@@ -166,7 +166,7 @@ def accelerator(config: BenchmarkConfig, run_dir: Path) -> str:
 
     def keep(**found: Any) -> None:
         content.update(found)
-        siren.save(run_dir / "accelerator_benchmark.json", content)
+        rundir.write_json(run_dir / "accelerator_benchmark.json", content)
         text = tables.summary(content)
         storage.write_atomically(run_dir / "accelerator_benchmark.md", text.encode())
 
@@ -236,8 +236,8 @@ def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
                         "remark": "" if known else rate,
                     }
                 )
-                siren.save(run_dir / "accelerator_tiles.json", [device(), *rows])
-    return siren.markdown(rows)
+                rundir.write_json(run_dir / "accelerator_tiles.json", [device(), *rows])
+    return timing.markdown(rows)
 
 
 def with_tile(bucket: Bucket, group: int, block: int, pixels: int) -> Bucket:

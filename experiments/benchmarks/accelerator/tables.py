@@ -16,7 +16,8 @@ from experiments.benchmarks.accelerator.collection_hours import (
 )
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, least_seconds
-from experiments.benchmarks.siren import Shape, markdown
+from experiments.benchmarks.siren import Shape
+from experiments.benchmarks.timing import markdown
 
 WANTED_RATIO, WANTED_SHARE = 5.0, 0.35
 # How far loss and gradient may be from float64, relatively: rounding of the products, which the

@@ -6,12 +6,14 @@ network at a time, on as many threads as PyTorch takes by itself.
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from experiments.benchmarks.timing import seconds_of
 
 BETAS = (0.9, 0.99)
 WARM = 2  # steps before the clock starts
@@ -59,16 +61,14 @@ def updates_per_second(
 def seconds_to_upscale(network: nn.Module, image: np.ndarray) -> float:
     """Return the seconds to upscale one image [H, W, 3] uint8, after a warm-up."""
 
-    def once() -> float:
-        start = time.perf_counter()
+    def once() -> None:
         with torch.inference_mode():
             low = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
             large = network(low)[0].clamp(0, 1).permute(1, 2, 0) * 255
             large.round().to(torch.uint8).numpy()
-        return time.perf_counter() - start
 
     once()
-    return once()
+    return seconds_of(once)
 
 
 class _Residual(nn.Module):
@@ -134,15 +134,19 @@ class _RDN(nn.Module):
         return x + self.fuse(torch.cat(found, 1))
 
 
-def _edsr(*, num_features: int, num_blocks: int, res_scale: float = 1.0) -> nn.Module:
-    del res_scale  # a product by 1
+def _group(blocks: Iterable[nn.Module], features: int) -> nn.Module:
+    """Return x + conv(blocks(x))."""
+    return _Residual(*blocks, _conv(features, features))
 
-    def block() -> nn.Module:
-        return _Residual(
-            _conv(num_features, num_features), nn.ReLU(), _conv(num_features, num_features)
-        )
 
-    return _Residual(*(block() for _ in range(num_blocks)), _conv(num_features, num_features))
+def _block(features: int, *last: nn.Module) -> nn.Module:
+    """Return x + last(conv(relu(conv(x))))."""
+    return _Residual(_conv(features, features), nn.ReLU(), _conv(features, features), *last)
+
+
+def _edsr(*, num_features: int, num_blocks: int, res_scale: float) -> nn.Module:
+    assert res_scale == 1.0  # a product by 1 is left out
+    return _group((_block(num_features) for _ in range(num_blocks)), num_features)
 
 
 def _rdn(*, num_features: int, growth_rate: int, num_blocks: int, num_layers: int) -> nn.Module:
@@ -150,18 +154,11 @@ def _rdn(*, num_features: int, growth_rate: int, num_blocks: int, num_layers: in
 
 
 def _rcan(*, num_features: int, num_groups: int, num_blocks: int, reduction: int) -> nn.Module:
-    def block() -> nn.Module:
-        return _Residual(
-            _conv(num_features, num_features),
-            nn.ReLU(),
-            _conv(num_features, num_features),
-            _Attention(num_features, reduction),
-        )
-
     def group() -> nn.Module:
-        return _Residual(*(block() for _ in range(num_blocks)), _conv(num_features, num_features))
+        attentions = (_Attention(num_features, reduction) for _ in range(num_blocks))
+        return _group((_block(num_features, one) for one in attentions), num_features)
 
-    return _Residual(*(group() for _ in range(num_groups)), _conv(num_features, num_features))
+    return _group((group() for _ in range(num_groups)), num_features)
 
 
 def _conv(before: int, after: int) -> nn.Module:

@@ -12,7 +12,6 @@ one share for each machine this is a job array whose killed tasks are queued aga
 import contextlib
 import dataclasses
 import heapq
-import json
 import tempfile
 import time
 from collections import deque
@@ -26,7 +25,7 @@ import jaxfleet
 from experiments.benchmarks.simulation import process
 from experiments.benchmarks.simulation.process import Share
 from experiments.siren import grid as siren_grid
-from jaxfleet import storage, trainer
+from jaxfleet import rundir, storage, trainer
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.results import store
 from jaxfleet.scripts.options import flag
@@ -227,7 +226,7 @@ def run(config: SimulationConfig, run_dir: Path) -> str:
     }
     text = as_markdown(outcomes)
     storage.make_folder(run_dir, "--run_dir")
-    storage.write_atomically(run_dir / "simulation.json", json.dumps(record, indent=1).encode())
+    rundir.write_json(run_dir / "simulation.json", record)
     storage.write_atomically(run_dir / "simulation.md", text.encode())
     return text
 
