@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,45 @@ class ResidualBlock(nnx.Module):
         return x + self.res_scale * self.conv2(jax.nn.relu(self.conv1(x)))
 
 
-class EDSR(nnx.Module):
+class LongSkipNetwork(nnx.Module):
+    """Blocks with a long skip around them, then sub-pixel upsampling: the frame of EDSR and RCAN.
+
+    The mean colour is subtracted at the beginning and added at the end. Names as in BasicSR.
+    """
+
+    def __init__(
+        self,
+        block: Callable[[], nnx.Module],
+        num_blocks: int,
+        scale: int,
+        num_features: int,
+        img_range: float,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Draw the initial weights; `block` makes each of the `num_blocks`, the rest as in `EDSR`.
+
+        Raises:
+            ValueError: at a scale that is not made of x2 and x3.
+        """
+        conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
+        self.scale, self.img_range = scale, img_range
+        self.conv_first = conv(3, num_features)
+        self.body = nnx.Sequential(*(block() for _ in range(num_blocks)))
+        self.conv_after_body = conv(num_features, num_features)
+        self.upsample = layers.upsampler(scale, num_features, conv)
+        self.conv_last = conv(num_features, 3)
+
+    def __call__(self, images: Array) -> Array:
+        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
+        layers.check_images(images)
+        shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
+        deep = shallow + self.conv_after_body(self.body(shallow))
+        return layers.add_mean(self.conv_last(self.upsample(deep)), self.img_range)
+
+
+class EDSR(LongSkipNetwork):
     """Enhanced deep super-resolution network.
 
     Source: Lim et al., "Enhanced deep residual networks for single image super-resolution",
@@ -60,18 +99,8 @@ class EDSR(nnx.Module):
         Raises:
             ValueError: at a scale that is not made of x2 and x3.
         """
-        conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
-        self.scale, self.img_range = scale, img_range
-        self.conv_first = conv(3, num_features)
-        self.body = nnx.Sequential(
-            *(
-                ResidualBlock(num_features, res_scale, dtype=dtype, rngs=rngs)
-                for _ in range(num_blocks)
-            )
-        )
-        self.conv_after_body = conv(num_features, num_features)
-        self.upsample = layers.upsampler(scale, num_features, conv)
-        self.conv_last = conv(num_features, 3)
+        block = functools.partial(ResidualBlock, num_features, res_scale, dtype=dtype, rngs=rngs)
+        super().__init__(block, num_blocks, scale, num_features, img_range, dtype=dtype, rngs=rngs)
 
     def original_names(self, name: str) -> str:
         """Return what EDSR-PyTorch, the authors' code, calls the array of `name`."""
@@ -88,10 +117,3 @@ class EDSR(nnx.Module):
             if found:
                 break
         return name
-
-    def __call__(self, images: Array) -> Array:
-        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
-        layers.check_images(images)
-        shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
-        deep = shallow + self.conv_after_body(self.body(shallow))
-        return layers.add_mean(self.conv_last(self.upsample(deep)), self.img_range)

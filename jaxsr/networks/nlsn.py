@@ -13,28 +13,16 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from jaxsr.networks import layers
+from jaxsr.networks import edsr, layers
 
 _BLOCKS_BETWEEN_ATTENTION = 8
 _MAX_BUCKETS = 128
 
 
-class ResidualBlock(nnx.Module):
-    """x + s conv(relu(conv(x)))."""
+class ResBlock(edsr.ResidualBlock):
+    """EDSR's block under the names of the reference."""
 
-    def __init__(
-        self, num_features: int, res_scale: float, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ) -> None:
-        """C is `num_features`, s is `res_scale`."""
-        conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
-        self.res_scale = res_scale
-        self.body = nnx.Sequential(
-            conv(num_features, num_features), jax.nn.relu, conv(num_features, num_features)
-        )
-
-    def __call__(self, x: Array) -> Array:
-        """Map [N, H, W, C] to the same."""
-        return x + self.res_scale * self.body(x)
+    OFFICIAL_NAMES = {"conv1": "body.0", "conv2": "body.2"}
 
 
 class NonLocalSparseAttention(nnx.Module):
@@ -111,7 +99,7 @@ class NLSN(nnx.Module):
             ValueError: at a scale that is not made of x2 and x3.
         """
         conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
-        block = functools.partial(ResidualBlock, num_features, res_scale, dtype=dtype, rngs=rngs)
+        block = functools.partial(ResBlock, num_features, res_scale, dtype=dtype, rngs=rngs)
         attention = functools.partial(
             NonLocalSparseAttention,
             num_features,

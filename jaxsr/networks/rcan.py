@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jaxsr.networks import layers
+from jaxsr.networks.edsr import LongSkipNetwork
 
 
 class ChannelAttention(nnx.Module):
@@ -89,7 +90,7 @@ class ResidualGroup(nnx.Module):
         return x + self.conv(self.residual_group(x))
 
 
-class RCAN(nnx.Module):
+class RCAN(LongSkipNetwork):
     """Residual channel attention network.
 
     Source: Zhang et al., "Image super-resolution using very deep residual channel attention
@@ -125,23 +126,10 @@ class RCAN(nnx.Module):
         Raises:
             ValueError: at a scale that is not made of x2 and x3.
         """
-        conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
         group = functools.partial(
             ResidualGroup, num_features, num_blocks, reduction, res_scale, dtype=dtype, rngs=rngs
         )
-        self.scale, self.img_range = scale, img_range
-        self.conv_first = conv(3, num_features)
-        self.body = nnx.Sequential(*(group() for _ in range(num_groups)))
-        self.conv_after_body = conv(num_features, num_features)
-        self.upsample = layers.upsampler(scale, num_features, conv)
-        self.conv_last = conv(num_features, 3)
-
-    def __call__(self, images: Array) -> Array:
-        """Map [N, H, W, 3] float in [0, 1] to [N, rH, rW, 3] float32, not clipped."""
-        layers.check_images(images)
-        shallow = self.conv_first(layers.subtract_mean(images, self.img_range))
-        deep = shallow + self.conv_after_body(self.body(shallow))
-        return layers.add_mean(self.conv_last(self.upsample(deep)), self.img_range)
+        super().__init__(group, num_groups, scale, num_features, img_range, dtype=dtype, rngs=rngs)
 
 
 def global_average(x: Array) -> Array:

@@ -25,7 +25,7 @@ class DenseLayer(nnx.Module):
         return jnp.concatenate([x, jax.nn.relu(self.conv(x))], axis=-1)
 
 
-class ResidualDenseBlock(nnx.Module):
+class RDB(nnx.Module):
     """x + fusion(dense layers(x))."""
 
     def __init__(
@@ -83,7 +83,7 @@ class RDN(nnx.Module):
         """
         conv = functools.partial(layers.conv, dtype=dtype, rngs=rngs)
         block = functools.partial(
-            ResidualDenseBlock, num_features, growth_rate, num_layers, dtype=dtype, rngs=rngs
+            RDB, num_features, growth_rate, num_layers, dtype=dtype, rngs=rngs
         )
         self.scale = scale
         self.sfe1 = conv(3, num_features)
