@@ -82,7 +82,7 @@ class Program(Protocol):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class State:
+class FleetState:
     """N slots. `hyper` holds [N] arrays: learning_rate, num_iters, target_loss and the program's.
 
     A target_loss of 0 means none. Where `hyper` has a learning_rate_decay, half a cosine takes that
@@ -124,7 +124,7 @@ def _column(values: Array, like: Array) -> Array:
     return values.reshape(values.shape + (1,) * (like.ndim - 1))
 
 
-def _observe(state: State, loss: Array, watched: Array) -> State:
+def _observe(state: FleetState, loss: Array, watched: Array) -> FleetState:
     """Record the loss of the present parameters for the slots in `watched` [N] bool."""
     better = watched & (loss < state.best_loss)
     return dataclasses.replace(
@@ -136,7 +136,7 @@ def _observe(state: State, loss: Array, watched: Array) -> State:
     )
 
 
-def _verdict(state: State) -> Array:
+def _verdict(state: FleetState) -> Array:
     """Return [N] DIVERGED, TARGET or RUNNING, by the last measured loss alone."""
     target = state.hyper["target_loss"]
     reached = (target > 0) & (state.loss <= target)
@@ -144,7 +144,7 @@ def _verdict(state: State) -> Array:
     return jnp.where(jnp.isfinite(state.loss), status, DIVERGED)
 
 
-def _adam(state: State, gradient: Tree, moving: Array) -> State:
+def _adam(state: FleetState, gradient: Tree, moving: Array) -> FleetState:
     """Make one Adam update (Kingma & Ba 2015, as in PyTorch) of slots `moving` [N] bool."""
     iteration = state.iteration + moving.astype(jnp.int32)
     age = jnp.maximum(iteration, 1).astype(jnp.float32)
@@ -171,12 +171,12 @@ def _adam(state: State, gradient: Tree, moving: Array) -> State:
 
 
 def _train_group(
-    program: Program, state: State, data: Tree, intervals: Array
-) -> tuple[State, Array]:
+    program: Program, state: FleetState, data: Tree, intervals: Array
+) -> tuple[FleetState, Array]:
     """Run one group for `intervals` log intervals; return the losses at their starts [G, M]."""
     batch = program.prepare(state.hyper, data)
 
-    def iterate(state: State, _: None) -> tuple[State, Array]:
+    def iterate(state: FleetState, _: None) -> tuple[FleetState, Array]:
         loss, gradient = program.loss_and_gradient(state.params, state.hyper, batch)
         running = state.status == RUNNING
         state = _observe(state, loss, running)
@@ -187,7 +187,7 @@ def _train_group(
             state, status=jnp.where(running, status, state.status)
         ), state.loss
 
-    def update(state: State, _: None) -> tuple[State, None]:
+    def update(state: FleetState, _: None) -> tuple[FleetState, None]:
         part = program.draw(state.hyper, batch, state.iteration)
         loss, gradient = program.loss_and_gradient(state.params, state.hyper, part)
         running = state.status == RUNNING
@@ -199,7 +199,7 @@ def _train_group(
             state, status=status, loss=jnp.where(lost, jnp.nan, state.loss)
         ), None
 
-    def interval(i: Array, carry: tuple[State, Array]) -> tuple[State, Array]:
+    def interval(i: Array, carry: tuple[FleetState, Array]) -> tuple[FleetState, Array]:
         state, losses = carry
         if program.is_stochastic:
             running = state.status == RUNNING
@@ -218,7 +218,7 @@ def _train_group(
     return lax.fori_loop(0, intervals, interval, (state, empty))
 
 
-def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tree]:
+def _finish_group(program: Program, state: FleetState, data: Tree) -> tuple[FleetState, Tree]:
     """Measure the parameters after the last update; make the results of the best ones."""
     batch = program.prepare(state.hyper, data)
     if program.is_stochastic:
@@ -232,7 +232,7 @@ def _finish_group(program: Program, state: State, data: Tree) -> tuple[State, Tr
     return state, program.result(state.best, state.hyper, batch)
 
 
-def _over_groups(program: Program, some: Array, work: Any, idle: Any, state: State) -> Any:
+def _over_groups(program: Program, some: Array, work: Any, idle: Any, state: FleetState) -> Any:
     """Map work(group) over the groups of a shard; groups without a slot in `some` idle."""
     groups = state.status.shape[0] // program.group
     split = jax.tree.map(lambda x: x.reshape((groups, program.group) + x.shape[1:]), (some, state))
@@ -256,20 +256,20 @@ class Fleet:
         options = compiler_options(mesh.devices.flat[0].platform)
         split, whole = PartitionSpec(SLOTS), PartitionSpec()
 
-        def segment(state: State, data: Tree, intervals: Array) -> tuple[State, Array]:
-            def idle(group: State) -> tuple[State, Array]:
+        def segment(state: FleetState, data: Tree, intervals: Array) -> tuple[FleetState, Array]:
+            def idle(group: FleetState) -> tuple[FleetState, Array]:
                 return group, jnp.full((program.group, program.max_logs), jnp.nan, jnp.float32)
 
-            def work(group: State) -> tuple[State, Array]:
+            def work(group: FleetState) -> tuple[FleetState, Array]:
                 return _train_group(program, group, data, intervals)
 
             return _over_groups(program, state.status == RUNNING, work, idle, state)
 
-        def finish(state: State, data: Tree) -> tuple[State, Tree]:
-            def work(group: State) -> tuple[State, Tree]:
+        def finish(state: FleetState, data: Tree) -> tuple[FleetState, Tree]:
+            def work(group: FleetState) -> tuple[FleetState, Tree]:
                 return _finish_group(program, group, data)
 
-            def idle(group: State) -> tuple[State, Tree]:
+            def idle(group: FleetState) -> tuple[FleetState, Tree]:
                 kinds = jax.eval_shape(work, group)[1]
                 return group, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), kinds)
 
@@ -289,24 +289,24 @@ class Fleet:
         self.finish = shard(finish, (split, whole))
         self.refill = jax.jit(_refill, donate_argnums=0, out_shardings=self.slots)
 
-    def idle(self, params: Tree, hyper: dict[str, Any]) -> State:
+    def idle(self, params: Tree, hyper: dict[str, Any]) -> FleetState:
         """Return slots without a training, as many as `hyper` has rows; `params` is one network."""
         count = len(hyper["learning_rate"])
         number: Any = np.zeros(count, np.float32)
         whole: Any = np.zeros(count, np.int32)
         zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), params)
-        state = State(
+        state = FleetState(
             params=zeros, mean=zeros, square=zeros, best=zeros, best_loss=number,
             best_iteration=whole, loss=number, iteration=whole, status=whole + IDLE, hyper=hyper,
         )  # fmt: skip
         return jax.device_put(state, self.slots, may_alias=False)
 
 
-def _refill(state: State, mask: Array, params: Tree, hyper: dict[str, Array]) -> State:
+def _refill(state: FleetState, mask: Array, params: Tree, hyper: dict[str, Array]) -> FleetState:
     """Start fresh trainings in the slots of `mask` [N] bool; the other slots keep theirs."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     number, whole = jnp.zeros_like(state.loss), jnp.zeros_like(state.status)
-    fresh = State(
+    fresh = FleetState(
         params=params, mean=zeros, square=zeros, best=params, best_loss=number + jnp.inf,
         best_iteration=whole, loss=number, iteration=whole, status=whole + RUNNING, hyper=hyper,
     )  # fmt: skip

@@ -33,7 +33,7 @@ Network = Callable[[Array], Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class PicturePair:
     """A photograph at both resolutions.
 
     Attributes:
@@ -59,7 +59,7 @@ class BenchmarkSet:
 
     name: str
     scale: int
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PicturePair, ...]
 
 
 def parse_set(text: str) -> tuple[str, str]:
@@ -106,7 +106,7 @@ def make_set(name: str, loaded: Sequence[photos.Photo], scale: int) -> Benchmark
                 f"{photo.image_id} of {name} is {photo.pixels.shape[1]} x {photo.pixels.shape[0]} "
                 f"pixels, too few to measure at x{scale}; leave out what is smaller than {least}."
             )
-        pictures.append(Picture(photo.image_id, degrade.bicubic_reduce(high, scale), high))
+        pictures.append(PicturePair(photo.image_id, degrade.bicubic_reduce(high, scale), high))
     return BenchmarkSet(name, scale, tuple(pictures))
 
 

@@ -84,7 +84,11 @@ def define(config_class: type[Config], flag_values: flags.FlagValues) -> Callabl
         else:
             definer: Any = flags.DEFINE_multi if spec.repeats else flags.DEFINE
             definer(
-                _Parser(spec), name=spec.name, **common, serializer=None, flag_values=flag_values
+                _FieldParser(spec),
+                name=spec.name,
+                **common,
+                serializer=None,
+                flag_values=flag_values,
             )
 
     def build() -> Config:
@@ -273,7 +277,7 @@ class _Spec:
         return [f"--{self.name}={text}" for text in texts]
 
 
-class _Parser(flags.ArgumentParser):
+class _FieldParser(flags.ArgumentParser):
     """Text of one flag to one value of its field."""
 
     def __init__(self, spec: _Spec) -> None:

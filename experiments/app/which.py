@@ -38,7 +38,7 @@ _QUESTIONS = {  # key of `Identification.answers` -> as it is asked
 
 
 @dataclass(frozen=True)
-class Answer:
+class Finding:
     """What was found of one picture.
 
     Attributes:
@@ -72,7 +72,7 @@ def open_gallery(path: str = "") -> Gallery:
     return Gallery.open(path or None)
 
 
-def examine(gallery: Gallery, path: Path, number: int = 0) -> tuple[Answer, np.ndarray]:
+def examine(gallery: Gallery, path: Path, number: int = 0) -> tuple[Finding, np.ndarray]:
     """Identify a dropped file, which is the `number`-th.
 
     Returns:
@@ -87,7 +87,7 @@ def examine(gallery: Gallery, path: Path, number: int = 0) -> tuple[Answer, np.n
     record = identify.json_of(path.name, data, found)
     height, width = pixels.shape[:2]
     image = markup.data_uri(pixels)
-    return Answer(path.name, number, (height, width), image, found, notes, record), pixels
+    return Finding(path.name, number, (height, width), image, found, notes, record), pixels
 
 
 def _without_folder(error: InputError, path: Path) -> str:
@@ -95,7 +95,7 @@ def _without_folder(error: InputError, path: Path) -> str:
     return str(error).replace(str(path), path.name)
 
 
-def show_heat_map(answer: Answer) -> str:
+def show_heat_map(answer: Finding) -> str:
     """Return the picture with its cells over it, coloured by their probability."""
     height, width = answer.size
     squares = "".join(
@@ -112,7 +112,7 @@ def show_heat_map(answer: Answer) -> str:
     )
 
 
-def show(answer: Answer, *, is_open: bool = True) -> str:
+def show(answer: Finding, *, is_open: bool = True) -> str:
     """Return an answer as HTML that opens and closes."""
     found, (height, width) = answer.found, answer.size
     verdict = found.verdict[0].upper() + found.verdict[1:]
@@ -165,7 +165,7 @@ def _shares(pairs: Sequence[tuple[str, float]]) -> list[tuple[str, str]]:
     return [(name, f"{chance:.1%}") for name, chance in pairs[:TOP]]
 
 
-def show_evidence(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> str:
+def show_evidence(gallery: Gallery, answer: Finding, pixels: np.ndarray) -> str:
     """Return the heat map, and the figure of the residual's spectrum with what to look for."""
     found, sha256 = answer.found, answer.record["sha256"]
     said = exhibit.paragraph(answer.name, sha256, found) if gallery.judge else identify.CAPTION
@@ -191,7 +191,7 @@ class Desk:
     """
 
     gallery: str = ""
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Finding] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -323,7 +323,7 @@ def save(
     yield 1.0, (as_json, as_page) if stop.is_set() else (as_json, as_page, as_pdf)
 
 
-def _sheets(gallery: Gallery, answer: Answer, pixels: np.ndarray) -> "tuple[Figure, ...]":
+def _sheets(gallery: Gallery, answer: Finding, pixels: np.ndarray) -> "tuple[Figure, ...]":
     """Draw the pages of a report about a picture, which take less memory than its pixels."""
     name, found, sha256 = answer.name, answer.found, answer.record["sha256"]
     lines = identify.summary(gallery, found, TOP)

@@ -94,7 +94,7 @@ class RegretConfig:
 LIMITS = ("bits_per_pixel", "encode_seconds", "decode_milliseconds", "target_psnr_db")
 
 
-class Case(NamedTuple):
+class Request(NamedTuple):
     """A photograph at a size, and one limit."""
 
     photo: Photo
@@ -142,7 +142,7 @@ def run(config: RegretConfig, run_dir: Path) -> str:
 def _measured(
     config: RegretConfig,
     run_dir: Path,
-    cases: Sequence[Case],
+    cases: Sequence[Request],
     forecaster: Trained,
     device: Speed,
 ) -> pd.DataFrame:
@@ -174,7 +174,7 @@ def _measured(
 
 
 def measure(
-    case: Case, forecaster: Trained, device: Speed, num_iters: int
+    case: Request, forecaster: Trained, device: Speed, num_iters: int
 ) -> dict[str, str | float]:
     """Fit the recommended network of one case and its rivals.
 
@@ -286,14 +286,14 @@ _WORDS = {
 }
 
 
-def _cases(config: RegretConfig) -> Iterator[Case]:
+def _cases(config: RegretConfig) -> Iterator[Request]:
     for side in config.image_size:
         photographs = sources.load(config.photos, image_size=side, image_fit=config.image_fit)
         unseen = [photo for photo in photographs if split_of(photo.image_id) == "test"]
         for photo in unseen[: config.max_images or None]:
             for limit in LIMITS:
                 for value in filter(None, getattr(config, limit)):
-                    yield Case(photo, limit, value)
+                    yield Request(photo, limit, value)
 
 
 def _write_page(run_dir: Path, config: RegretConfig, means: pd.DataFrame, device: Speed) -> Path:

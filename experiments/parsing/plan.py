@@ -62,7 +62,7 @@ PAPER_HELD_OUT: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True)
-class Parser:
+class PlannedParser:
     """One parser.
 
     Attributes:
@@ -136,7 +136,7 @@ def make(
     seeds: Sequence[int],
     *,
     all_seeds_train: bool = False,
-) -> list[Parser]:
+) -> list[PlannedParser]:
     """Plan the parsers, without those that cannot be trained or tested.
 
     What cannot be: to predict the hyperparameter whose value is held out, or the training set where
@@ -167,7 +167,7 @@ def make(
     if elsewhere is not None:
         subsets.append(None)
     parsers = [
-        Parser(name, subset, seed, trained, tested)
+        PlannedParser(name, subset, seed, trained, tested)
         for subset in subsets
         for name in dict.fromkeys(predicted)
         for trained, tested in [_cut(networks, elsewhere, name, subset, all_seeds_train)]

@@ -12,7 +12,7 @@ import numpy as np
 from experiments.attribution import parts as attribution_parts
 from experiments.parsing import plan
 from experiments.parsing.config import MIDDLE, ParsingConfig
-from experiments.parsing.plan import HeldOut, Parser
+from experiments.parsing.plan import HeldOut, PlannedParser
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr.datasets import picture_sets
@@ -37,7 +37,7 @@ class ParsingTask:
         tested: what of the test pictures is looked at, `MIDDLE` or `PICTURE`.
     """
 
-    parser: Parser
+    parser: PlannedParser
     model: str
     classes: tuple[str, ...]
     options: Mapping[str, Any]
@@ -120,7 +120,7 @@ def _slim(pictures: PictureSet) -> PictureSet:
 
 
 def _task(
-    config: ParsingConfig, parser: Parser, pictures: PictureSet, tested: PictureSet
+    config: ParsingConfig, parser: PlannedParser, pictures: PictureSet, tested: PictureSet
 ) -> ParsingTask:
     """Make a parser with its images."""
     own = pictures.only(network=tuple(parser.trained))

@@ -72,15 +72,15 @@ def parse(text: str) -> dict[str, Function]:
     Raises:
         ShaderError: at what is not understood.
     """
-    return _Parser(text).program()
+    return _ShaderParser(text).program()
 
 
 def holds(condition: str) -> bool:
     """Decide a condition of numbers."""
-    return bool(_Parser(condition).expression().any())
+    return bool(_ShaderParser(condition).expression().any())
 
 
-class _Parser:
+class _ShaderParser:
     """A recursive descent through the tokens of a pass; constants are computed on the way."""
 
     def __init__(self, text: str) -> None:

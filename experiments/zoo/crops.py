@@ -20,7 +20,7 @@ from jaxfleet.errors import InputError
 from jaxfleet.imaging import images, photos
 from jaxfleet.imaging.pixels import from_uint8, to_uint8
 from jaxsr import evaluation
-from jaxsr.evaluation import Picture
+from jaxsr.evaluation import PicturePair
 
 CROP_PX = 64  # what is shown, in the middle of its window where the photograph goes on
 WINDOW_PX = 192  # what networks see
@@ -169,7 +169,7 @@ def _load(source: str) -> list[photos.Photo]:
         return []
 
 
-def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[Picture, ...]:
+def _pictures(name: str, found: list[photos.Photo], scale: int) -> tuple[PicturePair, ...]:
     """Return the images of a set; none if the source no longer makes one."""
     try:
         return evaluation.make_set(name, found, scale).pictures
@@ -198,7 +198,7 @@ def _windows(
     return sorted(windows, key=lambda window: -window.energy)[:MAX_WINDOWS]
 
 
-def _window(set_name: str, picture: Picture, scale: int, low_side: int) -> CropWindow:
+def _window(set_name: str, picture: PicturePair, scale: int, low_side: int) -> CropWindow:
     shown_px = min(CROP_PX, low_side * scale) // scale * scale
     *corner, energy = busiest(picture.high, shown_px, scale)
     slack = (low_side * scale - shown_px) // 2

@@ -65,7 +65,7 @@ _PLAIN = [AT["mean_db"], AT["constant_db"]]
 _OTHERS = [AT[name] for name in FEATURES[-6:]]
 
 
-class Inputs(NamedTuple):
+class EncodedFits(NamedTuple):
     """The encoded inputs of N fits.
 
     Attributes:
@@ -99,7 +99,7 @@ def parameters(rows: np.ndarray) -> np.ndarray:
     return count_parameters(rows[..., 0], rows[..., 1])
 
 
-def encode(rows: np.ndarray, described: np.ndarray) -> Inputs:
+def encode(rows: np.ndarray, described: np.ndarray) -> EncodedFits:
     """Compute the inputs of the model.
 
     Args:
@@ -144,7 +144,7 @@ def encode(rows: np.ndarray, described: np.ndarray) -> Inputs:
         np.minimum(crossed, _MAX_DB),
         *(np.broadcast_to(part, (len(rows), part.shape[1])) for part in of_image),
     ]
-    return Inputs(
+    return EncodedFits(
         np.concatenate(features, 1).astype(np.float32),
         capacity.astype(np.float32),
         (np.log2(height_px * width_px) / 2 - 1).astype(np.float32),

@@ -38,7 +38,7 @@ _ALONG = np.linspace(-1, 1, len(KNOTS), dtype=np.float32)
 Params = dict[str, Any]
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """Mean and standard deviation of the best PSNR in dB, [N, T] each."""
 
     mean_db: Any
@@ -86,14 +86,14 @@ def shape(xp: Any, params: Params, features: Any) -> Any:
 
 def answer(
     xp: Any, params: Params, shapes: Any, inputs: Any, octaves: Any, iterations: Any
-) -> Answer:
+) -> Prediction:
     """Compute the learning curves.
 
     Args:
         xp: numpy or jax.numpy.
         params: of one member.
         shapes: [N, OUTPUTS] of `shape`.
-        inputs: `inputs.Inputs` of the fits.
+        inputs: `inputs.EncodedFits` of the fits.
         octaves: [B] log2 of the middle of each band.
         iterations: [N, T] Adam updates, float32, at least 1.
     """
@@ -115,7 +115,7 @@ def answer(
     left = 1 / (1 + xp.exp(xp.clip(power, -40, 40)))  # NumPy's exp2 is slower
     error = xp.einsum("nb,ntb->nt", inputs.energies, left)
     mean_db = -10 * xp.log10(error + 10 ** (-LAST_DB / 10))
-    return Answer(mean_db, softplus(xp, spread + later * (time - 8) / 8) + FIRST_DB)
+    return Prediction(mean_db, softplus(xp, spread + later * (time - 8) / 8) + FIRST_DB)
 
 
 def softplus(xp: Any, x: Any) -> Any:

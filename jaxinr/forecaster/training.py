@@ -11,11 +11,11 @@ import numpy as np
 import optax
 
 from jaxinr.forecaster import inputs, model
-from jaxinr.forecaster.inputs import Inputs
+from jaxinr.forecaster.inputs import EncodedFits
 from jaxinr.forecaster.scaling import Scaling
 
 Array = jax.Array
-State = Any  # a tree of arrays, members of the ensemble in front
+Tree = Any  # a tree of arrays, members of the ensemble in front
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TrainingFits:
         own = ("picture", "rows", "iterations", "best_db", "weights")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in own})
 
-    def encoded(self) -> Inputs:
+    def encoded(self) -> EncodedFits:
         """Return the inputs of the model, of all fits."""
         return inputs.encode(self.rows, self.described[self.picture])
 
@@ -74,7 +74,7 @@ class ForecasterRecipe:
 TIMES = 4  # of a fit in a batch; the last always
 
 
-def create(recipe: ForecasterRecipe) -> tuple[State, State]:
+def create(recipe: ForecasterRecipe) -> tuple[Tree, Tree]:
     """Parameters of an ensemble, and the optimizer's state."""
     members = [
         model.init(np.random.default_rng([recipe.seed, i]), recipe.width)
@@ -86,7 +86,7 @@ def create(recipe: ForecasterRecipe) -> tuple[State, State]:
 
 def make_step(
     fits: TrainingFits, scaling: Scaling, recipe: ForecasterRecipe
-) -> Callable[[State, State, int], tuple[State, State, Array]]:
+) -> Callable[[Tree, Tree, int], tuple[Tree, Tree, Array]]:
     """Return a compiled step of all members, each on its own batches.
 
     Returns:
@@ -101,7 +101,7 @@ def make_step(
     ends = jnp.asarray(np.cumsum(fits.weights / fits.weights.sum()), jnp.float32)
     last = target.shape[1] - 1
 
-    def loss(params: State, key: Array) -> Array:
+    def loss(params: Tree, key: Array) -> Array:
         keys = jax.random.split(key, 2)
         row = jnp.searchsorted(ends, jax.random.uniform(keys[0], (recipe.fits,)))
         row = jnp.minimum(row, len(ends) - 1)
@@ -119,7 +119,7 @@ def make_step(
         likelihood = optax.losses.huber_loss(error, delta=3.0) + jnp.log(found.std_db)
         return jnp.mean(likelihood * jax.lax.stop_gradient(found.std_db))
 
-    def member(params: State, state: State, key: Array) -> tuple[State, State, Array]:
+    def member(params: Tree, state: Tree, key: Array) -> tuple[Tree, Tree, Array]:
         # The model is NumPy's code, too; optax counts in whole numbers.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             value, gradients = jax.value_and_grad(loss)(params, key)
@@ -127,7 +127,7 @@ def make_step(
         return optax.apply_updates(params, updates), state, value
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(params: State, state: State, number: int) -> tuple[State, State, Array]:
+    def step(params: Tree, state: Tree, number: int) -> tuple[Tree, Tree, Array]:
         key = jax.random.fold_in(jax.random.key(recipe.seed + 1), number)
         return jax.vmap(member)(params, state, jax.random.split(key, recipe.members))
 

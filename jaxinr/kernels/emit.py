@@ -152,7 +152,7 @@ class Floats:
         return self.code.builder.bitcast(self._at(place), _VECTOR.as_pointer())
 
 
-class Sums:
+class Accumulators:
     """Vectors that a loop adds to; LLVM keeps them in registers."""
 
     def __init__(self, code: "Code", start: Sequence[Vector]) -> None:

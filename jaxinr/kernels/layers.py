@@ -7,7 +7,7 @@ of up to four: 12 sums, 3 inputs and one weight fill the 16 vector registers of 
 
 import math
 
-from jaxinr.kernels.emit import LANES, Code, Floats, Sums, Vector, Whole, emitted
+from jaxinr.kernels.emit import LANES, Accumulators, Code, Floats, Vector, Whole, emitted
 from jaxinr.kernels.tiling import CPU_CHUNK as CHUNK
 from jaxinr.siren import COSINE, PARITY_SHIFT, SINE
 
@@ -143,7 +143,7 @@ def add_outer(
     """Add to `gradient` [O, I], from `weight` on, cotangents times inputs summed over pixels."""
     for rows, row in code.blocks(units, _ROWS):
         for columns, column in code.blocks(fan_in, _INPUTS):
-            sums = Sums(code, [code.constant(0.0)] * (rows * columns))
+            sums = Accumulators(code, [code.constant(0.0)] * (rows * columns))
             with code.loop(0, count, LANES) as place:
                 left = [work.load(errors + (row + r) * CHUNK + place) for r in range(rows)]
                 right = [inputs.load(start + (column + c) * stride + place) for c in range(columns)]
@@ -176,7 +176,7 @@ def _product(
         first = [code.constant(0.0)] * rows
     else:
         first = [weights.spread(bias + r) for r in range(rows)]
-    sums = Sums(code, [vector for vector in first for _ in range(COLUMNS)])
+    sums = Accumulators(code, [vector for vector in first for _ in range(COLUMNS)])
     with code.loop(0, terms, 1) as term:
         panel = [inputs.load(start + term * stride + k * LANES) for k in range(COLUMNS)]
         for r in range(rows):

@@ -9,7 +9,7 @@ from PIL import Image
 
 import jaxinr
 from experiments.forecaster import regret
-from experiments.forecaster.regret import Case, RegretConfig
+from experiments.forecaster.regret import RegretConfig, Request
 from jaxfleet.errors import InputError
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.imaging.splits import split_of
@@ -29,7 +29,7 @@ def fitted_db(trials):
 
 
 def measure(limit, value, num_iters=30):
-    case = Case(Photo(UNSEEN, picture(32)), limit, value)
+    case = Request(Photo(UNSEEN, picture(32)), limit, value)
     return regret.measure(case, packaged(), speed.TYPICAL, num_iters)
 
 

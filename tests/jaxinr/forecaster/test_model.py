@@ -19,7 +19,7 @@ TRIALS = [
 ITERATIONS = np.tile(np.float32([1, 2, 10, 100, 1000, 50_000, 100_000]), (3, 1))
 
 
-def encoded(side: int = 24) -> inputs.Inputs:
+def encoded(side: int = 24) -> inputs.EncodedFits:
     described = descriptors.describe(smooth_pictures(3, side)[2])
     return inputs.encode(inputs.trial_rows(TRIALS, side, side), described)
 
@@ -34,7 +34,7 @@ def restless(seed: int) -> dict[str, Any]:
     }
 
 
-def answers(params: dict[str, Any], known: inputs.Inputs, xp: Any = np) -> model.Answer:
+def answers(params: dict[str, Any], known: inputs.EncodedFits, xp: Any = np) -> model.Prediction:
     features = np.tanh(known.features / 10)
     shapes = model.shape(xp, params, features)
     return model.answer(xp, params, shapes, known, inputs.BAND_OCTAVES, ITERATIONS)
