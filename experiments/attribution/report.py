@@ -49,18 +49,18 @@ def write(run_dir: Path) -> Path:
             tables["by_factor"], {"table": "of", "group": "networks"}
         ),
         "With and without an adversary": _wide(tables["quadrants"], {"group": "networks"}),
-        "Seeds told apart": _said(
+        "Seeds told apart": page.captioned(
             _SEEDS_SAID, _wide(tables["seed_triplets"], {"table": "networks", "group": "of"})
         ),
-        "Several crops together": _said(
+        "Several crops together": page.captioned(
             _VOTES_SAID, _wide(tables["votes"], {"rule": "rule", "crops_in_vote": "crops"})
         ),
-        "What wrong answers share with the truth": _said(
+        "What wrong answers share with the truth": page.captioned(
             _ERRORS_SAID, page.table(tables["shared_by_errors"], _ERRORS, leading=2)
         ),
         "How sure classifiers are": _CALIBRATION_SAID
         + page.table(tables["calibration"], _CALIBRATION),
-        "Distances between classes": _said(
+        "Distances between classes": page.captioned(
             _RATIOS_SAID, page.table(tables["class_distances"], _RATIOS, leading=2)
         ),
         "Measurements": page.plots(run_dir, drawings) + _without_tsne(arrays),
@@ -317,11 +317,6 @@ def _without_tsne(arrays: Mapping[str, np.ndarray]) -> str:
         else "scikit-learn is not installed"
     )
     return f"<p>There is no picture of t-SNE: {html.escape(reason)}.</p>"
-
-
-def _said(said: str, shown: str) -> str:
-    """Return a table with its caption, or nothing without a table."""
-    return said + shown if shown else ""
 
 
 def _predictions(run_dir: Path) -> Predictions:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,8 +153,6 @@ def write(
     rows = summary(frame)
     rows.to_csv(run_dir / "table.csv", index=False)
     best = rows.loc[rows["mean_db"].idxmax()]
-    facts: dict[str, Any] = {name: getattr(config, name) for name in config.__dataclass_fields__}
-    facts |= {name: table.manifest[name] for name in ("device", "git_commit", "versions")}
     drawing = Drawing(
         "parameters",
         "PSNR against size",
@@ -169,7 +166,7 @@ def write(
         f"Settings, chosen on {', '.join(photo.image_id for photo in tuning)}": page.table(
             chosen(tried), CHOSEN
         ),
-        "Settings": page.definitions(facts),
+        "Settings": page.definitions(page.settings(config, table.manifest)),
         "What the numbers mean": READING,
     }
     tiles = {

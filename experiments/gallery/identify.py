@@ -94,7 +94,8 @@ def identify_folder(config: IdentifyConfig) -> tuple[str, int, int]:
     json_target, page_target = (
         checked_target(flag, getattr(config, flag)) for flag in ("json", "page")
     )
-    paths = find_pictures("input", config.input)
+    folder = Path(config.input).expanduser()
+    paths = picture_files.find(folder, f"--input={folder}")
     answered = [_answer(gallery, path) for path in paths]
     rows = [row for row, _ in answered]
     buffer = io.StringIO()
@@ -132,7 +133,8 @@ def enrol(config: IdentifyConfig) -> str:
         for name, value in one.facts.items()
         if picture_sets.is_known(name, value) and name != "overrides"
     }
-    paths = find_pictures("add", one.source)
+    source = Path(one.source).expanduser()
+    paths = picture_files.find(source, f"--add={source}")
     pictures = [read_picture(path)[0] for path in paths]
     larger = gallery.add(one.name, pictures, **facts)
     plain = [photo.pixels for photo in photos.load("packaged")]
@@ -227,19 +229,6 @@ def open_picture(path: Path) -> tuple[np.ndarray, str, bytes]:
             raise InputError(f"{path}: {why}. Give the picture as the network wrote it.")
     notes = [note for note in picture.notes if "ICC profile" in note]
     return picture.pixels, "; ".join(notes), data
-
-
-def find_pictures(flag: str, text: str) -> list[Path]:
-    """List the images directly in a folder, sorted by name, and say what else it holds.
-
-    Raises:
-        InputError: naming the flag, if there is no such folder or none in it.
-    """
-    folder = Path(text).expanduser()
-    listing = picture_files.list_folder(folder, f"--{flag}={folder}")
-    if listing.left_out:
-        picture_files.tell(f"--{flag}={folder}: {listing}")
-    return list(listing.taken)
 
 
 def checked_target(flag: str, text: str) -> Path | None:

@@ -31,7 +31,6 @@ from jaxfleet.imaging.splits import hash_fraction, split_of
 from jaxfleet.progress import Progress
 from jaxfleet.scripts import named
 from jaxsr.datasets import perturbations
-from jaxsr.datasets.picture_sets import checksum
 from jaxsr.fingerprints.evidence import LEAST_PX, evidence
 
 KIND = "sr_evidence"
@@ -174,7 +173,7 @@ def list_makers(config: CollectConfig) -> list[Maker]:
         for name, network in reversed({**installed.DENOISING, **installed.NETWORKS}.items()):
             files = installed.find(network)
             if files is not None:
-                version = checksum(files[1].read_bytes())
+                version = rundir.checksum(files[1].read_bytes())
                 family = _FAMILIES[network.package]
                 load_one = _OfInstalled(network)
                 found.append(Maker(name, "network", family, network.scale, version, load_one))

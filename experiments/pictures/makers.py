@@ -13,11 +13,10 @@ import jaxfleet
 import jaxsr
 from experiments.pictures import foreign
 from experiments.zoo import evaluate as zoo_evaluate
-from jaxfleet import storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.scripts import named
 from jaxsr import zoo
-from jaxsr.datasets import picture_sets
 from jaxsr.datasets.picture_sets import UNKNOWN
 from jaxsr.files import networks as network_files
 from jaxsr.files import torch as torch_files
@@ -220,7 +219,7 @@ def _of_file(
     weights: Path | None = None,
 ) -> PictureClass:
     try:
-        checksum = picture_sets.checksum((weights or path).read_bytes())
+        checksum = rundir.checksum((weights or path).read_bytes())
     except OSError as error:
         raise InputError(f"--network: {path}: {error.strerror or error}.") from None
     return PictureClass(_checked(name), "network", facts, str(path), checksum, load)

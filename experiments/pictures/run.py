@@ -289,7 +289,7 @@ def _write(
         **one.said,
         "network_checksum": one.checksum,
         "photo_checksum": window.checksum,
-        "file_checksum": picture_sets.checksum(data),
+        "file_checksum": rundir.checksum(data),
     }
 
 

@@ -147,12 +147,7 @@ def find_pictures(text: str) -> list[Path]:
         InputError: if there are none.
     """
     path = Path(text).expanduser()
-    if not path.is_dir():
-        return [path]
-    listing = picture_files.list_folder(path, f"--input={path}")
-    if listing.left_out:
-        picture_files.tell(f"--input={path}: {listing}")
-    return list(listing.taken)
+    return list(picture_files.find(path, f"--input={path}")) if path.is_dir() else [path]
 
 
 def load_network(config: UpscaleConfig) -> tuple[Enlarge, int]:

@@ -176,10 +176,7 @@ def write(
         "Means": page.table(means, COLUMNS | (EXACT if means["exact"].any() else {})),
         "Measurements": page.plots(run_dir, [drawing] if curves else []),
         "BD-rate of the SIREN codec": page.table(bd_rows, BD_COLUMNS),
-        "Settings": page.definitions(
-            {name: getattr(config, name) for name in config.__dataclass_fields__}
-            | {"git_commit": rundir.read(run_dir).get("git_commit", "")}
-        ),
+        "Settings": page.definitions(page.settings(config, rundir.read(run_dir))),
     }
     tiles = {"files": f"{int((rows['codec'] == OURS).sum())}", "photographs": f"{len(photographs)}"}
     path = page.write(run_dir, "Rate and distortion of the SIREN codec", tiles, sections)

@@ -7,6 +7,7 @@ Parquet files carry it as metadata of their fields (`with_descriptions`); docs/c
 
 import io
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -206,6 +207,17 @@ def with_descriptions(schema: pa.Schema, table: str) -> pa.Schema:
         column = known[one.name]
         fields.append(one.with_metadata({"unit": column.unit, "description": column.meaning}))
     return pa.schema(fields)
+
+
+def schema(table: str, kinds: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Return the schema of a table with all columns of the glossary, in its order.
+
+    Args:
+        table: a key of `TABLES`.
+        kinds: types of the columns that are not float64.
+    """
+    types = [(name, kinds.get(name, pa.float64())) for name in TABLES[table][1]]
+    return with_descriptions(pa.schema(types), table)
 
 
 def parquet(frame: "pd.DataFrame", table: str) -> bytes:

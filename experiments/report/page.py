@@ -6,13 +6,14 @@ are escaped here, headings and captions are ours and may hold tags.
 """
 
 import base64
+import dataclasses
 import html
 import io
 import math
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from PIL import Image
 
 from experiments.report import figures
 from experiments.report.style import PAGE, STYLE
-from jaxfleet import storage
+from jaxfleet import rundir, storage
 from jaxfleet.results.showing import counted
 
 MAX_ROWS = 200  # of a table on the page
@@ -249,6 +250,11 @@ def _value(value: object, form: str) -> str:
     return "–" if pd.isna(value) else form.format(value)
 
 
+def captioned(caption: str, content: str) -> str:
+    """Return HTML below its caption; nothing without content."""
+    return caption + content if content else ""
+
+
 def few(photographs: int) -> str:
     """Say that numbers of few photographs are no results; nothing of more, or of none."""
     if not 0 < photographs < FEW_PHOTOGRAPHS:
@@ -280,6 +286,12 @@ def with_deviation(mean: float, deviation: float = math.nan, digits: int = 1) ->
         return None
     text = f"{mean:.{digits}f}"
     return f"{text} ± {deviation:.{digits}f}" if math.isfinite(deviation) else text
+
+
+def settings(config: Any, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flags of a run, a dataclass, and on what and by which version it was begun."""
+    flags = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return flags | rundir.provenance(manifest)
 
 
 def definitions(settings: Mapping[str, object]) -> str:

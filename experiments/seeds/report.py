@@ -99,8 +99,6 @@ def write(
             functools.partial(draw_frequency, frequencies, effect_db),
         ),
     ]
-    facts: dict[str, object] = {name: getattr(config, name) for name in config.__dataclass_fields__}
-    facts["git_commit"] = rundir.read(run_dir).get("git_commit", "")
     tiles = {
         f"over seeds at {narrow['layer_size']:.0f} units": f"± {narrow['deviation_db']:.2f} dB",
         "of its variance by the first layer": f"{narrow['first_share']:.0%}",
@@ -109,7 +107,7 @@ def write(
         "Few photographs": page.few(photographs),
         "By width": page.table(table, COLUMNS),
         "Measurements": page.plots(run_dir, drawings),
-        "Settings": page.definitions(facts),
+        "Settings": page.definitions(page.settings(config, rundir.read(run_dir))),
         "What the numbers mean": READING,
     }
     return page.write(run_dir, "Which initial weights decide", tiles, sections)

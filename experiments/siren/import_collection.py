@@ -5,7 +5,6 @@ networks too. Source: Vonderfecht & Liu, Predicting the Encoding Error of SIRENs
 """
 
 import dataclasses
-import hashlib
 import math
 import sys
 import time
@@ -81,7 +80,7 @@ def run(config: ImportConfig, run_dir: Path) -> str:
     plan = {
         "source": SOURCE,
         "files": len(names),
-        "names_digest": hashlib.sha256("\n".join(names).encode()).hexdigest()[:16],
+        "names_digest": rundir.checksum("\n".join(names).encode()),
         "coordinates": "coin",
         **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)[1:]},
     }

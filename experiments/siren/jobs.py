@@ -51,20 +51,11 @@ class FitJob:
 def schema() -> pa.Schema:
     """Return the columns of the table."""
     texts = ("image_id", "split", "network", "status")
-    kinds_have = hyperparameters()
     wholes = (
         *("image_height", "image_width", "layer_size", "num_layers", "num_iters", "seed"),
-        *(name for name, found in kinds_have.items() if found[0].integer),
+        *(name for name, found in hyperparameters().items() if found[0].integer),
     )
     counts = ("trial_id", "pixels_per_update", "parameters", "weight_bits", "best_iteration")
-    names = (
-        "trial_id image_id split image_height image_width network layer_size num_layers "
-        f"{' '.join(kinds_have)} learning_rate learning_rate_decay num_iters seed "
-        "pixels_per_update status parameters "
-        "hp_bpp fp_bpp weight_bits quantised_bpp entropy_bpp psnr_quantised_db psnr_db "
-        "best_psnr_db psnr_8bit_db ssim best_iteration iteration_history psnr_history seconds "
-        "layer_shapes weights"
-    ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
         **dict.fromkeys((*wholes, *counts), pa.int64()),
@@ -73,8 +64,7 @@ def schema() -> pa.Schema:
         "psnr_history": pa.list_(pa.float32()),
         "weights": pa.list_(pa.float32()),
     }
-    fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-    return columns.with_descriptions(fields, "siren")
+    return columns.schema("siren", kinds)
 
 
 def make_row(

@@ -5,7 +5,6 @@ picture or the weights of VGG19 have changed: each row has the checksums of all 
 """
 
 import functools
-import hashlib
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from flax import nnx
 
 import jaxfleet
 from experiments.report import columns
-from jaxfleet import storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import decibels, photos
 from jaxsr import evaluation
@@ -83,7 +82,9 @@ def evaluate(run_dir: Path, sets: Sequence[str], vgg_weights: str | None = None)
         for scale in scales
     }
     features = None if vgg_weights is None else feature_networks.load_vgg19(vgg_weights)
-    vgg_checksum = "" if vgg_weights is None else _checksum_of_file(Path(vgg_weights).expanduser())
+    vgg_checksum = (
+        "" if vgg_weights is None else rundir.checksum(Path(vgg_weights).expanduser().read_bytes())
+    )
     truths = {
         (scale, one.name): None
         if features is None
@@ -185,7 +186,7 @@ def list_networks(run_dir: Path) -> list[Entry]:
         path = network_path(run_dir, row["network"])
         if path.exists():
             facts = {name: row[name] for name in FACTS}
-            entries.append(Entry(row["network"], facts, path, _checksum_of_file(path)))
+            entries.append(Entry(row["network"], facts, path, rundir.checksum(path.read_bytes())))
     bicubic = {"architecture": BICUBIC, "loss": "", "training_set": "", "seed": 0}
     return [
         Entry(f"{BICUBIC}-x{scale}", {**bicubic, "scale": scale}, None, "")
@@ -211,7 +212,7 @@ def network_path(run_dir: Path, name: str) -> Path:
 
 def checksum_of(pixels: np.ndarray) -> str:
     """Return the `picture_checksum` of the truth, cropped to a multiple of the scale."""
-    return _checksum(f"{pixels.shape}".encode() + pixels.tobytes())
+    return rundir.checksum(f"{pixels.shape}".encode() + pixels.tobytes())
 
 
 # ------------------------------------------------------------------------------------- the parts
@@ -267,14 +268,6 @@ def _joined(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 def _write(run_dir: Path, rows: pd.DataFrame) -> None:
     storage.write_atomically(run_dir / FILE, columns.parquet(rows, "evaluation"))
-
-
-def _checksum_of_file(path: Path) -> str:
-    return _checksum(path.read_bytes())
-
-
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _say(text: str) -> None:

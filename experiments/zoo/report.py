@@ -65,7 +65,7 @@ def write(run_dir: Path, *, planned: int | None = None) -> Path:
         "Means over seeds": _SUMMARY_SAID + page.table(*tables.summary(means), leading=2)
         if len(means)
         else "",
-        "Pictures": _said(
+        "Pictures": page.captioned(
             _PICTURES_SAID, "".join(_pictures(folder, crop, measured) for crop in crops)
         ),
         "Spectra": page.plots(run_dir, map(_spectra, crops)),
@@ -204,11 +204,6 @@ def _spectra(crops: Crops) -> Drawing:
     maps = {"\n".join(filter(None, kind)): spectra[kind] for kind in _ordered(crops)}
     draw = functools.partial(figures.spectrum_maps, maps)
     return Drawing(f"spectrum_maps_x{crops.scale}", _trained(crops), _SPECTRA_SAID, draw)
-
-
-def _said(said: str, shown: str) -> str:
-    """Return images with their caption, or nothing without images."""
-    return said + shown if shown else ""
 
 
 def _heading(crops: Crops) -> str:

@@ -6,7 +6,6 @@ Train them as fleets, one for each architecture, scale and loss. Source: Vonderf
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,19 +52,13 @@ def schema() -> pa.Schema:
     """Return the columns of the table."""
     texts = ("network", "architecture", "overrides", "loss", "training_set", "status")
     wholes = ("trial_id", "scale", "seed", "num_iters", "parameters")
-    names = (
-        "trial_id network architecture overrides scale loss training_set seed num_iters status "
-        "parameters psnr_y_db ssim_y iteration_history loss_history validation_iterations "
-        "validation_psnr_y_db seconds"
-    ).split()
     kinds: dict[str, pa.DataType] = {
         **dict.fromkeys(texts, pa.string()),
         **dict.fromkeys(wholes, pa.int64()),
         **dict.fromkeys(("iteration_history", "validation_iterations"), pa.list_(pa.int32())),
         **dict.fromkeys(("loss_history", "validation_psnr_y_db"), pa.list_(pa.float32())),
     }
-    fields = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
-    return columns.with_descriptions(fields, "zoo")
+    return columns.schema("zoo", kinds)
 
 
 def is_zoo(manifest: Mapping[str, Any]) -> bool:
@@ -169,7 +162,7 @@ class _Pool:
     def digest(self, training_set: TrainingSet) -> str:
         """Return the digest of the photographs, at the first of the scales."""
         pixels = np.asarray(self.dataset(training_set, self.config.scale[0]).high)
-        return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+        return rundir.checksum(pixels.tobytes())
 
 
 def _train(

@@ -339,14 +339,6 @@ def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
     return matrix
 
 
-def cosine_matrix(size: int) -> np.ndarray:
-    """[size, size] float32: row k holds the k-th orthonormal cosine of the DCT of type II."""
-    order, position = np.arange(size)[:, None], np.arange(size)[None, :]
-    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * position + 1) / (2 * size))
-    matrix[0] = np.sqrt(1.0 / size)
-    return matrix.astype(np.float32)
-
-
 def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
     """Keys' cubic kernel at x, same shape; zero from |x| = 2 on."""
     x = np.abs(x)

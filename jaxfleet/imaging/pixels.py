@@ -103,3 +103,11 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", **{"compress_level": PNG_LEVEL, **options})
     return buffer.getvalue()
+
+
+def cosine_matrix(size: int) -> np.ndarray:
+    """Return [size, size] float32: row k is the k-th orthonormal cosine of the DCT of type II."""
+    order, position = np.arange(size)[:, None], np.arange(size)[None, :]
+    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * position + 1) / (2 * size))
+    matrix[0] = np.sqrt(1.0 / size)
+    return matrix.astype(np.float32)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.imaging.pixels import from_uint8
+from jaxfleet.imaging.pixels import cosine_matrix, from_uint8
 
 FLOOR_DB = 60.0  # errors below it are 8-bit rounding
 FLOOR = 10 ** (-FLOOR_DB / 10)
@@ -121,14 +121,7 @@ def _half(pixels: np.ndarray) -> np.ndarray:
 def _cosines(pixels: np.ndarray) -> np.ndarray:
     """Orthonormal discrete cosine transform (type II) of both axes: [H, W, C] -> [C, H, W]."""
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
-    return _cosine_matrix(pixels.shape[0]) @ planes @ _cosine_matrix(pixels.shape[1]).T
-
-
-def _cosine_matrix(size: int) -> np.ndarray:
-    order, place = np.arange(size)[:, None], np.arange(size)[None, :]
-    matrix = np.sqrt(2.0 / size) * np.cos(np.pi * order * (2 * place + 1) / (2 * size))
-    matrix[0] = np.sqrt(1.0 / size)
-    return matrix.astype(np.float32)
+    return cosine_matrix(pixels.shape[0]) @ planes @ cosine_matrix(pixels.shape[1]).T
 
 
 def _wavelets(pixels: np.ndarray) -> np.ndarray:

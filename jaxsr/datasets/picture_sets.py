@@ -21,7 +21,6 @@ What classifiers learn from. A folder of them, which launch/sr_images.py makes, 
 Letters: N pictures, H rows, W columns, c side of a crop in pixels.
 """
 
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxfleet import storage
+from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos
 from jaxfleet.imaging.splits import SPLITS
@@ -222,14 +221,9 @@ def is_known(fact: str, value: Any) -> bool:
 def is_whole(path: Path, file_checksum: str) -> bool:
     """Return whether a file is there, and as it was written."""
     try:
-        return checksum(path.read_bytes()) == file_checksum
+        return rundir.checksum(path.read_bytes()) == file_checksum
     except OSError:
         return False
-
-
-def checksum(data: bytes) -> str:
-    """Return 16 digits of the SHA-256 of a file's content."""
-    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def ordered_splits(splits: Iterable[str]) -> list[str]:

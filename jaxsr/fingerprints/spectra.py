@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxfleet.imaging.images import check_image, check_range, cosine_matrix
+from jaxfleet.imaging.images import check_image, check_range
+from jaxfleet.imaging.pixels import cosine_matrix
 
 # No value of a picture or a residual with white at 1 comes near it; those of 0 to 255 do.
 _LARGEST = 16.0

@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from jaxfleet import rundir
 from jaxsr.datasets import picture_sets
 
 
@@ -18,6 +19,6 @@ def add(run_dir, network, image_id, split, pixels, **facts):
         **{"overrides": "{}", "scale": 2, "loss": "l1", "training_set": "A", "seed": 1},
         **{"num_iters": 1, "parameters": 1, "psnr_y_db": 30.0, "source": "runs/zoo"},
         **{"network_checksum": network, "photo_checksum": image_id},
-        "file_checksum": picture_sets.checksum((run_dir / file).read_bytes()),
+        "file_checksum": rundir.checksum((run_dir / file).read_bytes()),
         **facts,
     }

@@ -101,20 +101,6 @@ def test_identify_keeps_the_colours_that_the_network_wrote(file):
     assert note == "colours of the ICC profile Display P3 left as they are"
 
 
-@pytest.mark.parametrize(
-    ("data", "is_lossy"),
-    [
-        (encoded(RGB), False),
-        (encoded(RGB, "JPEG"), True),
-        (encoded(RGB, "WEBP", lossless=True), False),
-        (encoded(RGB, "WEBP", lossless=True, icc_profile=P3), False),
-        (encoded(RGB, "WEBP", icc_profile=P3), True),
-    ],
-)
-def test_what_was_compressed_with_loss(data, is_lossy):
-    assert picture_files.decode(data, "it").header.is_lossy is is_lossy
-
-
 def test_grey_stays_grey_in_the_codec(file):
     pixels, notes = siren_codec.read_picture(file(encoded(GREY, icc_profile=GREY_1_8)))
     assert pixels.ndim == 2

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from experiments.gallery import identify as experiment
+from jaxfleet import rundir
 from jaxfleet.imaging import photos
 from jaxfleet.scripts import compiled
 from jaxsr.datasets import picture_sets
@@ -64,7 +65,7 @@ def row(folder, name, number, split):
         **{"network": name, "kind": kind, "image_id": image_id, "split": split},
         **{"height": SIDE, "width": SIDE, **facts},
         "file": picture_sets.file_of(name, image_id),
-        "file_checksum": picture_sets.checksum(file.read_bytes()),
+        "file_checksum": rundir.checksum(file.read_bytes()),
     }
 
 

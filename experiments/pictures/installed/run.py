@@ -30,7 +30,6 @@ from jaxfleet.progress import Progress, clock
 from jaxfleet.results.showing import counted
 from jaxfleet.trainer import usable_cores
 from jaxsr import evaluation
-from jaxsr.datasets import picture_sets
 
 KIND = "sr_installed"  # of the run directory
 LABELS = "labelled.flags"  # in it
@@ -38,7 +37,7 @@ ORIGIN = "made_of"  # text in a PNG file: checksums of the photograph and of the
 CORE_GFLOPS = 60.0  # what ncnn reached on one core with 512-bit vectors, from 36 to 150
 
 # A photograph's checksum, and the photograph at both resolutions.
-_Reduced = tuple[str, evaluation.Picture]
+_Reduced = tuple[str, evaluation.PicturePair]
 
 
 @dataclass(frozen=True)
@@ -161,10 +160,10 @@ def _jobs(
 def _checksum(network: Installed) -> str:
     files = find(network)
     assert files is not None
-    return picture_sets.checksum(b"".join(file.read_bytes() for file in files))
+    return rundir.checksum(b"".join(file.read_bytes() for file in files))
 
 
-def _path(run_dir: Path, name: str, picture: evaluation.Picture) -> Path:
+def _path(run_dir: Path, name: str, picture: evaluation.PicturePair) -> Path:
     return run_dir / name / f"{picture.image_id}.png"
 
 
@@ -207,7 +206,7 @@ def _has_any(folder: Path) -> bool:
     return any(name.endswith(".png") for name in storage.names(folder))
 
 
-def _gflop(network: Installed, picture: evaluation.Picture) -> float:
+def _gflop(network: Installed, picture: evaluation.PicturePair) -> float:
     return network.kflop * picture.low[..., 0].size / 1e6
 
 

@@ -7,20 +7,28 @@ outcome of each kind of file. No JAX device is started here.
 Letters: H height, W width, both upright, as the EXIF orientation says.
 """
 
-from jaxfleet.imaging.picture_files.folders import EXTENSIONS, Listing, list_folder, listed, tell
-from jaxfleet.imaging.picture_files.headers import MAX_PIXELS, Header, bytes_of, check
+from jaxfleet.imaging.picture_files.folders import (
+    EXTENSIONS,
+    Listing,
+    find,
+    list_folder,
+    listed,
+    tell,
+)
+from jaxfleet.imaging.picture_files.headers import MAX_PIXELS, PictureHeader, bytes_of, check
 from jaxfleet.imaging.picture_files.pixels import GREY_NOTE, Picture, decode, read, text_of
 
 __all__ = [
     "EXTENSIONS",
     "GREY_NOTE",
     "MAX_PIXELS",
-    "Header",
+    "PictureHeader",
     "Listing",
     "Picture",
     "bytes_of",
     "check",
     "decode",
+    "find",
     "list_folder",
     "listed",
     "read",

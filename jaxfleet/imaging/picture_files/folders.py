@@ -69,6 +69,14 @@ def list_folder(folder: Path, name: str) -> Listing:
     return found
 
 
+def find(folder: Path, name: str) -> tuple[Path, ...]:
+    """Return the picture files of `list_folder`, and say on standard error what it left out."""
+    listing = list_folder(folder, name)
+    if listing.left_out:
+        tell(f"{name}: {listing}")
+    return listing.taken
+
+
 def listed(names: Sequence[str]) -> str:
     """Return the first names of several, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""

@@ -21,7 +21,6 @@ _FORMATS = (
     *("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000"),
     *("AVIF", "HEIF"),
 )
-_LOSSY = ("JPEG", "MPO", "AVIF", "HEIF", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "F")
@@ -35,7 +34,7 @@ _header_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Header:
+class PictureHeader:
     """The properties of a picture file that are known before any pixel is decoded.
 
     format: as Pillow calls it: "PNG", "JPEG", ...
@@ -43,7 +42,6 @@ class Header:
     bits: per channel in the file.
     frames: pictures in the file; 1 unless it is animated or has several pages.
     width, height: pixels, as stored.
-    is_lossy: whether the format changed pixels when it was written.
     """
 
     format: str
@@ -52,7 +50,6 @@ class Header:
     frames: int
     width: int
     height: int
-    is_lossy: bool
 
     @property
     def is_grey(self) -> bool:
@@ -60,7 +57,7 @@ class Header:
         return self.mode in _GREY
 
 
-def check(path: Path) -> Header:
+def check(path: Path) -> PictureHeader:
     """Return what a file says of its picture, without decoding the pixels.
 
     Raises:
@@ -167,7 +164,7 @@ def _not_a_picture(data: bytes) -> str:
     return f"is not a picture that Pillow knows ({kinds}). Remove it, or save it as PNG."
 
 
-def checked_header(opened: Image.Image, data: bytes, name: str) -> Header:
+def checked_header(opened: Image.Image, data: bytes, name: str) -> PictureHeader:
     """Return what an opened file says of its picture.
 
     Raises:
@@ -217,7 +214,7 @@ def checked_header(opened: Image.Image, data: bytes, name: str) -> Header:
     return header
 
 
-def _header(opened: Image.Image, data: bytes) -> Header:
+def _header(opened: Image.Image, data: bytes) -> PictureHeader:
     kind = str(opened.format)
     width, height = opened.size
     frames = getattr(opened, "n_frames", 1)
@@ -225,10 +222,7 @@ def _header(opened: Image.Image, data: bytes) -> Header:
         frames = 1
     elif kind == "TIFF" and frames > 1:
         frames = _full_pages(opened, frames)
-    return Header(
-        *(kind, opened.mode, _bits(opened, data), frames, width, height),
-        is_lossy=kind in _LOSSY or (kind == "WEBP" and b"VP8 " in _chunks(data)),
-    )
+    return PictureHeader(kind, opened.mode, _bits(opened, data), frames, width, height)
 
 
 def _bits(opened: Image.Image, data: bytes) -> int:
@@ -272,13 +266,3 @@ def _full_pages(opened: Image.Image, frames: int) -> int:
         full += not tiff_tag(opened, _SUBFILE_TAG, (0,))[0] & 1
     opened.seek(0)
     return full
-
-
-def _chunks(data: bytes) -> list[bytes]:
-    """Return the names of the chunks of a WebP file."""
-    found, at = [], 12
-    while at + 8 <= len(data):
-        found.append(data[at : at + 4])
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
-        at += 8 + size + size % 2
-    return found

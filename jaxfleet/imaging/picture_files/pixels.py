@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from jaxfleet.errors import InputError
 from jaxfleet.imaging.picture_files import profiles
 from jaxfleet.imaging.picture_files.headers import (
-    Header,
+    PictureHeader,
     bytes_of,
     checked_header,
     opened_file,
@@ -47,7 +47,7 @@ class Picture:
     """
 
     pixels: np.ndarray
-    header: Header
+    header: PictureHeader
     is_transparent: bool
     notes: tuple[str, ...]
 
@@ -138,7 +138,7 @@ def _upright(opened: Image.Image) -> tuple[Image.Image, list[str]]:
     return (opened if turn is None else opened.transpose(turn)), []
 
 
-def _to_8_bits(picture: Image.Image, data: bytes, header: Header, name: str) -> Image.Image:
+def _to_8_bits(picture: Image.Image, data: bytes, header: PictureHeader, name: str) -> Image.Image:
     """Convert an image to 8 bits; where Pillow keeps only the upper bytes, read the lower too."""
     values = np.asarray(picture)
     peak = (1 << header.bits) - 1

@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxsr import super_resolved
 from jaxsr.datasets import picture_sets
@@ -49,7 +50,7 @@ def row(folder, network, image_id):
         "source": "runs/zoo",
         "network_checksum": "n",
         "photo_checksum": "p",
-        "file_checksum": picture_sets.checksum((folder / file).read_bytes()),
+        "file_checksum": rundir.checksum((folder / file).read_bytes()),
     }
 
 
