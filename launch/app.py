@@ -1,19 +1,19 @@
-r"""Opens a page in the browser: which upscaler made a picture, and what a SIREN will reach on it.
+"""Serve a page that identifies upscalers, forecasts SIRENs and shows runs in a browser.
 
     python launch/app.py
     python launch/app.py --runs=runs
 
-Then open http://127.0.0.1:7860. The page has three tabs. *Which upscaler?* tells of dropped
-pictures whether a network enlarged them, which one, and where in the picture the evidence lies.
-*What will a SIREN reach?* forecasts what a network will reach on a picture while you move sliders,
-beside JPEG, WebP and AVIF, finds the best network within limits of size, time and PSNR, and trains
-it before your eyes. *Runs* shows the runs of --runs: their tables and reports, pictures of their
-networks, and what two runs differ by.
+Open http://127.0.0.1:7860. The page has three tabs. *Which upscaler?* says whether a network
+enlarged the pictures that you drop on it, which network, and where in each picture the evidence
+lies. *What will a SIREN reach?* forecasts the PSNR of a network while you move sliders, beside
+JPEG, WebP and AVIF; finds the best network within limits of size, time and PSNR; and trains it
+while you watch. *Runs* shows the tables, reports and pictures of the runs in --runs, and compares
+two runs.
 
-It needs `pip install 'jaxfleet[app]'`. Only this machine reaches the page, unless --host says
-otherwise, and it asks no other machine for anything. It reads no folder but those of --runs.
-Dropped files may have 64 MB and 200 megapixels and are removed after an hour; one network trains at
-a time, the others wait. Ctrl-C ends it.
+Install it with `pip install 'jaxfleet[app]'`. Only this machine can open the page unless --host
+says otherwise, and the page contacts no other machine. It reads no folders except those of --runs.
+Files may have up to 64 MB and 200 megapixels and are deleted after an hour. One network trains at a
+time. Press Ctrl-C to stop the server.
 """
 
 from launch import flagdefs

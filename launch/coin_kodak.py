@@ -1,13 +1,12 @@
-"""COIN's five sizes on the Kodak photographs, against JPEG, JPEG 2000, WebP and AVIF.
+"""Fit COIN's five sizes to the Kodak photographs; compare with JPEG, JPEG 2000, WebP and AVIF.
 
     python launch/coin_kodak.py --flagfile=launch/flagfiles/coin_kodak/cpu.flags
 
-fits the networks, then measures them in float32, float16 and 4 to 16 bits a weight, and the codecs
-on the same pixels. Leaves in the run directory `report.html` to look at, with
-`figures/rate_distortion.png` and `figures/quantisation.png`; `rate_distortion.parquet` and
-`quantisation.parquet` to compute with; and the networks in `parts/*.parquet`. --dry_run prints
-what it costs. A run that was killed goes on where it was when the same command is given again; one
-that is complete is measured anew.
+Measures the networks in float32, in float16 and at 4 to 16 bits per weight, and the codecs on the
+same pixels. Writes to the run directory: `report.html`, `figures/rate_distortion.png` and
+`figures/quantisation.png`; the tables `rate_distortion.parquet` and `quantisation.parquet`; and the
+networks in `parts/*.parquet`. --dry_run prints the cost. Repeat the command to resume a run that
+was interrupted; a complete run is measured again.
 """
 
 from launch import flagdefs

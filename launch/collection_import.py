@@ -1,11 +1,12 @@
-"""Imports files of the published COIN collection as a run, for whatever reads runs.
+"""Import files of the published COIN collection as a run directory.
 
     python launch/collection_import.py --input=COIN-collection --run_dir=runs/published
 
-reads JSON lines, JSON or Parquet files in the schema of huggingface.co/datasets/predict-SIREN-PSNR/
-COIN-collection, and writes `parts/*.parquet` with one row for each network and its weights. Damaged
-rows are named in one line at the end, with exit code 2; all others are imported. Repeat the command
-after a kill, or once they are mended: what is there already is not read again.
+Reads JSON lines, JSON or Parquet files in the schema of huggingface.co/datasets/predict-SIREN-PSNR/
+COIN-collection and writes `parts/*.parquet` with one row per network, weights included. Damaged
+rows are listed in one line at the end and the exit code is 2; all other rows are imported. Repeat
+the command after an interruption or once the rows are mended; rows that were imported are not read
+again.
 """
 
 from launch import flagdefs

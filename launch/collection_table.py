@@ -1,14 +1,14 @@
-"""Checks a run of SIRENs against its plan, and adds its networks to the table that is published.
+"""Check a run of SIRENs against its plan, and add its networks to the table that is published.
 
     python launch/collection_table.py --run_dir=runs/collection_300k
     python launch/collection_table.py --run_dir=runs/collection_300k --output=collection
 
-says which networks are missing or there twice, how many were fitted an hour and what interruptions
-cost, from the run's own parts and progress logs; also while it runs. With --output it adds what
-is missing there to a table in the schema of the published COIN collection without weights: Parquet
-files and a card. Run directories of several machines, which fitted other shards of the same plan,
-can be added to one table, one after the other. The exit code is 1 where networks are missing, in
-the table or, without --output, in the run.
+Reports missing and duplicate networks, networks fitted per hour and the cost of interruptions, from
+the run's parts and progress logs, also while it runs. With --output, adds what is missing there to
+a table in the schema of the published COIN collection without weights: Parquet files and a card.
+Run directories of several machines, which fitted other shards of the same plan, can be added to one
+table, one after the other. The exit code is 1 if networks are missing, in the table or, without
+--output, in the run.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Measures the extraction of noise residuals and queries against prnu-python, where it is there.
+"""Compare the speed of noise residuals and fingerprint queries with prnu-python.
 
     python launch/fingerprint_benchmark.py --run_dir=runs/fingerprint_benchmark
 
-prints the table and leaves `fingerprint_benchmark.json` in the run directory. Under a minute on two
-cores. The baseline's row needs the folder `prnu` of github.com/polimi-ispl/prnu-python on
-PYTHONPATH, and PyWavelets and tqdm; the package of that name on PyPI is another.
+Prints a table and writes `fingerprint_benchmark.json` to the run directory, in under a minute on
+two cores. The row of prnu-python needs the folder `prnu` of github.com/polimi-ispl/prnu-python on
+PYTHONPATH, and the packages PyWavelets and tqdm. (The package prnu on PyPI is a different one.)
 """
 
 from launch import flagdefs

@@ -1,11 +1,11 @@
-"""Simulates a collection on many machines that fail: how long it takes, what is lost, what is left.
+"""Simulate a collection on many failing machines: its duration, lost work and final table.
 
     python launch/fleet_simulation.py --run_dir=runs/fleet_simulation
     python launch/fleet_simulation.py --num_workers=50 --num_trials=3000 --shares_per_worker=4
 
-The plan, its cut into shares and the store on disk are the real ones; the clock, the failures and
-the training are not. Prints a table, and leaves it as `simulation.md` and `simulation.json`. The
-command fails if the table of the run does not hold every trial exactly once.
+Plan, shares and store are real; clock, failures and training are simulated. Prints a table and
+writes it as `simulation.md` and `simulation.json`. Fails if the final table does not contain every
+trial exactly once.
 """
 
 from launch import flagdefs

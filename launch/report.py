@@ -1,11 +1,11 @@
-"""Makes the report of a run again: of one that finished, is still running, or was killed.
+"""Write the report of a run again, whether it finished, is still running or was killed.
 
     python launch/report.py --run_dir=runs/quickstart
 
-reads the run directory and leaves its `report.html` and `figures/` new; nothing is trained. That of
-a run which launch/collection_import.py made has pictures only where --photos says what they are of.
-Works on runs of launch/siren_grid.py, launch/coin_kodak.py (whose networks and codecs are measured
-again), launch/sr_zoo.py and launch/sr_attribution.py.
+Replaces `report.html` and `figures/` of runs of launch/siren_grid.py, launch/coin_kodak.py (whose
+networks and codecs are measured again), launch/sr_zoo.py and launch/sr_attribution.py; trains
+nothing. The report of a run that launch/collection_import.py made shows pictures only if --photos
+names the photographs.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-r"""Says how well SIRENs will store a picture, without fitting any; and which of them is the best.
+r"""Forecast how well SIRENs will store a picture, without fitting any, and recommend the best.
 
     python launch/siren_forecast.py --input=photo.png --image_size=0 --bits_per_pixel=0.3
     python launch/siren_forecast.py --input=photo.png --target_psnr_db=28 --encode_seconds=60
@@ -6,13 +6,13 @@ r"""Says how well SIRENs will store a picture, without fitting any; and which of
         --layer_size=32 --num_layers=4 --learning_rate=1e-3 --num_iters=100 --num_iters=1000
     python launch/siren_forecast.py --input=photo.png --image_size=0 --report=photo.html
 
-With one or more limits of size, quality and time it names the best network and the best of each
-depth, with JPEG's PSNR at that size beside them. With layers and units it forecasts the networks of
-a grid. With neither, or with --report, it shows what size and time buy: the networks that no other
-one beats. Times are of this machine once `launch/benchmark.py --part=calibrate` has measured it.
+With limits of size, quality or time, prints the best network and the best one of each depth, with
+the PSNR of JPEG at that size. With layers and units, forecasts the networks of a grid. With
+neither, or with --report, lists the networks that no other one beats in size, time and PSNR. Times
+are of this machine once `launch/benchmark.py --part=calibrate` has measured it.
 
-The spread is that of seeds and of what the forecaster does not know: 90 of 100 networks end within
-the range that is printed. What the forecaster was not trained on is said, and widens the range.
+The printed range holds 90 of 100 networks; it covers both seeds and what the forecaster does not
+know. Outside the training range of the forecaster it is wider, and the output says so.
 """
 
 from launch import flagdefs

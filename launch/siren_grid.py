@@ -1,10 +1,10 @@
-"""Fits a grid, or a random sample, of SIRENs to photographs.
+"""Fit a grid or a random sample of SIRENs to photographs.
 
     python launch/siren_grid.py --flagfile=launch/flagfiles/siren_grid/quickstart.flags
 
-leaves in the run directory `report.html` to look at and `parts/*.parquet` to compute with. Flags
-after --flagfile override it. --dry_run prints trials, buckets, memory and a time forecast. A run
-that was killed goes on where it was when the same command is given again.
+Writes `report.html` and the table `parts/*.parquet` to the run directory. Flags after --flagfile
+override it. --dry_run prints trials, buckets, memory and a time forecast. Repeat the command to
+resume a run that was interrupted.
 """
 
 from launch import flagdefs

@@ -1,10 +1,10 @@
-"""Measures the training and the use of super-resolution networks, against PyTorch where installed.
+"""Measure the speed of training and using super-resolution networks, against PyTorch.
 
     python launch/sr_benchmark.py --run_dir=runs/sr_benchmark
 
-prints tables and leaves `sr_benchmark.json` in the run directory. Some fifteen minutes on two
-cores; --part=fleet --architecture=edsr about two. `pip install torch` adds the PyTorch rows. On a
-GPU the same command compares fleets that are unrolled, stacked and one at a time.
+Prints tables and writes `sr_benchmark.json` to the run directory, in some fifteen minutes on two
+cores; --part=fleet --architecture=edsr takes about two. `pip install torch` adds the PyTorch rows.
+On a GPU the same command compares unrolled and stacked fleets with networks trained one at a time.
 """
 
 from launch import flagdefs

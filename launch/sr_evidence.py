@@ -1,11 +1,11 @@
-r"""Collects what a gallery learns from: pictures of many makers in many states, as features.
+r"""Collect features of pictures from many networks in many file states, to train a judge.
 
     python launch/sr_evidence.py --photos=folder:photographs --zoo=packaged --installed \
         --network='mine=mine.param family=mine' --run_dir=runs/sr_evidence
 
-Each class makes pictures of the same photographs; each picture is compressed, resized, cut or
-sharpened as `jaxsr.datasets.perturbations` says, and only its features are kept. Repeat the command
-to go on where it stopped, or with more classes.
+Every network enlarges the same photographs; each picture is compressed, resized, cropped or
+sharpened (see `jaxsr.datasets.perturbations`), and only its features are stored. Repeat the command
+to resume, or to add networks. launch/sr_judge.py learns from the result.
 """
 
 from launch import flagdefs

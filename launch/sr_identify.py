@@ -1,27 +1,27 @@
-r"""Says which super-resolution network made a picture, how that was built, or that none did.
+r"""Identify the super-resolution network that produced a picture, or report that none did.
 
     python launch/sr_identify.py --input=photo.png --gallery=runs/sr_gallery_mini --picture=why.png
     python launch/sr_identify.py --input=evidence --gallery=runs/sr_gallery_mini --output=found.csv
     python launch/sr_identify.py --gallery=runs/sr_gallery_mini --output=larger.safetensors \
         --add="mine-x4=pictures architecture=edsr scale=4"
 
-The first answers for one picture, the second in a table for a folder, the third enrols a network by
-20 or more pictures that it made, without training, unless a rehearsal shows harm. Without --gallery
-the one that comes with jaxsr is asked.
+The first command identifies one picture. The second writes a table for a folder. The third adds a
+network to the gallery from 20 or more of its pictures, without training, unless a test shows that
+this makes the gallery worse. Without --gallery, the gallery that comes with jaxsr is used.
 
-Questions are answered in this order, each with "cannot tell" where it was not right often enough in
-tests on files in the same state: what happened to the file, whether the picture was enlarged, by
-interpolation or by a network, by how much, by which family of networks, and by which network. A
-gallery of launch/sr_gallery.py answers for pictures as networks wrote them alone.
+The output says what happened to the file, whether the picture was enlarged, by interpolation or by
+a network, by how much, and by which family and which network. Each answer is "cannot tell" where it
+was not right often enough in tests on files in the same state. A gallery of launch/sr_gallery.py is
+only for pictures as networks wrote them.
 
-Grey pictures (also grey as colour) are judged by luma alone, with thresholds and error rates of
-their own; --add takes none, since it tells networks apart by what they leave between colours.
-Nothing is converted: 16 bits, black and white, palettes, animations, transparency and other colour
-models are refused, since fingerprints do not outlive the conversion. In a folder a file that cannot
-be used has its reason in the column `error`, the others are answered, and the exit code is 2.
+Grey pictures, including grey ones stored in colour, are judged by luma alone, with their own
+thresholds and error rates; --add does not take them. Pictures with 16 bits, palettes, animation,
+transparency, black and white pixels or other colour models are rejected, since fingerprints do not
+survive conversion. In a folder, the column `error` says why a file was rejected, the others are
+answered, and the exit code is 2.
 
-A gallery of launch/sr_gallery.py may need JAX; programs that it compiles are then kept
-(`jaxfleet.scripts.compiled`), so that the second picture is answered sooner than the first.
+A gallery of launch/sr_gallery.py may need JAX. Its compiled programs are cached
+(`jaxfleet.scripts.compiled`), so the second picture is faster than the first.
 """
 
 import sys

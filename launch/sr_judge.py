@@ -1,10 +1,10 @@
-r"""Fits the judge of a gallery: who enlarged a picture, in whatever state its file is.
+"""Fit the judge of a gallery, which identifies upscalers of pictures in any file state.
 
     python launch/sr_judge.py --evidence=runs/sr_evidence --run_dir=runs/sr_judge
 
-learns from what launch/sr_evidence.py collected, chooses thresholds on validation photographs (for
-networks that are not known, by families left out), measures on test photographs, and leaves
-`gallery.safetensors`, which launch/sr_identify.py takes, and `table.json`.
+Learns from the features that launch/sr_evidence.py collected, chooses thresholds on validation
+photographs (those for unknown networks by leaving out families), and evaluates on test photographs.
+Writes `gallery.safetensors`, for launch/sr_identify.py, and `table.json`.
 """
 
 from launch import flagdefs

@@ -1,12 +1,12 @@
-"""Is a network that was never learnt answered "unknown"? Unseen seed, architecture, training set.
+"""Test whether classifiers recognise unknown networks: unseen seeds, architectures, training sets.
 
     python launch/sr_open_set.py --flagfile=launch/flagfiles/sr_open_set/mini.flags
     python launch/sr_open_set.py --pictures=runs/sr_images --unseen= --unseen=architecture=swinir
 
-keeps networks away, fits classifiers on the others, and scores test photographs of both. Leaves
-`report.html` with accuracy, AUROC, OSCR and the share of unknown networks that are refused when 95
-% of the known are answered, `results.json`, and `parts/` with a row for each crop. A run that was
-killed goes on when the same command is given again; splits, methods and seeds may be added.
+Holds networks out, fits classifiers to the others, and scores test photographs of both. Writes
+`report.html` with accuracy, AUROC, OSCR and the share of unknown networks rejected when 95 % of the
+known ones are answered; `results.json`; and `parts/` with one row per crop. Repeat the command to
+resume a run that was interrupted; splits, methods and seeds may be added.
 """
 
 from launch import flagdefs

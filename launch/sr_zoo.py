@@ -2,12 +2,12 @@
 
     python launch/sr_zoo.py --flagfile=launch/flagfiles/sr_zoo/mini.flags
 
-leaves in the run directory `networks/*.safetensors`, which launch/sr_upscale.py and PyTorch read,
-`parts/*.parquet` and `evaluation.parquet` to compute with, and `report.html` to look at. Networks
-that share architecture, scale and loss train side by side. Every seed trains on the first training
-set, the first --seeds_elsewhere of them on the others, as in the paper. --dry_run prints fleets,
-FLOPs, memory and time. A run that was killed goes on where it was when the same command is given
-again; in a job array each task takes its share.
+Writes to the run directory: `report.html`; `networks/*.safetensors`, which launch/sr_upscale.py and
+PyTorch read; and the tables `parts/*.parquet` and `evaluation.parquet`. Networks that share
+architecture, scale and loss train side by side. Every seed trains on the first training set, and
+the first --seeds_elsewhere of them on the others, as in the paper. --dry_run prints fleets, FLOPs,
+memory and time. Repeat the command to resume a run that was interrupted; in a job array each task
+takes its share.
 """
 
 from launch import flagdefs
