@@ -38,6 +38,15 @@ def on_page_markdown(markdown, **_):
     return re.sub(r"\{\{ modules \}\}", lambda _: modules(), markdown)
 
 
+def on_page_content(html, **_):
+    """Keep the name of a flag in one line where a block of code is wrapped."""
+
+    def marked(block):
+        return re.sub(r"(?<![\w-])--\w+=?", r'<span class="flag">\g<0></span>', block[0])
+
+    return re.sub(r"<pre\b.*?</pre>", marked, html, flags=re.DOTALL)
+
+
 def on_post_build(config, **_):
     """Fail if a built page or style sheet loads something from another host."""
     site = Path(config["site_dir"])
