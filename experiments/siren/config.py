@@ -52,8 +52,8 @@ class GridConfig:
     image_size: tuple[str, ...] = flag(
         ("120",),
         "Side of the square image that is fitted, in pixels; 0 keeps the full "
-        f"photograph, square or not. {_AXIS_HELP} Of several sizes a photograph has those "
-        "that are not larger than itself.",
+        f"photograph, square or not. {_AXIS_HELP} Sizes larger than a "
+        "photograph are skipped for it.",
     )
     image_fit: str = flag(
         "resize",
@@ -78,9 +78,9 @@ class GridConfig:
     seed: tuple[str, ...] = flag(("0",), f"Random seed of the initial weights. {_AXIS_HELP}")
     network: tuple[str, ...] = flag(
         ("siren",),
-        "siren: sines; finer: sines whose frequency grows with their argument; gauss: bells; "
-        "wire: complex Gabor wavelets; relu_fourier: ReLU on random Fourier features. Repeat for "
-        "a grid or a sample of several. Of the axes a kind takes those that it has.",
+        "Activation. siren: sines; finer: sines whose frequency grows with their argument; gauss: "
+        "Gaussians; wire: complex Gabor wavelets; relu_fourier: ReLU on random Fourier features. "
+        "Repeat for several kinds; each uses only the hyperparameters that it has.",
         group="Kinds of networks",
         choices=tuple(KINDS),
     )

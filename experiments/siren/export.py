@@ -70,13 +70,13 @@ class ExportConfig:
     rows_per_file: int | None = flag(
         None,
         "coin_collection alone: networks in a file at most; "
-        f"{write_collection.ROWS_PER_FILE} unless told.",
+        f"{write_collection.ROWS_PER_FILE} by default.",
         lower=1,
     )
     trial_id: tuple[int, ...] = flag(
         (),
         "Number of a network in the table.",
-        group="Which networks: those for which all of these hold; every one unless told",
+        group="Which networks (by default all; several conditions must all hold)",
         lower=0,
     )
     image_id: tuple[str, ...] = flag((), "Name of its photograph.")

@@ -138,7 +138,9 @@ class ZooConfig:
     )
     ema_decay: float = flag(0.999, "Decay of the moving average of the weights.", lower=0, upper=1)
     adversarial_weight: float = flag(
-        losses.ADVERSARIAL_WEIGHT, "Of the adversarial loss beside the distance.", lower=0
+        losses.ADVERSARIAL_WEIGHT,
+        "Weight of the adversarial loss; the feature distance has weight 1.",
+        lower=0,
     )
     discriminator_features: int = flag(
         64, "Channels of the first layer of the discriminator.", lower=1
