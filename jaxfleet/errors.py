@@ -1,5 +1,7 @@
 """The error that a user can cause and mend."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Raised for what a user can cause and mend: a flag, a path, a file, a data set.
@@ -11,3 +13,9 @@ class InputError(ValueError):
 
 class InUseError(InputError):
     """Another process works on it; later it may be free."""
+
+
+def listed(names: Sequence[str], most: int = 3, between: str = ", ") -> str:
+    """Return the first of several names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more

@@ -9,7 +9,7 @@ Letters: N crops, c side of a crop in pixels.
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ import pandas as pd
 
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
+from jaxsr.attribution import calibration
+from jaxsr.attribution.classifier import Classifier
 from jaxsr.datasets import perturbations
 from jaxsr.datasets.crops import BATCH, tiles
 from jaxsr.datasets.perturbations import Perturbation
@@ -110,6 +112,44 @@ def refuse_small(pictures: PictureSet, crop_px: int) -> None:
             f"{pictures.run_dir / pictures.index['file'][sides.idxmin()]} has a side of "
             f"{sides.min()} pixels, less than a crop of {crop_px}; take smaller crops."
         )
+
+
+def refuse_without(pictures: PictureSet, split: str, networks: Iterable[str]) -> None:
+    """Refuse pictures that lack a photograph of a split for one of the networks.
+
+    Raises:
+        InputError: naming the network.
+    """
+    index = pictures.index
+    without = set(networks) - set(index.loc[index["split"] == split, "network"])
+    if without:
+        raise InputError(
+            f"--pictures={pictures.run_dir} has no {split} photograph of {min(without)}; make "
+            "pictures of more photographs, which their names divide."
+        )
+
+
+def fit_temperature(
+    classifier: Classifier,
+    pictures: Sequence[np.ndarray],
+    labels: np.ndarray,
+    *,
+    on_batch: Callable[[int], object] = lambda _: None,
+) -> float:
+    """Fit the temperature of a classifier to all crops of pictures that it did not learn from.
+
+    Args:
+        classifier: of K classes.
+        pictures: [H, W, 3] uint8 each.
+        labels: [N] int, the class of each picture.
+        on_batch: called with the number of crops of each batch when it is done.
+    """
+    scores, places = [], []
+    for batch in batches(pictures, classifier.crop_px):
+        scores.append(classifier.log_scores(batch.crops))
+        places.append(batch.places)
+        on_batch(len(batch.crops))
+    return calibration.fit_temperature(np.concatenate(scores), labels[np.concatenate(places)])
 
 
 def made_from(pictures: PictureSet, *others: Any) -> str:

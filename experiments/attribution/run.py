@@ -117,25 +117,15 @@ def make_task(config: AttributionConfig) -> AttributionTask:
     found = picture_sets.open(config.pictures)
     found = found.only(kind=config.classes).only(**config.filters())
     index = found.index
-    small = index[index[["height", "width"]].min(axis=1) < config.crop_px]
-    if len(small):
-        raise InputError(
-            f"{small['file'].iloc[0]} is smaller than a crop of --crop_px={config.crop_px}; take "
-            "smaller crops."
-        )
     classes = index.drop_duplicates("network")[files.class_columns()]
     classes = classes.reset_index(drop=True)
     if len(classes) < 2:
         raise InputError(
             f"--pictures={config.pictures}: {len(classes)} class is left; there must be two."
         )
+    attribution_parts.refuse_small(found, config.crop_px)
     for split in (_TRAIN, _TEST):
-        without = set(classes["network"]) - set(index.loc[index["split"] == split, "network"])
-        if without:
-            raise InputError(
-                f"--pictures={config.pictures} has no {split} photograph of {min(without)}; make "
-                "pictures of more photographs, which their names divide."
-            )
+        attribution_parts.refuse_without(found, split, classes["network"])
     splits = {split: found.only(split=split) for split in set(index["split"])}
     return AttributionTask(
         classes, {split: splits[split] for split in SPLITS if split in splits}, config.crop_px
@@ -279,9 +269,9 @@ def _classifier(
     )
     temperature = 1.0
     if validation is not None:
-        rows, log_scores = evaluate(classifier, validation[0], on_batch=shown.update)
-        truth = validation[1][rows["picture"]]
-        temperature = calibration.fit_temperature(log_scores, truth)
+        temperature = attribution_parts.fit_temperature(
+            classifier, *validation, on_batch=shown.update
+        )
     facts = {
         "temperature": temperature,
         "seed": seed,

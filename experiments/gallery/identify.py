@@ -20,7 +20,7 @@ from jaxsr.fingerprints import welch
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import Identification
 from jaxsr.gallery.core import HYPERPARAMETERS, Gallery
-from jaxsr.gallery.rehearsal import rehearse
+from jaxsr.gallery.rehearsal import Rehearsal, rehearse
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,19 +137,29 @@ def enrol(config: IdentifyConfig) -> str:
     paths = picture_files.find(source, f"--add={source}")
     pictures = [read_picture(path)[0] for path in paths]
     larger = gallery.add(one.name, pictures, **facts)
-    plain = [photo.pixels for photo in photos.load("packaged")]
-    rehearsal = rehearse(gallery, one.name, pictures, plain)
-    if rehearsal.is_harmful:
-        raise InputError(
-            f"--add={one.name}: not added, since in a test {rehearsal}. Give more pictures, as the "
-            "network wrote them."
-        )
+    rehearsal = rehearsed(gallery, one.name, pictures)
     larger.save(target)
     count = len(larger.cards)
     return (
         f"{target}: {count} classes; {one.name} by {len(paths)} pictures of {one.source}.\n"
         f"test: {rehearsal}."
     )
+
+
+def rehearsed(gallery: Gallery, name: str, pictures: Sequence[np.ndarray]) -> Rehearsal:
+    """Rehearse the enrolment of a network, with the packaged photographs as those of no network.
+
+    Raises:
+        InputError: if it would do harm.
+    """
+    plain = [photo.pixels for photo in photos.load("packaged")]
+    rehearsal = rehearse(gallery, name, pictures, plain)
+    if rehearsal.is_harmful:
+        raise InputError(
+            f"{name} is not added, since in a test {rehearsal}. Give more pictures, as the network "
+            "wrote them."
+        )
+    return rehearsal
 
 
 def _answer(gallery: Gallery, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

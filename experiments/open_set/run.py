@@ -154,13 +154,7 @@ def make_splits(pictures: PictureSet, unseen: Sequence[str]) -> list[Split]:
     for split in splits.values():
         for part in (_TRAIN, _TEST):
             names = split.known if part == _TRAIN else (*split.known, *split.unknown)
-            there = split.only(part, names)
-            without = set(names) - (set() if there is None else set(there.index["network"]))
-            if without:
-                raise InputError(
-                    f"--pictures={pictures.run_dir} has no {part} photograph of {min(without)}; "
-                    "make pictures of more photographs, which their names divide."
-                )
+            attribution_parts.refuse_without(pictures, part, names)
     return list(splits.values())
 
 

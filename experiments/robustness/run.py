@@ -184,7 +184,7 @@ def fit(
         display.update(0.0, finished=1)
     temperature = 1.0
     if validation is not None:
-        temperature = _temperature(fitted, *validation)
+        temperature = attribution_parts.fit_temperature(fitted, *validation)
     facts = {"temperature": temperature, "seed": one.seed, "options": dict(one.options)}
     classifier_files.save(fitted, path, {**facts, rundir.MADE_FROM: inputs, "train_on": names})
     return _read(path, PERTURBED)
@@ -326,15 +326,6 @@ def _doubled(
     plan = [(row, nothing) for row in range(len(names))] + list(enumerate(drawn))
     labels = pd.Index(classifier.classes).get_indexer(pictures.index["network"])
     return Perturbed(pictures, plan, classifier.crop_px, seed), np.tile(labels, 2)
-
-
-def _temperature(classifier: Classifier, pictures: Perturbed, labels: np.ndarray) -> float:
-    """Fit the temperature on pictures that the classifier did not learn from."""
-    parts = list(attribution_parts.batches(pictures, classifier.crop_px))
-    log_scores = np.concatenate([classifier.log_scores(batch.crops) for batch in parts])
-    return calibration.fit_temperature(
-        log_scores, labels[np.concatenate([batch.places for batch in parts])]
-    )
 
 
 def _test(

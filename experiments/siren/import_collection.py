@@ -16,7 +16,7 @@ import jaxfleet
 from experiments.siren import pages
 from experiments.siren.jobs import schema
 from jaxfleet import executors, rundir
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, listed
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.results import store
 from jaxfleet.results.showing import counted
@@ -97,9 +97,8 @@ def run(config: ImportConfig, run_dir: Path) -> str:
     finally:
         results.close()
     if damaged:
-        more = f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else ""
         raise InputError(
-            f"{'; '.join(damaged[:_NAMED])}{more}. The other {len(results.done)} networks are in "
+            f"{listed(damaged, _NAMED, '; ')}. The other {len(results.done)} networks are in "
             f"{run_dir}. Mend these in place (an emptied line is left out) and repeat the command."
         )
     rundir.finish(run_dir)

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, listed
 from jaxfleet.imaging import images, picture_files
 
 KINDS = ("packaged[:train|:test]", "folder:PATH", "tfds:NAME[/CONFIG][:SPLIT]")
@@ -125,7 +125,7 @@ def load(
             if len(photos) == max_images:
                 break
         for note, ids in noted.items():
-            picture_files.tell(f"{one}: {note} ({len(ids)}: {picture_files.listed(ids)})")
+            picture_files.tell(f"{one}: {note} ({len(ids)}: {listed(ids)})")
         if len(photos) == max_images != 0:
             break
         if len(photos) == before:

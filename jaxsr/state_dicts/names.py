@@ -5,13 +5,14 @@ index. `OFFICIAL_NAMES` of a class says where it differs. Layouts: PyTorch has c
 [out, in, height, width] and dense layers [out, in], Flax [height, width, in, out] and [in, out].
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxfleet.errors import listed
 from jaxsr.state_dicts import search as state_dicts
 
 # What else a state_dict holds: follows from the architecture, or counts batches.
@@ -53,7 +54,11 @@ def load_arrays(model: nnx.Module, arrays: Mapping[str, Any]) -> None:
         "not finite": broken,
     }
     if any(faults.values()):
-        said = "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
+        said = "; ".join(
+            f"{kind}: {listed(sorted(names), _MOST_NAMED)}"
+            for kind, names in faults.items()
+            if names
+        )
         holds = "" if found.arrays else f" They hold {state_dicts.summary(arrays)}."
         raise ValueError(f"The weights do not fit this {type(model).__name__}. {said}.{holds}")
     for name, (variable, is_kernel) in wanted.items():
@@ -119,8 +124,3 @@ def _official_shape(variable: Any, is_kernel: bool) -> tuple[int, ...]:
 def _to_official(rank: int) -> tuple[int, ...]:
     """Return the axes of a Flax kernel in PyTorch's order."""
     return tuple(np.argsort(_TO_FLAX[rank]).tolist())
-
-
-def _listed(names: Collection[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(sorted(names)[:_MOST_NAMED]) + more

@@ -12,7 +12,6 @@ from jaxfleet.imaging.picture_files.folders import (
     Listing,
     find,
     list_folder,
-    listed,
     tell,
 )
 from jaxfleet.imaging.picture_files.headers import MAX_PIXELS, PictureHeader, bytes_of, check
@@ -30,7 +29,6 @@ __all__ = [
     "decode",
     "find",
     "list_folder",
-    "listed",
     "read",
     "tell",
     "text_of",

@@ -2,11 +2,10 @@
 
 import functools
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, listed
 from jaxfleet.imaging.picture_files import headers
 
 HEIF_EXTENSIONS = (".heic", ".heif")
@@ -14,7 +13,6 @@ EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
     *(".jp2", ".avif", *HEIF_EXTENSIONS),
 )
-_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,6 @@ def find(folder: Path, name: str) -> tuple[Path, ...]:
     if listing.left_out:
         tell(f"{name}: {listing}")
     return listing.taken
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return the first names of several, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 @functools.lru_cache

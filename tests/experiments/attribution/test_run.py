@@ -227,7 +227,7 @@ def test_filters_choose_classes(pictures):
         ({"classes": ("network",), "where": ("kind=original",)}, "no picture with kind"),
         ({"where": ("scale=3",)}, "no picture with"),
         ({"where": ("scale=4",)}, "1 class is left"),
-        ({"crop_px": 35}, "dawn.png is smaller than a crop of --crop_px=35"),
+        ({"crop_px": 35}, "dawn.png has a side of 34 pixels, less than a crop of 35"),
         ({"where": ("split=train",)}, "has no test photograph of edsr-A-x2-l1-s1"),
     ],
 )
