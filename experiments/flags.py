@@ -48,10 +48,10 @@ def seeds(of: str, default: tuple[int, ...] = (0,)) -> Any:
     )
 
 
-def checkpoint_minutes(default: float = 10.0, group: str | None = None) -> Any:
+def checkpoint_minutes(group: str | None = None) -> Any:
     """Return the flag of the time between checkpoints."""
     help = "Minutes between checkpoints: the work that a killed process loses at most."
-    return flag(default, help, lower=0, group=group)
+    return flag(10.0, help, lower=0, group=group)
 
 
 def dry_run(what: str = "the plan and a forecast of its time", group: str | None = None) -> Any:

@@ -30,6 +30,7 @@ FLUSH_SECONDS = 30.0  # at first; then ever longer, up to the time between check
 FLUSH_BYTES = 1 << 25
 POLL_SECONDS = 2.0
 LOST_SECONDS = 60.0  # until a process of a lost machine has surely ended
+TASK_RETRIES = 10  # of a task whose process or machine is lost
 STOP_SECONDS = 15.0  # for tasks to write their checkpoints
 CONNECT_SECONDS = 10.0  # until a cluster that does not answer is given up
 
@@ -203,7 +204,6 @@ def run_on_ray(
     address: str,
     cpus: float,
     gpus: float,
-    retries: int = 10,
 ) -> None:
     """Run share(0) to share(count - 1) as tasks of a Ray cluster.
 
@@ -217,7 +217,6 @@ def run_on_ray(
         address: of the cluster; "" starts one on this machine, for as long as this process lives.
         cpus: that a task needs.
         gpus: that a task needs.
-        retries: of a task.
 
     Raises:
         InputError: if Ray is not installed, there is no cluster at the address, or a task says so.
@@ -251,7 +250,7 @@ def run_on_ray(
         with signals_wait() as stop:  # which Ray would make another exception of
             running: list[Any] = []
             try:
-                remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=retries)(task)
+                remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=TASK_RETRIES)(task)
                 running = [remote.remote(index) for index in range(count)]
                 while running and not stop.is_set():
                     ended, running = ray.wait(running, timeout=POLL_SECONDS)

@@ -54,12 +54,11 @@ def has_tsne() -> bool:
     return importlib.util.find_spec("sklearn") is not None
 
 
-def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
+def tsne(features: np.ndarray) -> np.ndarray:
     """Embed features in a plane, where near features stay near.
 
     Args:
         features: [N, D] float, N at least `LEAST`; their 50 main components are what counts.
-        seed: of what is drawn.
 
     Returns:
         [N, 2] float32.
@@ -76,7 +75,7 @@ def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
     components = (left * values)[:, :_COMPONENTS]
     scale = components[:, 0].std() or 1.0
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    fitted = TSNE(perplexity=perplexity, init="pca", random_state=seed)
+    fitted = TSNE(perplexity=perplexity, init="pca", random_state=0)
     return np.asarray(fitted.fit_transform((components / scale).astype(np.float32)), np.float32)
 
 

@@ -7,7 +7,6 @@ photographs, the table and the error rates from test photographs.
 
 import dataclasses
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def run(config: LearnConfig, run_dir: Path) -> str:
         unseen = predict_unseen(known.names, without, data, folds)
         judge = calibrate.calibrated(known, data.rows, seen, unseen)
         judge, table = measures.measure(judge, data.rows, seen, unseen)
-        (run_dir / "table.json").write_text(json.dumps(table, indent=1))
+        rundir.write_json(run_dir / "table.json", table)
         base = Gallery.open(config.gallery or None)
         dataclasses.replace(base, judge=judge).save(run_dir / gallery_files.NAME)
         rundir.finish(run_dir)

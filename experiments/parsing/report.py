@@ -20,6 +20,7 @@ from jaxfleet import rundir
 from jaxfleet.results.showing import counted
 
 TARGET_PERCENT = 95.0  # of scale and loss, with a seed held out
+MAX_HARDEST = 20  # networks that are listed
 PANELS = 3  # beside each other in a figure
 MAX_LETTERS = 4  # of a value that stands upright under an axis
 
@@ -174,9 +175,9 @@ def _elsewhere(predictions: pd.DataFrame, measured: pd.DataFrame) -> str:
     )
 
 
-def _hardest(by_network: pd.DataFrame, count: int = 20) -> str:
+def _hardest(by_network: pd.DataFrame) -> str:
     """List the networks that are parsed worst."""
-    rows = by_network.sort_values(["percent", "network"]).head(count)
+    rows = by_network.sort_values(["percent", "network"]).head(MAX_HARDEST)
     rows = rows[rows["percent"] < 100.0]
     rows = rows.assign(
         predicted=rows["predicted"].map(shown), held_out=rows["held_out"].map(_spelled)

@@ -53,11 +53,11 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def to_png(draw: Callable[[], Figure], dpi: int = DPI) -> bytes:
+def to_png(draw: Callable[[], Figure]) -> bytes:
     """Return the figure that `draw` makes as PNG, in the project's style."""
     with mpl.rc_context(_STYLE):
         buffer = io.BytesIO()
-        draw().savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        draw().savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

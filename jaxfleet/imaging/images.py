@@ -339,9 +339,9 @@ def bicubic_matrix(size_in: int, size_out: int) -> np.ndarray:
     return matrix
 
 
-def _cubic(x: np.ndarray, a: float = -0.5) -> np.ndarray:
+def _cubic(x: np.ndarray) -> np.ndarray:
     """Keys' cubic kernel at x, same shape; zero from |x| = 2 on."""
-    x = np.abs(x)
+    x, a = np.abs(x), -0.5
     near = (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
     far = a * x**3 - 5.0 * a * x**2 + 8.0 * a * x - 4.0 * a
     return np.where(x <= 1.0, near, np.where(x < 2.0, far, 0.0))

@@ -10,21 +10,21 @@ from jax.typing import DTypeLike
 
 from jaxsr.networks import layers
 
+_REDUCTION = 16
+
 _lrelu = layers.leaky_relu(0.05)
 
 
 class ContrastAwareChannelAttention(nnx.Module):
     """x times a weight in (0, 1) for each channel, from its mean and standard deviation."""
 
-    def __init__(
-        self, num_features: int, reduction: int = 16, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ) -> None:
-        """C is `num_features`; `reduction` times fewer inside."""
+    def __init__(self, num_features: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        """C is `num_features`; 16 times fewer inside."""
         conv = functools.partial(layers.conv, kernel_size=1, dtype=dtype, rngs=rngs)
         self.conv_du = nnx.Sequential(
-            conv(num_features, num_features // reduction),
+            conv(num_features, num_features // _REDUCTION),
             jax.nn.relu,
-            conv(num_features // reduction, num_features),
+            conv(num_features // _REDUCTION, num_features),
             jax.nn.sigmoid,
         )
 

@@ -12,6 +12,7 @@ from jaxsr.networks import layers
 
 _lrelu = layers.leaky_relu(0.2)
 _WIDTHS = (1, 2, 4, 8, 8, 8)  # of the sizes, in `num_features`
+_MOMENTUM, _EPSILON = 0.1, 1e-5  # of the batch normalisation, as in PyTorch
 _LAST_SIZE = 4  # pixels of a side at the end
 
 SIZES = (32, 64, 128, 256)  # of pictures, pixels
@@ -26,11 +27,9 @@ class BatchNorm(nnx.Module):
 
     OFFICIAL_NAMES = {"mean": "running_mean", "var": "running_var"}
 
-    def __init__(
-        self, num_features: int, *, momentum: float = 0.1, epsilon: float = 1e-5, dtype: DTypeLike
-    ) -> None:
-        """C is `num_features`; running values move by `momentum`."""
-        self.momentum, self.epsilon, self.dtype = momentum, epsilon, dtype
+    def __init__(self, num_features: int, *, dtype: DTypeLike) -> None:
+        """C is `num_features`."""
+        self.dtype = dtype
         self.use_running_average = False
         self.scale = nnx.Param(jnp.ones((num_features,)))
         self.bias = nnx.Param(jnp.zeros((num_features,)))
@@ -45,10 +44,10 @@ class BatchNorm(nnx.Module):
             count = x.shape[0] * x.shape[1] * x.shape[2]
             new_mean, new_var = jnp.mean(x, axis=(0, 1, 2)), jnp.var(x, axis=(0, 1, 2))
             unbiased = jax.lax.stop_gradient(new_var) * (count / (count - 1))
-            self.mean[...] = mean + self.momentum * (jax.lax.stop_gradient(new_mean) - mean)
-            self.var[...] = var + self.momentum * (unbiased - var)
+            self.mean[...] = mean + _MOMENTUM * (jax.lax.stop_gradient(new_mean) - mean)
+            self.var[...] = var + _MOMENTUM * (unbiased - var)
             mean, var = new_mean, new_var
-        gain = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        gain = self.scale[...] * jax.lax.rsqrt(var + _EPSILON)
         gain, mean, bias = (v.reshape(1, 1, 1, -1) for v in (gain, mean, self.bias[...]))
         return ((x - mean) * gain + bias).astype(self.dtype)
 

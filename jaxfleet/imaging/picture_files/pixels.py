@@ -52,17 +52,13 @@ class Picture:
     notes: tuple[str, ...]
 
 
-def read(path: Path, *, convert_profile: bool = True) -> Picture:
+def read(path: Path) -> Picture:
     """Read one picture file.
-
-    Args:
-        path: of the file.
-        convert_profile: as of `decode`.
 
     Raises:
         InputError: as `decode`, and if there is no such file.
     """
-    return decode(bytes_of(path), f"'{path}'", convert_profile=convert_profile)
+    return decode(bytes_of(path), f"'{path}'")
 
 
 def decode(data: bytes, name: str, *, convert_profile: bool = True) -> Picture:
