@@ -95,7 +95,7 @@ class CardKind:
 
         Raises:
             TypeError: if the card is not JSON-able.
-            OSError: naming the file; the one that was there stays.
+            OSError: naming the file; an existing file stays unchanged.
         """
         storage.write_atomically(path, self.pack(card, arrays))
 

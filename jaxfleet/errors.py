@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class InputError(ValueError):
-    """Raised for what a user can cause and mend: a flag, a path, a file, a data set.
+    """An error that the user can fix: a wrong flag, path, file or data set.
 
     The message is one line. It names the thing and says what to do, so that a launch
     script can print it alone, without a traceback, and exit non-zero.

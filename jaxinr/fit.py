@@ -41,7 +41,7 @@ class Fit:
         best_psnr_db: of the kept weights, on raw output.
         psnr_8bit_db: of the decoded 8-bit image.
         ssim: of the decoded 8-bit image; NaN below 11 x 11 pixels.
-        best_iteration: updates made before the kept weights.
+        best_iteration: number of updates that led to the kept weights.
         iteration_history: [T] int32.
         psnr_history: [T] float32, dB, before the update of that iteration.
         seconds: wall time, shared evenly among the networks that trained at the same time.
@@ -70,7 +70,7 @@ class Fits(Tabular):
 
     Attributes:
         fits: the single results.
-        iterations: [T] int32, every iteration at which a PSNR was noted.
+        iterations: [T] int32, iterations at which a PSNR was recorded.
         psnr_db: [N, T] float32, dB; NaN where a network was not measured.
         trials: their hyperparameters.
     """
@@ -157,11 +157,11 @@ def fit(
     products: str = "float32",
     kept: Resumable | None = None,
 ) -> Fits:
-    """Fit one network to each image by Adam, all of them side by side.
+    """Fit one network to each image with Adam, all networks side by side.
 
     Kinds of networks, widths, frequencies, learning rates, seeds and iteration counts may all
-    differ; networks that can share a compiled program do. An image that stands several times in the
-    list (the same object) is sent to the device once. Uses every device; on a CPU, every core.
+    differ; networks that can share a compiled program do. An image that occurs several times in the
+    list (as the same object) is sent to the device once. All devices are used; on a CPU, all cores.
 
     Args:
         images: list of [H, W, 3] uint8, or float in [0, 1], sizes may differ; or [N, H, W, 3].
@@ -179,13 +179,13 @@ def fit(
             in training), such as `lambda s: csv.writer(file).writerow(s.values())`.
         kernel: "xla", anywhere; "numba", for CPUs; "pallas", for GPUs; or "auto", the fastest.
             Networks other than SIRENs train by XLA.
-        products: of hidden layers: "float32", or "tf32" or "bfloat16", which a GPU makes faster and
-            which cost quality. Sums and all else are float32.
-        kept: if this is one of several trainings that go on after a stop.
+        products: of hidden layers: "float32", or "tf32" or "bfloat16", which are faster on a GPU at
+            the cost of quality. Everything else is float32.
+        kept: state to resume from, if this is one of several interruptible trainings.
 
     Raises:
-        TypeError: if an image is neither uint8 nor float, or a path or one trial comes
-            in place of a list.
+        TypeError: if an image is neither uint8 nor float, or if a path or a single trial is
+            given instead of a list.
         ValueError: if counts, shapes, ranges or names are not as above.
     """
     inputs.check_lists(images, trials)

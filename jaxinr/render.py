@@ -31,8 +31,8 @@ def render(
         trial: gives the kind, the shapes and the hyperparameters.
         shape: (height, width). `coin` coordinates depend on the aspect ratio alone.
         coordinates: as in `fit`.
-        clip: whether values are cut off at 0 and 1, as viewers such as matplotlib want them; else
-            they may lie a little outside.
+        clip: whether to clip values to [0, 1], as viewers such as matplotlib need; otherwise they
+            may lie slightly outside.
 
     Raises:
         ValueError: if shapes or names are not as above.

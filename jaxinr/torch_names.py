@@ -45,10 +45,10 @@ def to_torch(params: Params, network: str = SIREN) -> dict[str, np.ndarray]:
 
 
 def from_torch(arrays: Mapping[str, Any], network: str = SIREN) -> Params:
-    """Build the network of a state_dict of arrays, or of anything numpy.asarray takes.
+    """Build a network from a state_dict of arrays, or of anything that numpy.asarray accepts.
 
     Args:
-        arrays: with the names that `to_torch` gives to this kind.
+        arrays: under the names that `to_torch` uses for this kind.
         network: the kind, `Trial.network`.
 
     Raises:

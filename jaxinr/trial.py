@@ -26,10 +26,10 @@ _COMMON = ("network", "learning_rate", "learning_rate_decay", *_WHOLE)
 class Trial:
     """Hyperparameters of one network and its full-batch Adam training.
 
-    Defaults are COIN's but for `num_iters`, of which COIN made 50,000.
+    Defaults are COIN's, except for `num_iters`: COIN made 50,000 updates.
 
-    A hyperparameter that is None becomes the default of the kind, see `jaxinr.networks`, or stays
-    None where the kind does not have it.
+    A hyperparameter that is None takes the default of its kind (see `jaxinr.networks`), or stays
+    None if the kind does not have it.
 
     Attributes:
         layer_size: units in each hidden layer, at least 1; complex units in a WIRE.
@@ -37,13 +37,12 @@ class Trial:
         w0_initial: frequency factor of the first layer of a SIREN or a FINER.
         w0: frequency factor of the other layers of a SIREN or a FINER.
         learning_rate: of Adam, at the beginning.
-        learning_rate_decay: share of the learning rate that half a cosine takes away until the last
-            update: 0 for a constant rate, 1 for one that ends at 0, which is what updates of a
-            part of the pixels need to come to rest.
+        learning_rate_decay: fraction of the learning rate removed by the last update along half a
+            cosine: 0 keeps it constant, 1 ends at 0, as updates on a part of the pixels need to
+            converge.
         num_iters: Adam updates.
         seed: of the initial weights; the same seed gives the same network on any device.
-        pixels_per_update: pixels of the picture that each update takes, in random order; 0 for
-            all of them.
+        pixels_per_update: pixels used in each update, in random order; 0 for all pixels.
         network: kind of the network: "siren", "finer", "gauss", "wire" or "relu_fourier".
         first_bias_scale: of a FINER; its first biases are within plus or minus this.
         sigma: width of a Gaussian network's bell; or of a ReLU network's random frequencies, in
@@ -117,7 +116,7 @@ class Trial:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Trial":
-        """Make the trial of a table's row; what is missing or null takes its default.
+        """Make the trial of a table's row; missing and null values take their defaults.
 
         Raises:
             KeyError: if the row lacks a size, w0, the learning rate, iterations or the seed.
@@ -130,7 +129,7 @@ class Trial:
         return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
-        """Return the values by field, None for those that the kind does not have."""
+        """Return field -> value; None for hyperparameters that the kind does not have."""
         own = KINDS[self.network].hyperparameters
         return {
             name: getattr(self, name) if name in own or name not in _HYPERPARAMETERS else None
@@ -154,7 +153,7 @@ class Trial:
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases that are trained; a complex one counts twice."""
+        """Number of trained weights and biases; complex ones count twice."""
         return _sizes(self.layer_size, self.num_layers, self.network, self.static)[0]
 
     @property
@@ -230,7 +229,7 @@ def grid(**axes: Any) -> list[Trial]:
 
     Args:
         axes: hyperparameters of `Trial`, each one value or several in a list, tuple, range or
-            array; those left out have their defaults.
+            array; others have their defaults.
 
     Raises:
         TypeError, ValueError: as `Trial`.

@@ -37,7 +37,7 @@ class Moment:
 
 
 def watch(image: np.ndarray, trial: Trial, *, coordinates: str = "coin") -> Iterator[Moment]:
-    """Fit one network to an image, and yield it about once a second and at its end.
+    """Fit one network to an image, and yield it about once a second and at the end.
 
     The weights are those of `fit`. Closing the generator ends the training.
 

@@ -46,26 +46,26 @@ def upscale(
 ) -> np.ndarray:
     """Upscale one image with a network.
 
-    What a convolution sees is local, so EDSR, RDN, SwinIR, RRDBNet and SRVGG give in tiles what
-    they give at once, to well below 1/255. RCAN and IMDN weigh channels by means over the whole
-    picture, RLFN's attention looks at a coarse grid laid over it, and NLSN looks for similar
-    pixels in all of it: a tile of these sees its own part only, which is another result. The
-    published IMDN x4 in tiles of 128 pixels differs on a photograph of 768 x 512 by 21/255 at most
-    and 0.4/255 in the mean; give these networks large tiles.
+    Convolutions are local, so EDSR, RDN, SwinIR, RRDBNet and SRVGG give the same result in tiles as
+    at once, to well below 1/255. RCAN and IMDN weight channels by means over the whole picture,
+    RLFN's attention uses a coarse grid over it, and NLSN searches all of it for similar pixels:
+    their result depends on the tiles. The published IMDN x4 in tiles of 128 pixels differs on a
+    photograph of 768 x 512 by at most 21/255 and by 0.4/255 on average; give these networks large
+    tiles.
 
     Args:
         model: from `jaxsr.build` or `jaxsr.load`.
         image: [H, W, 3] uint8, or float in [0, 1]; any size from 1 x 1 on.
         tile: side of the square pieces that are computed one after the other, at least 64
             pixels of `image`; a picture that is no larger is computed at once. None: at once
-            if that takes about 4 GiB at most, else in tiles that do. Tiles overlap by 48 pixels,
-            small ones by half of their side, and each keeps what is nearer to its middle.
+            if that takes at most about 4 GiB, otherwise in tiles that do. Tiles overlap by 48
+            pixels, small ones by half their side, and each keeps the part nearest to its centre.
         self_ensemble: whether to take the mean over the picture's eight symmetries, at eight
             times the cost.
         on_progress: called after every piece with the share that is done, in (0, 1].
 
     Returns:
-        [rH, rW, 3] uint8, rounded, or float32 in [0, 1], as `image` is. The same each time.
+        [rH, rW, 3] uint8, rounded, or float32 in [0, 1], like `image`. The result is deterministic.
 
     Raises:
         ValueError: if the picture is not [H, W, 3], has NaN or values outside [0, 1], or the tile

@@ -35,14 +35,14 @@ def build(name: str, *, scale: int, rngs: nnx.Rngs | None = None, **overrides: A
         name: one of `names()`.
         scale: how many times more rows and columns come out.
         rngs: where the weights are drawn; None for seed 0.
-        overrides: hyperparameters that differ from the paper's, and `dtype`, what is computed
-            in (float32; bfloat16). The class of `jaxsr.networks` explains them.
+        overrides: hyperparameters that differ from the paper's, and `dtype`, the precision of
+            the computation (float32 or bfloat16). The class of `jaxsr.networks` explains them.
 
     Returns:
         A Flax NNX module; parameters are float32.
 
     Raises:
-        ValueError: if the name is not known, or its network has no such scale.
+        ValueError: if the name is unknown, or the network does not support the scale.
         TypeError: if the network has no such hyperparameter.
     """
     from flax import nnx
@@ -51,9 +51,9 @@ def build(name: str, *, scale: int, rngs: nnx.Rngs | None = None, **overrides: A
 
 
 def count_parameters(name: str, *, scale: int, **overrides: Any) -> int:
-    """Return the numbers that a network would hold, by shapes alone; nothing is allocated.
+    """Return the number of parameters of a network from shapes alone; nothing is allocated.
 
-    Frozen ones count (the mean colours of NLSN, 24), running statistics do not.
+    Frozen parameters count (NLSN has 24, its mean colours); running statistics do not.
 
     Args:
         name: one of `names()`.
@@ -61,7 +61,7 @@ def count_parameters(name: str, *, scale: int, **overrides: Any) -> int:
         overrides: as in `build`.
 
     Raises:
-        ValueError: if the name is not known, or its network has no such scale.
+        ValueError: if the name is unknown, or the network does not support the scale.
         TypeError: if the network has no such hyperparameter.
     """
     from flax import nnx

@@ -226,7 +226,7 @@ def open(run_dir: str | Path) -> Table:
     """Open the table of a run directory, local or a URL.
 
     Raises:
-        InputError: if it is none.
+        InputError: if the directory holds no run.
     """
     return Table(storage.location(run_dir) if isinstance(run_dir, str) else run_dir)
 

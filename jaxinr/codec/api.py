@@ -232,18 +232,18 @@ def _coded(
 
 
 def decode(data: bytes, *, height: int | None = None, width: int | None = None) -> np.ndarray:
-    """Decode a file at its own size or another; a machine gives the same bits each time.
+    """Decode a file at its own size or another; the result is the same each time on one machine.
 
     Args:
         data: from `encode`.
-        height: in pixels; if only one of the two is given, the other keeps the aspect ratio.
+        height: in pixels; if only one side is given, the other keeps the aspect ratio.
         width: in pixels.
 
     Returns:
-        [height, width, 3] uint8, or [height, width] where the picture was grey.
+        [height, width, 3] uint8, or [height, width] if the picture was grey.
 
     Raises:
-        CodecError: if the file is none of this codec's, or damaged.
+        CodecError: if the file is damaged or was not written by this codec.
         ValueError: if the size is out of range: from 1 to 2^23 - 1 pixels.
     """
     header, quantised = bitstream.read(data)

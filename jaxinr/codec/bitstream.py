@@ -54,7 +54,7 @@ _MAX_SEED = 1 << 31
 
 
 class CodecError(InputError):
-    """Raised for a file that is none of this codec's, or is damaged. One line."""
+    """Raised if a file is damaged or was not written by this codec; the message is one line."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

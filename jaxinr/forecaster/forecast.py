@@ -29,7 +29,7 @@ WIDTHS = 24  # of each depth
 
 
 class ForecastWarning(UserWarning):
-    """A forecast is asked outside of what the forecaster was trained on."""
+    """Warns that a forecast lies outside the training range of the forecaster."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -38,9 +38,8 @@ class Forecast(Tabular):
 
     Attributes:
         mean_db: [N] float32, or [N, T] where iterations were given.
-        std_db: as `mean_db`; of the networks that seeds would make, and of what the forecaster
-            does not know.
-        outside: what lies outside the training range, one line each; empty where nothing does.
+        std_db: as `mean_db`; covers the spread over seeds and the uncertainty of the forecaster.
+        outside: one line for each property outside the training range; empty if there is none.
         trials: N hyperparameters.
         iterations: T numbers of updates; empty where each trial has its own.
     """
@@ -91,18 +90,18 @@ def forecast(
 
     Args:
         image: [H, W, 3] uint8 or float in [0, 1], at the size at which it would be fitted.
-        trials: N hyperparameters. Seeds make no difference: the spread is over them.
+        trials: N hyperparameters. Seeds do not matter: `std_db` covers them.
         iterations: T numbers of updates for a learning curve; None for each trial's own
             `num_iters`.
         forecaster: None for the one that comes with the package.
 
     Warns:
-        ForecastWarning: where the forecaster has seen nothing like the picture or the trials; the
-            spread is wider there.
+        ForecastWarning: if the image or a trial lies outside the training range of the
+            forecaster; the spread is wider there.
 
     Raises:
-        TypeError, ValueError: if the image is none, or below 8 x 8 pixels; if iterations are no
-            whole numbers of at least 1; if trials are no list, or an empty one.
+        TypeError, ValueError: if the image is invalid or smaller than 8 x 8 pixels, iterations are
+            not integers of at least 1, or trials is not a list or is empty.
     """
     pixels = to_8bit(image)
     return of_described(

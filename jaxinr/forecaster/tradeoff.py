@@ -44,9 +44,9 @@ class Recommendation(Tabular):
         bits_per_pixel: of the network.
         considered: [N] trials that were compared, best first, this one in front.
         forecasts: of those, in the same order.
-        encode_seconds: of its training, by `device`'s speed.
+        encode_seconds: of its training on `device`.
         decode_milliseconds: of rendering it.
-        device: whose speed it is.
+        device: the device that the times are for.
     """
 
     trial: Trial
@@ -82,11 +82,11 @@ class Tradeoff(Tabular):
         mean_db: [N] forecast of their best PSNR.
         std_db: [N] spread of the forecasts.
         bits_per_pixel: [N].
-        encode_seconds: [N] of their training, by `device`'s speed.
+        encode_seconds: [N] of their training on `device`.
         decode_milliseconds: [N] of rendering them.
-        is_outside: [N] bool, whether the forecast lies outside of what the forecaster was trained
-            on, so that its spread is wider.
-        device: whose speed it is.
+        is_outside: [N] bool, whether the forecast lies outside the training range of the
+            forecaster, where its spread is wider.
+        device: the device that the times are for.
     """
 
     trials: tuple[Trial, ...]
@@ -186,8 +186,8 @@ def recommend(
         forecaster: None for the one that comes with the package.
 
     Warns:
-        ForecastWarning: if the forecast lies outside of what the forecaster was trained on; if
-            larger networks would be allowed than it knows.
+        ForecastWarning: if the forecast lies outside the training range of the forecaster, or the
+            limits allow larger networks than it was trained on.
 
     Raises:
         TypeError, ValueError: as `forecast`; if no limit is given, one is not positive, or no
@@ -275,11 +275,11 @@ def tradeoff(
 ) -> Tradeoff:
     """Forecast which networks are worth fitting to an image: the Pareto set of size, time and PSNR.
 
-    Sizes and times are told apart to half an octave.
+    Sizes and times are grouped in steps of half an octave.
 
     Args:
         image: as of `recommend`.
-        encode_seconds: that one fit may take; None for any of at most 100,000 updates.
+        encode_seconds: limit for one fit; None for no limit but 100,000 updates.
         bits_per_weight: of each weight and bias.
         speed: of the device; None for this machine's.
         forecaster: None for the one that comes with the package.

@@ -30,7 +30,7 @@ def save(
 
     Raises:
         TypeError: if the facts are not JSON-able.
-        OSError: naming the file; the one that was there stays.
+        OSError: naming the file; an existing file stays unchanged.
     """
     arrays, own = attribution.to_arrays(classifier)
     CARDS.write(

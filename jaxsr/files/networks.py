@@ -77,7 +77,7 @@ class SavedNetwork:
 
 
 def load(path: str | os.PathLike[str]) -> nnx.Module:
-    """Load the network of a file that `save` or the training of a zoo wrote.
+    """Load a network from a file that `save` or launch/sr_zoo.py wrote.
 
     Args:
         path: of the file, or the name of a network that comes with jaxsr (`trained`).
@@ -132,8 +132,8 @@ def save(
     """Write a network to a .safetensors file, which `load` and PyTorch can read.
 
     Args:
-        model: what `jaxsr.build(architecture, scale=scale, **overrides)` gave.
-        path: of the file; one that is there is replaced.
+        model: from `jaxsr.build(architecture, scale=scale, **overrides)`.
+        path: of the file; an existing one is replaced.
         architecture: one of `jaxsr.names()`.
         scale: how many times more rows and columns come out.
         overrides: the hyperparameters that were given to `build`.
@@ -144,7 +144,7 @@ def save(
         InputError: if the model is not the one that is named, or its weights are not finite, as
             float16 may make them.
         TypeError: if overrides or facts are not JSON-able.
-        OSError: naming the file; the one that was there stays.
+        OSError: naming the file; an existing file stays unchanged.
     """
     from jaxsr.state_dicts import names as torch_names
 
@@ -159,7 +159,7 @@ def write(path: Path, network: SavedNetwork, *, half: bool = False) -> None:
 
     Raises:
         InputError: as `to_bytes`.
-        OSError: naming the file; the one that was there stays.
+        OSError: naming the file; an existing file stays unchanged.
     """
     storage.write_atomically(path, to_bytes(network, half=half))
 

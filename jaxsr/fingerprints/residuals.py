@@ -26,13 +26,13 @@ ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of a residual, over the brigh
 
 
 def noise_residual(images: Array, method: str = "wavelet") -> Array:
-    """Return what a denoiser removes from each image: its noise, and in it the fingerprint.
+    """Return what a denoiser removes from each image: its noise, which holds the fingerprint.
 
     Each method has a function of its own, `wavelet_residual` and so on, with its parameters; here
     they have their defaults. All but `bm3d` are compiled, and may be called under `jit`.
 
     Args:
-        images: [..., H, W, C] float in [0, 1]; what a network overshoots, up to 0.5, is allowed.
+        images: [..., H, W, C] float in [0, 1]; values may overshoot by up to 0.5, as networks do.
         method: "wavelet", "gaussian", "wiener" or "bm3d".
 
     Returns:

@@ -108,7 +108,7 @@ class Gallery:
         """Write a file that `open` reads; readers see all of it or none.
 
         Raises:
-            OSError: naming the file; the one that was there stays.
+            OSError: naming the file; an existing file stays unchanged.
         """
         arrays, card = self.to_arrays()
         CARDS.write(storage.location(os.fspath(path)), card, arrays)
@@ -179,7 +179,7 @@ class Gallery:
         return tuple(card.name for card in self.cards)
 
     def identify(self, image: np.ndarray, state: State | None = None) -> Identification:
-        """Which class made a picture, and what that says.
+        """Identify the class that made a picture, and what follows from it.
 
         Args:
             image: [H, W, 3] uint8, H and W at least 96 (without a judge: colour, at least
@@ -350,7 +350,7 @@ class Gallery:
         return pictures
 
     def with_class(self, card: ClassCard, pictures: Sequence[np.ndarray]) -> "Gallery":
-        """Return the gallery with a class more; see `add`."""
+        """Return the gallery with one more class; see `add`."""
         cut = [tiles(picture, self.crop_px) for picture in pictures]
         gaussians = self.gaussians
         # The network is unknown, so its pictures look as much like others at a place where its
