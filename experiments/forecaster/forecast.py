@@ -23,7 +23,6 @@ from jaxinr.forecaster.trained import Trained, packaged
 
 _TRIAL = jaxinr.Trial()
 CURVE = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the iterations
-SHOWN = 24  # networks of a trade-off that are printed
 _FIELDS = ("layer_size", "num_layers", "w0_initial", "w0", "learning_rate", "num_iters")
 
 
@@ -109,7 +108,9 @@ def run(config: ForecastConfig) -> str:
     image = photos.read(
         Path(config.input), image_size=config.image_size, image_fit=config.image_fit
     )
-    lines = [f"{config.input}: {image.shape[1]} x {image.shape[0]} pixels"]
+    size = f"{image.shape[1]} x {image.shape[0]} pixels"
+    part = " (--image_size=0 takes the whole picture)" if config.image_size else ""
+    lines = [f"{config.input} at {size}{part}"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ForecastWarning)  # told in our own lines
         try:
@@ -203,8 +204,8 @@ def _best(
     return rows, [
         f"{len(rows)} networks within {said}; the best of each depth:",
         *_aligned(list(depths.values())),
-        f"the first of them takes {best.encode_seconds:.3g} s to fit and "
-        f"{best.decode_milliseconds:.3g} ms to render on {best.device}",
+        f"the first of them takes {_number(best.encode_seconds)} s to fit and "
+        f"{_number(best.decode_milliseconds)} ms to render on {best.device}",
         _curve(image, best.trial, forecaster),
         codecs.at_size(image, codecs.JPEG, best.bits_per_pixel),
         *_outside(found),
@@ -232,11 +233,15 @@ def _tradeoff(
             "decode_milliseconds": float(found.decode_milliseconds[i]),
         }
         rows.append(_row(config, image, found, i) | seconds)
-    shown = sorted({round(i) for i in np.linspace(0, len(rows) - 1, SHOWN)})
+    # Of each half octave of size the highest PSNR, where it can be in the training range.
+    steps = np.round(2 * np.log2(found.bits_per_pixel))
+    order = np.lexsort((-found.mean_db, found.is_outside, steps))
+    shown = order[np.unique(steps[order], return_index=True)[1]]
     return rows, [
-        f"{len(rows)} networks that no other beats in size, time and PSNR, on {found.device}; "
-        f"{len(shown)} of them:",
+        f"{len(rows)} networks that no other beats in size, time and PSNR, on {found.device}; the "
+        "best of each size, in the training range if there are any:",
         *_aligned([rows[i] for i in shown]),
+        "--output lists all of them, also those that take less time; --report shows them.",
         *(
             [f"Not trained on, so less sure: {found.is_outside.sum()} of the {len(rows)}"]
             if found.is_outside.any()
@@ -271,6 +276,11 @@ def _row(
     }
 
 
+def _number(value: float) -> str:
+    """Return three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def _aligned(rows: Sequence[dict[str, float]]) -> list[str]:
     """Aligned columns."""
     columns = {
@@ -278,15 +288,15 @@ def _aligned(rows: Sequence[dict[str, float]]) -> list[str]:
         "units": ("layer_size", "{:.0f}"),
         "w0_initial": ("w0_initial", "{:.1f}"),
         "rate": ("learning_rate", "{:g}"),
-        "updates": ("num_iters", "{:.0f}"),
-        "weights": ("parameters", "{:.0f}"),
-        "bpp": ("bits_per_pixel", "{:.3f}"),
-        "fit": ("encode_seconds", "{:.3g} s"),
-        "render": ("decode_milliseconds", "{:.3g} ms"),
+        "updates": ("num_iters", "{:,.0f}"),
+        "weights": ("parameters", "{:,.0f}"),
+        "bpp": ("bits_per_pixel", "{}"),
+        "fit": ("encode_seconds", "{} s"),
+        "render": ("decode_milliseconds", "{} ms"),
         "PSNR": ("mean_db", "{:.2f} dB"),
     }
     cells = [
-        [head, *(form.format(row[name]) for row in rows)]
+        [head, *(form.format(_number(row[name]) if "{}" in form else row[name]) for row in rows)]
         for head, (name, form) in columns.items()
         if name in rows[0]
     ]

@@ -115,8 +115,8 @@ def _draw_sizes(image: np.ndarray, best: pd.DataFrame) -> Figure:
     axes.plot(x, mean, "o-", color=PALETTE[0], ms=3.5, label="SIREN, forecast")
     for colour, codec in zip(PALETTE[1:], (codecs.JPEG, codecs.WEBP, codecs.AVIF), strict=False):
         if codec.available:
-            bits, psnr_db = codecs.rate_distortion(image, codec)
-            shown = np.isfinite(psnr_db) & (bits <= 2 * x.max())
+            bits, psnr_db = codecs.rate_distortion(image, codec, most=2 * x.max())
+            shown = np.isfinite(psnr_db)
             axes.plot(bits[shown], psnr_db[shown], "--", color=colour, lw=1.3, label=codec.name)
     figures.log_x(axes, x.to_numpy())
     axes.set_xlabel("bits per pixel")

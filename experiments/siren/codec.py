@@ -15,6 +15,7 @@ from experiments import flags
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import codecs, decibels, picture_files
 from jaxfleet.imaging.pixels import psnr_8bit_db
+from jaxfleet.results.showing import counted
 from jaxfleet.resumable import Resumable
 from jaxfleet.scripts.options import flag
 from jaxfleet.storage import check_file, write_atomically
@@ -172,7 +173,7 @@ def summary(facts: codec.Facts) -> str:
     colours = "grey" if header.grey else "colour"
     return (
         f"{header.width} x {header.height} pixels, {colours}, {header.coordinates} coordinates\n"
-        f"{header.num_layers} layers of {header.layer_size} units, w0_initial "
+        f"{counted(header.num_layers, 'layer')} of {header.layer_size} units, w0_initial "
         f"{header.w0_initial:g}, w0 {header.w0:g}, seed {header.seed}: {header.parameters} weights "
         f"at {facts.bits_per_weight:.3f} bits\n"
         f"{facts.file_bytes} bytes, {facts.bits_per_pixel:.4f} bits per pixel: weights "

@@ -20,6 +20,7 @@ import dataclasses
 import functools
 import io
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,7 +122,9 @@ def decode(data: bytes) -> np.ndarray:
         return np.asarray(opened.convert("RGB"))
 
 
-def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.ndarray]:
+def rate_distortion(
+    image: np.ndarray, codec: Codec, *, most: float = math.inf
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the size and PSNR of the files of one picture that no other of the codec beats.
 
     A file is beaten where another is not larger and has a PSNR not lower.
@@ -129,6 +132,8 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
     Args:
         image: [H, W, 3] uint8, RGB.
         codec: one that is available.
+        most: bits per pixel above which files are left out; few of them are made, since settings
+            stand in the order of their sizes.
 
     Returns:
         [Q] bits per pixel and [Q] dB (inf for an exact file), float64, both increasing. Q is at
@@ -137,10 +142,12 @@ def rate_distortion(image: np.ndarray, codec: Codec) -> tuple[np.ndarray, np.nda
     Raises:
         ValueError: as `encode`.
     """
-    files = [encode(image, codec, setting) for setting in codec.settings]
-    bits_per_pixel = np.array([8.0 * len(data) / image[..., 0].size for data in files])
-    psnr_db = np.array([psnr_8bit_db(decode(data), image) for data in files])
-    return undominated(bits_per_pixel, psnr_db)
+    files = [
+        data
+        for line in _lines(image, codec)
+        for data in itertools.takewhile(lambda one: _bits(one, image) <= most, line)
+    ]
+    return _undominated_files(files, image)
 
 
 def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
@@ -158,10 +165,7 @@ def at_size(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> str:
         ValueError: as `encode`.
     """
     files = _files_next_to(image, codec, bits_per_pixel)
-    sizes, psnr_db = undominated(
-        np.array([8.0 * len(data) / image[..., 0].size for data in files]),
-        np.array([psnr_8bit_db(decode(data), image) for data in files]),
-    )
+    sizes, psnr_db = _undominated_files(files, image)
     if bits_per_pixel < sizes[0]:
         reached = decibels.text(psnr_db[0])
         return f"{codec.name} needs at least {sizes[0]:.3f} bits per pixel ({reached})"
@@ -177,13 +181,29 @@ def _files_next_to(image: np.ndarray, codec: Codec, bits_per_pixel: float) -> li
 
     Files of JPEG grow with quality, for each subsampling.
     """
-    most = bits_per_pixel * image[..., 0].size / 8
     found = []
-    for _, settings in itertools.groupby(codec.settings, lambda one: one.get("subsampling")):
-        files = _Files(image, codec, list(settings))
-        above = bisect.bisect_right(files, most, key=len)
-        found += [files[i] for i in (above - 1, above) if 0 <= i < len(files)]
+    for line in _lines(image, codec):
+        above = bisect.bisect_right(line, bits_per_pixel, key=lambda one: _bits(one, image))
+        found += [line[i] for i in (above - 1, above) if 0 <= i < len(line)]
     return found
+
+
+def _lines(image: np.ndarray, codec: Codec) -> list["_Files"]:
+    """Return the files of each way of keeping colour, in the order of their sizes."""
+    ways = itertools.groupby(codec.settings, lambda setting: setting.get("subsampling"))
+    return [_Files(image, codec, list(settings)) for _, settings in ways]
+
+
+def _bits(data: bytes, image: np.ndarray) -> float:
+    """Return the bits per pixel of a file."""
+    return 8.0 * len(data) / image[..., 0].size
+
+
+def _undominated_files(files: list[bytes], image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return undominated(
+        np.array([_bits(data, image) for data in files]),
+        np.array([psnr_8bit_db(decode(data), image) for data in files]),
+    )
 
 
 class _Files(Sequence[bytes]):
@@ -212,5 +232,5 @@ def undominated(bits_per_pixel: np.ndarray, psnr_db: np.ndarray) -> tuple[np.nda
     """
     order = np.lexsort((-psnr_db, bits_per_pixel))
     x, y = bits_per_pixel[order], psnr_db[order]
-    kept = np.r_[True, y[1:] > np.maximum.accumulate(y)[:-1]]
+    kept = np.r_[True, y[1:] > np.maximum.accumulate(y)[:-1]][: len(y)]
     return x[kept], y[kept]

@@ -61,7 +61,7 @@ class Recommendation(Tabular):
 
     def __repr__(self) -> str:
         """Return one line."""
-        size = f"{self.trial.num_layers} layers of {self.trial.layer_size} units"
+        size = f"{counted(self.trial.num_layers, 'layer')} of {self.trial.layer_size} units"
         return (
             f"Recommendation({size}, w0_initial {self.trial.w0_initial:g}: {self.mean_db:.1f} ± "
             f"{self.std_db:.1f} dB at {self.bits_per_pixel:.3g} bits per pixel, best of "

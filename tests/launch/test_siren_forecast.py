@@ -1,5 +1,7 @@
 """The forecast on the command line: what it prints, writes and refuses."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,7 +31,7 @@ def ask(*flags):
 def test_names_the_best_network_of_a_size(photo, tmp_path):
     output = tmp_path / "all.csv"
     text = ask(f"--input={photo}", "--image_size=48", "--bits_per_pixel=3", f"--output={output}")
-    assert "48 x 48 pixels" in text
+    assert text.startswith(f"{photo} at 48 x 48 pixels (--image_size=0 takes the whole picture)\n")
     assert "networks within 3 bits per pixel" in text
     assert "JPEG of this size" in text
     assert "90 % between" in text
@@ -57,6 +59,10 @@ def test_shows_what_size_and_time_buy(photo, tmp_path):
     text = ask(f"--input={photo}", "--image_size=48", f"--report={page}")
     assert "networks that no other beats in size, time and PSNR" in text
     assert " s  " in text
+    rows = [line.split() for line in text.splitlines() if " ms " in line]
+    sizes = [int(row[5].replace(",", "")) for row in rows]
+    assert len(sizes) > 10
+    assert all(1.1 < b / a < 3 for a, b in itertools.pairwise(sizes))  # each size once
     assert "until 30 dB" in page.read_text()
     assert (tmp_path / "photo" / "rate_distortion.png").exists()
 

@@ -110,6 +110,17 @@ def test_few_files_tell_what_all_files_would(coffee, bits_per_pixel, monkeypatch
     assert len({tuple(setting.items()) for setting in made}) == len(made)
 
 
+@every
+@pytest.mark.parametrize("most", [0.01, 0.7])
+def test_large_files_are_left_out_and_hardly_made(codec, coffee, most, monkeypatch):
+    sizes, psnr_db = codecs.rate_distortion(coffee, codec)
+    made, encode = [], codecs.encode
+    monkeypatch.setattr(codecs, "encode", lambda *args: made.append(encode(*args)) or made[-1])
+    small = codecs.rate_distortion(coffee, codec, most=most)
+    np.testing.assert_array_equal(small, (sizes[sizes <= most], psnr_db[sizes <= most]))
+    assert sum(8 * len(data) / (200 * 300) > most for data in made) <= 2
+
+
 def test_jpeg_with_pillows_defaults_has_the_published_size(shared_data):
     # CompressAI's JPEG, Pillow 7.1.2, mean of the Kodak photographs at qualities 10 and 95, as
     # github.com/EmilienDupont/coin, commit a21e507, has it in baselines/jpeg.json.
