@@ -174,11 +174,12 @@ def test_weak_noise_stays_in_the_wavelet_residual_and_strong_edges_do_not(key):
     noise = 2 / 255 * jax.random.normal(key, (128, 128, 1))
     step = jnp.where(jnp.arange(128) < 64, 0.2, 0.8)[:, None, None] * jnp.ones((1, 128, 1))
     wavelet = jax.jit(residuals.wavelet_residual)
-    residual, with_step = wavelet(0.5 + noise), wavelet(step + noise)
+    residual, with_step = np.asarray(wavelet(0.5 + noise)), np.asarray(wavelet(step + noise))
+    noise = np.asarray(noise)
     # All but the 1/256 of white noise that the approximation of four levels holds.
-    explained = jnp.sum(residual * noise) / jnp.sum(noise**2)
+    explained = np.sum(residual * noise) / np.sum(noise**2)
     np.testing.assert_allclose(explained, 1 - 1 / 256, atol=5e-3)
-    assert jnp.max(jnp.abs(with_step)) < 0.1 * 0.6
+    assert np.abs(with_step).max() < 0.1 * 0.6
 
 
 def test_bm3d_takes_noise_and_leaves_the_image(key):

@@ -126,4 +126,4 @@ def test_what_is_no_picture_is_refused_with_a_remedy(name, picture, message):
 
 def test_a_residual_is_no_error(key):
     residual = 0.1 * jax.random.normal(key, (8, 8, 3))
-    assert jnp.all(jnp.isfinite(jaxsr.log_power_spectrum(residual)))
+    assert np.isfinite(jaxsr.log_power_spectrum(residual)).all()
