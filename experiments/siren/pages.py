@@ -1,6 +1,5 @@
 """The report of a run of SIRENs, from its directory: table, settings, progress, photographs."""
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,12 @@ import numpy as np
 
 import jaxfleet
 import jaxinr
+from experiments.report import page
 from experiments.siren import report
 from experiments.siren.config import GridConfig
 from experiments.siren.drawings import MAX_HISTORIES
 from experiments.siren.jobs import schema
-from jaxfleet import rundir, storage
+from jaxfleet import storage
 from jaxfleet.imaging.photos import Photo
 from jaxinr.trial import Trial
 
@@ -40,11 +40,7 @@ def write_report(config: GridConfig, run_dir: Path, pictures: Sequence[Photo]) -
         no_pictures=report.NOT_AT_HAND if shown else _NOT_SHOWN,
         title="SIRENs fitted to photographs",
         coordinates=config.coordinates,
-        settings={
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)},
-            **rundir.provenance(manifest),
-            "wall_seconds": sum(map(_seconds, logs)),
-        },
+        settings={**page.settings(config, manifest), "wall_seconds": sum(map(_seconds, logs))},
         progress=logs[0] if len(logs) == 1 else [],
     )
 

@@ -123,9 +123,10 @@ def _band(shape: Sequence[int], side: int, itemsize: int) -> tuple[int, int]:
     number, height, width, features = shape
     most_rows = BAND_BYTES // (side**2 * width * features * itemsize)
     if most_rows >= height:
-        return _largest_divisor(number, most_rows // height), height
-    return 1, _largest_divisor(height, most_rows)
+        return largest_divisor(number, most_rows // height), height
+    return 1, largest_divisor(height, most_rows)
 
 
-def _largest_divisor(number: int, most: int) -> int:
+def largest_divisor(number: int, most: int) -> int:
+    """Return the largest divisor of a number that is at most `most`, or 1."""
     return max(d for d in range(1, max(most, 1) + 1) if number % d == 0)

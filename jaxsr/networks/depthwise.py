@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from jaxsr.networks.convolution import largest_divisor
+
 BAND_BYTES = 300_000  # of the features of a band; measured
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -109,7 +111,7 @@ _convolve.defvjp(_forward, _backward)
 def _kernel_gradient(images: Array, gradient: Array, side: int) -> Array:
     """Twice [N, H, W, C] to [k, k, 1, C] float32."""
     number, height, width, features = images.shape
-    rows = _band_rows(height, images.size // height * 4)
+    rows = largest_divisor(height, BAND_BYTES // (images.size // height * 4))
     padded = _padded(images, side).astype(jnp.float32)
     ones = jnp.ones((1, rows * width))
 
@@ -127,16 +129,6 @@ def _kernel_gradient(images: Array, gradient: Array, side: int) -> Array:
 
     bands = lax.map(of_band, jnp.arange(0, height, rows))
     return jnp.sum(bands, axis=0).reshape(side, side, 1, features)
-
-
-def _band_rows(height: int, row_bytes: int) -> int:
-    """Return the most rows, a divisor of the height, within `BAND_BYTES`; at least one."""
-    fitting = [
-        rows
-        for rows in range(1, height + 1)
-        if height % rows == 0 and rows * row_bytes <= BAND_BYTES
-    ]
-    return max(fitting, default=1)
 
 
 def _padded(images: Array, side: int) -> Array:

@@ -11,7 +11,7 @@ import scipy.special
 from flax import nnx
 from jax import lax
 
-from jaxsr.networks import convnext, depthwise, layers
+from jaxsr.networks import convnext, convolution, depthwise, layers
 from jaxsr.networks.convnext import ConvNeXt
 from jaxsr.state_dicts import names as torch_names
 
@@ -91,7 +91,7 @@ def test_depthwise_convolution_and_its_gradients_equal_those_of_xla(
     ("height", "row_bytes", "rows"), [(56, 100_000, 2), (56, 1, 56), (7, 10**7, 1), (15, 60_000, 5)]
 )
 def test_bands_are_divisors_of_the_height_that_fit(height, row_bytes, rows):
-    assert depthwise._band_rows(height, row_bytes) == rows
+    assert convolution.largest_divisor(height, depthwise.BAND_BYTES // row_bytes) == rows
 
 
 def test_depthwise_convolution_refuses_strides_and_dense_kernels():
