@@ -36,3 +36,11 @@ def test_navigation_has_every_page_once():
 )
 def test_what_a_page_loads_from_other_hosts_is_found(hooks, text, suffix, loaded):
     assert hooks.outside(text, suffix) == loaded
+
+
+def test_a_line_of_code_is_not_wrapped_inside_the_name_of_a_flag(hooks):
+    page = "<p>--flag=1</p><pre><code>python x.py --top=5 a--b --dry_run\n</code></pre>"
+    assert hooks.on_page_content(page) == (
+        '<p>--flag=1</p><pre><code>python x.py <span class="flag">--top=</span>5 a--b '
+        '<span class="flag">--dry_run</span>\n</code></pre>'
+    )
