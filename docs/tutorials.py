@@ -55,9 +55,11 @@ def written(page, printed):
 
 
 def _shell(source):
+    folders = (str(Path(sys.executable).parent), os.environ["PATH"])  # its `python` is this one
+    own = {"PATH": os.pathsep.join(folders), "PYTHONPATH": str(DOCS.parent), "COLUMNS": "100"}
     run = subprocess.run(
         ["bash", "-euc", source],
-        env=os.environ | {"PYTHONPATH": str(DOCS.parent), "COLUMNS": "100"},
+        env=os.environ | own,
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -18,10 +18,10 @@ fits for half a minute and stores the speed of this machine for launch/siren_for
 
 from launch import flagdefs
 
-from experiments.benchmarks import siren as siren_benchmark
 from experiments.benchmarks.accelerator import run as accelerator_benchmark
+from experiments.benchmarks.config import BenchmarkConfig
 
-CONFIG = siren_benchmark.BenchmarkConfig
+CONFIG = BenchmarkConfig
 
 if __name__ == "__main__":
     flagdefs.run(CONFIG, accelerator_benchmark.run)

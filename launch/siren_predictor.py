@@ -2,7 +2,8 @@ r"""Train and evaluate the forecaster of the encoding error of SIRENs.
 
     python launch/siren_predictor.py
     python launch/siren_predictor.py --collections=runs/collection_small \
-        --collections=runs/collection_twins --photos=folder:photographs --run_dir=runs/forecaster_2
+        --collections=runs/collection_twins --photos=folder:photographs \
+        --run_dir=runs/forecaster_own
 
 The first command learns from the fits that come with jaxinr, the second from run directories of
 launch/siren_grid.py and the photographs that were fitted. Writes to the run directory:

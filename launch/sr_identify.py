@@ -49,7 +49,10 @@ def main(config: IdentifyConfig) -> str | int:
     if not Path(config.input).expanduser().is_dir():
         return gallery_identify.identify_file(config)
     table, count, bad = gallery_identify.identify_folder(config)
-    print(f"wrote {config.output}" if config.output else table.rstrip("\n"))
+    if not config.output:
+        print(table.rstrip("\n"))
+    for name in filter(None, (config.output, config.json, config.page)):
+        print(f"wrote {name}", file=sys.stdout if config.output else sys.stderr)
     if bad:
         print(f"sr_identify: {bad} of {count} pictures could not be used", file=sys.stderr)
     return 2 if bad else 0

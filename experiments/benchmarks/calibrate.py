@@ -25,30 +25,35 @@ CHECKS = (  # networks that the model is not fitted to
     *((160, 8, 32), (224, 6, 24), (300, 3, 14)),
 )
 SECONDS = 0.4  # of each measurement
-ROUNDS = 3
+CHECK_SECONDS = 2.5  # times as long
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(seconds: float, rounds: int) -> list[dict[str, Any]]:
     """Measure this machine, keep its speed, and return the measurements beside the model's.
 
-    The rows of `CHECKS` are whole fits of about a second, of networks that the model was not fitted
-    to; their time is divided by the number of updates.
+    The rows of `CHECKS` are whole fits, of about a second by default, of networks that the model
+    was not fitted to; their time is divided by the number of updates.
+
+    Args:
+        seconds: of a measurement, about.
+        rounds: of which the quickest counts.
     """
     rows, each, renders, starts = [], [], [], []
     for side, depth, width in SHAPES:
         trial, image = _network(side, depth, width)
         fits = jaxinr.fit([image], [trial])  # compiles
-        start = _least(functools.partial(jaxinr.fit, [image], [trial]))
+        start = _least(functools.partial(jaxinr.fit, [image], [trial]), rounds)
         few = _seconds(image, dataclasses.replace(trial, num_iters=20))
-        count = int(np.clip(20 * SECONDS / few, 40, 20_000))
+        count = int(np.clip(20 * seconds / few, 40, 20_000))
         whole = min(
-            _seconds(image, dataclasses.replace(trial, num_iters=count)) for _ in range(ROUNDS)
+            _seconds(image, dataclasses.replace(trial, num_iters=count)) for _ in range(rounds)
         )
         starts.append(start)
         each.append(max(whole - start, 0.1 * whole) / (count - 1))
         params = fits.params(0)
         jaxinr.render(params, trial, (side, side))
-        renders.append(_least(functools.partial(jaxinr.render, params, trial, (side, side))))
+        render = functools.partial(jaxinr.render, params, trial, (side, side))
+        renders.append(_least(render, rounds))
         rows += inputs.trial_rows([trial], side, side).tolist()
     shapes = np.array(rows)
     found = speed.fitted(
@@ -64,9 +69,9 @@ def measure() -> list[dict[str, Any]]:
     found.save(path)
     modelled = found.update_seconds(shapes)
     return [
-        _row("model", shape, seconds, own, rendering)
-        for shape, seconds, own, rendering in zip(SHAPES, each, modelled, renders, strict=True)
-    ] + [_check(shape, found) for shape in CHECKS]
+        _row("model", shape, update, own, rendering)
+        for shape, update, own, rendering in zip(SHAPES, each, modelled, renders, strict=True)
+    ] + [_check(shape, found, CHECK_SECONDS * seconds) for shape in CHECKS]
 
 
 def _row(
@@ -84,12 +89,12 @@ def _row(
     }
 
 
-def _check(shape: tuple[int, int, int], found: speed.Speed) -> dict[str, Any]:
-    """Measure a fit of about a second, and compare it with its forecast."""
+def _check(shape: tuple[int, int, int], found: speed.Speed, wanted: float) -> dict[str, Any]:
+    """Measure a fit of about so many seconds, and compare it with its forecast."""
     side, *_ = shape
     trial, image = _network(*shape)
     rows = inputs.trial_rows([trial], side, side)
-    count = max(1, round((1.0 - found.fit[0]) / found.update_seconds(rows).item()))
+    count = max(1, round((wanted - found.fit[0]) / found.update_seconds(rows).item()))
     seconds = _seconds(image, dataclasses.replace(trial, num_iters=count))
     forecast = found.encode_seconds(rows, np.array([[count]])).item()
     return _row("check", shape, seconds / count, forecast / count)
@@ -109,6 +114,6 @@ def _seconds(image: np.ndarray, trial: Trial) -> float:
     return seconds_of(lambda: jaxinr.fit([image], [trial]))
 
 
-def _least(call: Callable[[], object]) -> float:
-    """Return the seconds of the quickest of a few calls."""
-    return min(seconds_of(call) for _ in range(ROUNDS))
+def _least(call: Callable[[], object], rounds: int) -> float:
+    """Return the seconds of the quickest of so many calls."""
+    return min(seconds_of(call) for _ in range(rounds))

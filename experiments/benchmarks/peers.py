@@ -75,6 +75,11 @@ def windows(count: int) -> list[np.ndarray]:
     return found
 
 
+def with_fits(count: int | None) -> list[Peer]:
+    """Return the recipes with so many fits each; None: as many as their figures are of."""
+    return [peer if count is None else dataclasses.replace(peer, fits=count) for peer in PEERS]
+
+
 def measure(peers: Sequence[Peer] = PEERS, fit: Callable[..., Any] = jaxinr.fit) -> list[dict]:
     """Return a row for each peer: our fits an hour, what they reached, and the published time."""
     rows = []

@@ -13,7 +13,7 @@ import multiprocessing
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,95 +22,16 @@ import optax
 
 import jaxinr
 from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic, timing
+from experiments.benchmarks.config import MIXED_ITERS, BenchmarkConfig, Shape
 from experiments.benchmarks.timing import markdown, seconds_of
 from jaxfleet import rundir
-from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos
-from jaxfleet.scripts.options import flag
 from jaxinr import siren
-from jaxinr.trial import Trial, flops_per_pixel
+from jaxinr.trial import Trial
 
-PARTS = ("shapes", "scaling", "mixed")
-OWN_PARTS = (*PARTS, "peers", "pixels", "calibrate")
-OTHER_PARTS = ("start", "accelerator", "accelerator_tiles", "agreement")  # of `accelerator`
-Result = TypeVar("Result")
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """N networks of one size on N pictures."""
-
-    networks: int
-    height: int
-    width: int
-    num_layers: int
-    layer_size: int
-
-    @property
-    def pixels(self) -> int:
-        """The number of pixels of one picture."""
-        return self.height * self.width
-
-    @property
-    def flops(self) -> int:
-        """The floating-point operations of one pixel-step."""
-        return flops_per_pixel(self.layer_size, self.num_layers)
-
-    def __str__(self) -> str:
-        """Return the text in the table: networks x pixels, layers x width."""
-        return f"{self.networks} x {self.pixels}, {self.num_layers} x {self.layer_size}"
-
-
-SHAPES = (
-    Shape(32, 64, 64, 3, 8),
-    Shape(32, 64, 64, 4, 16),
-    Shape(32, 64, 64, 4, 32),
-    Shape(32, 64, 64, 5, 64),
-    Shape(8, 64, 64, 5, 128),
-    Shape(2, 512, 768, 10, 28),
-)
-SCALING_NETWORKS = (64, 512, 4096)
 SCALING_ITERS = 20
-MIXED_WIDTHS = (8, 12, 16, 20, 24, 28, 32)
-MIXED_NETWORKS, MIXED_ITERS = 16, 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
-    """Flags of `launch/benchmark.py`."""
-
-    RUN_DIR: ClassVar[str] = "written"
-
-    part: tuple[str, ...] = flag(
-        PARTS,
-        "shapes: the six shapes against the baselines; scaling: cost per fit and memory from 64 "
-        "to 4096 networks; mixed: widths 8 to 32 together and apart. Only where asked for: start: "
-        "imports, a forecast, the quickstart and its first network, in fresh processes; peers: "
-        "fits of 32 x 32 pixels an hour by the recipes of Implicit-Zoo and COIN, beside their "
-        "published times; pixels: how much sooner updates on 16,384 pixels come to within 0.2 "
-        "dB of updates on all pixels of a photograph; calibrate: the time of single fits, kept for "
-        "siren_forecast and recommendations; accelerator: every engine on this device against its "
-        "own limits, and the hours of the collection; accelerator_tiles: the best block and group; "
-        "agreement: the PSNR of one run's networks against another's.",
-        choices=(*OWN_PARTS, *OTHER_PARTS),
-    )
-    seconds: float = flag(
-        6.0, "Target duration of a measurement; at most one on an accelerator.", lower=0.1
-    )
-    rounds: int = flag(3, "Measurements per engine; the best counts.", lower=1)
-    minutes: float = flag(
-        9.0, "Of --part=accelerator and accelerator_tiles: nothing is begun later.", lower=0.0
-    )
-    photos: str = flag("packaged", f"Of --part=pixels: the first of these. {photos.HELP}")
-    first_run: str = flag("", "Of --part=agreement: run directory of a grid of SIRENs.")
-    second_run: str = flag(
-        "", "Of --part=agreement: another run of the same plan, or a share of it."
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse runs that are not named."""
-        if "agreement" in self.part and not (self.first_run and self.second_run):
-            raise InputError("--part=agreement needs --first_run and --second_run.")
+MIXED_NETWORKS = 16
+Result = TypeVar("Result")
 
 
 def run(config: BenchmarkConfig, run_dir: Path) -> str:
@@ -136,9 +57,9 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
 
 
 def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
-    """Measure the six shapes, each engine in turn."""
+    """Measure the shapes, each engine in turn."""
     rows = []
-    for shape in SHAPES:
+    for shape in config.shapes:
         rates = timing.best_of(dict(_engines(shape, config.seconds)), config.rounds)
         limit = rates.pop("matmul")
         for name, rate in rates.items():
@@ -160,10 +81,9 @@ def shapes(config: BenchmarkConfig) -> list[dict[str, Any]]:
 
 def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Cost per fit of 4 x 32 on 64 pictures of 128 x 128, and the process's peak memory."""
-    del config
     pictures = [window(128, 128, i) for i in range(64)]
     rows: list[dict[str, Any]] = []
-    for count in SCALING_NETWORKS:
+    for count in config.networks:
         trials = [
             Trial(layer_size=32, num_layers=4, num_iters=SCALING_ITERS, seed=i)
             for i in range(count)
@@ -175,16 +95,16 @@ def scaling(config: BenchmarkConfig) -> list[dict[str, Any]]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         rows.append({"networks": count, "seconds_per_fit": seconds / count, "peak_memory_gb": peak})
     for row in rows:
-        row["cost_against_64"] = row["seconds_per_fit"] / rows[0]["seconds_per_fit"]
+        row["cost_against_first"] = row["seconds_per_fit"] / rows[0]["seconds_per_fit"]
     return rows
 
 
 def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Networks of many widths in one call, against each width in a call of its own."""
-    del config
     picture = window(64, 64, 0)
+    num_iters = MIXED_ITERS if config.num_iters is None else config.num_iters
 
-    def trials(widths: Sequence[int], num_iters: int) -> list[Trial]:
+    def trials(widths: Sequence[int]) -> list[Trial]:
         return [
             Trial(layer_size=width, num_layers=4, num_iters=num_iters, seed=seed)
             for width in widths
@@ -192,12 +112,12 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
         ]
 
     def seconds(widths: Sequence[int]) -> float:
-        own = trials(widths, MIXED_ITERS)
+        own = trials(widths)
         jaxinr.fit([picture] * len(own), own)
         return seconds_of(lambda: jaxinr.fit([picture] * len(own), own))
 
-    apart = {str(width): seconds([width]) for width in MIXED_WIDTHS}
-    together = seconds(MIXED_WIDTHS)
+    apart = {str(width): seconds([width]) for width in config.layer_size}
+    together = seconds(config.layer_size)
     total = sum(apart.values())
     seconds_of = {**apart, "sum": total, "together": together}
     return [
@@ -208,20 +128,19 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
 
 def fits_of_peers(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Fits an hour by the recipes of others, beside their published times."""
-    del config
-    return peers.measure()
+    return peers.measure(peers.with_fits(config.peer_fits))
 
 
 def calibration(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Measure single fits, and keep the speed of this machine."""
-    del config
-    return calibrate.measure()
+    return calibrate.measure(min(config.seconds, calibrate.SECONDS), config.rounds)
 
 
 def parts_of_pixels(config: BenchmarkConfig) -> list[dict[str, Any]]:
     """Compare updates on a part of a photograph's pixels with updates on all."""
     (photo,) = photos.load(config.photos, image_size=0, max_images=1)
-    return stochastic.measure(photo.pixels)
+    num_iters = stochastic.NUM_ITERS if config.num_iters is None else config.num_iters
+    return stochastic.measure(photo.pixels, num_iters=num_iters)
 
 
 _MEASURES = {

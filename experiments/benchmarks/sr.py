@@ -60,7 +60,7 @@ class Workload:
         return f"{self.architecture} x{self.scale}, {self.batch_size} crops of {self.crop_px} px"
 
 
-BASELINE: Mapping[str, Any] = {"num_features": 64, "num_blocks": 16, "res_scale": 1.0}
+BASELINE: dict[str, Any] = {"num_features": 64, "num_blocks": 16, "res_scale": 1.0}
 STEP = Workload("edsr", BASELINE, 4, 16, 192, in_torch=True)
 # The networks of launch/flagfiles/sr_zoo/mini.flags.
 MINI: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
@@ -90,6 +90,7 @@ FLEET = tuple(
     for scale in (2, 4)
 )
 NETWORKS = 4  # of a fleet, for each device
+SCALES = tuple(dict.fromkeys(case.scale for case in FLEET))
 PICTURE = (339, 510)  # rows and columns of what is enlarged
 
 
@@ -102,7 +103,7 @@ class SrBenchmarkConfig:
     part: tuple[str, ...] = flag(
         PARTS,
         "step: an update of EDSR's baseline; fleet: the small networks of mini.flags, many side "
-        "by side and one after the other; upscale: a picture of 510 x 339 by 4.",
+        "by side and one after the other; upscale: a picture by 4.",
         choices=PARTS,
     )
     architecture: tuple[str, ...] = flag(
@@ -110,8 +111,36 @@ class SrBenchmarkConfig:
         "Architectures of --part=fleet.",
         choices=tuple(name for name, _, _ in MINI),
     )
+    scale: tuple[int, ...] = flag(SCALES, "Scales of --part=fleet.", choices=SCALES)
+    networks: int = flag(
+        NETWORKS, "Networks that --part=fleet trains side by side on a device.", lower=1
+    )
+    num_blocks: int = flag(
+        BASELINE["num_blocks"], "Residual blocks of EDSR in --part=step and upscale.", lower=1
+    )
+    num_features: int = flag(BASELINE["num_features"], "Features of EDSR there.", lower=1)
+    batch_size: int = flag(STEP.batch_size, "Crops of an update of --part=step.", lower=1)
+    crop_px: int = flag(
+        STEP.crop_px, f"Side of these crops, pixels, a multiple of {STEP.scale}.", lower=STEP.scale
+    )
+    height: int = flag(PICTURE[0], "Rows of the picture that --part=upscale enlarges.", lower=1)
+    width: int = flag(PICTURE[1], "Columns of that picture.", lower=1)
     seconds: float = flag(4.0, "Target duration of a measurement.", lower=0.1)
     rounds: int = flag(3, "Measurements per engine; the best counts.", lower=1)
+
+    def __post_init__(self) -> None:
+        """Refuse crops that a network of this scale cannot make.
+
+        Raises:
+            ValueError: naming the flag.
+        """
+        if self.crop_px % STEP.scale:
+            raise ValueError(f"--crop_px={self.crop_px} is not a multiple of {STEP.scale}.")
+
+    @property
+    def edsr(self) -> Mapping[str, Any]:
+        """The EDSR of --part=step and upscale."""
+        return BASELINE | {"num_blocks": self.num_blocks, "num_features": self.num_features}
 
 
 def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
@@ -127,19 +156,22 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     """Benchmark one network: its batch over all devices, or on one."""
     devices = jax.local_devices()
+    case = dataclasses.replace(
+        STEP, overrides=config.edsr, batch_size=config.batch_size, crop_px=config.crop_px
+    )
     engines = {
-        "jaxsr": _trainer(STEP, 1, Strategy(spread=True), devices, config.seconds),
-        "jaxsr, one device": _trainer(STEP, 1, Strategy(), devices[:1], config.seconds),
+        "jaxsr": _trainer(case, 1, Strategy(spread=True), devices, config.seconds),
+        "jaxsr, one device": _trainer(case, 1, Strategy(), devices[:1], config.seconds),
     }
-    return _compare(config, STEP, engines | _torch(config, STEP))
+    return _compare(config, case, engines | _torch(config, case))
 
 
 def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     """Benchmark small networks: a fleet on all devices, and other ways to train as many."""
     devices = jax.local_devices()
-    networks, rows = NETWORKS * len(devices), []
+    networks, rows = config.networks * len(devices), []
     for case in FLEET:
-        if case.architecture not in config.architecture:
+        if case.architecture not in config.architecture or case.scale not in config.scale:
             continue
         default = training_strategy.choose(
             "auto", 0, devices, networks=networks, batch_size=case.batch_size
@@ -148,12 +180,12 @@ def _fleet(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
         ways = {
             "jaxsr fleet": (networks, default, devices),
             SERIAL: (1, Strategy(updates=updates), devices[:1]),
-            f"jaxsr, {NETWORKS} unrolled": (
-                *(NETWORKS, Strategy(NETWORKS, updates=updates)),
+            f"jaxsr, {config.networks} unrolled": (
+                *(config.networks, Strategy(config.networks, updates=updates)),
                 devices[:1],
             ),
-            f"jaxsr, {NETWORKS} under vmap": (
-                *(NETWORKS, Strategy(NETWORKS, True, updates)),
+            f"jaxsr, {config.networks} under vmap": (
+                *(config.networks, Strategy(config.networks, True, updates)),
                 devices[:1],
             ),
         }
@@ -233,10 +265,9 @@ def _torch(config: SrBenchmarkConfig, case: Workload) -> dict[str, Callable[[], 
 
 def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     """Benchmark EDSR's baseline, which enlarges one picture four times."""
-    height, width = PICTURE
     pixels = max(photos.load("packaged"), key=lambda photo: photo.pixels.size).pixels
-    image = np.ascontiguousarray(pixels[:height, :width])
-    model = jaxsr.build("edsr_baseline", scale=4, rngs=nnx.Rngs(0))
+    image = np.ascontiguousarray(pixels[: config.height, : config.width])
+    model = jaxsr.build("edsr", scale=STEP.scale, **config.edsr, rngs=nnx.Rngs(0))
     engines: dict[str, Callable[[], float]] = {
         "jaxsr.upscale": lambda: timing.seconds_of(lambda: jaxsr.upscale(model, image))
     }
@@ -245,14 +276,15 @@ def _upscale(config: SrBenchmarkConfig) -> list[dict[str, Any]]:
     except ImportError:
         pass
     else:
-        network = torch_sr.build("edsr", 4, **BASELINE)
+        network = torch_sr.build("edsr", STEP.scale, **config.edsr)
         engines["PyTorch"] = lambda: torch_sr.seconds_to_upscale(network, image)
     jaxsr.upscale(model, image)
     best = timing.best_of(engines, config.rounds, min)
     torch = best.get("PyTorch")
     return [
         {
-            "picture": f"{image.shape[1]} x {image.shape[0]} by 4, edsr_baseline",
+            "picture": f"{image.shape[1]} x {image.shape[0]} by 4, "
+            f"EDSR of {config.num_blocks} blocks of {config.num_features}",
             "engine": name,
             "seconds": seconds,
             "ratio_to_torch": torch / seconds if torch else None,

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 PACKAGES = ("jaxfleet", "jaxinr", "jaxsr")
-ROUNDS = 3  # of an import; the least counts, since the first one reads the disk
+WAITS = ("imports", "forecasts", "pictures", "quickstart")
 POLL_SECONDS = 0.05
 # A process has trained one network, and another of other depth, width and picture comes.
 NEW_SHAPE = """
@@ -64,24 +64,34 @@ which.examine(gallery, pathlib.Path({path!r}))
 """
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(waits: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     """Return rows {what, cache, seconds, memory_mb}; what is not trained has no cache.
 
     Memory is the most that the process had, where it is a matter of the picture.
+
+    Args:
+        waits: some of `WAITS`.
+        rounds: of an import or a forecast; the least counts, since the first one reads the disk.
     """
-    flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
-    rows: list[dict[str, Any]] = [
-        {
-            "what": f"import {package}",
-            "cache": None,
-            "seconds": min(import_seconds(package) for _ in range(ROUNDS)),
-        }
-        for package in PACKAGES
-    ]
-    for what, script in FORECASTS.items():
-        seconds = min(seconds_of(script, {}) for _ in range(ROUNDS))
+    rows: list[dict[str, Any]] = []
+    for package in PACKAGES if "imports" in waits else ():
+        seconds = min(import_seconds(package) for _ in range(rounds))
+        rows.append({"what": f"import {package}", "cache": None, "seconds": seconds})
+    for what, script in FORECASTS.items() if "forecasts" in waits else ():
+        seconds = min(seconds_of(script, {}) for _ in range(rounds))
         rows.append({"what": what, "cache": None, "seconds": seconds})
-    rows += [identified(what, *size) for what, size in PICTURES.items()]
+    if "pictures" in waits:
+        rows += [identified(what, *size) for what, size in PICTURES.items()]
+    if "quickstart" in waits:
+        rows += quickstart()
+    columns = "what", "cache", "seconds", "memory_mb"
+    return [{name: row.get(name) for name in columns} for row in rows]
+
+
+def quickstart() -> list[dict[str, Any]]:
+    """Measure the quickstart with empty caches and with those that it left."""
+    flagfile = importlib.resources.files("launch") / "flagfiles" / "siren_grid" / "quickstart.flags"
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         caches = {"XDG_CACHE_HOME": folder, "NUMBA_CACHE_DIR": f"{folder}/numba"}
         for cache in ("cold", "warm"):
@@ -90,8 +100,7 @@ def measure() -> list[dict[str, Any]]:
             rows.append({"what": "quickstart", "cache": cache, "seconds": whole})
         seconds = seconds_of(NEW_SHAPE, caches)
         rows.append({"what": "first network of a new shape", "cache": "warm", "seconds": seconds})
-    columns = "what", "cache", "seconds", "memory_mb"
-    return [{name: row.get(name) for name in columns} for row in rows]
+    return rows
 
 
 def import_seconds(package: str) -> float:

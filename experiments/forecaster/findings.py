@@ -189,6 +189,11 @@ def _draw_jpeg(
 # -------------------------------------------------------------------------------- gain per doubling
 
 
+def varies_by_picture(values: np.ndarray, picture: np.ndarray) -> bool:
+    """Return whether some picture, [M] of them, has values, [M], that differ."""
+    return bool((pd.Series(values).groupby(picture).nunique() > 1).any())
+
+
 def gain_per_doubling(
     parameters: np.ndarray, num_layers: np.ndarray, picture: np.ndarray, psnr_db: np.ndarray
 ) -> tuple[pd.DataFrame, Drawing]:
@@ -198,7 +203,7 @@ def gain_per_doubling(
     then, with these offsets taken off, one line for each depth.
 
     Args:
-        parameters: [M] of the network, not all equal.
+        parameters: [M] of the network; `varies_by_picture`.
         num_layers: [M].
         picture: [M] which picture.
         psnr_db: [M].

@@ -75,11 +75,12 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
         drawings["jpeg"] = forecaster_findings.jpeg_line(db, picture, table.jpeg)[1]
     others = table.usual & ~common
     varied = frame[others]
-    if varied["parameters"].nunique() > 1:
+    parameters, picture = (varied[name].to_numpy() for name in ("parameters", "picture"))
+    if forecaster_findings.varies_by_picture(parameters, picture):
         drawings["gain"] = forecaster_findings.gain_per_doubling(
-            varied["parameters"].to_numpy(),
+            parameters,
             varied["num_layers"].to_numpy(),
-            varied["picture"].to_numpy(),
+            picture,
             table.truth_db[others],
         )[1]
     drawings["best"] = _best(table, forecaster)

@@ -133,9 +133,8 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
             frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
             arrays.append(part["features"])
     if not frames:
-        raise InputError(
-            "--evidence=RUN_DIR holds no evidence; make it with launch/sr_evidence.py."
-        )
+        named = ", ".join(str(folder) for folder in run_dirs)
+        raise InputError(f"--evidence={named}: no evidence; make it with launch/sr_evidence.py.")
     rows, features = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
     first = ~rows.duplicated(["name", "image_id", "state"]).to_numpy()
     return rows[first].reset_index(drop=True), features[first]

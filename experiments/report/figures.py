@@ -10,6 +10,7 @@ K records of a run's progress.
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ _STYLE: dict[Any, Any] = {
 
 def to_png(draw: Callable[[], Figure]) -> bytes:
     """Return the figure that `draw` makes as PNG, in the project's style."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Of a name in a script that no font here has; it stands in the text beside the figure.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         buffer = io.BytesIO()
         draw().savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

@@ -159,7 +159,12 @@ def _decode(config: CodecConfig, output: Path) -> str:
     )
     lines = [f"{picture.shape[1]} x {picture.shape[0]} pixels"]
     if reference is not None:
-        psnr_db = _tell(lambda: psnr_8bit_db(picture, reference))
+        if reference.shape != picture.shape:
+            own, its = (f"{one.shape[1]} x {one.shape[0]}" for one in (reference, picture))
+            raise InputError(
+                f"--reference={config.reference} has {own} pixels, and the picture {its}."
+            )
+        psnr_db = psnr_8bit_db(picture, reference)
         lines.append(f"PSNR {decibels.text(psnr_db, 4)} against {config.reference}")
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")

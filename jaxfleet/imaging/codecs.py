@@ -16,16 +16,18 @@ four Kodak photographs, whole and at a quarter of their size:
 """
 
 import bisect
+import contextlib
 import dataclasses
 import functools
 import io
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
 from jaxfleet.imaging import decibels
 from jaxfleet.imaging.pixels import psnr_8bit_db
@@ -94,6 +96,7 @@ AVIF = Codec(
     ),
 )
 CODECS = (JPEG, JPEG_2000, WEBP, AVIF)
+_BUFFER = threading.Lock()
 
 
 def encode(image: np.ndarray, codec: Codec, setting: Mapping[str, Any]) -> bytes:
@@ -112,8 +115,24 @@ def encode(image: np.ndarray, codec: Codec, setting: Mapping[str, Any]) -> bytes
     if not codec.available:
         raise ValueError(f"This Pillow was built without {codec.name}.")
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, codec.format, **setting)
+    with _room(2 * image.size) if setting.get("optimize") else contextlib.nullcontext():
+        Image.fromarray(image).save(buffer, codec.format, **setting)
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _room(size: int) -> Iterator[None]:
+    """Give Pillow a buffer of so many bytes for the block, since it takes no argument for it.
+
+    A JPEG with optimised tables has to fit, and what Pillow itself gives is too small for noise.
+    """
+    with _BUFFER:
+        before = ImageFile.MAXBLOCK
+        ImageFile.MAXBLOCK = max(before, size)
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = before
 
 
 def decode(data: bytes) -> np.ndarray:

@@ -21,19 +21,10 @@ SOURCES = sorted(
 )
 FLAGFILES = sorted(LAUNCH.glob("flagfiles/*/*.flags"))
 
-# For a system that no test has, or hours that flags cannot shrink; the reason stands beside it.
+# What a test environment cannot have, with the reason and the test that stands for it.
 NOT_RUN = {
-    "launch/app.py": "serves a page until it is told to end; tests/experiments/app does so",
-    "launch/sr_installed.py": "needs networks that PyPI installs; tests/launch imitates them",
-    "--part=accelerator": "tests/experiments/benchmarks/accelerator runs it at small sizes",
-    "--part=calibrate": "keeps the speed of the machine in the user's folder",
-    "--part=peers": "takes minutes at its smallest",
-    "--part=pixels": "takes minutes at its smallest",
-    "--part=start": "takes minutes; tests/experiments/benchmarks/test_start.py runs its parts",
-    "--part=shapes": "tests/experiments/benchmarks/test_siren.py runs it at small sizes",
-    "launch/benchmark.py --run_dir": "as --part=shapes",
-    "launch/benchmark.py  ": "as --part=shapes",
-    "launch/sr_benchmark.py": "takes minutes at its smallest",
+    "launch/app.py": "needs Gradio, which asks for an older Pillow; in an environment of its own "
+    "tests/experiments/app/test_server.py serves the page, asks for it and ends it",
 }
 # The reader's own flagfiles and folders, and what stands for them.
 OWN = {

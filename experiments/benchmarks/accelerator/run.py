@@ -24,7 +24,7 @@ from experiments.benchmarks.accelerator import agreement, collection_hours, engi
 from experiments.benchmarks.accelerator import limits as accelerator_limits
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, Sizes
-from experiments.benchmarks.siren import BenchmarkConfig, Shape
+from experiments.benchmarks.config import OWN_PARTS, BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import decibels
@@ -135,7 +135,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     texts = []
     for part in dict.fromkeys(config.part):
         if part == "start":
-            waits = start.measure()
+            waits = start.measure(config.wait, config.rounds)
             rundir.write_json(run_dir / "start.json", waits)
             texts.append(timing.markdown(waits))
         elif part == "accelerator":
@@ -148,7 +148,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
             )
             rundir.write_json(run_dir / "agreement.json", rows)
             texts.append(f"{timing.markdown(rows)}\n\n{agreement.verdict(rows)}")
-    others = tuple(part for part in config.part if part in siren.OWN_PARTS)
+    others = tuple(part for part in config.part if part in OWN_PARTS)
     if others:
         texts.append(siren.run(dataclasses.replace(config, part=others), run_dir))
     return "\n\n".join(texts)

@@ -16,7 +16,7 @@ from experiments.benchmarks.accelerator.collection_hours import (
 )
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, least_seconds
-from experiments.benchmarks.siren import Shape
+from experiments.benchmarks.config import Shape
 from experiments.benchmarks.timing import markdown
 
 WANTED_RATIO, WANTED_SHARE = 5.0, 0.35

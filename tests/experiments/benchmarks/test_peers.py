@@ -1,4 +1,3 @@
-import dataclasses
 import types
 
 import numpy as np
@@ -23,7 +22,8 @@ def test_rows_hold_published_times_beside_ours():
         psnr_db = np.append(np.full(len(trials) - 1, 31.0), np.inf)
         return types.SimpleNamespace(best_psnr_db=psnr_db, status=["target"] * len(trials))
 
-    few = [dataclasses.replace(peer, fits=3) for peer in peers.PEERS]
+    few = peers.with_fits(3)
+    assert peers.with_fits(None) == [*peers.PEERS]
     first, second = peers.measure(few, fit)
     assert first["published_fits_per_hour"] == pytest.approx(419.5, abs=0.1)
     assert second["published_fits_per_hour"] == pytest.approx(121, abs=0.1)

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import jaxinr
-from experiments.benchmarks import plain_vmap
+from experiments.benchmarks import config, plain_vmap
 from experiments.benchmarks import siren as siren_benchmark
 from jaxinr import siren
 
@@ -42,9 +42,9 @@ def test_engine_and_plain_vmap_train_the_same_networks():
 @pytest.mark.slow
 def test_benchmark_leaves_its_rows(monkeypatch, tmp_path):
     monkeypatch.setattr(siren_benchmark, "alone", lambda part, config: part(config))
-    monkeypatch.setattr(siren_benchmark, "SHAPES", (siren_benchmark.Shape(2, 16, 24, 2, 8),))
+    monkeypatch.setattr(config, "SHAPES", (config.Shape(2, 16, 24, 2, 8),))
     text = siren_benchmark.run(
-        siren_benchmark.BenchmarkConfig(part=("shapes",), seconds=0.1, rounds=1), tmp_path
+        config.BenchmarkConfig(part=("shapes",), seconds=0.1, rounds=1), tmp_path
     )
 
     rows = {row["engine"]: row for row in json.loads((tmp_path / "benchmark.json").read_text())}

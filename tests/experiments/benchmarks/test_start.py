@@ -35,6 +35,22 @@ def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):
     assert list((tmp_path / "numba").rglob("*.nbc"))  # for the warm one
 
 
+def test_what_is_waited_for_can_be_chosen(monkeypatch):
+    monkeypatch.setattr(start, "seconds_of", lambda script, caches: float(len(caches)))
+    monkeypatch.setattr(start, "grid_seconds", lambda flags, caches: (1.0, 2.0))
+    monkeypatch.setattr(start, "identified", lambda what, *size: {"what": what, "memory_mb": 3.0})
+    found = {wait: start.measure([wait], 1) for wait in start.WAITS}
+    assert [row["what"] for row in found["imports"]] == [
+        *("import jaxfleet", "import jaxinr", "import jaxsr")
+    ]
+    assert [row["what"] for row in found["forecasts"]] == [*start.FORECASTS]
+    assert [row["memory_mb"] for row in found["pictures"]] == [3.0, 3.0]
+    assert [(row["cache"], row["seconds"]) for row in found["quickstart"]] == [
+        *(("cold", 1.0), ("cold", 2.0), ("warm", 1.0), ("warm", 2.0), ("warm", 2.0))
+    ]
+    assert start.measure(start.WAITS, 1) == [row for rows in found.values() for row in rows]
+
+
 def test_a_grid_that_fails_is_no_measurement(tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
         start.grid_seconds(["--layer_size=none"], {"XDG_CACHE_HOME": str(tmp_path)})

@@ -80,6 +80,12 @@ def test_gain_is_not_that_of_the_pictures():
     np.testing.assert_allclose(gains["gain_db"][0], 2, atol=1e-6)
 
 
+def test_one_size_for_each_picture_tells_no_gain():
+    picture = np.array([0, 0, 1, 1])
+    assert not findings.varies_by_picture(np.array([5.0, 5.0, 9.0, 9.0]), picture)
+    assert findings.varies_by_picture(np.array([5.0, 5.0, 9.0, 8.0]), picture)
+
+
 @pytest.mark.parametrize("budget", [60, 915, 5000])
 def test_grid_takes_the_widest_networks_that_fit(budget):
     rows = findings.grid(budget, [1, 2, 4, 8], [10.0, 30.0], learning_rate=1e-3, side=48)

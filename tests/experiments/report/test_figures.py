@@ -49,3 +49,13 @@ def test_every_name_of_a_legend_has_a_look_of_its_own(count, draw):
     handles, labels = figures.styled(lambda: draw(names)).axes[0].get_legend_handles_labels()
     assert set(names) <= set(labels)
     assert len({look(handle) for handle in handles}) == len(labels)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_no_font_has_is_drawn_without_a_warning():
+    def draw():
+        figure, axes = figures.new()
+        axes.set_title("\N{CJK UNIFIED IDEOGRAPH-732B}.png")
+        return figure
+
+    assert figures.to_png(draw).startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from skimage.metrics import peak_signal_noise_ratio
 
 from jaxfleet.imaging import codecs, photos
@@ -26,6 +26,15 @@ def coffee():
 def test_the_four_codecs_are_named():
     assert [codec.name for codec in codecs.CODECS] == ["JPEG", "JPEG 2000", "WebP", "AVIF"]
     assert codecs.JPEG in here
+
+
+def test_noise_has_room_in_the_largest_files():
+    """Pillow gives a JPEG with optimised tables a buffer that is too small for it."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    before = ImageFile.MAXBLOCK
+    for setting in codecs.JPEG.settings[-2:]:
+        assert codecs.decode(codecs.encode(noise, codecs.JPEG, setting)).shape == noise.shape
+    assert ImageFile.MAXBLOCK == before
 
 
 @every

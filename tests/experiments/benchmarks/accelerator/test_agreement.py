@@ -5,7 +5,7 @@ import pytest
 
 from experiments.benchmarks.accelerator import agreement
 from experiments.benchmarks.accelerator import run as accelerator_benchmark
-from experiments.benchmarks.siren import BenchmarkConfig
+from experiments.benchmarks.config import BenchmarkConfig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from jaxfleet.errors import InputError

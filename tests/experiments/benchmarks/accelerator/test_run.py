@@ -13,7 +13,7 @@ from experiments.benchmarks.accelerator.collection_hours import HoursForecast
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, Sizes
 from experiments.benchmarks.accelerator.run import Attempts
-from experiments.benchmarks.siren import BenchmarkConfig, Shape
+from experiments.benchmarks.config import BenchmarkConfig, Shape
 from experiments.siren.config import GridConfig
 from jaxfleet import trainer
 from jaxinr import siren
