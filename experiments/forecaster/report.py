@@ -83,8 +83,8 @@ def findings(table: FitTable, forecaster: Trained) -> dict[str, Drawing]:
             picture,
             table.truth_db[others],
         )[1]
-    drawings["best"] = _best(table, forecaster)
-    return drawings
+    best = _best(table, forecaster)
+    return drawings if best is None else drawings | {"best": best}
 
 
 def time_forecasts(table: FitTable, forecaster: Trained) -> float:
@@ -132,8 +132,8 @@ def _grid_of_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     return fits
 
 
-def _best(table: FitTable, forecaster: Trained) -> Drawing:
-    """Draw which networks the unseen pictures would choose."""
+def _best(table: FitTable, forecaster: Trained) -> Drawing | None:
+    """Draw which networks the unseen pictures would choose; None if it knows none of that size."""
     usual = table.frame[table.usual].iloc[0]
     low, high = (2.0**ends for ends in (forecaster.reach.low, forecaster.reach.high))
     depths = range(round(low[1]), round(high[1]) + 1)
@@ -153,4 +153,6 @@ def _best(table: FitTable, forecaster: Trained) -> Drawing:
         return forecaster.ask(table.described[numbers], asked, iterations)[0][:, 0]
 
     pictures = table.frame["picture"][table.split("test") & table.usual].unique()
+    if not inside.any() or not len(pictures):
+        return None
     return forecaster_findings.best_settings(forecast, pictures, rows[inside])[1]

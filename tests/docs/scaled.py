@@ -63,9 +63,8 @@ SHARED = {
     "launch/sr_benchmark.py --run_dir": "--part= --part=fleet",
     "launch/sr_benchmark.py --rounds": "--part= --part=step",
     "sr_attribution/mini.flags": "--method= --method=linear --method=dct",
-    "--method=convnext --method=linear": "--method= --method=convnext",
-    "launch/siren_predictor.py --seed=1": "--collections= --collections=jaxinr/data/part_3",
-    "--collections=jaxinr/data --": "--collections= --collections=jaxinr/data/part_3",
+    "--method=convnext --method=linear": "--method= --method=prnu --method=ncc",
+    "--collections=jaxinr/data --": "--collections= --collections=packaged",  # compiled before
 }
 COLLECTIONS = ("small", "twins", "sizes", "long", "300k")
 # Grids of which eight networks are fitted; those that a forecaster learns from have more.
