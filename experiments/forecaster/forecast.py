@@ -15,6 +15,7 @@ import jaxinr
 from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import codecs, photos
+from jaxfleet.results.showing import three_digits
 from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import W0, ForecastWarning
@@ -204,8 +205,8 @@ def _best(
     return rows, [
         f"{len(rows)} networks within {said}; the best of each depth:",
         *_aligned(list(depths.values())),
-        f"the first of them takes {_number(best.encode_seconds)} s to fit and "
-        f"{_number(best.decode_milliseconds)} ms to render on {best.device}",
+        f"the first of them takes {three_digits(best.encode_seconds)} s to fit and "
+        f"{three_digits(best.decode_milliseconds)} ms to render on {best.device}",
         _curve(image, best.trial, forecaster),
         codecs.at_size(image, codecs.JPEG, best.bits_per_pixel),
         *_outside(found),
@@ -276,11 +277,6 @@ def _row(
     }
 
 
-def _number(value: float) -> str:
-    """Return three digits, or all before the point."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
 def _aligned(rows: Sequence[dict[str, float]]) -> list[str]:
     """Aligned columns."""
     columns = {
@@ -296,7 +292,10 @@ def _aligned(rows: Sequence[dict[str, float]]) -> list[str]:
         "PSNR": ("mean_db", "{:.2f} dB"),
     }
     cells = [
-        [head, *(form.format(_number(row[name]) if "{}" in form else row[name]) for row in rows)]
+        [
+            head,
+            *(form.format(three_digits(row[name]) if "{}" in form else row[name]) for row in rows),
+        ]
         for head, (name, form) in columns.items()
         if name in rows[0]
     ]

@@ -14,6 +14,7 @@ from experiments.report.figures import PALETTE
 from experiments.report.page import Drawing
 from jaxfleet import storage
 from jaxfleet.imaging import codecs
+from jaxfleet.results.showing import three_digits
 from jaxinr.forecaster.reach import NINETY
 from jaxinr.forecaster.speed import Speed
 from jaxinr.forecaster.trained import Trained
@@ -22,14 +23,14 @@ WANTED_DB = 30.0
 UPDATES = np.unique(np.geomspace(10, 100_000, 41).astype(int)).tolist()
 CURVES = 5  # networks of a few sizes whose learning curves are drawn
 COLUMNS = {
-    "bits per pixel": ("bits_per_pixel", "{:.3f}"),
+    "bits per pixel": ("size", "{}"),
     "layers": ("num_layers", "{}"),
     "units": ("layer_size", "{}"),
     "ω₀ first": ("w0_initial", "{:g}"),
     "learning rate": ("learning_rate", "{:g}"),
     "updates": ("num_iters", "{:,}"),
     "time to fit": ("fit", "{}"),
-    "ms to render": ("decode_milliseconds", "{:.3g}"),
+    "ms to render": ("render", "{}"),
     "PSNR (dB)": ("mean_db", "{:.1f}"),
     "±": ("std_db", "{:.1f}"),
     f"until {WANTED_DB:g} dB": ("until", "{}"),
@@ -49,6 +50,8 @@ def write(path: Path, name: str, image: np.ndarray, forecaster: Trained, speed: 
     found = jaxinr.tradeoff(image, speed=speed, forecaster=forecaster)
     frame = found.to_pandas()
     frame["fit"] = [page.duration(seconds) for seconds in found.encode_seconds]
+    frame["size"] = [three_digits(bits) for bits in found.bits_per_pixel]
+    frame["render"] = [three_digits(milliseconds) for milliseconds in found.decode_milliseconds]
     best = frame.loc[
         frame.groupby(np.round(2 * np.log2(frame["bits_per_pixel"])))["mean_db"].idxmax()
     ]
@@ -61,7 +64,8 @@ def write(path: Path, name: str, image: np.ndarray, forecaster: Trained, speed: 
             "rate_distortion",
             "PSNR against size",
             "The best SIREN of each size, whatever its time, with the band that should hold nine "
-            "in ten fits; codecs of this photograph with all their headers.",
+            "in ten fits; codecs of this photograph with all their headers, where their files are "
+            "at most twice as large as the largest of these networks.",
             functools.partial(_draw_sizes, image, best),
         ),
         Drawing(
@@ -117,7 +121,9 @@ def _draw_sizes(image: np.ndarray, best: pd.DataFrame) -> Figure:
         if codec.available:
             bits, psnr_db = codecs.rate_distortion(image, codec, most=2 * x.max())
             shown = np.isfinite(psnr_db)
-            axes.plot(bits[shown], psnr_db[shown], "--", color=colour, lw=1.3, label=codec.name)
+            if shown.any():
+                style = {"color": colour, "lw": 1.3, "ms": 3, "label": codec.name}
+                axes.plot(bits[shown], psnr_db[shown], ".--", **style)
     figures.log_x(axes, x.to_numpy())
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel("PSNR (dB)")

@@ -64,6 +64,7 @@ class TableConfig:
     """Flags of `launch/collection_table.py`."""
 
     RUN_DIR: ClassVar[str] = "read"
+    RESUMES: ClassVar[bool] = True
 
     output: str = flag(
         "",

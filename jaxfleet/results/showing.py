@@ -9,6 +9,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{plural}"
 
 
+def three_digits(value: float) -> str:
+    """Return `0.000123`, `12.3`, `12,345`: three digits, or all those before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 class Tabular:
     """A result with `to_pandas`, which a notebook shows as its table."""
 

@@ -1,6 +1,7 @@
 """The forecast on the command line: what it prints, writes and refuses."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,12 @@ def test_shows_what_size_and_time_buy(photo, tmp_path):
     sizes = [int(row[5].replace(",", "")) for row in rows]
     assert len(sizes) > 10
     assert all(1.1 < b / a < 3 for a, b in itertools.pairwise(sizes))  # each size once
-    assert "until 30 dB" in page.read_text()
+    told = page.read_text()
+    assert "until 30 dB" in told
+    best = told[told.index("The best network of each size") : told.index("What size and time buy")]
+    cells = re.findall(r"<tr><td[^>]*>([^<]*)", best)
+    assert len(cells) > 10
+    assert np.all(np.diff([float(cell) for cell in cells]) > 0)  # sizes, none of them 0.000
     assert (tmp_path / "photo" / "rate_distortion.png").exists()
 
 

@@ -13,7 +13,7 @@ import jaxfleet
 import jaxinr
 import jaxsr
 from jaxfleet.results import store
-from jaxfleet.results.showing import Tabular, counted
+from jaxfleet.results.showing import Tabular, counted, three_digits
 from jaxinr import Fit, Fits, Forecast, Recommendation
 from jaxsr.gallery.answer import Identification
 
@@ -147,3 +147,8 @@ def test_progress_goes_to_a_function_and_pictures_are_clipped(tmp_path, capsys):
 def test_counts_of_one_are_singular():
     said = [counted(0, "fit"), counted(1, "fit"), counted(2, "class"), counted(1200, "open set")]
     assert said == ["0 fits", "1 fit", "2 classes", "1,200 open sets"]
+
+
+def test_three_digits_or_all_before_the_point():
+    said = [three_digits(value) for value in (4.4e-5, 0.0286, 12.345, 999.4, 4806.2, 79391.0)]
+    assert said == ["4.4e-05", "0.0286", "12.3", "999", "4,806", "79,391"]
