@@ -4,6 +4,9 @@ Every class makes a picture of each of its photographs, by photograph apart for 
 validation and test; every picture goes through states (`perturbations.draw_state`; those of the
 table for tests), and what `jaxsr.fingerprints.evidence` finds there is kept. No picture is.
 A run directory holds one part for each class, which a repeated command does not make again.
+
+There is more evidence in large pictures. Those for validation and test are large where the
+photograph is, and their middle counts once more as a small picture; one in four to learn from is.
 """
 
 import dataclasses
@@ -27,19 +30,23 @@ from experiments.pictures.run import enlarge
 from jaxfleet import rundir, storage
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos
-from jaxfleet.imaging.splits import hash_fraction, split_of
+from jaxfleet.imaging.splits import SPLITS, hash_fraction, split_of
 from jaxfleet.progress import Progress
 from jaxfleet.scripts import named
 from jaxsr.datasets import perturbations
+from jaxsr.datasets.crops import GRID_PX
 from jaxsr.fingerprints.evidence import LEAST_PX, evidence
+from jaxsr.gallery import judge as judging
 
 KIND = "sr_evidence"
 PARTS = "parts"
 ZOO = "jaxsr zoo"  # family of its networks
-VERSION = 2  # of what is kept; another one makes parts anew
+VERSION = 3  # of what is kept; another one makes parts anew
 COLUMNS = ("jpeg:95", "jpeg:90", "jpeg:75", "resize:0.75+jpeg:90")
 TESTED = ("none", *COLUMNS, "crop:0.9+jpeg:85", "resize:0.75", "webp:80")
-SIDE_PX = 256  # of an enlarged picture, about
+TESTED_LARGE = ("none", *COLUMNS, "webp:80")
+SMALL_PX = 256  # side of an enlarged picture, about
+LARGE_SHARE = 0.25  # of the pictures to learn from
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -120,9 +127,10 @@ def run(config: CollectConfig, run_dir: Path) -> str:
 
 
 def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read all parts: rows (name, kind, family, scale, split, image_id, state) and features.
+    """Read all parts: rows (name, kind, family, split, image_id, side_px, state, ...) and features.
 
-    Of a picture in a state that several run directories have, the first counts.
+    Of a picture in a state that several run directories have, the first counts. `side_px` is that
+    asked for, `pixels` how many were looked at.
 
     Raises:
         InputError: if there are none.
@@ -132,16 +140,18 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
         with np.load(path) as part:
             frames.append(pd.DataFrame(json.loads(str(part["rows"]))))
             arrays.append(part["features"])
+    folders = ", ".join(str(folder) for folder in run_dirs)
     if not frames:
-        named = ", ".join(str(folder) for folder in run_dirs)
-        raise InputError(f"--evidence={named}: no evidence; make it with launch/sr_evidence.py.")
+        raise InputError(f"--evidence={folders}: no evidence; make it with launch/sr_evidence.py.")
+    if not all("side_px" in frame for frame in frames):
+        raise InputError(f"--evidence={folders}: some is of an earlier version; collect it again.")
     rows, features = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
-    first = ~rows.duplicated(["name", "image_id", "state"]).to_numpy()
+    first = ~rows.duplicated(["name", "image_id", "side_px", "state"]).to_numpy()
     return rows[first].reset_index(drop=True), features[first]
 
 
-def refuse_too_little(rows: pd.DataFrame) -> None:
-    """Refuse evidence that no judge can be fitted to and measured by.
+def refuse_too_little(rows: pd.DataFrame, splits: Sequence[str] = SPLITS) -> None:
+    """Refuse evidence that no judge can be fitted to and measured by, of some splits.
 
     Raises:
         InputError: if there is nothing of a network, or of a split.
@@ -150,7 +160,7 @@ def refuse_too_little(rows: pd.DataFrame) -> None:
         raise InputError(
             "--evidence holds no network's pictures; give launch/sr_evidence.py --zoo or --network."
         )
-    if missing := {"train", "validation", "test"} - set(rows["split"]):
+    if missing := set(splits) - set(rows["split"]):
         raise InputError(
             f"--evidence holds no picture for {' and '.join(sorted(missing))}; give "
             "launch/sr_evidence.py more photographs."
@@ -167,7 +177,7 @@ def list_makers(config: CollectConfig) -> list[Maker]:
     for name, kernel in INTERPOLATIONS.items():
         found.append(Maker(name, "interpolation", name, 0, "2", _Interpolation(kernel), plain))
     for text in config.network:
-        found.append(_of_file(text))
+        found.append(_of_file(text, config.network_share))
     if config.installed:
         for name, network in reversed({**installed.DENOISING, **installed.NETWORKS}.items()):
             files = installed.find(network)
@@ -175,7 +185,10 @@ def list_makers(config: CollectConfig) -> list[Maker]:
                 version = rundir.checksum(files[1].read_bytes())
                 family = _FAMILIES[network.package]
                 load_one = _OfInstalled(network)
-                found.append(Maker(name, "network", family, network.scale, version, load_one))
+                share = config.network_share
+                found.append(
+                    Maker(name, "network", family, network.scale, version, load_one, share)
+                )
     for text in config.zoo:
         for one in makers.of_zoo(makers.zoo_folder(text)):
             if not fnmatch.fnmatchcase(one.name, config.zoo_names):
@@ -188,12 +201,13 @@ def list_makers(config: CollectConfig) -> list[Maker]:
     return [one for one in found if not config.classes or one.name in config.classes]
 
 
-def _of_file(text: str) -> Maker:
+def _of_file(text: str, share: float) -> Maker:
     one = named.parse(text.strip(), ("family",))
     path = storage.location(one.source)
     family = one.options.get("family", one.name or path.stem)
     found = makers.parse_network(text.replace(f" family={family}", ""))
-    return Maker(found.name, "network", family, found.scale, found.checksum, _OfModel(found))
+    load = _OfModel(found)
+    return Maker(found.name, "network", family, found.scale, found.checksum, load, share)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,7 +225,7 @@ class _Interpolation:
 
     def _enlarge(self, low: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         factor = float(rng.choice([*FACTORS, rng.uniform(1.2, 4.0), rng.uniform(1.2, 4.0)]))
-        side = math.ceil(SIDE_PX / factor / WHOLE_PX) * WHOLE_PX
+        side = math.ceil(max(SMALL_PX, *low.shape[:2]) / factor / WHOLE_PX) * WHOLE_PX
         low = low[:side, :side]
         size = (round(low.shape[1] * factor), round(low.shape[0] * factor))
         return low, np.asarray(Image.fromarray(low).resize(size, self.kernel))
@@ -256,7 +270,8 @@ def _part(run_dir: Path, one: Maker) -> Path:
 
 
 def _version(config: CollectConfig, one: Maker) -> str:
-    return f"{VERSION} {config.batch} {config.states} {one.share} {one.version}"
+    asked = f"{config.splits} {config.batch} {config.states} {config.large_px}"
+    return f"{VERSION} {asked} {one.share} {one.version}"
 
 
 def _is_there(config: CollectConfig, run_dir: Path, one: Maker) -> bool:
@@ -271,19 +286,22 @@ def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
     make = one.load()
     rows: list[dict[str, Any]] = []
     features = []
-    for image_id, split, low in _pictures(one, config.batch):
+    for image_id, split, side, low in _pictures(one, config):
         rng = perturbations.generator(0, one.name, image_id)
         low, picture = make(low, rng)
-        for state in _states(split, image_id, one, config.states):
-            changed = perturbations.parse(state)(picture, rng)
+        enlargement = picture.shape[0] / low.shape[0]
+        for own_side, state in _states(split, side, image_id, one, config.states):
+            whole = picture if own_side == side else middle(picture, own_side)
+            changed = perturbations.parse(state)(whole, rng)
             if min(changed.shape[:2]) < LEAST_PX:
                 continue
-            features.append(evidence(whole(changed)).astype(np.float16))
+            cut = judging.tiles(changed)
+            features.append(evidence(cut).astype(np.float16))
             rows.append(
                 {
                     **{"name": one.name, "kind": one.kind, "family": one.family},
-                    **{"scale": one.scale, "split": split, "image_id": image_id, "state": state},
-                    "enlargement": picture.shape[0] / low.shape[0],
+                    **{"split": split, "image_id": image_id, "side_px": own_side, "state": state},
+                    **{"enlargement": enlargement, "pixels": cut[..., 0].size},
                 }
             )
     path = _part(run_dir, one)
@@ -297,50 +315,66 @@ def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
     temporary.replace(path)
 
 
-def whole(picture: np.ndarray) -> np.ndarray:
-    """Return the middle of a picture as one tile, [1, c, c, 3], of at most 300 pixels a side."""
-    side = min(300, *picture.shape[:2])
-    top, left = ((size - side) // 2 // 24 * 24 for size in picture.shape[:2])
-    return picture[None, top : top + side, left : left + side]
+def middle(picture: np.ndarray, side: int) -> np.ndarray:
+    """Return the middle of a picture, [side, side, 3] or less, from multiples of 24 pixels on."""
+    top, left = (max(0, size - side) // 2 // GRID_PX * GRID_PX for size in picture.shape[:2])
+    return picture[top : top + side, left : left + side]
 
 
-def _states(split: str, image_id: str, one: Maker, drawn: int) -> Iterator[str]:
-    """States of a picture: drawn ones to learn from, those of the table otherwise."""
+def _states(
+    split: str, side: int, image_id: str, one: Maker, drawn: int
+) -> Iterator[tuple[int, str]]:
+    """Sides and states of a picture: drawn ones to learn from, those of the table otherwise."""
     if split != "train":
-        yield from TESTED
+        yield from ((SMALL_PX, state) for state in TESTED)
+        yield from ((side, state) for state in TESTED_LARGE if side > SMALL_PX)
         return
     rng = perturbations.generator(1, one.name, image_id)
-    yield "none"
+    yield side, "none"
     for _ in range(drawn):
-        yield perturbations.draw_state(rng).name
+        yield side, perturbations.draw_state(rng).name
 
 
-def _pictures(one: Maker, batch: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Photographs of a class: name, split, and what goes in, [h, w, 3] uint8."""
+def _pictures(one: Maker, config: CollectConfig) -> Iterator[tuple[str, str, int, np.ndarray]]:
+    """Photographs of a class: name, split, the picture's side, and what goes in, [h, w, 3] uint8.
+
+    Those to learn from are the same for every class, those for validation and test others.
+    """
     counts = (
         {"train": 22, "validation": 7, "test": 9}
         if one.kind == "network"
-        else {"train": 480, "validation": 150, "test": 200}
+        else {"train": 600, "validation": 400, "test": 400}
     )
     if one.kind == "interpolation":
-        counts = {"train": 80, "validation": 25, "test": 25}
-    for split, count in counts.items():
-        own = sorted((k for k, v in _PHOTOS.items() if v[0] == split), key=_order(split))
-        most = max(4, round(count * one.share))
-        for image_id in own[batch * most : (batch + 1) * most]:
+        counts = {"train": 120, "validation": 60, "test": 60}
+    # What no network enlarges is as large as the photograph.
+    least = config.large_px // one.scale if one.kind == "network" else SMALL_PX + 1
+    for split in config.splits:
+        own = sorted((k for k, v in _PHOTOS.items() if v[0] == split), key=_order(split, one.name))
+        most = max(2, round(counts[split] * one.share))
+        for image_id in own[config.batch * most : (config.batch + 1) * most]:
             pixels = _PHOTOS[image_id][1]
             rng = perturbations.generator(2, image_id)
-            if one.kind == "network":
-                side = SIDE_PX // one.scale
-                yield image_id, split, _window(pixels, side, rng, least=side, most_factor=0.5)
-            else:
-                side = SIDE_PX
-                yield image_id, split, _window(pixels, side, rng, least=side, most_factor=1.0)
+            is_large = split != "train" or rng.random() < LARGE_SHARE
+            side, scale = SMALL_PX, max(1, one.scale)
+            if is_large and min(pixels.shape[:2]) >= least:
+                side = config.large_px
+            low_side = side // scale
+            most_factor = 0.5 if one.kind == "network" else 1.0
+            low = _window(pixels, low_side, rng, least=low_side, most_factor=most_factor)
+            yield image_id, split, side, low
 
 
-def _order(split: str) -> Callable[[str], tuple[int, float]]:
-    """Order photographs: those for tests alone first, the others as drawn, sources mixed."""
-    return lambda image_id: (split != "test" or image_id not in _TEST_ONLY, hash_fraction(image_id))
+def _order(split: str, name: str) -> Callable[[str], tuple[int, float]]:
+    """Order photographs: those for tests alone first, the others as drawn, sources mixed.
+
+    To learn from they come in the same order for every class, else as its name says.
+    """
+    of = "" if split == "train" else name
+    return lambda image_id: (
+        split != "test" or image_id not in _TEST_ONLY,
+        hash_fraction(of + image_id),
+    )
 
 
 def _window(

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from jaxfleet.imaging import photos
+from jaxfleet.imaging.splits import SPLITS
 from jaxfleet.scripts.options import flag
 
 
@@ -28,15 +29,27 @@ class CollectConfig:
         (),
         "Name of a class to collect, such as bicubic; none for all that the other flags name.",
     )
-    zoo_share: float = flag(1.0, "Share of the photographs that networks of the zoo enlarge.")
+    network_share: float = flag(
+        1.0, "Share of the usual number of photographs that networks of others enlarge."
+    )
+    zoo_share: float = flag(1.0, "The same of networks of the zoo.")
     plain_share: float = flag(
         1.0, "Share of the usual number of photographs that stay as they are or are interpolated."
     )
     batch: int = flag(
         0, "Which photographs: 0 for the first of each class, 1 for as many after them.", lower=0
     )
+    splits: tuple[str, ...] = flag(
+        SPLITS, "What pictures are for; by default for all three.", choices=SPLITS
+    )
     states: int = flag(
         4, "Drawn states of a picture to learn from, beside that as it was made.", lower=0
+    )
+    large_px: int = flag(
+        448,
+        "Side of large pictures, about, where photographs are large enough; 256 for small ones "
+        "alone, where networks are slow.",
+        lower=256,
     )
     installed: bool = flag(
         False, "Use all networks that packages of launch/sr_installed.py install."
@@ -57,5 +70,10 @@ class LearnConfig:
 
     evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
     gallery: str = flag("", "Gallery that receives the judge; empty for the installed one.")
+    measure_only: bool = flag(
+        False,
+        "Fit nothing: measure the judge of --gallery on the pictures for tests, such as those of "
+        "another size.",
+    )
     epochs: int = flag(20, "Number of passes over the evidence.", lower=1)
     seed: int = flag(0, "Seed of the initial weights and the order.", lower=0)

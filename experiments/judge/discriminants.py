@@ -7,15 +7,19 @@ are those of all pictures, in which pictures in that kind of state count more th
 Letters: N pictures, D inputs, K classes, S kinds of state, V discriminants.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import scipy.linalg
 
+from jaxsr.gallery.judge import Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
 SHRINKAGE = 0.03  # of the scatter, to a multiple of the unit matrix
+_OF_DISCRIMINANTS = ("project", "offset", "centres")
+_OF_CLASSES = (*_OF_DISCRIMINANTS, "profiles", "planes")
 
 
 def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict[str, np.ndarray]:
@@ -58,3 +62,37 @@ def _discriminants(scatter: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, 
     turned = vectors[:, kept] / np.sqrt(np.maximum(values[kept], 1e-6 * values[-1]))
     project = solved @ turned.astype(np.float32)
     return project, -middle @ project, apart @ project
+
+
+def without(judge: Judge, names: Collection[str]) -> Judge:
+    """Return a judge that does not know some of its classes, without fitting it again.
+
+    In the space of the discriminants the scatter within classes is a unit ball, so that those of
+    fewer classes are the span of their centres. Only the scatter still stems from all classes. The
+    perceptron is the same.
+
+    Args:
+        judge: that knows them.
+        names: of the classes that are left out.
+    """
+    kept = [place for place, name in enumerate(judge.names) if name not in names]
+    arrays = {name: judge.arrays[name] for name in judge.arrays if name not in _OF_CLASSES}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in _OF_DISCRIMINANTS}
+    for project, offset, centres in zip(
+        *(judge.arrays[name].astype(np.float32) for name in _OF_DISCRIMINANTS), strict=True
+    ):
+        apart = centres[kept] - centres[kept].mean(axis=0)
+        turn = np.linalg.svd(apart, full_matrices=False)[2][: len(kept) - 1].T
+        for name, values in zip(_OF_DISCRIMINANTS, (project, offset, centres[kept]), strict=True):
+            found[name].append(values @ turn)
+    return dataclasses.replace(
+        judge,
+        names=tuple(judge.names[k] for k in kept),
+        families=tuple(judge.families[k] for k in kept),
+        kinds=tuple(judge.kinds[k] for k in kept),
+        arrays={
+            **arrays,
+            **{name: judge.arrays[name][kept] for name in ("profiles", "planes")},
+            **{name: np.stack(values) for name, values in found.items()},
+        },
+    )

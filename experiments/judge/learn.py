@@ -19,6 +19,7 @@ from experiments.judge import calibrate, collect, discriminants, measures, train
 from experiments.judge.config import LearnConfig
 from experiments.judge.measures import Predictions
 from jaxfleet import rundir, storage
+from jaxfleet.errors import InputError
 from jaxfleet.imaging import picture_files
 from jaxsr.datasets import perturbations
 from jaxsr.fingerprints import evidence
@@ -48,13 +49,21 @@ class Data:
 def run(config: LearnConfig, run_dir: Path) -> str:
     """Fit, calibrate and measure; leave `gallery.safetensors` and `table.json`.
 
+    Only measure, and leave the table alone, where the flags say so.
+
     Returns:
-        The table.
+        The tables, one for each size of the pictures.
 
     Raises:
         InputError: for too little evidence, or a gallery that cannot be used.
     """
     data = load([Path(text) for text in config.evidence])
+    if config.measure_only:
+        table = measured(Gallery.open(config.gallery or None), data)
+        with rundir.held(run_dir, "sr_judge"):
+            rundir.write_json(run_dir / "table.json", table)
+            rundir.finish(run_dir)
+        return measures.markdown(table)
     collect.refuse_too_little(data.rows)
     folds = fold_of(data.rows)
     with rundir.held(run_dir, "sr_judge"):
@@ -73,6 +82,30 @@ def run(config: LearnConfig, run_dir: Path) -> str:
         dataclasses.replace(base, judge=judge).save(run_dir / gallery_files.NAME)
         rundir.finish(run_dir)
     return measures.markdown(table)
+
+
+def measured(gallery: Gallery, data: Data) -> dict[str, Any]:
+    """Return the table of a gallery's judge as it is, on test pictures of the classes it knows.
+
+    Families are left out by `discriminants.without`. The perceptron is not fitted again: how many
+    of their pictures are called enlarged by a network is what the judge says that knows them.
+
+    Raises:
+        InputError: if there is no judge, or no network that it knows.
+    """
+    judge = gallery.judge
+    if judge is None:
+        raise InputError("--measure_only: the gallery has no judge.")
+    data = data.only(data.rows["name"].isin(judge.names).to_numpy())
+    collect.refuse_too_little(data.rows, ("test",))
+    folds = fold_of(data.rows)
+    of = dict(zip(judge.names, judge.families, strict=True))
+    without = [
+        discriminants.without(judge, [name for name in judge.names if folds.get(of[name]) == fold])
+        for fold in sorted(set(folds.values()))
+    ]
+    unseen = predict_unseen(judge.names, without, data, folds)
+    return measures.measure(judge, data.rows, predict(judge, data), unseen)[1]
 
 
 def load(run_dirs: Sequence[Path]) -> Data:

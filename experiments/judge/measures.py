@@ -13,7 +13,7 @@ from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.judge import Judge, Opinion
 
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
-Predictions = dict[str, np.ndarray]  # logits: "class" [N, K], "group" [N, 3], "scale_bins" [N, B]
+Predictions = dict[str, np.ndarray]  # of `Judge.logits`
 
 
 def of_rows(predictions: Predictions, mask: np.ndarray) -> Predictions:
@@ -24,7 +24,17 @@ def of_rows(predictions: Predictions, mask: np.ndarray) -> Predictions:
 def measure(
     judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions
 ) -> tuple[Judge, dict[str, Any]]:
-    """Answer about all test pictures; return the judge with its error rates, and the table."""
+    """Answer about all test pictures.
+
+    Args:
+        judge: calibrated.
+        rows: of all pictures, with `kind_of_state`, `log_scale` and `side_px`.
+        seen: logits of all pictures.
+        unseen: the same by judges that do not know the family.
+
+    Returns:
+        The judge with its error rates, and the table: side -> state -> row -> share.
+    """
     tested = ((rows["split"] == "test") & (rows["kind_of_state"] != "")).to_numpy()
     known = answered(judge, rows[tested], of_rows(seen, tested))
     strange = tested & (rows["kind"] == NETWORK).to_numpy()
@@ -34,8 +44,11 @@ def measure(
         for kind, one in judge.calibrations.items()
     }
     table = {
-        state: _column(known[known.state == state], others[others.state == state])
-        for state in dict.fromkeys(rows.loc[tested, "state"])
+        str(side): {
+            state: _column(*(x[(x.state == state) & (x.side_px == side)] for x in (known, others)))
+            for state in dict.fromkeys(known.loc[known["side_px"] == side, "state"])
+        }
+        for side in sorted(set(known["side_px"]))
     }
     return dataclasses.replace(judge, calibrations=calibrations), table
 
@@ -156,12 +169,15 @@ def _ece(chance: pd.Series, right: pd.Series) -> float:
     return float(np.abs(gaps).sum() / len(pairs))
 
 
-def markdown(table: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the table as lines of Markdown."""
-    states = list(table)
-    lines = [f"| | {' | '.join(states)} |", "|---|" + "---|" * len(states)]
-    for name in table[states[0]]:
-        values = [table[state][name] for state in states]
-        cells = [f"{x:.0f}" if name == "pictures" else f"{x:.1%}" for x in values]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+def markdown(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Return the table of `measure` as lines of Markdown, one for each side."""
+    lines: list[str] = []
+    for side, columns in table.items():
+        states = list(columns)
+        lines += [f"| {side} pixels | {' | '.join(states)} |", "|---|" + "---|" * len(states)]
+        for name in columns[states[0]]:
+            values = [columns[state][name] for state in states]
+            cells = [f"{x:.0f}" if name == "pictures" else f"{x:.1%}" for x in values]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
     return "\n".join(lines)

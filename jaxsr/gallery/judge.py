@@ -27,7 +27,7 @@ from jaxsr.gallery.naming import family_chances, naming_inputs, sharpened
 from jaxsr.gallery.state import GREY, JPEG, STATE_KINDS, WEBP, State, kind_of
 
 MOST_TILES = 24
-SMALL_PX = 320  # up to here a picture is one tile
+SMALL_PX = 439  # up to here a picture is one tile; beyond there are two in a row
 BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
 NUM_TOLD = 5  # numbers of a file's state behind the evidence
 MOST_UNITS = 6.0  # standard deviations, of an input

@@ -1,5 +1,6 @@
 """Evidence: which photographs and states, and what several run directories hold together."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -23,22 +24,50 @@ def photographs(monkeypatch):
 
 
 def test_batches_are_of_other_photographs(photographs):
-    first, second = ([one for one, _, _ in collect._pictures(NETWORK, k)] for k in (0, 1))
+    first, second = (
+        [one for one, *_ in collect._pictures(NETWORK, CollectConfig(batch=k))] for k in (0, 1)
+    )
     assert len(first) == len(set(first)) == 22 + 9
     assert not set(first) & set(second)
     assert {f"test{k}" for k in range(5)} <= set(first)
 
 
-def test_what_a_network_enlarges_is_small_and_what_stays_is_whole(photographs):
-    sizes = [{low.shape for _, _, low in collect._pictures(one, 0)} for one in (NETWORK, PLAIN)]
-    assert sizes == [{(128, 128, 3)}, {(256, 256, 3)}]
+def test_one_in_four_to_learn_from_is_large_and_all_others_where_photographs_are(photographs):
+    usual, small = CollectConfig(large_px=448), CollectConfig(large_px=256)
+
+    def found(one, config):
+        pictures = collect._pictures(one, config)
+        return {(split, side, low.shape[:2]) for _, split, side, low in pictures}
+
+    both = {("train", 256, (128, 128)), ("train", 448, (224, 224)), ("test", 448, (224, 224))}
+    assert found(NETWORK, usual) == both
+    assert {side for _, side, _ in found(NETWORK, small)} == {256}
+    # What stays as it is, is as large as the photograph, of 300 x 280 pixels.
+    assert {x for x in found(PLAIN, usual) if x[0] == "test"} == {("test", 448, (300, 280))}
+    assert {x for x in found(PLAIN, small) if x[0] == "test"} == {("test", 256, (256, 256))}
+    tall = dataclasses.replace(NETWORK, scale=1)  # asks for more than there is
+    assert {side for _, side, _ in found(tall, usual)} == {256}
+
+
+def test_only_pictures_for_some_uses_are_made_where_that_is_asked(photographs):
+    config = CollectConfig(splits=("test",))
+    assert {split for _, split, *_ in collect._pictures(NETWORK, config)} == {"test"}
 
 
 def test_states_are_drawn_to_learn_from_and_those_of_the_table_otherwise():
-    assert tuple(collect._states("test", "a", NETWORK, 3)) == collect.TESTED
-    drawn = list(collect._states("train", "a", NETWORK, 3))
-    assert (len(drawn), drawn[0]) == (4, "none")
-    assert list(collect._states("train", "a", NETWORK, 5))[:4] == drawn
+    small = [(256, state) for state in collect.TESTED]
+    assert list(collect._states("test", 256, "a", NETWORK, 3)) == small
+    large = list(collect._states("test", 448, "a", NETWORK, 3))
+    assert large == small + [(448, state) for state in collect.TESTED_LARGE]
+    drawn = list(collect._states("train", 448, "a", NETWORK, 3))
+    assert (len(drawn), drawn[0]) == (4, (448, "none"))
+    assert list(collect._states("train", 448, "a", NETWORK, 5))[:4] == drawn
+
+
+def test_the_middle_of_a_picture_keeps_its_grid():
+    picture = np.arange(448 * 448 * 3).reshape(448, 448, 3)
+    np.testing.assert_array_equal(collect.middle(picture, 256), picture[96:352, 96:352])
+    assert collect.middle(picture[:200], 256).shape == (200, 256, 3)
 
 
 class Chosen:
@@ -59,24 +88,30 @@ class Chosen:
 def test_an_interpolation_is_by_its_factor_exactly(factor):
     (bicubic,) = collect.list_makers(CollectConfig(classes=("bicubic",)))
     low, picture = bicubic.load()(np.zeros((256, 256, 3), np.uint8), Chosen(factor))
-    assert picture.shape[0] == factor * low.shape[0] >= collect.SIDE_PX
+    assert picture.shape[0] == factor * low.shape[0] >= collect.SMALL_PX
 
 
 def test_the_factor_of_an_interpolation_is_kept(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr(collect, "TESTED", ("none",))
-    config = CollectConfig(classes=("nearest",), plain_share=0.05, states=0)
+    monkeypatch.setattr(collect, "TESTED_LARGE", ("none",))
+    config = CollectConfig(classes=("nearest",), plain_share=0.07, states=0)
     (nearest,) = collect.list_makers(config)
     (tmp_path / collect.PARTS).mkdir()
     collect._make_part(nearest, config, tmp_path)
     rows, _ = collect.read([tmp_path])
-    assert len(rows) == 8  # 4 to learn from, 4 for tests
+    # 8 to learn from, and 4 for tests, which count as large and as small.
+    assert rows.groupby(["split", "image_id"]).ngroups == 12
+    tests = rows[rows["split"] == "test"]
+    assert sorted(tests["side_px"]) == [256] * 4 + [448] * 4
+    assert tests.groupby("image_id")["enlargement"].nunique().eq(1).all()
+    assert (tests.loc[tests["side_px"] == 256, "pixels"] == 256**2).all()
     assert rows["enlargement"].between(1.19, 4.0).all()
     assert rows["enlargement"].isin(collect.FACTORS).sum() >= 4
 
 
 def part(folder, name, states, value):
     (folder / collect.PARTS).mkdir(parents=True, exist_ok=True)
-    rows = [{"name": name, "image_id": "a", "state": state} for state in states]
+    rows = [{"name": name, "image_id": "a", "side_px": 256, "state": x} for x in states]
     features = np.full((len(states), 3), value, np.float16)
     np.savez(folder / collect.PARTS / f"{name}.npz", rows=json.dumps(rows), features=features)
 
@@ -90,10 +125,20 @@ def test_several_runs_are_read_together_and_a_picture_counts_once(tmp_path):
         tuple(row): value for row, value in zip(rows.values.tolist(), features[:, 0], strict=True)
     }
     assert found == {
-        ("x", "a", "none"): 1,
-        ("x", "a", "jpeg:90"): 1,
-        ("x", "a", "jpeg:75"): 2,
-        ("y", "a", "none"): 3,
+        ("x", "a", 256, "none"): 1,
+        ("x", "a", 256, "jpeg:90"): 1,
+        ("x", "a", 256, "jpeg:75"): 2,
+        ("y", "a", 256, "none"): 3,
     }
     with pytest.raises(InputError, match="sr_evidence"):
         collect.read([tmp_path])
+
+
+def test_evidence_of_an_earlier_version_is_refused(tmp_path):
+    part(tmp_path, "x", ["none"], 1)
+    (tmp_path / "old" / collect.PARTS).mkdir(parents=True)
+    rows = json.dumps([{"name": "y", "image_id": "a", "state": "none"}])
+    np.savez(tmp_path / "old" / collect.PARTS / "y.npz", rows=rows, features=np.zeros((1, 3)))
+    assert len(collect.read([tmp_path])[0]) == 1
+    with pytest.raises(InputError, match="earlier version"):
+        collect.read([tmp_path, tmp_path / "old"])

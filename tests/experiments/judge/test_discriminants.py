@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.judge import discriminants
+from jaxsr.gallery.judge import Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 SIZE, EACH = 6, 4000
@@ -55,3 +56,30 @@ def test_pictures_in_a_state_count_more_for_it():
     found = discriminants.fit(units, classes, kinds)
     gaps = [np.linalg.norm(np.subtract(*found["centres"][place])) for place in (0, 1)]
     assert gaps[0] > 1.5 * gaps[1]
+
+
+def test_a_class_that_is_left_out_leaves_discriminants_of_the_others(monkeypatch):
+    monkeypatch.setattr(discriminants, "STATE_KINDS", STATE_KINDS[:1])
+    draw = np.random.default_rng(2)
+    half = draw.normal(size=(SIZE, SIZE))
+    scatter = (half @ half.T + np.eye(SIZE)).astype(np.float32)
+    means = draw.normal(size=(5, SIZE)).astype(np.float32)
+    names, kept = tuple("abcde"), [0, 2, 3]
+
+    def judge_of(places):
+        project, offset, centres = discriminants._discriminants(scatter, means[places])
+        arrays = {"project": project[None], "offset": offset[None], "centres": centres[None]}
+        shown = {name: np.zeros((len(places), 2)) for name in ("profiles", "planes")}
+        chosen = tuple(names[k] for k in places)
+        return Judge(chosen, chosen, ("network",) * len(places), {**arrays, **shown}, {})
+
+    found = discriminants.without(judge_of(range(5)), ("b", "e"))
+    expected = judge_of(kept)
+    assert found.names == expected.names == ("a", "c", "d")
+    assert len(found.arrays["profiles"]) == 3
+    units = draw.normal(size=(7, SIZE)).astype(np.float32)
+    nearness = [one._nearness(units, STATE_KINDS[0]) for one in (found, expected)]
+    np.testing.assert_allclose(*nearness, rtol=1e-3, atol=1e-3)
+    assert not np.allclose(
+        nearness[0], judge_of(range(5))._nearness(units, STATE_KINDS[0])[:, kept]
+    )

@@ -1,5 +1,8 @@
 """Calibration of a judge on logits that were drawn, and what is counted of its answers."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from jaxfleet.errors import InputError
 from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery import state as states
+from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.judge import Judge
 
 NAMES = ("bicubic", "n1", "n2", "original")
@@ -31,7 +35,7 @@ def drawn():
             for _ in range(COUNT)
         ]
     )
-    rows["kind_of_state"] = "lossless"
+    rows["kind_of_state"], rows["side_px"] = "lossless", 256
     rows["log_scale"] = np.where(rows["kind"] == "original", 0.0, np.log(2.0))
     labels = rows["name"].map(NAMES.index).to_numpy()
     groups = rows["kind"].map(learn.GROUPS.index).to_numpy()
@@ -60,7 +64,7 @@ def measured(drawn):
 
 
 def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
-    column = measured[1]["none"]
+    column = measured[1]["256"]["none"]
     noise = 3 * np.sqrt(0.03 / COUNT)
     assert column["photographs called enlarged by a network"] < calibrate.PLAIN_RATE + noise
     assert column["networks' pictures called not enlarged"] < calibrate.NO_RATE["lossless"] + noise
@@ -73,12 +77,12 @@ def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
 def test_error_rates_are_counts_of_the_test_pictures(measured):
     judge, table = measured
     said, wrong, of = judge.calibrations["lossless"].error_rates["network group"]
-    called = COUNT * table["none"]["interpolations called enlarged by a network"]
+    called = COUNT * table["256"]["none"]["interpolations called enlarged by a network"]
     assert said == (
         f"photographs and {called:.0f} of {COUNT} interpolations called enlarged by a network"
     )
     assert of == COUNT
-    assert wrong / of == table["none"]["photographs called enlarged by a network"]
+    assert wrong / of == table["256"]["none"]["photographs called enlarged by a network"]
 
 
 def test_a_threshold_lets_no_more_than_a_share_pass():
@@ -240,3 +244,36 @@ def test_a_judge_is_fitted_again_to_other_evidence_or_by_other_flags(tmp_path, m
     assert fitted[-1] == 3
     np.savez(path, names="[]")  # as older versions wrote it
     assert number(data, usual) == 5
+
+
+def test_a_gallery_is_measured_by_size_on_pictures_of_the_classes_it_knows(tmp_path, monkeypatch):
+    base = Gallery.open()
+    known = [*zip(base.judge.names, base.judge.families, base.judge.kinds, strict=True)]
+    names = ("original", "bicubic", "esrgan-x4", "imdn-x2", "imdn-x4", "span-ch48-x4")
+    rows = pd.DataFrame(
+        [
+            {"name": name, "family": family, "kind": kind, "side_px": side}
+            for name, family, kind in (*known, ("mine", "mine", "network"))
+            for side in (256, 448)
+            for _ in range(3)
+            if name in (*names, "mine")
+        ]
+    )
+    rows = rows.assign(split="test", state="none", kind_of_state="lossless", log_scale=0.0)
+    draw = np.random.default_rng(4)
+    mean, scale = (base.judge.arrays[name].astype(np.float32) for name in ("mean", "scale"))
+    given = mean + 0.1 * scale * draw.normal(size=(len(rows), len(mean)))
+    data = learn.Data(rows, given.astype(np.float16))
+    monkeypatch.setattr(learn, "load", lambda folders: data)
+    monkeypatch.setattr(learn.training, "train", None)  # nothing is fitted
+    learn.run(LearnConfig(measure_only=True), tmp_path / "judge")
+    table = json.loads((tmp_path / "judge" / "table.json").read_text())
+    assert list(table) == ["256", "448"]
+    for columns in table.values():
+        assert columns["none"]["pictures"] == 3 * len(names)  # without the class nobody knows
+    assert not (tmp_path / "judge" / "gallery.safetensors").exists()
+    with pytest.raises(InputError, match="no judge"):
+        learn.measured(dataclasses.replace(base, judge=None), data)
+    mine = data.only((rows["name"] == "mine").to_numpy())
+    with pytest.raises(InputError, match="no network's pictures"):
+        learn.measured(base, mine)

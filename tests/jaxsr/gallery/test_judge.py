@@ -211,3 +211,12 @@ def test_a_grey_picture_is_judged_by_luma_in_a_kind_of_its_own():
     given = np.where(lacking, usual, judging.inputs(found, State("jpeg", 95)))
     expected = one.logits(given[None], states.STATE_KINDS[1])["class"]
     np.testing.assert_allclose(told[0]["class"], expected, rtol=1e-5)
+
+
+def test_up_to_439_pixels_all_of_a_square_is_one_tile_and_beyond_there_are_four():
+    picture = np.zeros((500, 500, 3), np.uint8)
+    found = {side: judging.tiles(picture[:side, :side]).shape for side in (320, 330, 439, 440)}
+    assert found == {
+        **{side: (1, side, side, 3) for side in (320, 330, 439)},
+        440: (4, judging.TILE_PX, judging.TILE_PX, 3),
+    }
