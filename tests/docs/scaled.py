@@ -63,7 +63,7 @@ SHARED = {
     "launch/sr_benchmark.py --run_dir": "--part= --part=fleet",
     "launch/sr_benchmark.py --rounds": "--part= --part=step",
     "sr_attribution/mini.flags": "--method= --method=linear --method=dct",
-    "--method=convnext --method=linear": "--method= --method=prnu --method=ncc",
+    "--method=convnext --method=linear": "--method= --method=linear --method=ncc",
     "--collections=jaxinr/data --": "--collections= --collections=packaged",  # compiled before
 }
 COLLECTIONS = ("small", "twins", "sizes", "long", "300k")
