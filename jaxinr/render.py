@@ -35,9 +35,13 @@ def render(
             may lie slightly outside.
 
     Raises:
+        TypeError: if `shape` is not two whole numbers.
         ValueError: if shapes or names are not as above.
     """
-    height, width = shape
+    asked = np.asarray(shape)
+    if asked.shape != (2,) or asked.dtype.kind not in "iu":
+        raise TypeError(f"shape must be (height, width), whole numbers; got {shape!r}.")
+    height, width = shape = int(asked[0]), int(asked[1])
     if height < 1 or width < 1 or height * width >= inputs.MAX_PIXELS:
         raise ValueError(
             f"shape must be (height, width), both at least 1, below 2^23 pixels; got {shape}."

@@ -51,6 +51,12 @@ def test_weights_that_went_through_torch_names_draw_the_same():
     np.testing.assert_array_equal(jaxinr.render(again, TRIAL, (7, 9)), expected)
 
 
+@pytest.mark.parametrize("shape", [5, (5,), (5, 6, 3), (5.5, 6), "56"])
+def test_what_is_no_height_and_width_is_refused(shape):
+    with pytest.raises(TypeError, match=r"shape must be \(height, width\), whole numbers; got"):
+        jaxinr.render(PARAMS, TRIAL, shape)
+
+
 @pytest.mark.parametrize(
     ("trial", "size", "coordinates", "message"),
     [
