@@ -122,8 +122,8 @@ def _draw_sizes(image: np.ndarray, best: pd.DataFrame) -> Figure:
             bits, psnr_db = codecs.rate_distortion(image, codec, most=2 * x.max())
             shown = np.isfinite(psnr_db)
             if shown.any():
-                style = {"color": colour, "lw": 1.3, "ms": 3, "label": codec.name}
-                axes.plot(bits[shown], psnr_db[shown], ".--", **style)
+                (line,) = axes.plot(bits[shown], psnr_db[shown], ".--", color=colour, ms=3)
+                line.set(linewidth=1.3, label=codec.name)
     figures.log_x(axes, x.to_numpy())
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel("PSNR (dB)")
