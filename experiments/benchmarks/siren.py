@@ -119,10 +119,10 @@ def mixed(config: BenchmarkConfig) -> list[dict[str, Any]]:
     apart = {str(width): seconds([width]) for width in config.layer_size}
     together = seconds(config.layer_size)
     total = sum(apart.values())
-    seconds_of = {**apart, "sum": total, "together": together}
+    rows = {**apart, "sum": total, "together": together}
     return [
         {"widths": name, "seconds": value, "against_sum": value / total}
-        for name, value in seconds_of.items()
+        for name, value in rows.items()
     ]
 
 
