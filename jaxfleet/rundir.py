@@ -33,7 +33,7 @@ from jaxfleet.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-MANIFEST, DONE = "manifest.json", "DONE"
+MANIFEST, DONE, FLAGS, LOCK = "manifest.json", "DONE", "flags.txt", ".lock"
 FORMAT = 2
 TABLE = "table"  # the kind of a run that leaves a table of networks (`jaxfleet.results.store`)
 MADE_FROM = "made_from"  # column of cached rows: the digest of their inputs
@@ -54,7 +54,8 @@ def held(
     """Lock a run directory, then claim it; yield its manifest.
 
     The directory is made if it is absent. Nothing in it is changed before the lock is taken, nor
-    if the claim is refused.
+    if the claim is refused. A claim that is new is withdrawn where an error ends the work before it
+    has left a file, so that a corrected command is not refused.
 
     Args:
         run_dir: of the run, local or in an object store (which has no locks).
@@ -71,8 +72,15 @@ def held(
     """
     storage.make_folder(run_dir, _FLAG)
     _refuse_foreign(run_dir)  # before a lock is left in it
-    with storage.locked(run_dir, f".lock{suffix}", _FLAG):
-        yield _claim(run_dir, kind, _as_json(plan or {}), free, extra or {})
+    with storage.locked(run_dir, f"{LOCK}{suffix}", _FLAG):
+        is_new = not (run_dir / MANIFEST).exists()
+        manifest = _claim(run_dir, kind, _as_json(plan or {}), free, extra or {})
+        try:
+            yield manifest
+        except BaseException:
+            if is_new and not suffix:  # other shards may have joined
+                _withdraw(run_dir)
+            raise
 
 
 def check(
@@ -224,6 +232,15 @@ def write_table(path: Path, rows: "pd.DataFrame") -> None:
     storage.write_atomically(path, rows.to_parquet(index=False, compression="zstd"))
 
 
+def write_csv(path: Path, rows: "pd.DataFrame") -> None:
+    """Write a table as text, without its index; readers see the old file or the new.
+
+    Raises:
+        OSError: naming the file; the old one stays.
+    """
+    storage.write_atomically(path, rows.to_csv(index=False).encode())
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; readers see the old file or the new.
 
@@ -273,6 +290,23 @@ def _claim(
     return manifest
 
 
+def _withdraw(run_dir: Path) -> None:
+    """Remove the manifest, and empty folders, of a run that has left no file."""
+    own = {MANIFEST, FLAGS, LOCK}
+    others = [name for name in storage.names(run_dir, hidden=True) if name not in own]
+    if not any(_holds_a_file(run_dir / name) for name in others):
+        for name in others:
+            storage.remove_folder(run_dir / name)
+        for name in (MANIFEST, LOCK):  # without a lock the next command may leave its own flags
+            (run_dir / name).unlink(missing_ok=True)
+
+
+def _holds_a_file(path: Path) -> bool:
+    """Return whether a path is a file, or a folder with one somewhere in it."""
+    inside = (path / name for name in storage.names(path, hidden=True)) if path.is_dir() else ()
+    return not path.is_dir() or any(map(_holds_a_file, inside))
+
+
 def _read_own(
     run_dir: Path, kind: str, plan: Mapping[str, Any] | None, free: Collection[str]
 ) -> dict[str, Any]:
@@ -299,7 +333,7 @@ def _hash(plan: Mapping[str, Any]) -> str:
 
 def _refuse_foreign(run_dir: Path) -> None:
     """Refuse a directory that holds something, but no run."""
-    others = [name for name in storage.names(run_dir) if name != "flags.txt"]
+    others = [name for name in storage.names(run_dir) if name != FLAGS]
     if others and MANIFEST not in others:
         raise InputError(
             f"{_FLAG}={run_dir}: not empty ({others[0]}) and no run; give another folder."

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from experiments.coordinate_networks.config import NetworksConfig, best_of, settings
 from experiments.report import figures, page
 from experiments.report.page import Drawing
+from jaxfleet import rundir
 from jaxfleet.imaging.photos import Photo
 from jaxfleet.results.showing import counted
 from jaxfleet.results.table import Table
@@ -151,7 +152,7 @@ def write(
     """
     frame = table.to_pandas()
     rows = summary(frame)
-    rows.to_csv(run_dir / "table.csv", index=False)
+    rundir.write_csv(run_dir / "table.csv", rows)
     best = rows.loc[rows["mean_db"].idxmax()]
     drawing = Drawing(
         "parameters",

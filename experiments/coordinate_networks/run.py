@@ -18,12 +18,13 @@ from experiments.coordinate_networks.config import NetworksConfig, best_of, neig
 from experiments.siren import grid as siren_grid
 from experiments.siren.config import GridConfig
 from experiments.siren.grid import FitJob
-from jaxfleet import storage
+from jaxfleet import rundir
 from jaxfleet.errors import InputError
 from jaxfleet.imaging import photos as sources
 from jaxfleet.imaging.photos import Photo
 from jaxinr.trial import Trial
 
+KIND = "coordinate_networks"  # of the run directory
 TUNING, COMPARED = "tuning", "compared"
 MARGIN_DB = 0.05  # that other settings must gain to be worth a step
 FACTORS = (2.0, 8.0)  # by which settings are changed; the second where the first gains nothing
@@ -41,6 +42,7 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
     """
     tuning, compared = _photographs(config)
     if config.dry_run:
+        rundir.check(run_dir, KIND)
         starts = {network: config.start(network) for network in config.network}
         around = [each for one in starts.values() for each in neighbours(one, FACTORS[0])]
         first = _fit(config, _round(run_dir, 1), tuning, around)
@@ -49,13 +51,15 @@ def run(config: NetworksConfig, run_dir: Path) -> str:
             "To choose settings, the first of several rounds (later ones are smaller):\n"
             f"{first}\n\nTo compare:\n{last}"
         )
-    tried = tune(config, run_dir, tuning)
-    chosen = {network: best_of(own) for network, own in tried.items()}
-    _fit(config, run_dir / COMPARED, compared, _sizes(config, chosen))
-    page, table = report.write(
-        run_dir, config, tried, jaxfleet.open(run_dir / COMPARED), tuning, compared
-    )
-    storage.write_atomically(run_dir / "DONE", b"")
+    with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
+        tried = tune(config, run_dir, tuning)
+        chosen = {network: best_of(own) for network, own in tried.items()}
+        _fit(config, run_dir / COMPARED, compared, _sizes(config, chosen))
+        page, table = report.write(
+            run_dir, config, tried, jaxfleet.open(run_dir / COMPARED), tuning, compared
+        )
+        rundir.finish(run_dir)
     return f"{table}\nLook at {page}"
 
 

@@ -132,7 +132,7 @@ def run(config: RegretConfig, run_dir: Path) -> str:
         table = _measured(config, run_dir, cases, forecaster, device)
         rundir.write_table(run_dir / "regret.parquet", table)
         means = summary(table)
-        means.to_csv(run_dir / "table.csv", index=False)
+        rundir.write_csv(run_dir / "table.csv", means)
         path = _write_page(run_dir, config, means, device)
         rundir.finish(run_dir)
     shown = means.to_string(index=False, float_format="{:.2f}".format)

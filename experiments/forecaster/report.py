@@ -11,6 +11,7 @@ from experiments.forecaster import findings as forecaster_findings
 from experiments.forecaster.data import FitTable
 from experiments.report.page import Drawing
 from experiments.report.page import table as page_table
+from jaxfleet import rundir
 from jaxinr.forecaster.trained import Trained
 
 CURVES = 5  # fits whose learning curve is drawn
@@ -52,8 +53,8 @@ def write(
     ]
     title = "The encoding error of SIRENs, forecast"
     found, by_w0 = regimes.by_regime(table), regimes.by_w0(table)
-    found.to_csv(run_dir / "findings.csv", index=False)
-    by_w0.to_csv(run_dir / "findings_w0.csv", index=False)
+    rundir.write_csv(run_dir / "findings.csv", found)
+    rundir.write_csv(run_dir / "findings_w0.csv", by_w0)
     tables = {
         "Findings by size of picture": page_table(found, regimes.COLUMNS, leading=2),
         "SIREN against JPEG by ω₀": page_table(by_w0, regimes.W0_COLUMNS, leading=2),

@@ -102,6 +102,7 @@ def run(config: CollectConfig, run_dir: Path) -> str:
     chosen = list_makers(config)
     _load_photos(config.photos, config.test_photos)  # refuses what cannot be read
     with rundir.held(run_dir, KIND):
+        rundir.unfinish(run_dir)
         storage.make_folder(run_dir / PARTS, "--run_dir")
         missing = [one for one in chosen if not _is_there(config, run_dir, one)]
         with (

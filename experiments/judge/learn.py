@@ -65,6 +65,7 @@ def run(config: LearnConfig, run_dir: Path) -> str:
             rundir.finish(run_dir)
         return measures.markdown(table)
     collect.refuse_too_little(data.rows)
+    base = Gallery.open(config.gallery or None)  # refused, if it must be, before anything is fitted
     folds = fold_of(data.rows)
     with rundir.held(run_dir, "sr_judge"):
         rundir.unfinish(run_dir)
@@ -78,7 +79,6 @@ def run(config: LearnConfig, run_dir: Path) -> str:
         judge = calibrate.calibrated(known, data.rows, seen, unseen)
         judge, table = measures.measure(judge, data.rows, seen, unseen)
         rundir.write_json(run_dir / "table.json", table)
-        base = Gallery.open(config.gallery or None)
         dataclasses.replace(base, judge=judge).save(run_dir / gallery_files.NAME)
         rundir.finish(run_dir)
     return measures.markdown(table)

@@ -154,7 +154,7 @@ def write(
     """
     curves = mean_curves(rows)
     means = table(rows, curves)
-    means.to_csv(run_dir / "table.csv", index=False)
+    rundir.write_csv(run_dir / "table.csv", means)
     own = curves.get(OURS, (np.empty(0), np.empty(0)))
     rates = {name: bd_rate(own, curve) for name, curve in curves.items() if name != OURS}
     is_kodak = measures.is_published_set(photographs)

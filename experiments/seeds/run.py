@@ -54,7 +54,7 @@ def run(config: SeedsConfig, run_dir: Path) -> str:
         rows = _measured(config, run_dir, cases)
         rundir.write_table(run_dir / "seeds.parquet", rows)
         table = summary(config, rows)
-        table.to_csv(run_dir / "table.csv", index=False)
+        rundir.write_csv(run_dir / "table.csv", table)
         narrow = min(config.layer_size)
         effect_db = analysis.effects(by_draw(rows[rows["layer_size"] == narrow]))
         path = report.write(run_dir, config, table, frequencies(config, narrow), effect_db)

@@ -1,5 +1,6 @@
 """Run directories: locked before they are claimed, refused with reasons, cached by inputs."""
 
+import errno
 import json
 
 import pandas as pd
@@ -69,6 +70,33 @@ def test_another_run_is_refused_and_nothing_touched(tmp_path, kind, plan, messag
     assert files(tmp_path) == before
 
 
+def test_a_claim_is_withdrawn_where_nothing_came_of_it(tmp_path):
+    (tmp_path / "flags.txt").write_text("--crop_px=16")
+    with pytest.raises(InputError, match="diverged"), rundir.held(tmp_path, "sr_parsing", PLAN):
+        (tmp_path / "models" / "checkpoints").mkdir(parents=True)
+        raise InputError("diverged")
+    assert [path.name for path in tmp_path.iterdir()] == ["flags.txt"]
+    with rundir.held(tmp_path, "sr_parsing", {**PLAN, "crop_px": 17}):
+        pass
+    assert rundir.read(tmp_path)["plan"]["crop_px"] == 17
+
+
+@pytest.mark.parametrize(("began", "suffix"), [(True, ""), (False, "-0"), (False, "")])
+def test_a_claim_stays_that_others_may_rely_on(tmp_path, began, suffix):
+    if began:
+        with rundir.held(tmp_path, "sr_parsing", PLAN):
+            pass
+    with (
+        pytest.raises(KeyboardInterrupt),
+        rundir.held(tmp_path, "sr_parsing", PLAN, suffix=suffix),
+    ):
+        if not (began or suffix):
+            (tmp_path / "parts").mkdir()
+            (tmp_path / "parts" / "one.parquet").write_bytes(b"rows")
+        raise KeyboardInterrupt
+    assert rundir.read(tmp_path)["plan"]["crop_px"] == 16
+
+
 def test_free_facts_change_and_the_latest_are_kept(tmp_path):
     for source in ("here", "there"):
         with rundir.held(tmp_path, "sr_parsing", {**PLAN, "source": source}, free=["source"]):
@@ -126,6 +154,25 @@ def test_rows_are_those_of_their_inputs_alone(tmp_path):
     assert rundir.Parts([(path, rundir.digest("kernel", 225, ["x"]))]).missing == [0]
     path.write_bytes(b"damaged")
     assert rundir.Parts([(path, inputs)]).missing == [0]
+
+
+@pytest.mark.parametrize("write", [rundir.write_csv, rundir.write_table])
+def test_a_table_is_the_old_one_or_the_new(tmp_path, write, monkeypatch):
+    rows = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    path = tmp_path / "table"
+    write(path, rows)
+    before = path.read_bytes()
+    if write is rundir.write_csv:
+        assert before == b"a,b\n1,x\n2,y\n"
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "_sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(path, rows.assign(a=3))
+    assert [one.name for one in tmp_path.iterdir()] == ["table"]
+    assert path.read_bytes() == before
 
 
 def test_a_run_is_finished_until_something_changes(tmp_path):

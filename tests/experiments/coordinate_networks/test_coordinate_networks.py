@@ -9,7 +9,8 @@ import pytest
 import jaxfleet
 from experiments.coordinate_networks import report, run
 from experiments.coordinate_networks.config import NetworksConfig, neighbours, settings
-from jaxfleet.errors import InputError
+from jaxfleet import rundir, storage
+from jaxfleet.errors import InputError, InUseError
 from jaxfleet.imaging import photos
 from jaxfleet.imaging.photos import Photo
 from jaxinr.networks.registry import KINDS
@@ -165,4 +166,15 @@ def test_end_to_end_and_again(tmp_path, monkeypatch):
     before = sorted(path.name for path in tmp_path.rglob("parts/*"))
     assert run.run(config, tmp_path) == answer  # nothing is fitted twice
     assert sorted(path.name for path in tmp_path.rglob("parts/*")) == before
-    assert "To choose settings" in run.run(dataclasses.replace(config, dry_run=True), tmp_path)
+    dry = dataclasses.replace(config, dry_run=True)
+    assert "To choose settings" in run.run(dry, tmp_path)
+    assert rundir.read(tmp_path)["kind"] == "coordinate_networks"
+    (tmp_path / "DONE").unlink()
+    with (
+        storage.locked(tmp_path, ".lock", "--run_dir"),
+        pytest.raises(InUseError, match="another process"),
+    ):
+        run.run(config, tmp_path)
+    for one in (config, dry):
+        with pytest.raises(InputError, match="holds a run of kind table, not coordinate_networks"):
+            run.run(one, tmp_path / "compared")

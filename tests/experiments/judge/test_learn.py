@@ -212,6 +212,21 @@ def test_evidence_that_does_not_suffice_is_refused(tmp_path, monkeypatch, kind, 
     assert not (tmp_path / "judge").exists()
 
 
+def test_a_gallery_that_is_not_there_is_refused_before_anything_is_fitted(tmp_path, monkeypatch):
+    rows = pd.DataFrame(
+        [
+            {"name": name, "kind": "network", "family": name, "split": split}
+            for name in ("a", "b")
+            for split in ("train", "validation", "test")
+        ]
+    )
+    monkeypatch.setattr(learn, "load", lambda folders: learn.Data(rows, np.zeros((len(rows), 1))))
+    config = LearnConfig(gallery=str(tmp_path / "none.safetensors"))
+    with pytest.raises(InputError, match=r"none\.safetensors: there is no gallery"):
+        learn.run(config, tmp_path / "judge")
+    assert not (tmp_path / "judge").exists()
+
+
 def test_folds_are_numbered_from_0_where_families_are_few():
     rows = pd.DataFrame({"name": ["a", "b"], "kind": "network", "family": ["A", "B"]})
     assert sorted(learn.fold_of(rows).values()) == [0, 1]

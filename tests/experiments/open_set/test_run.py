@@ -71,6 +71,17 @@ def test_a_second_run_fits_only_what_is_missing(made_up_pictures, quick_attribut
     assert (tmp_path / "run" / "results.json").read_text() == first
 
 
+@pytest.mark.usefixtures("no_figures", "quick_attribution")
+def test_the_table_that_the_page_names_has_the_rows_of_the_last_command_alone(
+    made_up_pictures, tmp_path
+):
+    for unseen in ("seed=3", "seed=1"):
+        flags = OpenSetConfig(pictures=str(made_up_pictures), crop_px=32, unseen=(unseen,))
+        open_set_run.run(flags, tmp_path / "run")
+    rows = pd.read_parquet(tmp_path / "run" / "crops.parquet")
+    assert set(rows["unseen"]) == {"seed=1"}
+
+
 def test_features_that_are_shared_give_what_pictures_give(made_up_pictures):
     pictures = picture_sets.open(made_up_pictures).only(architecture="edsr")
     (split,) = open_set_run.make_splits(pictures, ("seed=3",))

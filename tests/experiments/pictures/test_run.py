@@ -368,3 +368,14 @@ def test_a_folder_of_something_else_or_of_other_crops_is_refused(home):
         pytest.raises(InputError, match="another process is writing to it"),
     ):
         make(home, "photos/new")
+
+
+def test_a_network_that_cannot_be_read_claims_no_folder(home):
+    path = network_path(home / "zoo", ZOO[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(InputError, match=rf"{ZOO[0]}\.safetensors"):
+        make(home, "new", crop_px=48)
+    path.write_bytes(whole)
+    make(home, "new", crop_px=40)
+    assert picture_sets.open(home / "new").index["height"].max() == 40
