@@ -72,9 +72,13 @@ def test_another_run_is_refused_and_nothing_touched(tmp_path, kind, plan, messag
 
 def test_a_claim_is_withdrawn_where_nothing_came_of_it(tmp_path):
     (tmp_path / "flags.txt").write_text("--crop_px=16")
-    with pytest.raises(InputError, match="diverged"), rundir.held(tmp_path, "sr_parsing", PLAN):
+
+    def work():
         (tmp_path / "models" / "checkpoints").mkdir(parents=True)
         raise InputError("diverged")
+
+    with pytest.raises(InputError, match="diverged"), rundir.held(tmp_path, "sr_parsing", PLAN):
+        work()
     assert [path.name for path in tmp_path.iterdir()] == ["flags.txt"]
     with rundir.held(tmp_path, "sr_parsing", {**PLAN, "crop_px": 17}):
         pass
@@ -86,14 +90,18 @@ def test_a_claim_stays_that_others_may_rely_on(tmp_path, began, suffix):
     if began:
         with rundir.held(tmp_path, "sr_parsing", PLAN):
             pass
-    with (
-        pytest.raises(KeyboardInterrupt),
-        rundir.held(tmp_path, "sr_parsing", PLAN, suffix=suffix),
-    ):
+
+    def work():
         if not (began or suffix):
             (tmp_path / "parts").mkdir()
             (tmp_path / "parts" / "one.parquet").write_bytes(b"rows")
         raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        rundir.held(tmp_path, "sr_parsing", PLAN, suffix=suffix),
+    ):
+        work()
     assert rundir.read(tmp_path)["plan"]["crop_px"] == 16
 
 

@@ -9,9 +9,11 @@ from jaxsr.attribution import crop_regression
 from jaxsr.attribution import files as classifier_files
 from jaxsr.attribution import methods as attribution
 from jaxsr.attribution.features import BINS
-from jaxsr.attribution.table import TABLE, Method, options_of
+from jaxsr.attribution.table import METHODS, TABLE, Method, options_of
 from jaxsr.fingerprints import phase_autocorrelation
 from jaxsr.fingerprints.crop_features import Features
+from jaxsr.gallery import fit as gallery_fit
+from jaxsr.gallery.core import ClassCard, Gallery
 
 CLASSICAL = {  # with options that are quick to compile
     "prnu": {"residual": "gaussian"},
@@ -45,6 +47,23 @@ def fitted(request):
     made, labels = pictures(15)
     options = CLASSICAL[request.param]
     return attribution.fit(request.param, made, labels, CLASSES, crop_px=SIDE, **options)
+
+
+def test_no_method_is_left_out():
+    assert {*CLASSICAL, "convnext"} == set(METHODS)  # convnext has test_convnext.py
+
+
+def test_every_method_can_be_put_into_a_gallery(fitted, tmp_path):
+    cards = [ClassCard(name) for name in CLASSES]
+    made = gallery_fit.make(fitted, cards, pictures(15), pictures(15, seed=1))
+    made.save(tmp_path / "gallery.safetensors")
+    again = Gallery.open(tmp_path / "gallery.safetensors")
+    assert again.classifier.method == fitted.method
+    images, labels = pictures(9, seed=2)
+    named = [again.identify(image).ranking[0][0] for image in images]
+    assert np.mean([CLASSES[k] == name for k, name in zip(labels, named, strict=True)]) > 0.5
+    new, _ = pictures(60, seed=3)
+    assert again.add("new", new[:20]).names == (*CLASSES, "new")
 
 
 def test_every_method_says_what_it_is(fitted):
