@@ -113,7 +113,16 @@ class Fits(Tabular):
         return [fit.status for fit in self.fits]
 
     def params(self, i: int) -> Params:
-        """Kept weights of network i at its own width: layers `{"weight": [out, in], "bias"}`."""
+        """Return the kept weights of network i at its own width.
+
+        Returns:
+            A layer for each of `{"weight": [out, in], "bias": [out]}`, float32.
+
+        Raises:
+            IndexError: if there is no network i.
+        """
+        if not -len(self.fits) <= i < len(self.fits):
+            raise IndexError(f"no network {i}; there are {len(self.fits)}, counted from 0.")
         return self.fits[i].params
 
 
@@ -224,6 +233,10 @@ def fit(
             raise ValueError(
                 f"target_psnr_db must be one number or one for each of {len(trials)} trials; got "
                 f"shape {target_db.shape}."
+            )
+        if np.isnan(target_db).any():
+            raise ValueError(
+                "target_psnr_db is not a number (NaN); give dB, or None for no target."
             )
         target_loss = np.broadcast_to(10.0 ** (-target_db / 10), len(trials))
     total = sum(bucket.pixel_steps for bucket in plan)

@@ -36,8 +36,7 @@ def checked(image: Any, i: int = 0) -> np.ndarray:
     array = as_array(image, f"images[{i}]")
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(f"images[{i}] must be [H, W, 3]; got shape {array.shape}.")
-    if array.shape[0] * array.shape[1] >= MAX_PIXELS:
-        raise ValueError(f"images[{i}] has 2^23 pixels or more; shrink or cut it first.")
+    require_few_pixels(array, f"images[{i}]")
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
@@ -76,3 +75,17 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 def as_float(image: np.ndarray) -> np.ndarray:
     """Return an image in [0, 1]."""
     return from_uint8(image) if image.dtype == np.uint8 else np.asarray(image)
+
+
+def require_few_pixels(image: np.ndarray, name: str) -> None:
+    """Refuse an image [H, W, ...] of `MAX_PIXELS` or more.
+
+    Raises:
+        ValueError: with how many it has, and may have.
+    """
+    height, width = image.shape[:2]
+    if height * width >= MAX_PIXELS:
+        raise ValueError(
+            f"{name} has {height} x {width} pixels; shrink or cut it to less than {MAX_PIXELS:,} "
+            "(2^23) first."
+        )

@@ -22,6 +22,7 @@ from jaxinr import pixels as minibatches
 from jaxinr.codec import bitstream, range_code, refine, stages
 from jaxinr.codec.bitstream import CodecError as CodecError
 from jaxinr.codec.bitstream import Header
+from jaxinr.inputs import require_few_pixels
 from jaxinr.render import render
 from jaxinr.siren import Params
 from jaxinr.trial import Trial, require_sirens
@@ -305,6 +306,7 @@ def _checked(image: Any) -> np.ndarray:
         raise ValueError(f"image must be [H, W, 3] or [H, W]; got shape {array.shape}.")
     if array.dtype != np.uint8:
         raise TypeError(f"image must be uint8; got {array.dtype}.")
+    require_few_pixels(array, "image")
     return array
 
 

@@ -272,6 +272,13 @@ def test_target_psnr_stops_each_network_at_its_own(mixed):
         assert fit.psnr_db == fit.best_psnr_db >= targets[i] - 1e-5
 
 
+@pytest.mark.parametrize("i", [6, -7])
+def test_a_network_that_there_is_not_is_named(mixed, i):
+    with pytest.raises(IndexError, match=f"no network {i}; there are 6, counted from 0"):
+        mixed.fits.params(i)
+    assert mixed.fits.params(-1) is mixed.fits.params(5)
+
+
 def test_one_target_serves_all(mixed):
     assert mixed.again(target_psnr_db=0.1).status == ["target"] * 6
     for one, other in zip(mixed.again(target_psnr_db=99).fits, mixed.fits.fits, strict=True):

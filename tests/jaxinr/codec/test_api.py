@@ -145,6 +145,11 @@ def test_coin_coordinates_keep_the_aspect_ratio():
         (np.zeros((4, 4, 2), np.uint8), {}, "2 channels, one of them transparency"),
         (np.zeros((4, 0, 3), np.uint8), {}, r"must be \[H, W, 3\] or \[H, W\]; got shape"),
         (np.zeros(4, np.uint8), {}, "must be"),
+        (
+            np.broadcast_to(np.uint8(0), (3000, 4000, 3)),
+            {},
+            r"image has 3000 x 4000 pixels; shrink or cut it to less than 8,388,608 \(2\^23\)",
+        ),
         (waves(), {"bits_per_pixel": None}, "one of the two"),
         (waves(), {"architecture": (2, 8)}, "one of the two"),
         (
