@@ -90,4 +90,4 @@ def test_defaults_are_what_the_docstring_and_the_grid_say():
     trial = Trial()
     assert (trial.num_layers, trial.layer_size, trial.w0_initial, trial.w0) == (10, 28, 30.0, 30.0)
     assert (trial.learning_rate, trial.num_iters) == (2e-4, 2000)
-    assert "`num_iters`, of which COIN made 50,000" in Trial.__doc__
+    assert "Defaults are COIN's, except for `num_iters`: COIN made 50,000" in Trial.__doc__

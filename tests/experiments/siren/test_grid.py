@@ -177,7 +177,8 @@ def test_psnr_is_that_of_the_stored_weights(table, config):
         psnr = -10 * np.log10(np.mean((picture - target) ** 2))
         np.testing.assert_allclose(line["best_psnr_db"], psnr, atol=1e-3)
         decoded = np.round(np.clip(picture, 0, 1) * 255) / 255
-        psnr = -10 * np.log10(np.mean((decoded - target) ** 2))
+        with np.errstate(divide="ignore"):  # one that is exact in 8 bits has infinitely many dB
+            psnr = -10 * np.log10(np.mean((decoded - target) ** 2))
         np.testing.assert_allclose(line["psnr_8bit_db"], psnr, atol=2e-2)
 
 
