@@ -209,7 +209,7 @@ def recommend(known: Subject, trial: jaxinr.Trial, limits: Limits) -> tuple[jaxi
             found = jaxinr.recommend(known.image, max_iterations=updates, **limits)
         except ValueError as error:
             said = str(error).replace("`", "")
-            for name, label in (*LIMITS.items(), ("max_iterations", "Updates")):
+            for name, label in (*LIMITS.items(), ("max_iterations", "Iterations")):
                 label = label.partition(",")[0]
                 lower = label if label[:2].isupper() else label[0].lower() + label[1:]
                 said = said.replace(name, lower)

@@ -99,7 +99,7 @@ def test_the_recommendation_is_within_the_limits_and_impossible_ones_are_refused
         match="Give at least one of bits per pixel, PSNR in dB, seconds to fit, mill",
     ):
         forecasts.recommend(known, trial, {})
-    with pytest.raises(InputError, match="reaches 90 dB within updates 200; the best is"):
+    with pytest.raises(InputError, match="reaches 90 dB within iterations 200; the best is"):
         forecasts.recommend(known, trial, {"target_psnr_db": 90.0})
 
 
