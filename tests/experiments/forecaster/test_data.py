@@ -1,6 +1,7 @@
 """Collections become one compact table: thinned histories, splits, photographs found again."""
 
 import dataclasses
+import errno
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from experiments.forecaster import jpeg
 from experiments.siren import collection_table
 from experiments.siren import grid as siren_grid
 from experiments.siren.collection_table import TableConfig
+from jaxfleet import storage
 from jaxfleet.errors import InputError
 from jaxinr.collection.schema import split_of
 from jaxinr.forecaster import descriptors
@@ -140,6 +142,19 @@ def test_published_table_is_read_as_the_run_that_it_was_made_of(collection, tabl
     again = forecaster_data.load([folder, collection / "run"], photos)
     assert len(again) == 48
     assert np.array_equal(again.described, found.described)
+
+
+def test_a_full_disk_leaves_the_tables_that_were_there(table, tmp_path, monkeypatch):
+    table.save(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "_sync", full)
+    with pytest.raises(OSError, match=r"No space left.*fits\.parquet"):
+        dataclasses.replace(table, frame=table.frame.assign(seed=7)).save(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_the_collection_that_needs_photographs_is_the_one_that_is_named(
