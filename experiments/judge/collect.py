@@ -305,6 +305,11 @@ def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
                     **{"enlargement": enlargement, "pixels": cut[..., 0].size},
                 }
             )
+    if not features:
+        raise InputError(
+            f"{one.name}: no photograph of {', '.join(config.splits)} gives a picture of "
+            f"{LEAST_PX} pixels a side; give larger ones with --photos or --test_photos."
+        )
     path = _part(run_dir, one)
     temporary = path.with_suffix(".tmp.npz")
     np.savez(

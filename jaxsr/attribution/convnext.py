@@ -76,7 +76,7 @@ FROM_SCRATCH = ConvNeXtRecipe(
 
 
 @dataclasses.dataclass(frozen=True)
-class CropTransform:
+class Transform:
     """Return what the network is given of a crop.
 
     Attributes:
@@ -124,7 +124,7 @@ class ConvNeXtClassifier(PixelClassifier):
     tile_px: int
     size: str
     stem_stride: int
-    inputs: CropTransform
+    inputs: Transform
     model: ConvNeXt
 
     method = CONVNEXT
@@ -232,7 +232,7 @@ def fit(
         **_told(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate),
         **_told(head_epochs=None if weights is None else head_epochs),
     )
-    given = CropTransform(recipe.inputs)
+    given = Transform(recipe.inputs)
     model = _build(len(classes), size, stem_stride, dtype, seed)
     tile_px = min(recipe.train_crop_px or crop_px, crop_px)
     if tile_px < 8 * stem_stride:
@@ -243,7 +243,7 @@ def fit(
     if weights is not None:
         _load(model, weights, size)
     if recipe.inputs == "residual":
-        given = CropTransform(recipe.inputs, _residual_deviation(pictures, crop_px))
+        given = Transform(recipe.inputs, _residual_deviation(pictures, crop_px))
 
     def classifier(model: ConvNeXt) -> ConvNeXtClassifier:
         return ConvNeXtClassifier(tuple(classes), crop_px, tile_px, size, stem_stride, given, model)
@@ -295,7 +295,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> C
     classes, size, stride = tuple(facts["classes"]), facts["size"], facts["stem_stride"]
     model = _build(len(classes), size, stride, "float32", seed=None)
     convnext.load_weights(model, arrays, head=True)
-    inputs = CropTransform(**facts["inputs"])
+    inputs = Transform(**facts["inputs"])
     crop_px = int(facts["crop_px"])
     tile_px = int(facts.get("tile_px", crop_px))  # files from before there were tiles
     return ConvNeXtClassifier(classes, crop_px, tile_px, size, stride, inputs, model)
@@ -303,11 +303,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> C
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _log_scores(
-    graph: nnx.GraphDef[ConvNeXt],
-    inputs: CropTransform,
-    tile_px: int,
-    state: nnx.State,
-    crops: Array,
+    graph: nnx.GraphDef[ConvNeXt], inputs: Transform, tile_px: int, state: nnx.State, crops: Array
 ) -> Array:
     logits = nnx.merge(graph, state)(inputs(_tiles(crops, tile_px)))
     of_tiles = jax.nn.log_softmax(logits).reshape(len(crops), -1, logits.shape[-1])
@@ -316,11 +312,7 @@ def _log_scores(
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _features(
-    graph: nnx.GraphDef[ConvNeXt],
-    inputs: CropTransform,
-    tile_px: int,
-    state: nnx.State,
-    crops: Array,
+    graph: nnx.GraphDef[ConvNeXt], inputs: Transform, tile_px: int, state: nnx.State, crops: Array
 ) -> Array:
     of_tiles = nnx.merge(graph, state).features(inputs(_tiles(crops, tile_px)))
     return jnp.mean(of_tiles.reshape(len(crops), -1, of_tiles.shape[-1]), axis=1)
@@ -392,7 +384,7 @@ def _residual_deviation(pictures: Sequence[np.ndarray], crop_px: int) -> float:
 
     @jax.jit
     def mean_square(crops: Array) -> Array:
-        return jnp.mean(CropTransform("residual")(crops) ** 2, axis=(1, 2, 3))
+        return jnp.mean(Transform("residual")(crops) ** 2, axis=(1, 2, 3))
 
     found = [
         in_batches(mean_square, _centres(pictures, some.tolist(), crop_px))

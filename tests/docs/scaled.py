@@ -64,6 +64,7 @@ SHARED = {
     "launch/sr_benchmark.py --rounds": "--part= --part=step",
     "sr_attribution/mini.flags": "--method= --method=linear --method=dct",
     "--method=convnext --method=linear": "--method= --method=linear --method=ncc",
+    "--splits=test": "--photos=folder:photographs --test_photos=packaged",  # large enough
     "--collections=jaxinr/data --": "--collections= --collections=packaged",  # compiled before
 }
 COLLECTIONS = ("small", "twins", "sizes", "long", "300k")

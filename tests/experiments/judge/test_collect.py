@@ -142,3 +142,12 @@ def test_evidence_of_an_earlier_version_is_refused(tmp_path):
     assert len(collect.read([tmp_path])[0]) == 1
     with pytest.raises(InputError, match="earlier version"):
         collect.read([tmp_path, tmp_path / "old"])
+
+
+def test_photographs_that_are_too_small_for_any_picture_are_named(tmp_path, monkeypatch):
+    small = {"one": ("test", np.zeros((64, 64, 3), np.uint8))}
+    monkeypatch.setattr(collect, "_PHOTOS", small)
+    plain = dataclasses.replace(PLAIN, load=collect._Plain())
+    with pytest.raises(InputError, match="original: no photograph of test gives a picture of 96"):
+        collect._make_part(plain, CollectConfig(photos="x", splits=("test",)), tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -222,7 +222,7 @@ def test_tiles_begin_at_multiples_of_the_grid(crop_px, tile_px, starts):
 @pytest.mark.slow
 def test_tiles_of_a_crop_are_taken_for_independent():
     model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
-    inputs = attribution_convnext.CropTransform("residual", 0.05)
+    inputs = attribution_convnext.Transform("residual", 0.05)
     whole, of_tiles = (
         ConvNeXtClassifier(CLASSES, crop_px, 40, "zepto", 4, inputs, model) for crop_px in (90, 40)
     )
@@ -236,7 +236,7 @@ def test_tiles_of_a_crop_are_taken_for_independent():
 
 def test_classifiers_from_before_there_were_tiles_look_at_whole_crops():
     model = attribution_convnext._build(3, "zepto", 4, "float32", seed=0)
-    inputs = attribution_convnext.CropTransform()
+    inputs = attribution_convnext.Transform()
     arrays, facts = attribution.to_arrays(
         ConvNeXtClassifier(CLASSES, 90, 40, "zepto", 4, inputs, model)
     )
@@ -249,7 +249,7 @@ def test_residuals_are_scaled_to_variance_one():
     pictures, _ = pictures_of(6, 0)
     deviation = attribution_convnext._residual_deviation(pictures, CROP_PX)
     crops = np.stack([centre(picture, CROP_PX) for picture in pictures])
-    given = attribution_convnext.CropTransform("residual", deviation)(crops)
+    given = attribution_convnext.Transform("residual", deviation)(crops)
     np.testing.assert_allclose(np.sqrt(np.mean(np.square(given))), 1, rtol=1e-4)
     flat = np.full((2, 40, 40, 3), 7, np.uint8)
     assert attribution_convnext._residual_deviation(flat, CROP_PX) > 0
