@@ -138,6 +138,6 @@ class BenchmarkConfig:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """What --part=shapes measures."""
+        """Return the shapes that --part=shapes measures."""
         most = self.max_update_gflop or math.inf
         return tuple(shape for shape in SHAPES if shape.update_gflop <= most)

@@ -55,7 +55,7 @@ class Check:
 
     @property
     def complete(self) -> bool:
-        """Whether every planned network is there once, and nothing else."""
+        """Return whether every planned network is there once, and nothing else."""
         return not (len(self.missing) or self.repeated or len(self.foreign)) and self.rows > 0
 
     def __str__(self) -> str:

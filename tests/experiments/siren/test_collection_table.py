@@ -234,7 +234,7 @@ def test_runs_of_several_machines_grow_one_table(tmp_path):
 
 
 def test_shards_of_a_grid_grow_one_table(tmp_path):
-    """How many networks a grid has, nothing but its photographs tells."""
+    """A grid's plan does not say how many networks it has: its photographs do."""
     plan = {name: value for name, value in PLAN.items() if name not in ("sampling", "num_trials")}
     output = tmp_path / "table"
     for name, part, there, whole in (("b", range(5, 12), 7, False), ("a", range(5), 12, True)):
