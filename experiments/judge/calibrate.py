@@ -86,12 +86,15 @@ def _calibrate(
         {},
     )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
+    # What lies nearest to an interpolation or a photograph is not called a network's.
+    near, strange_near = (_near_network(judge, one["classes"]) for one in (views, strange))
     top, top_family = _likeliest(judge, views["classes"])
     right = np.stack(
         [top == rows["name"].to_numpy(), top_family == rows["family"].to_numpy()], axis=1
     )
+    made = is_network & near
     naming = _fit_naming(
-        views["naming_inputs"][is_network], right[is_network], strange["naming_inputs"]
+        views["naming_inputs"][made], right[made], strange["naming_inputs"][strange_near]
     )
     own = dataclasses.replace(own, naming=naming)
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
@@ -102,8 +105,8 @@ def _calibrate(
     thresholds = {
         f"{NETWORK} group": max(
             0.5,
-            _beyond(groups[plain, 2], PLAIN_RATE),
-            _beyond(groups[interpolated, 2], INTERPOLATION_RATE),
+            _beyond(np.where(near, groups[:, 2], 0.0)[plain], PLAIN_RATE),
+            _beyond(np.where(near, groups[:, 2], 0.0)[interpolated], INTERPOLATION_RATE),
         ),
         f"{ORIGINAL} group": max(
             0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)
@@ -114,9 +117,10 @@ def _calibrate(
         "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
     }
     # Of strangers only those can be named that are called a network's.
-    called = [one["groups"][:, 2] >= thresholds[f"{NETWORK} group"] for one in (views, strange)]
-    made = is_network & called[0]
-    strange_naming = np.where(called[1][:, None], strange["naming"], 0.0)
+    least = thresholds[f"{NETWORK} group"]
+    made &= groups[:, 2] >= least
+    called = strange_near & (strange["groups"][:, 2] >= least)
+    strange_naming = np.where(called[:, None], strange["naming"], 0.0)
     sure = [_sure(views["naming"][made, k], right[made, k], SURE) for k in (0, 1)]
     thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
     thresholds["network"] = max(thresholds["known"], sure[0])
@@ -141,6 +145,11 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
     found = scipy.optimize.minimize(loss, [2.0, 0.5], method="Nelder-Mead").x
     return float(np.exp(found[0])), float(found[1])
+
+
+def _near_network(judge: Judge, classes: np.ndarray) -> np.ndarray:
+    """Return [N] bool: whether the likeliest class is a network."""
+    return np.array([kind == NETWORK for kind in judge.kinds])[classes.argmax(axis=1)]
 
 
 def _likeliest(judge: Judge, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,11 @@
 
 Within classes the evidence scatters much the same; in the space in which that scatter is a unit
 ball, what tells classes apart is the span of their centres. Scatter and centres of a kind of state
-are those of all pictures, in which pictures in that kind of state count more than the others.
+are those of all pictures, in which pictures in that kind of state count more than the others. A few
+directions in which a class scatters more than the others are kept beside its centre: how far a
+picture may lie from it depends on what is shown, and differs by class.
 
-Letters: N pictures, D inputs, K classes, S kinds of state, V discriminants.
+Letters: N pictures, D inputs, K classes, S kinds of state, V discriminants, R directions.
 """
 
 import dataclasses
@@ -13,13 +15,15 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import scipy.linalg
 
-from jaxsr.gallery.judge import Judge
+from jaxsr.gallery import distances
+from jaxsr.gallery.judge import DISCRIMINANTS, Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
 SHRINKAGE = 0.03  # of the scatter, to a multiple of the unit matrix
-_OF_DISCRIMINANTS = ("project", "offset", "centres")
-_OF_CLASSES = (*_OF_DISCRIMINANTS, "profiles", "planes")
+DIRECTIONS = 6  # in which a class may scatter more than the others
+OWN = 0.3  # share of what it scatters more there that counts: few pictures tell it
+_OF_CLASSES = (*DISCRIMINANTS, "profiles", "planes")
 
 
 def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict[str, np.ndarray]:
@@ -31,21 +35,43 @@ def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict
         kinds: of each picture's state.
 
     Returns:
-        `project` [S, D, V], `offset` [S, V] and `centres` [S, K, V] as `Judge.arrays` has them, of
-        K classes by name; V is K - 1.
+        `project` [S, D, V], `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] as
+        `Judge.arrays` has them, of K classes by name; V is K - 1.
     """
     names, member = np.unique(np.asarray(classes), return_inverse=True)
+    states = np.asarray(kinds)
+    parts = {
+        kind: _moments(units[states == kind], member[states == kind], len(names))
+        for kind in {*kinds}
+    }
     found = []
     for kind in STATE_KINDS:
-        weights = np.where(np.asarray(kinds) == kind, 1.0, OTHERS).astype(np.float32)
-        mass = np.bincount(member, weights).astype(np.float32)
-        means = np.stack(
-            [weights[member == k] @ units[member == k] / mass[k] for k in range(len(names))]
-        )
-        apart = (units - means[member]) * np.sqrt(weights)[:, None]
-        found.append(_discriminants(apart.T @ apart / mass.sum(), means))
-    project, offset, centres = (np.stack(each) for each in zip(*found, strict=True))
-    return {"project": project.astype(np.float16), "offset": offset, "centres": centres}
+        weighted = [
+            [(1.0 if own == kind else OTHERS) * x for x in part] for own, part in parts.items()
+        ]
+        count, total, square = (np.sum(each, axis=0) for each in zip(*weighted, strict=True))
+        means = total / count[:, None]
+        scatter = (square - (means * count[:, None]).T @ means) / count.sum()
+        project, offset, centres = _discriminants(scatter, means)
+        apart = units @ project + offset - centres[member]
+        apart *= np.sqrt(np.where(states == kind, 1.0, OTHERS))[:, None].astype(np.float32)
+        spread = np.stack([_spread(apart[member == k], count[k]) for k in range(len(names))])
+        found.append((project, offset, centres, spread))
+    arrays = dict(zip(DISCRIMINANTS, map(np.stack, zip(*found, strict=True)), strict=True))
+    return arrays | {name: arrays[name].astype(np.float16) for name in ("project", "spread")}
+
+
+def _spread(apart: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Return `spread` [R, V] of a class by weighted distances [N, V] from its centre."""
+    values, vectors = np.linalg.eigh(apart.T @ apart / mass - np.eye(apart.shape[1]))
+    sizes = np.sqrt(OWN * np.maximum(values[-DIRECTIONS:], 0.0))
+    return distances.spread_of((vectors[:, -DIRECTIONS:] * sizes).astype(np.float32))
+
+
+def _moments(units: np.ndarray, member: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    """Return of pictures how many [K] are of each class, their sums [K, D] and squares [D, D]."""
+    own = (member == np.arange(count)[:, None]).astype(np.float32)
+    return own.sum(axis=1), own @ units, units.T @ units
 
 
 def _discriminants(scatter: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -77,14 +103,15 @@ def without(judge: Judge, names: Collection[str]) -> Judge:
     """
     kept = [place for place, name in enumerate(judge.names) if name not in names]
     arrays = {name: judge.arrays[name] for name in judge.arrays if name not in _OF_CLASSES}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in _OF_DISCRIMINANTS}
-    for project, offset, centres in zip(
-        *(judge.arrays[name].astype(np.float32) for name in _OF_DISCRIMINANTS), strict=True
-    ):
+    found = []
+    for place in range(len(judge.arrays["project"])):
+        project, offset, centres, spread = (
+            judge.arrays[name][place].astype(np.float32) for name in DISCRIMINANTS
+        )
         apart = centres[kept] - centres[kept].mean(axis=0)
         turn = np.linalg.svd(apart, full_matrices=False)[2][: len(kept) - 1].T
-        for name, values in zip(_OF_DISCRIMINANTS, (project, offset, centres[kept]), strict=True):
-            found[name].append(values @ turn)
+        own = [distances.spread_of(turn.T @ distances.wider_of(spread[k])) for k in kept]
+        found.append((project @ turn, offset @ turn, centres[kept] @ turn, np.stack(own)))
     return dataclasses.replace(
         judge,
         names=tuple(judge.names[k] for k in kept),
@@ -93,6 +120,6 @@ def without(judge: Judge, names: Collection[str]) -> Judge:
         arrays={
             **arrays,
             **{name: judge.arrays[name][kept] for name in ("profiles", "planes")},
-            **{name: np.stack(values) for name, values in found.items()},
+            **dict(zip(DISCRIMINANTS, map(np.stack, zip(*found, strict=True)), strict=True)),
         },
     )

@@ -22,6 +22,7 @@ import scipy.special
 
 from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
+from jaxsr.gallery import distances
 from jaxsr.gallery.answer import GROUPS, ErrorRate
 from jaxsr.gallery.naming import family_chances, naming_inputs, sharpened
 from jaxsr.gallery.state import GREY, JPEG, STATE_KINDS, WEBP, State, kind_of
@@ -36,7 +37,8 @@ OUTPUTS = ("group", "scale_bins")  # of the perceptron
 USUAL = 50.0  # half a squared distance from the nearest centre, at which the temperature holds
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
 _SHOWN = ("profiles", "planes")
-_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, "project", "offset", "centres")
+DISCRIMINANTS = ("project", "offset", "centres", "spread")
+_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Judge:
             from there `group` [U, 3] and `scale_bins` [U, B]; `profiles` [K, 33]
             and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
             each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
-            `offset` [S, V] and `centres` [S, K, V].
+            `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] (`distances`).
         calibrations: kind of state (`state.kind_of`) -> how it is answered.
     """
 
@@ -165,11 +167,10 @@ class Judge:
         kind = kind.removesuffix(GREY)
         if kind not in STATE_KINDS:
             return np.zeros((len(units), len(self.names)), np.float32)
-        names = ("project", "offset", "centres")
-        place = STATE_KINDS.index(kind)
-        project, offset, centres = (self.arrays[name][place].astype(np.float32) for name in names)
-        apart = (units @ project + offset)[:, None] - centres
-        return np.asarray(-0.5 * (apart**2).sum(axis=-1))
+        project, offset, centres, spread = (
+            self.arrays[name][STATE_KINDS.index(kind)].astype(np.float32) for name in DISCRIMINANTS
+        )
+        return -0.5 * distances.squared(units @ project + offset, centres, spread)
 
     def opinions(self, logits: Mapping[str, np.ndarray], kind: str) -> list[Opinion]:
         """Return the opinions of the `logits` of N pictures in a kind of state."""
@@ -230,7 +231,11 @@ class Judge:
         """
         names, families, kinds = (tuple(each) for each in zip(*facts["classes"], strict=True))
         calibrations = {kind: Calibration(**one) for kind, one in facts["calibrations"].items()}
-        return cls(names, families, kinds, {name: arrays[name] for name in _ARRAYS}, calibrations)
+        size, count = arrays["centres"].shape[1:]
+        # A gallery of before classes scattered differently has no directions of theirs.
+        none = {"spread": np.zeros((len(STATE_KINDS), size, 0, count), np.float16)}
+        own = {name: {**none, **arrays}[name] for name in _ARRAYS}
+        return cls(names, families, kinds, own, calibrations)
 
 
 def tiles(picture: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.judge import discriminants
-from jaxsr.gallery.judge import Judge
+from jaxsr.gallery import distances
+from jaxsr.gallery.judge import DISCRIMINANTS, Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 SIZE, EACH = 6, 4000
@@ -64,11 +65,20 @@ def test_a_class_that_is_left_out_leaves_discriminants_of_the_others(monkeypatch
     half = draw.normal(size=(SIZE, SIZE))
     scatter = (half @ half.T + np.eye(SIZE)).astype(np.float32)
     means = draw.normal(size=(5, SIZE)).astype(np.float32)
+    wider = draw.normal(size=(5, SIZE, 2)).astype(np.float32)
     names, kept = tuple("abcde"), [0, 2, 3]
 
     def judge_of(places):
         project, offset, centres = discriminants._discriminants(scatter, means[places])
-        arrays = {"project": project[None], "offset": offset[None], "centres": centres[None]}
+        # Half of each class's scatter more lies where classes differ, half of it elsewhere.
+        own = [distances.spread_of(project.T @ wider[k]) for k in places]
+        arrays = dict(
+            zip(
+                DISCRIMINANTS,
+                (project[None], offset[None], centres[None], np.stack(own)[None]),
+                strict=True,
+            )
+        )
         shown = {name: np.zeros((len(places), 2)) for name in ("profiles", "planes")}
         chosen = tuple(names[k] for k in places)
         return Judge(chosen, chosen, ("network",) * len(places), {**arrays, **shown}, {})
@@ -83,3 +93,14 @@ def test_a_class_that_is_left_out_leaves_discriminants_of_the_others(monkeypatch
     assert not np.allclose(
         nearness[0], judge_of(range(5))._nearness(units, STATE_KINDS[0])[:, kept]
     )
+
+
+def test_the_directions_of_a_class_are_those_in_which_it_scatters_more(monkeypatch):
+    monkeypatch.setattr(discriminants, "OWN", 1.0)
+    monkeypatch.setattr(discriminants, "DIRECTIONS", 1)
+    apart = np.random.default_rng(3).normal(size=(20000, 4)).astype(np.float32)
+    apart[:, 2] *= 3
+    spread = discriminants._spread(apart, np.float32(len(apart)))
+    expected = np.zeros((1, 4))
+    expected[0, 2] = np.sqrt(8 / 9)
+    np.testing.assert_allclose(np.abs(spread), expected, atol=0.02)

@@ -131,8 +131,9 @@ def test_predictions_of_strangers_have_a_column_for_each_class_that_is_known_to_
             **{"mean": (size,), "scale": (size,), "w1": (size, 4), "b1": (4,), "w2": (4, 4)},
             **{"b2": (4,), "group": (4, 3), "scale_bins": (4, len(judging.BINS))},
             **{"project": (5, size, 2), "offset": (5, 2), "centres": (5, len(some), 2)},
+            "spread": (5, len(some), 1, 2),
         }
-        arrays = {name: draw.normal(size=shape) for name, shape in shapes.items()}
+        arrays = {name: draw.uniform(-0.6, 0.6, shape) for name, shape in shapes.items()}
         return Judge(some, some, ("network",) * len(some), arrays, {})
 
     rows = pd.DataFrame(

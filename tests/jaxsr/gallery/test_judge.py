@@ -43,9 +43,11 @@ def judge(size=12, units=6):
         **{"b2": (units,), "group": (units, 3), "scale_bins": (units, len(BINS))},
         **{"profiles": (5, 33), "planes": (5, 16, 16)},
         **{"project": (5, size, 4), "offset": (5, 4), "centres": (5, 5, 4)},
+        "spread": (5, 5, 2, 4),
     }
     arrays = {name: draw.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
     arrays["scale"] = np.ones(size, np.float16)
+    arrays["spread"] *= 0
     return Judge(NAMES, FAMILIES, KINDS, arrays, {"lossless": CALIBRATION})
 
 
