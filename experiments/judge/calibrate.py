@@ -102,19 +102,22 @@ def _calibrate(
     plain, interpolated = group == 0, group == 1
     groups = views["groups"]
     both = np.concatenate([groups[is_network], strange["groups"]])
+    of_network, photographs = np.where(near, groups[:, 2], 0.0), rows["image_id"][plain]
     thresholds = {
         f"{NETWORK} group": max(
             0.5,
-            _beyond(np.where(near, groups[:, 2], 0.0)[plain], PLAIN_RATE),
-            _beyond(np.where(near, groups[:, 2], 0.0)[interpolated], INTERPOLATION_RATE),
+            _beyond(_highest(of_network[plain], photographs), PLAIN_RATE),
+            _beyond(of_network[interpolated], INTERPOLATION_RATE),
         ),
         f"{ORIGINAL} group": max(
             0.5, _beyond(both[:, 0], no), _beyond(groups[interpolated, 0], 0.03)
         ),
         f"{INTERPOLATION} group": max(
-            0.5, _beyond(both[:, 1], no), _beyond(groups[plain, 1], PLAIN_RATE)
+            0.5,
+            _beyond(both[:, 1], no),
+            _beyond(_highest(groups[plain, 1], photographs), PLAIN_RATE),
         ),
-        "enlarged": max(0.5, _beyond(1 - groups[plain, 0], PLAIN_RATE)),
+        "enlarged": max(0.5, _beyond(_highest(1 - groups[plain, 0], photographs), PLAIN_RATE)),
     }
     # Of strangers only those can be named that are called a network's.
     least = thresholds[f"{NETWORK} group"]
@@ -187,6 +190,11 @@ def _fit_mixing(told: np.ndarray, groups: np.ndarray, count: int = 3) -> list[li
     start = np.zeros(told.shape[1] * count)
     found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
     return [[float(x) for x in row] for row in found.reshape(-1, count)]
+
+
+def _highest(values: np.ndarray, photographs: pd.Series) -> np.ndarray:
+    """Return the highest of the values of each photograph, which are of several pictures of it."""
+    return pd.Series(values).groupby(photographs.to_numpy()).max().to_numpy()
 
 
 def _beyond(values: np.ndarray, rate: float) -> float:
