@@ -93,6 +93,16 @@ def test_a_class_is_told_by_the_distance_from_its_centre_in_its_state():
     assert not one.logits(given, "")["class"].any()
 
 
+def test_a_judge_of_before_classes_had_directions_of_their_own_is_read():
+    arrays, facts = judge().to_arrays()
+    del arrays["spread"]
+    given = np.random.default_rng(2).normal(size=(3, 12)).astype(np.float32)
+    found, expected = (
+        one.logits(given, "webp")["class"] for one in (Judge.from_arrays(arrays, facts), judge())
+    )
+    np.testing.assert_allclose(found, expected)
+
+
 def test_far_from_all_centres_a_class_is_told_less_surely():
     nearness = np.array([[-50.0, -60.0], [-200.0, -210.0]])
     same = judging.class_scores(nearness, 2.0, 0.0)
