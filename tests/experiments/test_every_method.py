@@ -18,6 +18,7 @@ from tests.experiments import picture_rows
 
 SIDE, CROP = 36, 32
 NETWORKS = {"n0": (2, 1), "n1": (4, 1), "n2": (2, 2)}  # scale and seed
+MARKED = [pytest.param(m, marks=pytest.mark.slow) if m == "convnext" else m for m in METHODS]
 SPLIT = {"dawn": "train", "dusk": "train", "haze": "validation", "moon": "test", "noon": "test"}
 
 
@@ -46,7 +47,7 @@ def _small_network(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MARKED)
 def test_every_method_can_be_parsed_with_and_made_robust(pictures, tmp_path, method):
     config = ParsingConfig(
         pictures=str(pictures),

@@ -38,7 +38,7 @@ def rms(values):
     return np.sqrt(np.mean(values**2))
 
 
-@pytest.fixture(scope="module", params=["numba", "xla"])
+@pytest.fixture(scope="module", params=["numba", pytest.param("xla", marks=pytest.mark.slow)])
 def golden(request, shared_data):
     """By name: the network that COIN trained, ours from the same weights, and their differences."""
     files = {}

@@ -28,6 +28,7 @@ def test_an_identification_is_measured_with_its_memory():
     assert 50 < row["memory_mb"] < 5000
 
 
+@pytest.mark.slow
 def test_the_first_network_comes_before_the_end_of_a_grid(tmp_path):
     caches = {"XDG_CACHE_HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
     first, whole = start.grid_seconds(FLAGS, caches)

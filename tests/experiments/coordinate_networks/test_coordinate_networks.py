@@ -138,6 +138,7 @@ def test_photographs_of_both_parts_must_differ(tmp_path):
         run.run(NetworksConfig(photos="packaged", max_images=1), tmp_path)
 
 
+@pytest.mark.slow
 def test_end_to_end_and_again(tmp_path, monkeypatch):
     draw = np.random.default_rng(0)
     pictures = [Photo(name, draw.integers(0, 256, (32, 48, 3), np.uint8)) for name in "abc"]

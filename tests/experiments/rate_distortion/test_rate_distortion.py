@@ -63,6 +63,7 @@ def config(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_these_files_and_true_sizes(config, tmp_path, monkeypatch):
     text = run.run(config, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} >= {

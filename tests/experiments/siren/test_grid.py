@@ -356,6 +356,7 @@ def stop(process, signum, run_dir):
     return process.communicate(timeout=60)[1]
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_same_table(script, run_dir, tmp_path):
     broken = tmp_path / "broken"
     process = script(broken)

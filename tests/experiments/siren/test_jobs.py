@@ -134,6 +134,7 @@ class Stopped(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.slow
 def test_run_in_an_object_store(config, local, bucket, monkeypatch):
     url = f"{bucket}/grid"
     run_dir = storage.location(url)
@@ -174,6 +175,7 @@ def test_run_in_an_object_store(config, local, bucket, monkeypatch):
     assert storage.names(run_dir / "parts") == before
 
 
+@pytest.mark.slow
 def test_shards_in_an_object_store(config, local, bucket):
     url = f"{bucket}/shards"
     answers = [

@@ -222,7 +222,7 @@ def test_a_hyperparameter_of_no_kind_at_hand_is_refused():
 # ---------------------------------------------------------------------------- a collection
 
 
-@pytest.mark.parametrize("kernel", ["numba", "xla"])
+@pytest.mark.parametrize("kernel", ["numba", pytest.param("xla", marks=pytest.mark.slow)])
 def test_a_small_collection_is_stopped_resumed_and_checked(sample, tmp_path, monkeypatch, kernel):
     monkeypatch.setattr(host, "SEGMENT_SECONDS", 0.0)
     config = dataclasses.replace(
