@@ -14,9 +14,7 @@ Steps = Iterator[Any]  # what an event shows, one after the other
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 AGAIN: dict[str, Any] = {**QUIET, "trigger_mode": "multiple"}  # also while it goes on
 AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
-# Empties a place, in the browser: by way of a busy server a place for files would stay filled for
-# seconds, and others that are dropped in that time would be lost.
-EMPTY: dict[str, Any] = {**QUIET, "js": "() => [null]"}
+EMPTY: dict[str, Any] = {**QUIET, "js": "() => [null]"}  # a place, in the browser
 OFF: Any = gr.update(interactive=False, value=None)
 
 

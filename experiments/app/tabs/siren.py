@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from experiments.app import forecasts, markup, samples, training, uploads
+from experiments.app import forecasts, markup, places, samples, training, uploads
 from experiments.app.tabs.shared import AGAIN, AT_ONCE, EMPTY, OFF, QUIET, Shared, Steps, download
 from experiments.app.turns import unless_stopped
 from jaxfleet.errors import InputError
@@ -84,20 +84,19 @@ class SirenTab:
         knobs, outlook = [depth, width, w0, updates, rate], [said, curve, sizes]
         asked = [*limits, *knobs]
         loaded = [error, key, pixels, known, best, *outlook]
-        file.upload(self.load, [file, side, *asked], loaded, **AGAIN)
-        file.upload(None, None, file, **EMPTY)
+        for taken in (file.upload, sample.input):
+            for left in (advice, status):  # of the picture before
+                taken(None, None, left, **EMPTY)
+        file.upload(self.load, [places.moved(file), side, *asked], loaded, **AGAIN)
         sample.input(self.load_sample, [sample, side, *asked], loaded, **AGAIN)
         side.release(self.resize, [pixels, side, *asked], loaded, **AGAIN)
         for knob in knobs:
             knob.change(None, asked, outlook, js=_ASK, **QUIET)
         for limit in limits:
+            limit.change(None, None, advice, **EMPTY)
             limit.change(None, asked, outlook, js=_ASK, **QUIET)
             limit.change(self.list_best, [known, *asked], best, **AT_ONCE,
                          trigger_mode="always_last")  # fmt: skip
-            limit.change(None, None, advice, **EMPTY)
-        for taken in (file.upload, sample.input):
-            for left in (advice, status):  # of the picture before
-                taken(None, None, left, **EMPTY)
         find.click(self.recommend, [known, *asked], [advice, *knobs], **QUIET)
         best.select(self.choose, None, knobs, **AT_ONCE)
         go.click(self.fit, [known, *knobs], [status, curve, view, weights, coded],

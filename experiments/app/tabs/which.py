@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from experiments.app import markup, samples, uploads, which
-from experiments.app.tabs.shared import AGAIN, AT_ONCE, EMPTY, OFF, QUIET, Shared, Steps, download
+from experiments.app import markup, places, samples, uploads, which
+from experiments.app.tabs.shared import AGAIN, AT_ONCE, OFF, QUIET, Shared, Steps, download
 from experiments.app.turns import each_unless_stopped
 from jaxfleet.errors import InputError
 
@@ -65,14 +65,12 @@ class WhichTab:
             with gr.Column(scale=3, min_width=300):
                 answers = gr.HTML(_NONE, js_on_load=_CLICKS)
         outputs = [status, errors, answers, as_json, as_page, as_pdf]
-        files.upload(self.examine, [files, gallery], outputs, **AGAIN)
-        files.upload(None, None, files, **EMPTY)
+        files.upload(self.examine, [places.moved(files), gallery], outputs, **AGAIN)
         sample.input(self.examine_sample, [sample, gallery], outputs, **AGAIN)
         cancel.click(self.stop, **AT_ONCE)
         answers.click(self.remove, None, outputs, **AGAIN)
         clear.click(self.clear, None, outputs, **AT_ONCE)
-        own.upload(self.keep, [own, kept], [kept, added], **AGAIN)
-        own.upload(None, None, own, **EMPTY)
+        own.upload(self.keep, [places.moved(own), kept], [kept, added], **AGAIN)
         drop.click(self.keep, None, [kept, added], **QUIET)
         add.click(self.enrol, [own_name, kept, gallery], [added, gallery, own_gallery], **QUIET)
 
