@@ -202,9 +202,9 @@ class Gallery:
         opinion = self.judge(image, state)
         told = judging.answers(self.judge, opinion)
         told["num_tiles"] = len(judging.tiles(image))
-        if self._is_better_known(image, state, told):
+        if self._is_for_classifier(image, state, told):
             own = self.compared(image, state, is_parsed=False)
-            if own.is_super_resolved:
+            if own.is_super_resolved and self._agrees(own.network, told):
                 same = ("network", "group", "is_enlarged", "is_super_resolved", "is_known")
                 told |= {name: getattr(own, name) for name in (*same, "ranking", "grid", "margin")}
         cards = {card.name: card for card in self.cards}
@@ -224,15 +224,25 @@ class Gallery:
             }
         )
 
-    def _is_better_known(self, image: np.ndarray, state: State, told: Mapping[str, Any]) -> bool:
-        """Whether the classifier, which learnt pictures as they were written, is to be asked too.
-
-        It knows the networks of a zoo apart and those that were added, where the judge has named
-        none and does not say that there was none.
-        """
-        undecided = told.get("network") is None and told.get("group") in (None, "network")
+    def _is_for_classifier(self, image: np.ndarray, state: State, told: Mapping[str, Any]) -> bool:
+        """Whether the classifier, which learnt pictures as they were written, is to be asked."""
         is_whole = state.compression == LOSSLESS and min(image.shape[:2]) >= self.crop_px
-        return undecided and is_whole and not state.is_grey and not state.is_drawn
+        is_open = told.get("group") in (None, "network")
+        return is_open and is_whole and not state.is_grey and not state.is_drawn
+
+    def _agrees(self, network: str | None, told: Mapping[str, Any]) -> bool:
+        """Whether what the judge told allows for a network that the classifier named.
+
+        Of one family with networks that the judge knows, the classifier knows all, and the judge
+        some: where that family is the likeliest, the classifier's name counts, and elsewhere no
+        name of theirs does. A network that was added counts where the judge has named none.
+        """
+        assert self.judge is not None
+        own = [card.name for card in self.cards if "training_set" in card.facts]
+        families = {self.judge.families[place] for place in self.judge.indices(own)}
+        if network in own and families:
+            return any(name in families for name, _ in told.get("families", ())[:1])
+        return told.get("network") is None
 
     def compared(
         self, image: np.ndarray, state: State, *, is_parsed: bool = True

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from safetensors import numpy as safetensors
 
+import jaxsr
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 from jaxsr.attribution import methods as attribution
 from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import parsing
@@ -88,3 +90,22 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
     for place in (tmp_path / "none.safetensors", tmp_path / "none", tmp_path):
         with pytest.raises(InputError, match="there is no gallery"):
             Gallery.open(place)
+
+
+def test_a_network_that_the_classifier_alone_knows_is_named_by_it():
+    installed, name = Gallery.open(), "edsr-B-x4-l1-s1"
+    assert name not in installed.judge.names
+    photograph = photos.load("packaged", max_images=1)[0].pixels[100:228, 100:228]
+    found = installed.identify(jaxsr.upscale(jaxsr.load(name), photograph))
+    assert (found.network, found.families[0][0]) == (name, "jaxsr zoo")
+
+
+def test_the_classifier_names_no_network_whose_family_the_judge_finds_unlikely():
+    installed, zoo = Gallery.open(), ("jaxsr zoo", 0.9)
+    other = ("Real-ESRGAN", 0.998)
+    own = installed.names[-1]
+    assert installed._agrees(own, {"families": (zoo, other), "network": "rcan-A-x2-l1-s1"})
+    assert not installed._agrees(own, {"families": (other, zoo)})
+    assert not installed._agrees(own, {})
+    assert installed._agrees("added", {"families": (other, zoo), "network": None})
+    assert not installed._agrees("added", {"families": (other,), "network": "realesrgan-x4plus"})
