@@ -106,7 +106,7 @@ def docstring(script):
 
 
 def python_blocks(page):
-    """The Python blocks of a page in order; those marked `notest` are left out."""
+    """The Python blocks of a page in order; those marked `.notest` are left out."""
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
 
 

@@ -44,3 +44,12 @@ def test_a_line_of_code_is_not_wrapped_inside_the_name_of_a_flag(hooks):
         '<p>--flag=1</p><pre><code>python x.py <span class="flag">--top=</span>5 a--b '
         '<span class="flag">--dry_run</span>\n</code></pre>'
     )
+
+
+def test_code_begins_as_the_site_reads_it():
+    for path in (printed.ROOT / "docs").rglob("*.md"):
+        ends = re.findall(r"^ *```(.*)$", path.read_text(), re.M)
+        assert len(ends) % 2 == 0, path
+        for opened, closed in zip(ends[::2], ends[1::2], strict=True):
+            assert re.fullmatch(r"\w+|\{( ?\.\w+)+\}", opened), (path, opened)
+            assert closed == "", path
