@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 import jaxfleet
 from jaxfleet import storage
-from jaxfleet.errors import InputError
+from jaxfleet.errors import InputError, listed
 from jaxfleet.progress import clock
 from jaxfleet.results import store
 from jaxfleet.results.showing import counted
@@ -136,10 +136,8 @@ def open_run(run_dir: Path) -> Table:
 
 def first_of(ids: np.ndarray) -> str:
     """Name the first few networks, in parentheses; empty if there are none."""
-    if not len(ids):
-        return ""
-    more = ", ..." if len(ids) > _NAMED else ""
-    return f" (trial_id {', '.join(map(str, ids[:_NAMED].tolist()))}{more})"
+    named = listed(list(map(str, ids.tolist())), _NAMED)
+    return f" (trial_id {named})" if named else ""
 
 
 def _rows(run_dir: Path) -> int:

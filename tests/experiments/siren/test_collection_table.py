@@ -115,7 +115,7 @@ def test_what_is_lost_or_there_twice_is_named(tmp_path):
     assert (found.repeated, found.foreign.tolist(), found.sittings) == (1, [12], 0)
     assert str(found).splitlines() == [
         "5 of 12 networks, 0 of them diverged.",
-        "8 missing (trial_id 2, 3, 6, 7, 8, ...), 1 rows twice, 1 of no plan (trial_id 12).",
+        "8 missing (trial_id 2, 3, 6, 7, 8 and 3 more), 1 rows twice, 1 of no plan (trial_id 12).",
     ]
 
 
