@@ -225,24 +225,26 @@ class Gallery:
         )
 
     def _is_for_classifier(self, image: np.ndarray, state: State, told: Mapping[str, Any]) -> bool:
-        """Whether the classifier, which learnt pictures as they were written, is to be asked."""
+        """Return whether to ask the classifier, which learnt pictures as they were written."""
         is_whole = state.compression == LOSSLESS and min(image.shape[:2]) >= self.crop_px
-        is_open = told.get("group") in (None, "network")
+        is_open = told.get("network") is None or self._zoo(told)[1]
+        is_open &= told.get("group") in (None, "network")
         return is_open and is_whole and not state.is_grey and not state.is_drawn
 
     def _agrees(self, network: str | None, told: Mapping[str, Any]) -> bool:
-        """Whether what the judge told allows for a network that the classifier named.
+        """Return whether what the judge told allows for a network that the classifier named.
 
-        Of one family with networks that the judge knows, the classifier knows all, and the judge
-        some: where that family is the likeliest, the classifier's name counts, and elsewhere no
-        name of theirs does. A network that was added counts where the judge has named none.
+        Where the zoo is the likeliest family, of which the judge knows a few, the classifier's name
+        counts; elsewhere none of its names does. One that was added counts if the judge has none.
         """
-        assert self.judge is not None
+        own, is_likeliest = self._zoo(told)
+        return is_likeliest if network in own else told.get("network") is None
+
+    def _zoo(self, told: Mapping[str, Any]) -> tuple[list[str], bool]:
+        """Return the zoo's networks, if the judge knows some, and if it is the likeliest family."""
         own = [card.name for card in self.cards if "training_set" in card.facts]
-        families = {self.judge.families[place] for place in self.judge.indices(own)}
-        if network in own and families:
-            return any(name in families for name, _ in told.get("families", ())[:1])
-        return told.get("network") is None
+        families = {self.judge.families[k] for k in self.judge.indices(own)} if self.judge else ()
+        return own if families else [], any(x in families for x, _ in told.get("families", ())[:1])
 
     def compared(
         self, image: np.ndarray, state: State, *, is_parsed: bool = True
