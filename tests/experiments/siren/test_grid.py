@@ -343,29 +343,44 @@ def script(config, tmp_path):
     return start
 
 
-def stop(process, signum, run_dir):
-    """Ends a run once it has finished some fits and kept a checkpoint; returns its stderr."""
+def kill(process, run_dir):
+    """Kills a run once it has finished some fits and kept a checkpoint.
+
+    The run is halted while one looks, so that it cannot end its first bucket meanwhile.
+    """
     folder = run_dir / "checkpoints" / "bucket-000"
-    before = set(folder.glob("*"))
-    while process.poll() is None:
-        fresh = {path for path in folder.glob("*") if path.name.isdigit()} - before
-        if fresh and len(jaxfleet.open(run_dir)):
-            process.send_signal(signum)
-            break
-        time.sleep(0.01)
-    return process.communicate(timeout=60)[1]
+    ready = False
+    while process.poll() is None and not ready:
+        process.send_signal(signal.SIGSTOP)
+        kept = any(path.name.isdigit() for path in folder.glob("*"))
+        ready = kept and len(jaxfleet.open(run_dir)) > 0
+        process.send_signal(signal.SIGKILL if ready else signal.SIGCONT)
+        time.sleep(0.02)
+    process.communicate(timeout=60)
+
+
+def terminate(process):
+    """Ends a run as soon as it has taken up what was in flight; returns its stderr."""
+    lines = []
+    while not (lines and "taken up again" in lines[-1]):
+        lines.append(process.stderr.readline())
+        assert lines[-1], "".join(lines)
+    process.send_signal(signal.SIGTERM)
+    lines += process.stderr.readlines()
+    process.communicate(timeout=60)
+    return "".join(lines)
 
 
 @pytest.mark.slow
 def test_killed_run_ends_with_the_same_table(script, run_dir, tmp_path):
     broken = tmp_path / "broken"
     process = script(broken)
-    stop(process, signal.SIGKILL, broken)
+    kill(process, broken)
     assert process.returncode == -signal.SIGKILL
     assert 0 < len(jaxfleet.open(broken)) < 32
 
     process = script(broken)
-    stderr = stop(process, signal.SIGTERM, broken)
+    stderr = terminate(process)
     assert process.returncode == 143, stderr
     assert re.search(r"bucket-000: \d+ fits taken up again", stderr)
     assert stderr.splitlines()[-1].startswith("siren_grid: terminated; repeat the command")
