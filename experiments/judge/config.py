@@ -77,3 +77,20 @@ class LearnConfig:
     )
     epochs: int = flag(20, "Number of passes over the evidence.", lower=1)
     seed: int = flag(0, "Seed of the initial weights and the order.", lower=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StatesConfig:
+    """Flags of `launch/sr_states.py`."""
+
+    evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
+    adversarial: tuple[str, ...] = flag(
+        ("*_adv-*",),
+        "Networks that were trained with an adversarial loss: names, or patterns such as *_adv-*.",
+        group="What is known of the networks",
+    )
+    not_adversarial: tuple[str, ...] = flag(
+        ("*-l1-*",),
+        "Networks that were trained without one. Of networks that match neither the loss is not "
+        "asked.",
+    )

@@ -13,10 +13,11 @@ import dataclasses
 from collections.abc import Collection, Sequence
 
 import numpy as np
+import pandas as pd
 import scipy.linalg
 
 from jaxsr.gallery import distances
-from jaxsr.gallery.judge import DISCRIMINANTS, Judge
+from jaxsr.gallery.judge import DISCRIMINANTS, MOST_UNITS, Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
@@ -24,6 +25,32 @@ SHRINKAGE = 0.03  # of the scatter, to a multiple of the unit matrix
 DIRECTIONS = 6  # in which a class may scatter more than the others
 OWN = 0.3  # share of what it scatters more there that counts: few pictures tell it
 _OF_CLASSES = (*DISCRIMINANTS, "profiles", "planes")
+
+
+def standard(given: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return inputs [N, D] in standard deviations from their means, and mean and scale [D]."""
+    mean, scale = given.mean(axis=0), given.std(axis=0) + 1e-3
+    units = np.clip((given - mean) / scale, -MOST_UNITS, MOST_UNITS)
+    return units, mean, scale
+
+
+def alone(given: np.ndarray, rows: pd.DataFrame) -> Judge:
+    """Return a judge that has discriminants and nothing else: only its `nearness` can be asked.
+
+    Args:
+        given: [N, D] inputs, or some of them.
+        rows: of the N pictures, with `name`, `family`, `kind` and `kind_of_state`.
+    """
+    classes = rows.groupby("name")[["family", "kind"]].first().sort_index()
+    units, mean, scale = standard(given.astype(np.float32))
+    arrays = fit(units, rows["name"], rows["kind_of_state"])
+    return Judge(
+        tuple(classes.index),
+        tuple(classes["family"]),
+        tuple(classes["kind"]),
+        {"mean": mean, "scale": scale, **arrays},
+        {},
+    )
 
 
 def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict[str, np.ndarray]:

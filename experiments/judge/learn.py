@@ -180,9 +180,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
             if str(arrays.get(rundir.MADE_FROM)) == made_from:
                 found = {k: arrays[k] for k in arrays.files if k != rundir.MADE_FROM}
                 return Judge(names, families, kinds, found, {})
-    given = some.given.astype(np.float32)
-    mean, scale = given.mean(axis=0), given.std(axis=0) + 1e-3
-    units = np.clip((given - mean) / scale, -judging.MOST_UNITS, judging.MOST_UNITS)
+    units, mean, scale = discriminants.standard(some.given.astype(np.float32))
     place = {name: k for k, name in enumerate(names)}
     family_place = {name: k for k, name in enumerate(dict.fromkeys(families))}
     targets = training.Targets(

@@ -63,9 +63,8 @@ def evidence(tiles: np.ndarray) -> np.ndarray:
         raise ValueError(f"`tiles` must be [T, c, c, 3] uint8; got {tiles.shape} {tiles.dtype}.")
     if min(tiles.shape[1:3]) < LEAST_PX:
         raise ValueError(f"`tiles` must have {LEAST_PX} pixels a side; got {tiles.shape[1:3]}.")
-    parts = [_of_tile(tile) for tile in tiles]
     lattice, power, powers, runs, levels = (
-        np.mean(each, axis=0) for each in zip(*parts, strict=True)
+        np.mean(each, axis=0) for each in zip(*map(_of_tile, tiles), strict=True)
     )
     return np.concatenate(
         [_lattice(lattice), _spectrum(power, powers), np.sqrt(runs).ravel(), levels.ravel()]
@@ -107,10 +106,25 @@ def luma_plane(found: np.ndarray) -> np.ndarray:
     return _spectrum_of(found)[..., : _BLOCKS**2].reshape(*found.shape[:-1], _BLOCKS, _BLOCKS)
 
 
+@functools.cache
+def parts() -> dict[str, slice]:
+    """Return where the four parts of `evidence` lie in its D values."""
+    pairs = len(_half_plane(REACH)) + 2 * len(_half_plane(COLOUR_REACH)) + 6
+    count = len(_harmonics()[0])
+    sizes = {
+        "lattice": pairs * (2 * count - 1) + len(_half_plane(REACH)) * (count - 1),
+        "spectrum": _BLOCKS**2 + 2 * (_ROWS - 1) + 3 * _RADII,
+        "runs": 4 * (int(_groups().max()) + 1),
+        "levels": 3 * len(_QUANTILES),
+    }
+    ends = itertools.accumulate(sizes.values())
+    return {
+        name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
+
+
 def _spectrum_of(found: np.ndarray) -> np.ndarray:
-    behind = 4 * (int(_groups().max()) + 1) + 3 * len(_QUANTILES)
-    size = _BLOCKS**2 + 2 * (_ROWS - 1) + 3 * _RADII
-    return found[..., -behind - size : -behind]
+    return found[..., parts()["spectrum"]]
 
 
 def _of_tile(tile: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -153,17 +153,19 @@ class Judge:
             `group` [N, 3], `scale_bins` [N, B], and `class` [N, K]: minus half the squared distance
             from each centre.
         """
-        units = self._standardised(given)
+        units = self.standardised(given)
         own = {name: self.arrays[name].astype(np.float32) for name in _PERCEPTRON[2:]}
         hidden = _gelu(_gelu(units @ own["w1"] + own["b1"]) @ own["w2"] + own["b2"])
         found = {name: hidden @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
-        return {**found, "class": self._nearness(units, kind)}
+        return {**found, "class": self.nearness(units, kind)}
 
-    def _standardised(self, given: np.ndarray) -> np.ndarray:
+    def standardised(self, given: np.ndarray) -> np.ndarray:
+        """Return `inputs` [N, D] by their means and scales; what is unknown counts as the mean."""
         mean, scale = (self.arrays[name].astype(np.float32) for name in _PERCEPTRON[:2])
         return np.nan_to_num(np.clip((given - mean) / scale, -MOST_UNITS, MOST_UNITS))
 
-    def _nearness(self, units: np.ndarray, kind: str) -> np.ndarray:
+    def nearness(self, units: np.ndarray, kind: str) -> np.ndarray:
+        """Return "class" of `logits`, [N, K], by `standardised` inputs."""
         kind = kind.removesuffix(GREY)
         if kind not in STATE_KINDS:
             return np.zeros((len(units), len(self.names)), np.float32)

@@ -88,11 +88,9 @@ def test_a_class_that_is_left_out_leaves_discriminants_of_the_others(monkeypatch
     assert found.names == expected.names == ("a", "c", "d")
     assert len(found.arrays["profiles"]) == 3
     units = draw.normal(size=(7, SIZE)).astype(np.float32)
-    nearness = [one._nearness(units, STATE_KINDS[0]) for one in (found, expected)]
+    nearness = [one.nearness(units, STATE_KINDS[0]) for one in (found, expected)]
     np.testing.assert_allclose(*nearness, rtol=1e-3, atol=1e-3)
-    assert not np.allclose(
-        nearness[0], judge_of(range(5))._nearness(units, STATE_KINDS[0])[:, kept]
-    )
+    assert not np.allclose(nearness[0], judge_of(range(5)).nearness(units, STATE_KINDS[0])[:, kept])
 
 
 def test_the_directions_of_a_class_are_those_in_which_it_scatters_more(monkeypatch):

@@ -99,3 +99,15 @@ def test_what_is_of_colour_is_all_that_changes_with_the_colours():
     of_colour = module.is_of_colour()
     assert (changed[of_colour] > 0).mean() > 0.9
     assert changed[of_colour].max() > 10 * changed[~of_colour].max()
+
+
+def test_parts_lie_side_by_side_in_what_is_found():
+    found = module.evidence(np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8))
+    parts = module.parts()
+    assert list(parts) == ["lattice", "spectrum", "runs", "levels"]
+    ends = [0, *(part.stop for part in parts.values())]
+    assert [part.start for part in parts.values()] == ends[:-1]
+    assert ends[-1] == len(found)
+    # Of each kind of residual the shares of all sequences, of which the roots are kept, are 1.
+    shares = (found[parts["runs"]] ** 2).reshape(4, -1)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
