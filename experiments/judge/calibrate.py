@@ -15,10 +15,12 @@ import scipy.special
 from experiments.judge.measures import Predictions, of_rows
 from jaxfleet.imaging import picture_files
 from jaxsr.attribution import calibration as calibrating
+from jaxsr.gallery import grouping
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
-from jaxsr.gallery.judge import BINS, Calibration, Judge
-from jaxsr.gallery.naming import family_chances
+from jaxsr.gallery.judge import Calibration, Judge
+from jaxsr.gallery.naming import expanded, family_chances
+from jaxsr.gallery.scales import BINS, STEP
 from jaxsr.gallery.state import GREY
 
 LEAST_PICTURES = 100  # to calibrate answers in a kind of state
@@ -27,11 +29,11 @@ PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validati
 INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
 NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
 OTHER_NO_RATE = 0.02
-UNKNOWN_RATE = 0.025  # of networks of families left out that may count as known
+UNKNOWN_RATE = 0.02  # of networks of families left out that may count as known
 UNKNOWN_FAMILY_RATE = 0.1  # of these that may be given a family
 SURE = 0.9  # share of answers that is to be right, of families and of networks
 SCALE_SURE = 0.95
-RIDGE = 1e-3  # of the weights that mix what tells the group
+RIDGE = 1e-4  # of weights that tell the group, or whether a name is right
 
 
 def calibrated(judge: Judge, rows: pd.DataFrame, seen: Predictions, unseen: Predictions) -> Judge:
@@ -58,28 +60,28 @@ def _calibrate(
 ) -> Calibration:
     labels = rows["name"].map({name: k for k, name in enumerate(judge.names)}).to_numpy()
     group = rows["kind"].map(GROUPS.index).to_numpy()
-    bins = np.rint(rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy()
+    bins = np.rint(rows["log_scale"] / STEP).clip(0, len(BINS) - 1).astype(int).to_numpy()
     is_network = group == 2
     strangers = of_rows(unseen, is_network)
     temperature, growth = _fit_growth(seen["class"][is_network], labels[is_network])
+    scale_temperature = calibrating.fit_temperature(
+        np.concatenate([seen["scale_bins"], strangers["scale_bins"]]),
+        np.concatenate([bins, bins[is_network]]),
+    )
     told = np.concatenate(
         [
-            judging.group_inputs(
+            grouping.group_inputs(
                 logits["group"],
-                judging.class_scores(logits["class"], temperature, growth),
+                logits["class"],
+                grouping.class_scores(logits["class"], temperature, growth),
+                logits["scale_bins"] / scale_temperature,
                 judge.kinds,
             )
             for logits in (seen, strangers)
         ]
     )
     own = Calibration(
-        {
-            "class": temperature,
-            "scale_bins": calibrating.fit_temperature(
-                np.concatenate([seen["scale_bins"], strangers["scale_bins"]]),
-                np.concatenate([bins, bins[is_network]]),
-            ),
-        },
+        {"class": temperature, "scale_bins": scale_temperature},
         growth,
         _fit_mixing(told, np.concatenate([group, group[is_network]])),
         {},
@@ -93,10 +95,15 @@ def _calibrate(
         [top == rows["name"].to_numpy(), top_family == rows["family"].to_numpy()], axis=1
     )
     made = is_network & near
+    told_of_names = views["naming_inputs"][is_network]
+    units = np.stack([told_of_names.mean(axis=0), told_of_names.std(axis=0) + 1e-6])
     naming = _fit_naming(
-        views["naming_inputs"][made], right[made], strange["naming_inputs"][strange_near]
+        expanded(told_of_names, units),
+        expanded(strange["naming_inputs"][strange_near], units),
+        right[is_network],
+        near[is_network],
     )
-    own = dataclasses.replace(own, naming=naming)
+    own = dataclasses.replace(own, naming=naming, naming_units=units.tolist())
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
     no = NO_RATE.get(kind.removesuffix(GREY), OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
@@ -134,7 +141,7 @@ def _calibrate(
     )
     enlarged = np.concatenate([group > 0, np.ones(is_network.sum(), bool)])
     chance = np.concatenate([views["scale_chance"], strange["scale_chance"]])
-    thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < np.log(1.1), SCALE_SURE)
+    thresholds["scale"] = _sure(chance[enlarged], off[enlarged] < STEP, SCALE_SURE)
     return dataclasses.replace(own, thresholds={k: float(v) for k, v in thresholds.items()})
 
 
@@ -142,7 +149,7 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     """Return the temperature and growth of `class_scores` that make the labels most probable."""
 
     def loss(given: np.ndarray) -> float:
-        scores = judging.class_scores(nearness, float(np.exp(given[0])), float(given[1]))
+        scores = grouping.class_scores(nearness, float(np.exp(given[0])), float(given[1]))
         own = scores[np.arange(len(labels)), labels]
         return float(np.mean(scipy.special.logsumexp(scores, axis=1) - own))
 
@@ -161,17 +168,21 @@ def _likeliest(judge: Judge, classes: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.array(judge.names)[classes.argmax(axis=1)], names[sums.argmax(axis=1)]
 
 
-def _fit_naming(told: np.ndarray, right: np.ndarray, strange: np.ndarray) -> list[list[float]]:
+def _fit_naming(
+    told: np.ndarray, strange: np.ndarray, right: np.ndarray, near: np.ndarray
+) -> list[list[float]]:
     """Return the weights `Calibration.naming`.
 
     Args:
-        told: [N, 6] `naming_inputs` of pictures of networks that are classes.
+        told: [N, F] numbers of pictures of networks that are classes.
+        strange: [M, F] numbers of pictures of other networks, of which neither can be right.
         right: [N, 2], whether the likeliest class and the likeliest family are theirs.
-        strange: [M, 6] inputs of pictures of other networks, of which neither can be right.
+        near: [N], whether the likeliest class is a network; only then can a name be given.
     """
-    both = np.concatenate([told, strange])
+    both = np.concatenate([told[near], strange])
     never = np.zeros(len(strange), int)
-    pairs = [(told, right[:, 0]), *((both, np.concatenate([one, never])) for one in right.T)]
+    named = [(both, np.concatenate([one, never])) for one in right[near].T]
+    pairs = [(told, right[:, 0]), *named]
     fitted = [np.asarray(_fit_mixing(given, labels.astype(int), 2)) for given, labels in pairs]
     return np.stack([weights[:, 1] - weights[:, 0] for weights in fitted], axis=1).tolist()
 

@@ -24,7 +24,7 @@ OTHERS = 0.25  # what a picture in another kind of state counts
 SHRINKAGE = 0.03  # of the scatter, to a multiple of the unit matrix
 DIRECTIONS = 6  # in which a class may scatter more than the others
 OWN = 0.3  # share of what it scatters more there that counts: few pictures tell it
-_OF_CLASSES = (*DISCRIMINANTS, "profiles", "planes")
+_BY_CLASS = ("profiles", "planes", "log_scales")
 
 
 def standard(given: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -129,7 +129,11 @@ def without(judge: Judge, names: Collection[str]) -> Judge:
         names: of the classes that are left out.
     """
     kept = [place for place, name in enumerate(judge.names) if name not in names]
-    arrays = {name: judge.arrays[name] for name in judge.arrays if name not in _OF_CLASSES}
+    arrays = {
+        name: judge.arrays[name]
+        for name in judge.arrays
+        if name not in (*DISCRIMINANTS, *_BY_CLASS)
+    }
     found = []
     for place in range(len(judge.arrays["project"])):
         project, offset, centres, spread = (
@@ -146,7 +150,7 @@ def without(judge: Judge, names: Collection[str]) -> Judge:
         kinds=tuple(judge.kinds[k] for k in kept),
         arrays={
             **arrays,
-            **{name: judge.arrays[name][kept] for name in ("profiles", "planes")},
+            **{name: judge.arrays[name][kept] for name in _BY_CLASS},
             **dict(zip(DISCRIMINANTS, map(np.stack, zip(*found, strict=True)), strict=True)),
         },
     )

@@ -27,7 +27,8 @@ from jaxsr.gallery import files as gallery_files
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.core import Gallery
-from jaxsr.gallery.judge import BINS, Judge
+from jaxsr.gallery.judge import Judge
+from jaxsr.gallery.scales import BINS, STEP
 from jaxsr.gallery.state import GREY, kind_of
 
 FOLDS = 3
@@ -186,7 +187,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
     targets = training.Targets(
         some.rows["name"].map(place).to_numpy(),
         some.rows["kind"].map(GROUPS.index).to_numpy(),
-        np.rint(some.rows["log_scale"] / np.log(1.1)).clip(0, len(BINS) - 1).astype(int).to_numpy(),
+        np.rint(some.rows["log_scale"] / STEP).clip(0, len(BINS) - 1).astype(int).to_numpy(),
         np.array([family_place[name] for name in families]),
         np.array([GROUPS.index(kind) for kind in kinds]),
     )
@@ -203,6 +204,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         **{k: trained[k].astype(np.float16) for k in ("w1", "b1", "w2", "b2", "group")},
         "scale_bins": trained["scale"].astype(np.float16),
         **shown(some, names),
+        "log_scales": log_scales(some.rows, names),
         **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
     }
     buffer = io.BytesIO()
@@ -219,6 +221,12 @@ def shown(some: Data, names: Sequence[str]) -> dict[str, np.ndarray]:
     means = np.stack([found[(told.rows["name"] == name).to_numpy()].mean(axis=0) for name in names])
     parts = {"profiles": evidence.luma_profile(means), "planes": evidence.luma_plane(means)}
     return {name: values.astype(np.float16) for name, values in parts.items()}
+
+
+def log_scales(rows: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return the logarithms of the enlargements of classes, [K]; 0 of what is no network."""
+    of = rows[rows["kind"] == NETWORK].groupby("name")["enlargement"].median()
+    return np.log(of.reindex(names).fillna(1.0).to_numpy(np.float32))
 
 
 def predict(judge: Judge, data: Data) -> Predictions:

@@ -11,6 +11,7 @@ from experiments.judge import collect
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.judge import Judge, Opinion
+from jaxsr.gallery.scales import STEP
 
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 Predictions = dict[str, np.ndarray]  # of `Judge.logits`
@@ -85,7 +86,7 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
     called = int((interpolated.said_group == NETWORK).sum())
     named, family = made[made.said_network.notna()], made[made.said_family.notna()]
     scaled = known[known.said_scale.notna()]
-    off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > np.log(1.1)
+    off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > STEP
     return {
         f"{NETWORK} group": (
             f"photographs and {called} of {len(interpolated)} interpolations called enlarged by a "
@@ -150,7 +151,7 @@ def _column(known: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
         "families left out: given a family": share(others.said_family.notna()),
         "families left out: counted as known": share(others.said_network.notna()),
         "enlargement within 10 %, where printed": share(
-            np.abs(np.log(scaled.said_scale) - scaled.log_scale) < np.log(1.1)
+            np.abs(np.log(scaled.said_scale) - scaled.log_scale) < STEP
         ),
         "enlargement printed": share(pd.concat([made, interpolated]).said_scale.notna()),
         "calibration error of the group": _ece(known.group_chance, known.top_group == known.kind),

@@ -24,21 +24,21 @@ from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
 from jaxsr.gallery import distances
 from jaxsr.gallery.answer import GROUPS, ErrorRate
-from jaxsr.gallery.naming import family_chances, naming_inputs, sharpened
+from jaxsr.gallery.grouping import class_scores, group_inputs
+from jaxsr.gallery.naming import expanded, family_chances, naming_inputs, sharpened
+from jaxsr.gallery.scales import scale_of
 from jaxsr.gallery.state import GREY, JPEG, STATE_KINDS, WEBP, State, kind_of
 
 MOST_TILES = 24
 SMALL_PX = 439  # up to here a picture is one tile; beyond there are two in a row
-BINS = np.exp(np.arange(0, 17) * np.log(1.1))  # enlargements, from 1 to 4.6
 NUM_TOLD = 5  # numbers of a file's state behind the evidence
 MOST_UNITS = 6.0  # standard deviations, of an input
 NEVER = 2.0  # a threshold that no probability reaches
 OUTPUTS = ("group", "scale_bins")  # of the perceptron
-USUAL = 50.0  # half a squared distance from the nearest centre, at which the temperature holds
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
 _SHOWN = ("profiles", "planes")
 DISCRIMINANTS = ("project", "offset", "centres", "spread")
-_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS)
+_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS, "log_scales")
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,16 @@ class Calibration:
         temperatures: of "class" and "scale_bins".
         growth: power of a picture's distance from the nearest centre with which the temperature of
             "class" grows: what lies far from all of them is told less surely.
-        mixing: [7, 3] weights of what tells the group: see `group_inputs`.
+        mixing: [13, 3] weights of what tells the group: see `grouping.group_inputs`.
         thresholds: answer -> the least probability with which it is given: "enlarged", "GROUP
             group" of each of `GROUPS`, "family", "network", "scale", and "known" of the likeliest
             class.
         error_rates: answer -> what was measured, as `ErrorRate` takes it.
-        naming: [6, 3] weights of `naming_inputs`, to log-odds that the likeliest class is right if
-            one of the classes made the picture; that it is right where others may have made it;
-            and that the likeliest family is. Empty: by the probabilities of classes.
+        naming: [1 + F + F (F + 1) / 2, 3] weights of `naming.expanded` inputs, to log-odds that the
+            likeliest class is right if one of the classes made the picture; that it is right where
+            others may have made it; and that the likeliest family is. Empty: by the probabilities
+            of classes.
+        naming_units: [2, F] mean and standard deviation of `naming.naming_inputs`.
     """
 
     temperatures: Mapping[str, float]
@@ -65,6 +67,7 @@ class Calibration:
     thresholds: Mapping[str, float]
     error_rates: Mapping[str, tuple[str, int, int]]
     naming: Sequence[Sequence[float]] = ()
+    naming_units: Sequence[Sequence[float]] = ()
 
     def rate(self, answer: str) -> ErrorRate | None:
         """Return how often an answer was wrong; None if that was not measured."""
@@ -72,7 +75,7 @@ class Calibration:
         return None if found is None else ErrorRate(*found)
 
 
-_PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((4, 3))]).tolist()
+_PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((10, 3))]).tolist()
 UNCALIBRATED = Calibration({"class": 1.0, "scale_bins": 1.0}, 0.0, _PERCEPTRON_ALONE, {}, {})
 
 
@@ -114,7 +117,8 @@ class Judge:
             from there `group` [U, 3] and `scale_bins` [U, B]; `profiles` [K, 33]
             and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
             each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
-            `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] (`distances`).
+            `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] (`distances`);
+            `log_scales` [K], logarithm of a network's enlargement, 0 for other classes.
         calibrations: kind of state (`state.kind_of`) -> how it is answered.
     """
 
@@ -193,17 +197,21 @@ class Judge:
 
         Returns:
             `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N] and `naming` [N, 2],
-            as in `Opinion`; `naming_inputs` [N, 6].
+            as in `Opinion`; `naming_inputs` [N, F].
         """
         temperatures = calibration.temperatures
         scores = class_scores(logits["class"], temperatures["class"], calibration.growth)
-        told = group_inputs(logits["group"], scores, self.kinds)
-        scale, chance = scale_of(logits["scale_bins"] / temperatures["scale_bins"])
+        bins = logits["scale_bins"] / temperatures["scale_bins"]
+        told = group_inputs(logits["group"], logits["class"], scores, bins, self.kinds)
+        scale, chance = scale_of(bins)
         classes = scipy.special.softmax(scores, axis=1)
-        told_of_names = naming_inputs(logits["class"], classes, self.families, self.kinds)
+        told_of_names = naming_inputs(
+            logits["class"], classes, self.families, self.kinds, bins, self.arrays["log_scales"]
+        )
         naming = np.stack([classes.max(axis=1), scipy.special.expit(told_of_names[:, 3])], axis=1)
         if len(calibration.naming):
-            found = scipy.special.expit(told_of_names @ np.asarray(calibration.naming))
+            terms = expanded(told_of_names, calibration.naming_units)
+            found = scipy.special.expit(terms @ np.asarray(calibration.naming))
             classes, naming = sharpened(scores, found[:, 0]), found[:, 1:]
         return {
             "naming": naming,
@@ -269,54 +277,6 @@ def without_colour(given: np.ndarray) -> np.ndarray:
     given[..., :-NUM_TOLD][..., is_of_colour()] = np.nan
     given[..., -2] = np.nan  # how colours are sampled
     return given
-
-
-def class_scores(nearness: np.ndarray, temperature: float, growth: float) -> np.ndarray:
-    """Return unnormalised log-probabilities of classes.
-
-    Args:
-        nearness: [N, K], minus half the squared distances from the centres.
-        temperature: that they are divided by, of pictures as near to a centre as usual.
-        growth: as of `Calibration`.
-    """
-    nearest = nearness.max(axis=1, keepdims=True)
-    hot = temperature * np.maximum(-nearest / USUAL, 1e-6) ** growth
-    return np.asarray((nearness - nearest) / hot)
-
-
-def group_inputs(logits: np.ndarray, scores: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
-    """Return what the group is told from, [N, 7].
-
-    Args:
-        logits: [N, 3] of the perceptron.
-        scores: [N, K] of `class_scores`.
-        kinds: of the K classes.
-
-    Returns:
-        Log-probabilities of the groups by the perceptron, and by the classes (at least -30), and 1.
-    """
-    member = np.array([[kind == group for group in GROUPS] for kind in kinds])
-    inside = np.where(member[None], scores[:, :, None], -np.inf)
-    of_classes = scipy.special.log_softmax(scipy.special.logsumexp(inside, axis=1), axis=1)
-    parts = [scipy.special.log_softmax(logits, axis=1), np.maximum(of_classes, -30.0)]
-    return np.concatenate([*parts, np.ones((len(logits), 1))], axis=1)
-
-
-def scale_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the enlargement, and the probability that it is right within 10 %.
-
-    Args:
-        logits: [N, B] of bins.
-
-    Returns:
-        [N] times the size, and [N] probabilities: of the likeliest bin and its neighbours.
-    """
-    bins = np.pad(scipy.special.softmax(logits, axis=1), ((0, 0), (1, 1)))
-    best = bins.argmax(axis=1)
-    near = np.stack([bins[np.arange(len(bins)), best + k] for k in (-1, 0, 1)], axis=1)
-    chance = near.sum(axis=1)
-    place = ((best[:, None] - 1 + np.array([-1, 0, 1])) * near).sum(axis=1) / chance
-    return np.exp(place * np.log(BINS[1])), chance
 
 
 def by_family(judge: Judge, classes: np.ndarray) -> list[tuple[str, float]]:

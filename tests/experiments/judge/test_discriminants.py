@@ -79,7 +79,7 @@ def test_a_class_that_is_left_out_leaves_discriminants_of_the_others(monkeypatch
                 strict=True,
             )
         )
-        shown = {name: np.zeros((len(places), 2)) for name in ("profiles", "planes")}
+        shown = {name: np.zeros((len(places), 2)) for name in ("profiles", "planes", "log_scales")}
         chosen = tuple(names[k] for k in places)
         return Judge(chosen, chosen, ("network",) * len(places), {**arrays, **shown}, {})
 

@@ -12,10 +12,12 @@ from experiments.judge import calibrate, learn, measures
 from experiments.judge.config import LearnConfig
 from jaxfleet.errors import InputError
 from jaxsr.fingerprints.evidence import is_of_colour
+from jaxsr.gallery import grouping
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery import state as states
 from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.judge import Judge
+from jaxsr.gallery.scales import BINS
 
 NAMES = ("bicubic", "n1", "n2", "original")
 FAMILIES = ("bicubic", "N", "N", "original")
@@ -48,19 +50,19 @@ def drawn():
     seen = {
         "class": logits(labels, len(NAMES), 3.0) - 50.0,
         "group": logits(groups, 3, 4.0),
-        "scale_bins": logits(bins, len(judging.BINS), 6.0),
+        "scale_bins": logits(bins, len(BINS), 6.0),
     }
     unseen = {
         "class": draw.normal(size=(len(rows), len(NAMES))) - 50.0,
         "group": logits(groups, 3, 2.0),
-        "scale_bins": logits(bins, len(judging.BINS), 5.0),
+        "scale_bins": logits(bins, len(BINS), 5.0),
     }
     return rows, seen, unseen
 
 
 @pytest.fixture(scope="module")
 def measured(drawn):
-    judge = Judge(NAMES, FAMILIES, KINDS, {}, {})
+    judge = Judge(NAMES, FAMILIES, KINDS, {"log_scales": np.log([1.0, 2.0, 2.0, 1.0])}, {})
     return measures.measure(calibrate.calibrated(judge, *drawn), *drawn)
 
 
@@ -116,7 +118,7 @@ def test_a_mixing_finds_what_tells_the_group():
 def test_the_temperature_and_its_growth_are_found_again():
     draw = np.random.default_rng(2)
     nearness = -draw.uniform(20, 60, (6000, 5)) * draw.choice([1.0, 4.0], (6000, 1))
-    scores = judging.class_scores(nearness, 3.0, 1.0)
+    scores = grouping.class_scores(nearness, 3.0, 1.0)
     labels = (scores + draw.gumbel(size=scores.shape)).argmax(axis=1)
     temperature, growth = calibrate._fit_growth(nearness, labels)
     assert temperature == pytest.approx(3.0, rel=0.1)
@@ -130,7 +132,7 @@ def test_predictions_of_strangers_have_a_column_for_each_class_that_is_known_to_
     def judge_of(some):
         shapes = {
             **{"mean": (size,), "scale": (size,), "w1": (size, 4), "b1": (4,), "w2": (4, 4)},
-            **{"b2": (4,), "group": (4, 3), "scale_bins": (4, len(judging.BINS))},
+            **{"b2": (4,), "group": (4, 3), "scale_bins": (4, len(BINS))},
             **{"project": (5, size, 2), "offset": (5, 2), "centres": (5, len(some), 2)},
             "spread": (5, len(some), 1, 2),
         }
@@ -191,7 +193,7 @@ def test_names_are_sure_of_what_lies_near_and_not_of_strangers():
     near, strange = told(3.0, 400), told(5.0, 400)
     near[:, 0] += 2.0
     right = np.stack([near[:, 0] + rng.logistic(size=400) > 1.0, np.ones(400, bool)], axis=1)
-    weights = np.array(calibrate._fit_naming(near, right, strange))
+    weights = np.array(calibrate._fit_naming(near, strange, right, np.ones(400, bool)))
     chances = [scipy.special.expit(one @ weights) for one in (near, strange)]
     # Among those that are known the first is calibrated; family and network count strangers too.
     assert chances[0][:, 0].mean() == pytest.approx(right[:, 0].mean(), abs=0.02)
@@ -246,7 +248,7 @@ def test_a_judge_is_fitted_again_to_other_evidence_or_by_other_flags(tmp_path, m
     monkeypatch.setattr(learn, "shown", lambda some, names: {})
     monkeypatch.setattr(learn.discriminants, "fit", lambda *given: {})
     rows = pd.DataFrame({"name": NAMES, "kind": KINDS, "family": FAMILIES, "split": "train"})
-    rows = rows.assign(kind_of_state="lossless", log_scale=0.0)
+    rows = rows.assign(kind_of_state="lossless", log_scale=0.0, enlargement=1.0)
     data = learn.Data(rows, np.arange(8, dtype=np.float16).reshape(4, 2))
     other = learn.Data(rows, data.given + 1)
     path, usual = tmp_path / "judge.npz", LearnConfig()

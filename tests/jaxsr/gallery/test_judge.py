@@ -10,7 +10,8 @@ from jaxsr.fingerprints.evidence import is_of_colour
 from jaxsr.gallery import judge as judging
 from jaxsr.gallery import state as states
 from jaxsr.gallery.answer import ErrorRate, Identification
-from jaxsr.gallery.judge import BINS, Calibration, Judge, Opinion
+from jaxsr.gallery.judge import Calibration, Judge, Opinion
+from jaxsr.gallery.scales import BINS
 from jaxsr.gallery.state import State
 
 NAMES = ("original", "bicubic", "a-x2", "b-x4", "c-x4")
@@ -41,7 +42,7 @@ def judge(size=12, units=6):
     shapes = {
         **{"mean": (size,), "scale": (size,), "w1": (size, 8), "b1": (8,), "w2": (8, units)},
         **{"b2": (units,), "group": (units, 3), "scale_bins": (units, len(BINS))},
-        **{"profiles": (5, 33), "planes": (5, 16, 16)},
+        **{"profiles": (5, 33), "planes": (5, 16, 16), "log_scales": (5,)},
         **{"project": (5, size, 4), "offset": (5, 4), "centres": (5, 5, 4)},
         "spread": (5, 5, 2, 4),
     }
@@ -101,38 +102,6 @@ def test_a_judge_of_before_classes_had_directions_of_their_own_is_read():
         one.logits(given, "webp")["class"] for one in (Judge.from_arrays(arrays, facts), judge())
     )
     np.testing.assert_allclose(found, expected)
-
-
-def test_far_from_all_centres_a_class_is_told_less_surely():
-    nearness = np.array([[-50.0, -60.0], [-200.0, -210.0]])
-    same = judging.class_scores(nearness, 2.0, 0.0)
-    np.testing.assert_allclose(same, [[0, -5], [0, -5]])
-    grown = judging.class_scores(nearness, 2.0, 0.5)  # four times as far: twice the temperature
-    np.testing.assert_allclose(grown, [[0, -5], [0, -2.5]])
-
-
-def test_classes_that_nobody_knows_have_no_share_in_their_group():
-    scores = np.array([[0.0, -np.inf, 0.0, -np.inf, 0.0]])
-    told = judging.group_inputs(np.zeros((1, 3)), scores, KINDS)
-    np.testing.assert_allclose(told[0, :3], np.log(1 / 3))
-    np.testing.assert_allclose(told[0, 3:], [np.log(1 / 3), -30, np.log(2 / 3), 1])
-
-
-@pytest.mark.parametrize(("place", "chance"), [(0, 1.0), (8, 1.0), (len(BINS) - 1, 1.0)])
-def test_a_scale_is_that_of_its_bin(place, chance):
-    logits = np.full((1, len(BINS)), -50.0)
-    logits[0, place] = 0
-    scale, sure = judging.scale_of(logits)
-    assert scale[0] == pytest.approx(BINS[place], rel=1e-6)
-    assert sure[0] == pytest.approx(chance)
-
-
-def test_a_scale_between_two_bins_lies_between_them():
-    logits = np.full((1, len(BINS)), -50.0)
-    logits[0, 7:9] = 0
-    scale, sure = judging.scale_of(logits)
-    assert scale[0] == pytest.approx(np.sqrt(BINS[7] * BINS[8]), rel=1e-6)
-    assert sure[0] == pytest.approx(1.0)
 
 
 def test_a_network_is_named_where_it_is_sure_and_its_family_where_only_that_is():
