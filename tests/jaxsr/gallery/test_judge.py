@@ -27,7 +27,7 @@ THRESHOLDS = {
     "known": 0.6,
     "scale": 0.5,
 }
-PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((4, 3))]).tolist()
+PERCEPTRON_ALONE = np.concatenate([np.eye(3), np.zeros((10, 3))]).tolist()
 CALIBRATION = Calibration(
     {"class": 2.0, "scale_bins": 1.0},
     0.0,
@@ -74,7 +74,7 @@ def test_logits_become_probabilities_at_the_temperatures_of_the_state():
 
 
 def test_the_group_follows_from_the_classes_where_the_mixing_says_so():
-    of_classes = np.concatenate([np.zeros((3, 3)), np.eye(3), np.zeros((1, 3))]).tolist()
+    of_classes = np.concatenate([np.zeros((3, 3)), np.eye(3), np.zeros((7, 3))]).tolist()
     own = dataclasses.replace(CALIBRATION, mixing=of_classes)
     one = dataclasses.replace(judge(), calibrations={"lossless": own})
     (found,) = one.opinions(LOGITS, "lossless")
