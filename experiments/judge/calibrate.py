@@ -26,6 +26,7 @@ from jaxsr.gallery.state import GREY
 LEAST_PICTURES = 100  # to calibrate answers in a kind of state
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
+ENLARGED_RATE = 0.002  # of photographs that may be called enlarged, or interpolated
 INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
 NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
 OTHER_NO_RATE = 0.02
@@ -122,9 +123,9 @@ def _calibrate(
         f"{INTERPOLATION} group": max(
             0.5,
             _beyond(both[:, 1], no),
-            _beyond(_highest(groups[plain, 1], photographs), PLAIN_RATE),
+            _beyond(_highest(groups[plain, 1], photographs), ENLARGED_RATE),
         ),
-        "enlarged": max(0.5, _beyond(_highest(1 - groups[plain, 0], photographs), PLAIN_RATE)),
+        "enlarged": max(0.5, _beyond(_highest(1 - groups[plain, 0], photographs), ENLARGED_RATE)),
     }
     # Of strangers only those can be named that are called a network's.
     least = thresholds[f"{NETWORK} group"]
