@@ -30,6 +30,7 @@ _QUESTIONS = {  # key of `Identification.answers` -> as it is asked
     "is_enlarged": "Was it enlarged?",
     "group": "By what?",
     "scale": "By how much?",
+    "is_resized": "Was it made smaller afterwards?",
     "family": "By a network of which family?",
     "network": "By which network?",
 }
@@ -138,7 +139,7 @@ def show(answer: Finding, *, is_open: bool = True) -> str:
 
 def _answers(found: Identification) -> list[tuple[str, str, str, str]]:
     """Return a row for each question: answer, its probability, and how often it is wrong."""
-    chances = {"scale": found.scale and found.scale[1]}
+    chances = {"scale": found.scale and found.scale[1], "is_resized": found.resized}
     if found.groups and found.is_enlarged is not None:
         share = found.groups[GROUPS[0]]
         chances["is_enlarged"] = 1 - share if found.is_enlarged else share

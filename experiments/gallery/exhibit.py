@@ -43,6 +43,8 @@ def lines(found: Identification, top: int) -> list[str]:
         f"enlarged: {enlarged}{_beside(found, 'group' if group else 'is_enlarged', chances)}",
         f"by how much: {scale}"
         + _beside(found, "scale", f"{found.scale[1]:.1%}" if found.scale else ""),
+        f"made smaller afterwards: {'cannot tell' if found.resized is None else 'yes'}"
+        + _beside(found, "is_resized", f"{found.resized:.1%}" if found.resized else ""),
         f"family: {found.family or 'cannot tell'}{_beside(found, 'family', families)}",
         f"network: {found.network or 'cannot tell'}{_beside(found, 'network', '')}",
     ]
@@ -80,6 +82,8 @@ def paragraph(name: str, sha256: str, found: Identification) -> str:
             f"{0.5 / found.scale[0]:.3f} cycles per pixel but what the enlargement invented: "
             "beyond the dashed lines the spectrum falls off or changes its slope."
         )
+    if found.resized is not None:
+        sentences.append("It was made smaller afterwards.")
     sentences.append("The probabilities hold for pictures like those of the tests, and no others.")
     return " ".join(sentences)
 

@@ -26,6 +26,7 @@ from jaxsr.gallery.state import GREY
 LEAST_PICTURES = 100  # to calibrate answers in a kind of state
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
+RESIZED_RATE = 0.01  # of networks' pictures as large as they were made that may be called resized
 ENLARGED_RATE = 0.002  # of photographs that may be called enlarged, or interpolated
 INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
 NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
@@ -104,7 +105,15 @@ def _calibrate(
         right[is_network],
         near[is_network],
     )
-    own = dataclasses.replace(own, naming=naming, naming_units=units.tolist())
+    own = dataclasses.replace(
+        own,
+        naming=naming,
+        naming_units=units.tolist(),
+        resized=_fit_resized(
+            np.concatenate([seen["resized"][is_network], strangers["resized"]]),
+            np.concatenate([rows["is_resized"][is_network]] * 2),
+        ),
+    )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
     no = NO_RATE.get(kind.removesuffix(GREY), OTHER_NO_RATE)
     plain, interpolated = group == 0, group == 1
@@ -136,6 +145,11 @@ def _calibrate(
     thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
     thresholds["network"] = max(thresholds["known"], sure[0])
     thresholds["family"] = max(_beyond(strange_naming[:, 1], UNKNOWN_FAMILY_RATE), sure[1])
+    small = np.concatenate([rows["is_resized"][is_network]] * 2)
+    told_small = np.concatenate([views["resized"][is_network], strange["resized"]])
+    thresholds["resized"] = max(0.5, _beyond(told_small[~small], RESIZED_RATE))
+    if not small.any():
+        thresholds["resized"] = judging.NEVER
     off = np.abs(
         np.log(np.concatenate([views["scale"], strange["scale"]]))
         - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
@@ -156,6 +170,13 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 
     found = scipy.optimize.minimize(loss, [2.0, 0.5], method="Nelder-Mead").x
     return float(np.exp(found[0])), float(found[1])
+
+
+def _fit_resized(values: np.ndarray, resized: np.ndarray) -> list[float]:
+    """Return slope and offset of the log-odds of being resized, by values [N, 1]."""
+    told = np.concatenate([values, np.ones((len(values), 1))], axis=1)
+    weights = np.asarray(_fit_mixing(told, resized.astype(int), 2))
+    return (weights[:, 1] - weights[:, 0]).tolist()
 
 
 def _near_network(judge: Judge, classes: np.ndarray) -> np.ndarray:

@@ -83,6 +83,8 @@ class LearnConfig:
 class StatesConfig:
     """Flags of `launch/sr_states.py`."""
 
+    RUN_DIR: ClassVar[str] = "written"
+
     evidence: tuple[str, ...] = flag((), "Run directories of launch/sr_evidence.py.")
     adversarial: tuple[str, ...] = flag(
         ("*_adv-*",),

@@ -17,7 +17,7 @@ import pandas as pd
 import scipy.linalg
 
 from jaxsr.gallery import distances
-from jaxsr.gallery.judge import DISCRIMINANTS, MOST_UNITS, Judge
+from jaxsr.gallery.judge import DISCRIMINANTS, MOST_UNITS, RESIZED, Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
@@ -67,18 +67,8 @@ def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict
     """
     names, member = np.unique(np.asarray(classes), return_inverse=True)
     states = np.asarray(kinds)
-    parts = {
-        kind: _moments(units[states == kind], member[states == kind], len(names))
-        for kind in {*kinds}
-    }
     found = []
-    for kind in STATE_KINDS:
-        weighted = [
-            [(1.0 if own == kind else OTHERS) * x for x in part] for own, part in parts.items()
-        ]
-        count, total, square = (np.sum(each, axis=0) for each in zip(*weighted, strict=True))
-        means = total / count[:, None]
-        scatter = (square - (means * count[:, None]).T @ means) / count.sum()
+    for kind, (count, means, scatter) in _by_state(units, member, states).items():
         project, offset, centres = _discriminants(scatter, means)
         apart = units @ project + offset - centres[member]
         apart *= np.sqrt(np.where(states == kind, 1.0, OTHERS))[:, None].astype(np.float32)
@@ -86,6 +76,59 @@ def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict
         found.append((project, offset, centres, spread))
     arrays = dict(zip(DISCRIMINANTS, map(np.stack, zip(*found, strict=True)), strict=True))
     return arrays | {name: arrays[name].astype(np.float16) for name in ("project", "spread")}
+
+
+def fit_resized(
+    units: np.ndarray, resized: np.ndarray, kinds: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Fit what tells pictures that were made smaller after a network had made them.
+
+    Args:
+        units: [N, D] float32, standardised inputs of networks' pictures.
+        resized: [N] bool.
+        kinds: of each picture's state.
+
+    Returns:
+        `resized` [S, D] and `resized_offset` [S] as `Judge.arrays` has them; 0 where there are not
+        both.
+    """
+    found = np.zeros((len(STATE_KINDS), units.shape[1]), np.float32)
+    offsets = np.zeros(len(STATE_KINDS), np.float32)
+    if len(np.unique(resized)) == 2:
+        by_state = _by_state(units, resized.astype(int), np.asarray(kinds))
+        for place, (_, means, scatter) in enumerate(by_state.values()):
+            found[place] = scipy.linalg.solve(_shrunk(scatter), means[1] - means[0], assume_a="pos")
+            offsets[place] = -means.mean(axis=0) @ found[place]
+    return dict(zip(RESIZED, (found.astype(np.float16), offsets), strict=True))
+
+
+def _by_state(
+    units: np.ndarray, member: np.ndarray, states: np.ndarray
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return for each kind of state how much [K] each class counts, means [K, D] and scatter."""
+    size = int(member.max()) + 1
+    parts = {
+        kind: _moments(units[states == kind], member[states == kind], size)
+        for kind in {*states.tolist()}
+    }
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    for kind in STATE_KINDS:
+        weighted = [
+            [(1.0 if own == kind else OTHERS) * x for x in part] for own, part in parts.items()
+        ]
+        count, total, square = (np.sum(each, axis=0) for each in zip(*weighted, strict=True))
+        means = total / count[:, None]
+        scatter = (square - (means * count[:, None]).T @ means) / count.sum()
+        found[kind] = (count, means, scatter)
+    return found
+
+
+def _shrunk(scatter: np.ndarray) -> np.ndarray:
+    """Return [D, D] scatter, drawn to a multiple of the unit matrix."""
+    ridge = SHRINKAGE * np.trace(scatter) / len(scatter)
+    shrunk = (1 - SHRINKAGE) * scatter
+    shrunk[np.diag_indices(len(shrunk))] += ridge
+    return shrunk
 
 
 def _spread(apart: np.ndarray, mass: np.ndarray) -> np.ndarray:
@@ -105,10 +148,7 @@ def _discriminants(scatter: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, 
     """Return `project` [D, V], `offset` [V] and `centres` [K, V] by a mean scatter within."""
     middle = means.mean(axis=0)
     apart = means - middle
-    ridge = SHRINKAGE * np.trace(scatter) / len(scatter)
-    scatter = (1 - SHRINKAGE) * scatter
-    scatter[np.diag_indices(len(scatter))] += ridge
-    solved = scipy.linalg.solve(scatter, apart.T, assume_a="pos", overwrite_a=True)
+    solved = scipy.linalg.solve(_shrunk(scatter), apart.T, assume_a="pos", overwrite_a=True)
     values, vectors = np.linalg.eigh((apart @ solved).astype(np.float64))
     # The centres' mean is 0, so that K of them span K - 1 dimensions.
     kept = slice(1, None)

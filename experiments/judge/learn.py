@@ -116,6 +116,7 @@ def load(run_dirs: Sequence[Path]) -> Data:
     rows = rows.assign(
         kind_of_state=[kind_of(state) for state in states],
         log_scale=np.log(np.maximum(1.0, rows["enlargement"] * rows["state"].map(_resized))),
+        is_resized=rows["state"].map(_resized) < 1.0,
     )
     given = np.stack(
         [
@@ -199,6 +200,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         epochs=config.epochs,
         tell=lambda line: picture_files.tell(f"{path.stem}: {line}"),
     )
+    made = (some.rows["kind"] == NETWORK).to_numpy()
     arrays = {
         **{"mean": mean, "scale": scale},
         **{k: trained[k].astype(np.float16) for k in ("w1", "b1", "w2", "b2", "group")},
@@ -206,6 +208,9 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         **shown(some, names),
         "log_scales": log_scales(some.rows, names),
         **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
+        **discriminants.fit_resized(
+            units[made], some.rows["is_resized"][made], some.rows["kind_of_state"][made]
+        ),
     }
     buffer = io.BytesIO()
     saved: dict[str, Any] = {rundir.MADE_FROM: made_from, **arrays}

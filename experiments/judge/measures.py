@@ -71,6 +71,7 @@ def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFr
                 "said_family": told.get("family"),
                 "said_network": told.get("network"),
                 "said_scale": told["scale"][0] if told.get("scale") else np.nan,
+                "said_resized": told.get("resized") is not None,
                 "top": judge.names[int(np.argmax(opinion.classes))],
                 "top_chance": float(opinion.classes.max()),
                 "group_chance": float(opinion.groups.max()),
@@ -119,6 +120,11 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
             int((named.said_network != named.name).sum()),
             len(named),
         ),
+        "resized": (
+            "networks' pictures as large as they were made called made smaller afterwards",
+            int((made.said_resized & ~made.is_resized).sum()),
+            int((~made.is_resized).sum()),
+        ),
         "scale": ("enlargements were wrong by more than 10 %", int(off.sum()), len(scaled)),
     }
 
@@ -146,6 +152,7 @@ def _column(known: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
         "photographs called enlarged by a network": share(plain.said_group == NETWORK),
         "photographs called not enlarged": share(plain.said_group == ORIGINAL),
         "interpolations called enlarged by a network": share(interpolated.said_group == NETWORK),
+        "networks' pictures called made smaller afterwards": share(made.said_resized),
         "families left out: enlarged by a network": share(others.said_group == NETWORK),
         "families left out: called not enlarged": share(others.said_group == ORIGINAL),
         "families left out: given a family": share(others.said_family.notna()),

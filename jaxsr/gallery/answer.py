@@ -59,6 +59,8 @@ class Identification(Tabular):
         network: the class that made the picture.
         scale: by how much it was enlarged, as it is now, and the probability that this is right
             within 10 %.
+        resized: the probability that it was made smaller after a network had enlarged it, where
+            that is answered. "No" is never the answer.
         groups: probability of each of `GROUPS`; empty if not calibrated for this state.
         families: pairs of name and probability, of networks; the most probable first.
         error_rates: answer (a key of `answers`) -> how often it was wrong in this state.
@@ -79,6 +81,7 @@ class Identification(Tabular):
     family: str | None = None
     network: str | None = None
     scale: tuple[float, float] | None = None
+    resized: float | None = None
     groups: Mapping[str, float] = field(default_factory=dict)
     families: tuple[tuple[str, float], ...] = ()
     error_rates: Mapping[str, ErrorRate] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Identification(Tabular):
             "is_enlarged": self.is_enlarged,
             "group": self.group,
             "scale": scale,
+            "is_resized": None if self.resized is None else True,
             "family": self.family,
             "network": self.network,
         }
@@ -133,6 +137,7 @@ class Identification(Tabular):
             "state": self.state.to_json(),
             "groups": dict(self.groups),
             "scale": self.scale,
+            "resized": self.resized,
             "families": self.families[:most],
             "ranking": self.ranking[:most],
             "hyperparameters": dict(self.hyperparameters) if self.is_known else {},

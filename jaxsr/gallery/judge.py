@@ -38,7 +38,8 @@ OUTPUTS = ("group", "scale_bins")  # of the perceptron
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
 _SHOWN = ("profiles", "planes")
 DISCRIMINANTS = ("project", "offset", "centres", "spread")
-_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS, "log_scales")
+RESIZED = ("resized", "resized_offset")
+_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS, *RESIZED, "log_scales")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ class Calibration:
         temperatures: of "class" and "scale_bins".
         growth: power of a picture's distance from the nearest centre with which the temperature of
             "class" grows: what lies far from all of them is told less surely.
+        resized: slope and offset that turn the discriminant of resized pictures into log-odds.
         mixing: [13, 3] weights of what tells the group: see `grouping.group_inputs`.
         thresholds: answer -> the least probability with which it is given: "enlarged", "GROUP
-            group" of each of `GROUPS`, "family", "network", "scale", and "known" of the likeliest
-            class.
+            group" of each of `GROUPS`, "family", "network", "scale", "resized", and "known" of the
+            likeliest class.
         error_rates: answer -> what was measured, as `ErrorRate` takes it.
         naming: [1 + F + F (F + 1) / 2, 3] weights of `naming.expanded` inputs, to log-odds that the
             likeliest class is right if one of the classes made the picture; that it is right where
@@ -68,6 +70,7 @@ class Calibration:
     error_rates: Mapping[str, tuple[str, int, int]]
     naming: Sequence[Sequence[float]] = ()
     naming_units: Sequence[Sequence[float]] = ()
+    resized: Sequence[float] = (1.0, 0.0)
 
     def rate(self, answer: str) -> ErrorRate | None:
         """Return how often an answer was wrong; None if that was not measured."""
@@ -88,6 +91,7 @@ class Opinion:
         classes: [K] probabilities, if one of the classes made it.
         scale: the likeliest enlargement.
         scale_probability: that it is right within 10 %.
+        resized: probability that a picture of a network was made smaller afterwards.
         calibration: of the kind of state; None if it has none.
         naming: [2] probabilities that the likeliest class and the likeliest family are right, where
             others than the classes may have made the picture.
@@ -97,6 +101,7 @@ class Opinion:
     classes: np.ndarray
     scale: float
     scale_probability: float
+    resized: float
     calibration: Calibration | None
     naming: np.ndarray
 
@@ -118,6 +123,8 @@ class Judge:
             and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
             each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
             `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] (`distances`);
+            of pictures of networks that were made smaller afterwards `resized` [S, D] and
+            `resized_offset` [S], a discriminant that is positive of them; and
             `log_scales` [K], logarithm of a network's enlargement, 0 for other classes.
         calibrations: kind of state (`state.kind_of`) -> how it is answered.
     """
@@ -154,14 +161,23 @@ class Judge:
             kind: of their state; empty for none, and then "class" is 0 throughout.
 
         Returns:
-            `group` [N, 3], `scale_bins` [N, B], and `class` [N, K]: minus half the squared distance
-            from each centre.
+            `group` [N, 3], `scale_bins` [N, B], `resized` [N, 1], and `class` [N, K]: minus half
+            the squared distance from each centre.
         """
         units = self.standardised(given)
         own = {name: self.arrays[name].astype(np.float32) for name in _PERCEPTRON[2:]}
         hidden = _gelu(_gelu(units @ own["w1"] + own["b1"]) @ own["w2"] + own["b2"])
         found = {name: hidden @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
-        return {**found, "class": self.nearness(units, kind)}
+        return {**found, "resized": self._resized(units, kind), "class": self.nearness(units, kind)}
+
+    def _resized(self, units: np.ndarray, kind: str) -> np.ndarray:
+        kind = kind.removesuffix(GREY)
+        if kind not in STATE_KINDS:
+            return np.zeros((len(units), 1), np.float32)
+        weights, offset = (
+            self.arrays[name][STATE_KINDS.index(kind)].astype(np.float32) for name in RESIZED
+        )
+        return np.asarray((units @ weights + offset)[:, None])
 
     def standardised(self, given: np.ndarray) -> np.ndarray:
         """Return `inputs` [N, D] by their means and scales; what is unknown counts as the mean."""
@@ -182,10 +198,10 @@ class Judge:
         """Return the opinions of the `logits` of N pictures in a kind of state."""
         calibration = self.calibrations.get(kind)
         found = self.chances(logits, calibration or UNCALIBRATED)
-        names = ("groups", "classes", "scale", "scale_chance", "naming")
+        names = ("groups", "classes", "scale", "scale_chance", "resized", "naming")
         return [
-            Opinion(groups, classes, float(scale), float(chance), calibration, naming)
-            for groups, classes, scale, chance, naming in zip(
+            Opinion(groups, classes, float(scale), float(chance), float(small), calibration, naming)
+            for groups, classes, scale, chance, small, naming in zip(
                 *(found[k] for k in names), strict=True
             )
         ]
@@ -196,8 +212,8 @@ class Judge:
         """Return probabilities of N pictures by `logits`.
 
         Returns:
-            `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N] and `naming` [N, 2],
-            as in `Opinion`; `naming_inputs` [N, F].
+            `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N], `resized` [N] and
+            `naming` [N, 2], as in `Opinion`; `naming_inputs` [N, F].
         """
         temperatures = calibration.temperatures
         scores = class_scores(logits["class"], temperatures["class"], calibration.growth)
@@ -220,6 +236,9 @@ class Judge:
             "classes": classes,
             "scale": scale,
             "scale_chance": chance,
+            "resized": scipy.special.expit(
+                calibration.resized[0] * logits["resized"][:, 0] + calibration.resized[1]
+            ),
         }
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -241,10 +260,7 @@ class Judge:
         """
         names, families, kinds = (tuple(each) for each in zip(*facts["classes"], strict=True))
         calibrations = {kind: Calibration(**one) for kind, one in facts["calibrations"].items()}
-        size, count = arrays["centres"].shape[1:]
-        # A gallery of before classes scattered differently has no directions of theirs.
-        none = {"spread": np.zeros((len(STATE_KINDS), size, 0, count), np.float16)}
-        own = {name: {**none, **arrays}[name] for name in _ARRAYS}
+        own = {name: arrays[name] for name in _ARRAYS}
         return cls(names, families, kinds, own, calibrations)
 
 
@@ -313,6 +329,8 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     if found.get("is_enlarged") and opinion.scale_probability >= least("scale"):
         found["scale"] = (round(opinion.scale, 2), opinion.scale_probability)
     if answered == GROUPS[2]:
+        if opinion.resized >= least("resized"):
+            found["resized"] = opinion.resized
         chance, of_family = (float(x) for x in opinion.naming)
         found["is_known"] = True if chance >= least("known") else None
         if of_family >= least("family"):
@@ -323,6 +341,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
         "is_enlarged": "enlarged" if found.get("is_enlarged") else f"{GROUPS[0]} group",
         "group": f"{answered} group",
         "scale": "scale",
+        "resized": "resized",
         "family": "family",
         "network": "network",
     }
@@ -331,6 +350,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
         for question, key in said.items()
         if found.get(question) is not None
     }
+    rates = {"is_resized" if name == "resized" else name: rate for name, rate in rates.items()}
     found["error_rates"] = {name: rate for name, rate in rates.items() if rate is not None}
     return found
 

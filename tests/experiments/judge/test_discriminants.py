@@ -102,3 +102,21 @@ def test_the_directions_of_a_class_are_those_in_which_it_scatters_more(monkeypat
     expected = np.zeros((1, 4))
     expected[0, 2] = np.sqrt(8 / 9)
     np.testing.assert_allclose(np.abs(spread), expected, atol=0.02)
+
+
+def test_resized_pictures_are_told_in_each_kind_of_state():
+    draw = np.random.default_rng(6)
+    units = draw.normal(size=(400, 5)).astype(np.float32)
+    resized, kinds = np.arange(400) % 2 == 0, np.array(STATE_KINDS)[np.arange(400) // 2 % 2]
+    # What tells them lies elsewhere in another kind of state.
+    for place in (0, 1):
+        units[resized & (kinds == STATE_KINDS[place]), place] += 4.0
+    found = discriminants.fit_resized(units, resized, kinds)
+    for place in (0, 1):
+        own = kinds == STATE_KINDS[place]
+        told = units[own] @ found["resized"][place] + found["resized_offset"][place]
+        assert np.mean((told > 0) == resized[own]) > 0.9
+        assert found["resized"][place].argmax() == place
+    none = discriminants.fit_resized(units, np.zeros(400, bool), kinds)
+    assert not none["resized"].any()
+    assert none["resized"].shape == (len(STATE_KINDS), 5)

@@ -44,7 +44,7 @@ def judge(size=12, units=6):
         **{"b2": (units,), "group": (units, 3), "scale_bins": (units, len(BINS))},
         **{"profiles": (5, 33), "planes": (5, 16, 16), "log_scales": (5,)},
         **{"project": (5, size, 4), "offset": (5, 4), "centres": (5, 5, 4)},
-        "spread": (5, 5, 2, 4),
+        **{"spread": (5, 5, 2, 4), "resized": (5, size), "resized_offset": (5,)},
     }
     arrays = {name: draw.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
     arrays["scale"] = np.ones(size, np.float16)
@@ -52,16 +52,17 @@ def judge(size=12, units=6):
     return Judge(NAMES, FAMILIES, KINDS, arrays, {"lossless": CALIBRATION})
 
 
-def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION):
+def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION, resized=0.1):
     families = np.array([classes[2], classes[3] + classes[4]]) / max(sum(classes[2:]), 1e-9)
     naming = np.array([max(classes), families.max()])
-    return Opinion(np.array(groups), np.array(classes), *scale, calibration, naming)
+    return Opinion(np.array(groups), np.array(classes), *scale, resized, calibration, naming)
 
 
 LOGITS = {
     "class": np.arange(-5.0, 0.0)[None],
     "group": np.log([[0.5, 0.25, 0.25]]),
     "scale_bins": np.zeros((1, len(BINS))),
+    "resized": np.array([[2.0]]),
 }
 
 
@@ -94,14 +95,36 @@ def test_a_class_is_told_by_the_distance_from_its_centre_in_its_state():
     assert not one.logits(given, "")["class"].any()
 
 
-def test_a_judge_of_before_classes_had_directions_of_their_own_is_read():
-    arrays, facts = judge().to_arrays()
-    del arrays["spread"]
-    given = np.random.default_rng(2).normal(size=(3, 12)).astype(np.float32)
-    found, expected = (
-        one.logits(given, "webp")["class"] for one in (Judge.from_arrays(arrays, facts), judge())
+def test_a_picture_of_a_network_is_called_resized_where_that_is_sure():
+    least = dataclasses.replace(
+        CALIBRATION,
+        thresholds={**THRESHOLDS, "resized": 0.8},
+        error_rates={"resized": ("pictures called made smaller", 1, 99)},
     )
-    np.testing.assert_allclose(found, expected)
+    made, interpolated = ([0, 0, 1], [0, 0, 0, 0.9, 0.1]), ([0, 1, 0], [0, 1, 0, 0, 0])
+    for where, resized, expected in (
+        (made, 0.9, 0.9),
+        (made, 0.7, None),
+        (interpolated, 0.9, None),
+    ):
+        given = opinion(*where, calibration=least, resized=resized)
+        told = judging.answers(judge(), given)
+        assert told.get("resized") == expected
+        assert ("is_resized" in told["error_rates"]) == (expected is not None)
+
+
+def test_a_discriminant_of_each_kind_of_state_tells_what_was_resized():
+    one, given = judge(), np.random.default_rng(5).normal(size=(3, 12)).astype(np.float32)
+    units = one.standardised(given)
+    for place, kind in enumerate(states.STATE_KINDS):
+        expected = units @ one.arrays["resized"][place].astype(np.float32)
+        expected += one.arrays["resized_offset"][place].astype(np.float32)
+        found = one.logits(given, kind)["resized"]
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+    steep = dataclasses.replace(CALIBRATION, resized=[3.0, -5.0])
+    own = dataclasses.replace(one, calibrations={"lossless": steep})
+    (told,) = own.opinions(LOGITS, "lossless")
+    assert told.resized == pytest.approx(scipy.special.expit(3.0 * 2.0 - 5.0))
 
 
 def test_a_network_is_named_where_it_is_sure_and_its_family_where_only_that_is():
