@@ -79,7 +79,7 @@ def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict
 
 
 def fit_resized(
-    units: np.ndarray, resized: np.ndarray, kinds: Sequence[str]
+    units: np.ndarray, resized: Sequence[bool], kinds: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Fit what tells pictures that were made smaller after a network had made them.
 
@@ -95,7 +95,7 @@ def fit_resized(
     found = np.zeros((len(STATE_KINDS), units.shape[1]), np.float32)
     offsets = np.zeros(len(STATE_KINDS), np.float32)
     if len(np.unique(resized)) == 2:
-        by_state = _by_state(units, resized.astype(int), np.asarray(kinds))
+        by_state = _by_state(units, np.asarray(resized, int), np.asarray(kinds))
         for place, (_, means, scatter) in enumerate(by_state.values()):
             found[place] = scipy.linalg.solve(_shrunk(scatter), means[1] - means[0], assume_a="pos")
             offsets[place] = -means.mean(axis=0) @ found[place]
