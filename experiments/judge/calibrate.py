@@ -20,7 +20,7 @@ from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.judge import Calibration, Judge
 from jaxsr.gallery.naming import expanded, family_chances
-from jaxsr.gallery.scales import BINS, STEP
+from jaxsr.gallery.scales import STEP, bin_of
 from jaxsr.gallery.state import GREY
 
 LEAST_PICTURES = 100  # to calibrate answers in a kind of state
@@ -62,7 +62,7 @@ def _calibrate(
 ) -> Calibration:
     labels = rows["name"].map({name: k for k, name in enumerate(judge.names)}).to_numpy()
     group = rows["kind"].map(GROUPS.index).to_numpy()
-    bins = np.rint(rows["log_scale"] / STEP).clip(0, len(BINS) - 1).astype(int).to_numpy()
+    bins = bin_of(rows["log_scale"].to_numpy())
     is_network = group == 2
     strangers = of_rows(unseen, is_network)
     temperature, growth = _fit_growth(seen["class"][is_network], labels[is_network])
@@ -105,13 +105,13 @@ def _calibrate(
         right[is_network],
         near[is_network],
     )
+    small = np.concatenate([rows["is_resized"][is_network]] * 2)
     own = dataclasses.replace(
         own,
         naming=naming,
         naming_units=units.tolist(),
         resized=_fit_resized(
-            np.concatenate([seen["resized"][is_network], strangers["resized"]]),
-            np.concatenate([rows["is_resized"][is_network]] * 2),
+            np.concatenate([seen["resized"][is_network], strangers["resized"]]), small
         ),
     )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
@@ -145,7 +145,6 @@ def _calibrate(
     thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
     thresholds["network"] = max(thresholds["known"], sure[0])
     thresholds["family"] = max(_beyond(strange_naming[:, 1], UNKNOWN_FAMILY_RATE), sure[1])
-    small = np.concatenate([rows["is_resized"][is_network]] * 2)
     told_small = np.concatenate([views["resized"][is_network], strange["resized"]])
     thresholds["resized"] = max(0.5, _beyond(told_small[~small], RESIZED_RATE))
     if not small.any():
@@ -175,8 +174,7 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
 def _fit_resized(values: np.ndarray, resized: np.ndarray) -> list[float]:
     """Return slope and offset of the log-odds of being resized, by values [N, 1]."""
     told = np.concatenate([values, np.ones((len(values), 1))], axis=1)
-    weights = np.asarray(_fit_mixing(told, resized.astype(int), 2))
-    return (weights[:, 1] - weights[:, 0]).tolist()
+    return _fit_log_odds(told, resized).tolist()
 
 
 def _near_network(judge: Judge, classes: np.ndarray) -> np.ndarray:
@@ -205,8 +203,13 @@ def _fit_naming(
     never = np.zeros(len(strange), int)
     named = [(both, np.concatenate([one, never])) for one in right[near].T]
     pairs = [(told, right[:, 0]), *named]
-    fitted = [np.asarray(_fit_mixing(given, labels.astype(int), 2)) for given, labels in pairs]
-    return np.stack([weights[:, 1] - weights[:, 0] for weights in fitted], axis=1).tolist()
+    return np.stack([_fit_log_odds(*pair) for pair in pairs], axis=1).tolist()
+
+
+def _fit_log_odds(told: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return [F] weights of F numbers in the log-odds that something is right, [N] bool."""
+    weights = np.asarray(_fit_mixing(told, right.astype(int), 2))
+    return weights[:, 1] - weights[:, 0]
 
 
 def _fit_mixing(told: np.ndarray, groups: np.ndarray, count: int = 3) -> list[list[float]]:

@@ -28,7 +28,7 @@ from jaxsr.gallery import judge as judging
 from jaxsr.gallery.answer import GROUPS
 from jaxsr.gallery.core import Gallery
 from jaxsr.gallery.judge import Judge
-from jaxsr.gallery.scales import BINS, STEP
+from jaxsr.gallery.scales import BINS, bin_of
 from jaxsr.gallery.state import GREY, kind_of
 
 FOLDS = 3
@@ -188,7 +188,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
     targets = training.Targets(
         some.rows["name"].map(place).to_numpy(),
         some.rows["kind"].map(GROUPS.index).to_numpy(),
-        np.rint(some.rows["log_scale"] / STEP).clip(0, len(BINS) - 1).astype(int).to_numpy(),
+        bin_of(some.rows["log_scale"].to_numpy()),
         np.array([family_place[name] for name in families]),
         np.array([GROUPS.index(kind) for kind in kinds]),
     )

@@ -27,6 +27,7 @@ import pandas as pd
 from experiments.judge import collect, discriminants, learn, states_report
 from experiments.judge.config import StatesConfig
 from experiments.judge.learn import Data
+from experiments.judge.states_report import PROPERTIES
 from experiments.report import page
 from jaxfleet import rundir
 from jaxfleet.errors import InputError
@@ -39,7 +40,6 @@ from jaxsr.gallery.state import GREY
 
 KIND = "sr_states"
 PICTURES = "pictures.parquet"
-PROPERTIES = ("scale", "adversarial")
 NETWORK = GROUPS[2]
 _JUDGED = ("nearest", "seen_nearest", "unseen_nearest")
 _KEPT = ["name", "kind", "family", "image_id", "side_px", "state"]

@@ -16,7 +16,7 @@ from jaxsr.fingerprints import evidence
 PARTS = tuple(evidence.parts())
 NAMED = ("all classes", "real networks", "family of real networks", "zoo", "zoo, seeds apart")
 UNKNOWN = ("AUROC", "OSCR", "unknown refused")
-WAYS = ("nearest", "own", "usual")
+PROPERTIES = ("scale", "adversarial")
 _WAYS = {
     "nearest": "nearest network's",
     "own": "discriminants of the property",
@@ -26,7 +26,7 @@ ROWS = (
     *NAMED,
     *PARTS,
     *UNKNOWN,
-    *(f"{x}, {way}" for x in ("scale", "adversarial") for way in WAYS),
+    *(f"{x}, {way}" for x in PROPERTIES for way in _WAYS),
 )
 
 

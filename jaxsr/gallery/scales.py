@@ -12,6 +12,11 @@ _MOST_OFF = 4 * STEP  # a scale that is farther from a class's is no less like i
 _LEAST = 1e-4  # probability of which log-odds are taken
 
 
+def bin_of(log_scales: np.ndarray) -> np.ndarray:
+    """Return the bins [N] that hold logarithms of scales, or the nearest."""
+    return np.clip(np.rint(log_scales / STEP).astype(int), 0, len(BINS) - 1)
+
+
 def scale_of(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the enlargement, and the probability that it is right within 10 %.
 
@@ -57,7 +62,7 @@ def scale_inputs(logits: np.ndarray, log_scales: np.ndarray) -> np.ndarray:
     found, chance = scale_of(logits)
     off = np.log(found) - log_scales
     bins = np.pad(scipy.special.softmax(logits, axis=1), ((0, 0), (1, 1)))
-    place = np.clip(np.rint(log_scales / STEP).astype(int), 0, len(BINS) - 1) + 1
+    place = bin_of(log_scales) + 1
     own = sum(bins[np.arange(len(bins)), place + k] for k in (-1, 0, 1))
     return np.stack(
         [

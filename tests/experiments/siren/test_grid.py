@@ -344,15 +344,11 @@ def script(config, tmp_path):
 
 
 def kill(process, run_dir):
-    """Kills a run once it has finished some fits and kept a checkpoint.
-
-    The run is halted while one looks, so that it cannot end its first bucket meanwhile.
-    """
-    folder = run_dir / "checkpoints" / "bucket-000"
+    """Kills a run, halted while one looks, when it has finished some fits and a checkpoint."""
     ready = False
     while process.poll() is None and not ready:
         process.send_signal(signal.SIGSTOP)
-        kept = any(path.name.isdigit() for path in folder.glob("*"))
+        kept = any(path.name.isdigit() for path in run_dir.glob("checkpoints/bucket-000/*"))
         ready = kept and len(jaxfleet.open(run_dir)) > 0
         process.send_signal(signal.SIGKILL if ready else signal.SIGCONT)
         time.sleep(0.02)
