@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from experiments.judge import tested
 from experiments.judge.config import CollectConfig
 from experiments.pictures import makers
 from experiments.pictures.installed import networks as installed
@@ -37,15 +38,12 @@ from jaxsr.datasets import perturbations
 from jaxsr.datasets.crops import GRID_PX
 from jaxsr.fingerprints.evidence import LEAST_PX, evidence
 from jaxsr.gallery import judge as judging
+from jaxsr.gallery import state as states
 
 KIND = "sr_evidence"
 PARTS = "parts"
 ZOO = "jaxsr zoo"  # family of its networks
 VERSION = 3  # of what is kept; another one makes parts anew
-COLUMNS = ("jpeg:95", "jpeg:90", "jpeg:75", "resize:0.75+jpeg:90")
-TESTED = ("none", *COLUMNS, "crop:0.9+jpeg:85", "resize:0.75", "webp:80")
-TESTED_LARGE = ("none", *COLUMNS, "webp:80")
-SMALL_PX = 256  # side of an enlarged picture, about
 LARGE_SHARE = 0.25  # of the pictures to learn from
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
@@ -131,7 +129,9 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
     """Read all parts: rows (name, kind, family, split, image_id, side_px, state, ...) and features.
 
     Of a picture in a state that several run directories have, the first counts. `side_px` is that
-    asked for, `pixels` how many were looked at.
+    asked for, `pixels` how many were looked at. What the pixels say of a JPEG that they were:
+    `seen_quality`, None for none, and `is_cut`, whether its seams begin elsewhere than at the first
+    pixel.
 
     Raises:
         InputError: if there are none.
@@ -226,7 +226,7 @@ class _Interpolation:
 
     def _enlarge(self, low: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         factor = float(rng.choice([*FACTORS, rng.uniform(1.2, 4.0), rng.uniform(1.2, 4.0)]))
-        side = math.ceil(max(SMALL_PX, *low.shape[:2]) / factor / WHOLE_PX) * WHOLE_PX
+        side = math.ceil(max(tested.SMALL_PX, *low.shape[:2]) / factor / WHOLE_PX) * WHOLE_PX
         low = low[:side, :side]
         size = (round(low.shape[1] * factor), round(low.shape[0] * factor))
         return low, np.asarray(Image.fromarray(low).resize(size, self.kernel))
@@ -272,6 +272,7 @@ def _part(run_dir: Path, one: Maker) -> Path:
 
 def _version(config: CollectConfig, one: Maker) -> str:
     asked = f"{config.splits} {config.batch} {config.states} {config.large_px}"
+    asked += f" {config.tested}" if config.tested else ""
     return f"{VERSION} {asked} {one.share} {one.version}"
 
 
@@ -291,18 +292,20 @@ def _make_part(one: Maker, config: CollectConfig, run_dir: Path) -> None:
         rng = perturbations.generator(0, one.name, image_id)
         low, picture = make(low, rng)
         enlargement = picture.shape[0] / low.shape[0]
-        for own_side, state in _states(split, side, image_id, one, config.states):
+        own_states = tested.states(split, side, (one.name, image_id), config.states, config.tested)
+        for own_side, state in own_states:
             whole = picture if own_side == side else middle(picture, own_side)
             changed = perturbations.parse(state)(whole, rng)
             if min(changed.shape[:2]) < LEAST_PX:
                 continue
-            cut = judging.tiles(changed)
+            cut, seen = judging.tiles(changed), states.of_pixels(changed)
             features.append(evidence(cut).astype(np.float16))
             rows.append(
                 {
                     **{"name": one.name, "kind": one.kind, "family": one.family},
                     **{"split": split, "image_id": image_id, "side_px": own_side, "state": state},
                     **{"enlargement": enlargement, "pixels": cut[..., 0].size},
+                    **{"seen_quality": seen.quality, "is_cut": seen.grid != (0, 0)},
                 }
             )
     if not features:
@@ -327,20 +330,6 @@ def middle(picture: np.ndarray, side: int) -> np.ndarray:
     return picture[top : top + side, left : left + side]
 
 
-def _states(
-    split: str, side: int, image_id: str, one: Maker, drawn: int
-) -> Iterator[tuple[int, str]]:
-    """Sides and states of a picture: drawn ones to learn from, those of the table otherwise."""
-    if split != "train":
-        yield from ((SMALL_PX, state) for state in TESTED)
-        yield from ((side, state) for state in TESTED_LARGE if side > SMALL_PX)
-        return
-    rng = perturbations.generator(1, one.name, image_id)
-    yield side, "none"
-    for _ in range(drawn):
-        yield side, perturbations.draw_state(rng).name
-
-
 def _pictures(one: Maker, config: CollectConfig) -> Iterator[tuple[str, str, int, np.ndarray]]:
     """Photographs of a class: name, split, the picture's side, and what goes in, [h, w, 3] uint8.
 
@@ -354,7 +343,7 @@ def _pictures(one: Maker, config: CollectConfig) -> Iterator[tuple[str, str, int
     if one.kind == "interpolation":
         counts = {"train": 120, "validation": 60, "test": 60}
     # What no network enlarges is as large as the photograph.
-    least = config.large_px // one.scale if one.kind == "network" else SMALL_PX + 1
+    least = config.large_px // one.scale if one.kind == "network" else tested.SMALL_PX + 1
     for split in config.splits:
         own = sorted((k for k, v in _PHOTOS.items() if v[0] == split), key=_order(split, one.name))
         most = max(2, round(counts[split] * one.share))
@@ -362,7 +351,7 @@ def _pictures(one: Maker, config: CollectConfig) -> Iterator[tuple[str, str, int
             pixels = _PHOTOS[image_id][1]
             rng = perturbations.generator(2, image_id)
             is_large = split != "train" or rng.random() < LARGE_SHARE
-            side, scale = SMALL_PX, max(1, one.scale)
+            side, scale = tested.SMALL_PX, max(1, one.scale)
             if is_large and min(pixels.shape[:2]) >= least:
                 side = config.large_px
             low_side = side // scale

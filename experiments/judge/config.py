@@ -45,6 +45,11 @@ class CollectConfig:
     states: int = flag(
         4, "Drawn states of a picture to learn from, beside that as it was made.", lower=0
     )
+    tested: tuple[str, ...] = flag(
+        (),
+        "State in which pictures for validation and test are looked at, such as "
+        "sharpen:0.6+jpeg:90; none for those of the tables.",
+    )
     large_px: int = flag(
         448,
         "Side of large pictures, about, where photographs are large enough; 256 for small ones "

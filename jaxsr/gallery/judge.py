@@ -365,14 +365,11 @@ def states_of(texts: Sequence[str]) -> list[State]:
     """Return the states of the files that perturbations (`jaxsr.datasets.perturbations`) leave."""
     found = []
     for text in texts:
-        steps = [step.partition(":") for step in text.split("+")]
-        last = next((s for s in reversed(steps) if s[0] in ("jpeg", "jpeg444", "webp")), None)
-        tail = steps[-1][0] in ("jpeg", "jpeg444", "webp")
-        if last is None or not tail:
-            found.append(State())
-        elif last[0] == "webp":
+        kind, _, strength = text.rsplit("+", 1)[-1].partition(":")
+        if kind == "webp":
             found.append(State(WEBP))
+        elif kind in ("jpeg", "jpeg444"):
+            found.append(State(JPEG, int(strength), "4:2:0" if kind == "jpeg" else "4:4:4"))
         else:
-            sampling = "4:2:0" if last[0] == "jpeg" else "4:4:4"
-            found.append(State(JPEG, int(last[2]), sampling))
+            found.append(State())
     return found

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.judge import collect
+from experiments.judge import collect, tested
 from experiments.judge.config import CollectConfig
 from jaxfleet.errors import InputError
 
@@ -54,16 +54,6 @@ def test_only_pictures_for_some_uses_are_made_where_that_is_asked(photographs):
     assert {split for _, split, *_ in collect._pictures(NETWORK, config)} == {"test"}
 
 
-def test_states_are_drawn_to_learn_from_and_those_of_the_table_otherwise():
-    small = [(256, state) for state in collect.TESTED]
-    assert list(collect._states("test", 256, "a", NETWORK, 3)) == small
-    large = list(collect._states("test", 448, "a", NETWORK, 3))
-    assert large == small + [(448, state) for state in collect.TESTED_LARGE]
-    drawn = list(collect._states("train", 448, "a", NETWORK, 3))
-    assert (len(drawn), drawn[0]) == (4, (448, "none"))
-    assert list(collect._states("train", 448, "a", NETWORK, 5))[:4] == drawn
-
-
 def test_the_middle_of_a_picture_keeps_its_grid():
     picture = np.arange(448 * 448 * 3).reshape(448, 448, 3)
     np.testing.assert_array_equal(collect.middle(picture, 256), picture[96:352, 96:352])
@@ -88,13 +78,11 @@ class Chosen:
 def test_an_interpolation_is_by_its_factor_exactly(factor):
     (bicubic,) = collect.list_makers(CollectConfig(classes=("bicubic",)))
     low, picture = bicubic.load()(np.zeros((256, 256, 3), np.uint8), Chosen(factor))
-    assert picture.shape[0] == factor * low.shape[0] >= collect.SMALL_PX
+    assert picture.shape[0] == factor * low.shape[0] >= tested.SMALL_PX
 
 
 def test_the_factor_of_an_interpolation_is_kept(photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr(collect, "TESTED", ("none",))
-    monkeypatch.setattr(collect, "TESTED_LARGE", ("none",))
-    config = CollectConfig(classes=("nearest",), plain_share=0.07, states=0)
+    config = CollectConfig(classes=("nearest",), plain_share=0.07, states=0, tested=("none",))
     (nearest,) = collect.list_makers(config)
     (tmp_path / collect.PARTS).mkdir()
     collect._make_part(nearest, config, tmp_path)
