@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 SHOWN_PX = 192  # side of the residual that is drawn
 GAIN = 8.0  # of the residual
 _DRAWN_PX = 1000  # of a side, on a page
+_DONE = {
+    "cropped": "cut out of a larger picture",
+    "sharpened": "sharpened",
+    "resized": "made smaller afterwards",
+}
 _WORDS = {
     "original": "no",
     "interpolation": "yes, by interpolation",
@@ -40,11 +45,12 @@ def lines(found: Identification, top: int) -> list[str]:
     families = ", ".join(f"{name} {share:.1%}" for name, share in found.families[:3] if asked)
     said = [
         f"verdict: {found.verdict}",
+        _afterwards(found, "cropped"),
+        _afterwards(found, "sharpened"),
         f"enlarged: {enlarged}{_beside(found, 'group' if group else 'is_enlarged', chances)}",
         f"by how much: {scale}"
         + _beside(found, "scale", f"{found.scale[1]:.1%}" if found.scale else ""),
-        f"made smaller afterwards: {'cannot tell' if found.resized is None else 'yes'}"
-        + _beside(found, "is_resized", f"{found.resized:.1%}" if found.resized else ""),
+        _afterwards(found, "resized"),
         f"family: {found.family or 'cannot tell'}{_beside(found, 'family', families)}",
         f"network: {found.network or 'cannot tell'}{_beside(found, 'network', '')}",
     ]
@@ -54,6 +60,14 @@ def lines(found: Identification, top: int) -> list[str]:
     if not found.groups:
         said.append(f"there is no calibration for this state of a file ({found.state})")
     return said
+
+
+def _afterwards(found: Identification, name: str) -> str:
+    """Return whether something was done to a picture, one of `AFTERWARDS`."""
+    answer = getattr(found, name)
+    chance = f"{answer:.1%}" if isinstance(answer, float) else ""
+    yes = "cannot tell" if answer is None else "yes"
+    return f"{_DONE[name]}: {yes}{_beside(found, f'is_{name}', chance)}"
 
 
 def _beside(found: Identification, question: str, chances: str) -> str:
@@ -82,8 +96,10 @@ def paragraph(name: str, sha256: str, found: Identification) -> str:
             f"{0.5 / found.scale[0]:.3f} cycles per pixel but what the enlargement invented: "
             "beyond the dashed lines the spectrum falls off or changes its slope."
         )
-    if found.resized is not None:
-        sentences.append("It was made smaller afterwards.")
+    done = [words for name, words in _DONE.items() if getattr(found, name) is not None]
+    if done:
+        *others, last = done
+        sentences.append(f"It was {' and '.join([', '.join(others), last] if others else done)}.")
     sentences.append("The probabilities hold for pictures like those of the tests, and no others.")
     return " ".join(sentences)
 
@@ -250,11 +266,12 @@ def page(title: str, answers: Sequence[Mapping[str, Any]], gallery: Gallery) -> 
         else:
             told = one["answers"]
             rates = dict.fromkeys(rate["said"] for rate in one["error_rates"].values())
+            done = [words for name, words in _DONE.items() if told[f"is_{name}"]]
             scale = "–" if told["is_enlarged"] is False else "cannot tell"
             cells = [
                 one["file"],
                 one["verdict"],
-                told["state"],
+                "; ".join([told["state"], *done]),
                 f"{told['scale']:.2g}" if told["scale"] else scale,
                 "; ".join(rates),
                 one["sha256"],

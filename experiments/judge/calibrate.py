@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.optimize
 import scipy.special
 
+from experiments.judge import discriminants
 from experiments.judge.measures import Predictions, of_rows
 from jaxfleet.imaging import picture_files
 from jaxsr.attribution import calibration as calibrating
@@ -26,7 +27,7 @@ from jaxsr.gallery.state import GREY
 LEAST_PICTURES = 100  # to calibrate answers in a kind of state
 ORIGINAL, INTERPOLATION, NETWORK = GROUPS
 PLAIN_RATE = 0.004  # of photographs that may be called a network's, on validation photographs
-RESIZED_RATE = 0.01  # of networks' pictures as large as they were made that may be called resized
+TRACE_RATE = 0.01  # of pictures without one of `judging.TRACES` that may be said to have it
 ENLARGED_RATE = 0.002  # of photographs that may be called enlarged, or interpolated
 INTERPOLATION_RATE = 0.005  # of interpolations that may be called a network's
 NO_RATE = {"lossless": 0.01}  # of networks' pictures that may be called "no"; else the next
@@ -105,14 +106,16 @@ def _calibrate(
         right[is_network],
         near[is_network],
     )
-    small = np.concatenate([rows["is_resized"][is_network]] * 2)
+    told_of_traces = np.concatenate([seen["traces"], strangers["traces"]])
+    traces = discriminants.traces(pd.concat([rows, rows[is_network]]))
     own = dataclasses.replace(
         own,
         naming=naming,
         naming_units=units.tolist(),
-        resized=_fit_resized(
-            np.concatenate([seen["resized"][is_network], strangers["resized"]]), small
-        ),
+        traces=[
+            _fit_trace(told_of_traces[asked, number], done[asked])
+            for number, (asked, done) in enumerate(traces.values())
+        ],
     )
     views, strange = judge.chances(seen, own), judge.chances(strangers, own)
     no = NO_RATE.get(kind.removesuffix(GREY), OTHER_NO_RATE)
@@ -145,10 +148,12 @@ def _calibrate(
     thresholds["known"] = _beyond(strange_naming[:, 0], UNKNOWN_RATE)
     thresholds["network"] = max(thresholds["known"], sure[0])
     thresholds["family"] = max(_beyond(strange_naming[:, 1], UNKNOWN_FAMILY_RATE), sure[1])
-    told_small = np.concatenate([views["resized"][is_network], strange["resized"]])
-    thresholds["resized"] = max(0.5, _beyond(told_small[~small], RESIZED_RATE))
-    if not small.any():
-        thresholds["resized"] = judging.NEVER
+    all_groups = np.concatenate([group, group[is_network]])
+    of_traces = np.concatenate([views["traces"], strange["traces"]])
+    for number, (name, (asked, done)) in enumerate(traces.items()):
+        without = [of_traces[asked & ~done & (all_groups == k), number] for k in range(3)]
+        least_of_each = [_beyond(some, TRACE_RATE) for some in without if len(some)]
+        thresholds[name] = max(0.5, *least_of_each) if done[asked].any() else judging.NEVER
     off = np.abs(
         np.log(np.concatenate([views["scale"], strange["scale"]]))
         - np.concatenate([rows["log_scale"], rows["log_scale"][is_network]])
@@ -171,10 +176,9 @@ def _fit_growth(nearness: np.ndarray, labels: np.ndarray) -> tuple[float, float]
     return float(np.exp(found[0])), float(found[1])
 
 
-def _fit_resized(values: np.ndarray, resized: np.ndarray) -> list[float]:
-    """Return slope and offset of the log-odds of being resized, by values [N, 1]."""
-    told = np.concatenate([values, np.ones((len(values), 1))], axis=1)
-    return _fit_log_odds(told, resized).tolist()
+def _fit_trace(values: np.ndarray, done: np.ndarray) -> list[float]:
+    """Return slope and offset of the log-odds that something was done, by values [N]."""
+    return _fit_log_odds(np.stack([values, np.ones_like(values)], axis=1), done).tolist()
 
 
 def _near_network(judge: Judge, classes: np.ndarray) -> np.ndarray:

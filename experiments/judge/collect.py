@@ -147,6 +147,8 @@ def read(run_dirs: Sequence[Path]) -> tuple[pd.DataFrame, np.ndarray]:
     if not all("side_px" in frame for frame in frames):
         raise InputError(f"--evidence={folders}: some is of an earlier version; collect it again.")
     rows, features = pd.concat(frames, ignore_index=True), np.concatenate(arrays)
+    for name in ("seen_quality", "is_cut"):  # earlier evidence lacks them
+        rows[name] = rows.get(name, None)
     first = ~rows.duplicated(["name", "image_id", "side_px", "state"]).to_numpy()
     return rows[first].reset_index(drop=True), features[first]
 

@@ -17,7 +17,8 @@ import pandas as pd
 import scipy.linalg
 
 from jaxsr.gallery import distances
-from jaxsr.gallery.judge import DISCRIMINANTS, MOST_UNITS, RESIZED, Judge
+from jaxsr.gallery.answer import GROUPS
+from jaxsr.gallery.judge import DISCRIMINANTS, MOST_UNITS, OF_TRACES, TRACES, Judge
 from jaxsr.gallery.state import STATE_KINDS
 
 OTHERS = 0.25  # what a picture in another kind of state counts
@@ -78,28 +79,36 @@ def fit(units: np.ndarray, classes: Sequence[str], kinds: Sequence[str]) -> dict
     return arrays | {name: arrays[name].astype(np.float16) for name in ("project", "spread")}
 
 
-def fit_resized(
-    units: np.ndarray, resized: Sequence[bool], kinds: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Fit what tells pictures that were made smaller after a network had made them.
+def traces(rows: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return for each of `TRACES` [N] bool, of which pictures it is asked, and which have it."""
+    made = (rows["kind"] == GROUPS[2]).to_numpy()
+    asked = {"resized": made, "sharpened": np.ones_like(made)}
+    return {name: (asked[name], rows[f"is_{name}"].to_numpy(bool)) for name in TRACES}
+
+
+def fit_traces(units: np.ndarray, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Fit what tells pictures to which something was done after they had been made.
 
     Args:
-        units: [N, D] float32, standardised inputs of networks' pictures.
-        resized: [N] bool.
-        kinds: of each picture's state.
+        units: [N, D] float32, standardised inputs.
+        rows: of the N pictures.
 
     Returns:
-        `resized` [S, D] and `resized_offset` [S] as `Judge.arrays` has them; 0 where there are not
-        both.
+        `traces` [S, D, 2] and `traces_offset` [S, 2] as `Judge.arrays` has them; 0 where there are
+        not both, pictures with a trace and without.
     """
-    found = np.zeros((len(STATE_KINDS), units.shape[1]), np.float32)
-    offsets = np.zeros(len(STATE_KINDS), np.float32)
-    if len(np.unique(resized)) == 2:
-        by_state = _by_state(units, np.asarray(resized, int), np.asarray(kinds))
+    found = np.zeros((len(STATE_KINDS), units.shape[1], len(TRACES)), np.float32)
+    offsets = np.zeros((len(STATE_KINDS), len(TRACES)), np.float32)
+    for number, (asked, done) in enumerate(traces(rows).values()):
+        if len(np.unique(done[asked])) < 2:
+            continue
+        states = rows["kind_of_state"].to_numpy()[asked]
+        by_state = _by_state(units[asked], done[asked].astype(int), states)
         for place, (_, means, scatter) in enumerate(by_state.values()):
-            found[place] = scipy.linalg.solve(_shrunk(scatter), means[1] - means[0], assume_a="pos")
-            offsets[place] = -means.mean(axis=0) @ found[place]
-    return dict(zip(RESIZED, (found.astype(np.float16), offsets), strict=True))
+            told = scipy.linalg.solve(_shrunk(scatter), means[1] - means[0], assume_a="pos")
+            found[place, :, number] = told
+            offsets[place, number] = -means.mean(axis=0) @ told
+    return dict(zip(OF_TRACES, (found.astype(np.float16), offsets), strict=True))
 
 
 def _by_state(

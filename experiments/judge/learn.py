@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments.judge import calibrate, collect, discriminants, measures, training
+from experiments.judge import calibrate, collect, discriminants, measures, tested, training
 from experiments.judge.config import LearnConfig
 from experiments.judge.measures import Predictions
 from jaxfleet import rundir, storage
@@ -112,11 +112,13 @@ def measured(gallery: Gallery, data: Data) -> dict[str, Any]:
 def load(run_dirs: Sequence[Path]) -> Data:
     """Read the evidence of run directories."""
     rows, features = collect.read(run_dirs)
-    states = judging.states_of(rows["state"].tolist())
+    seen = rows["seen_quality"]
+    states = [tested.file_state(*pair) for pair in zip(rows["state"], seen, strict=True)]
     rows = rows.assign(
         kind_of_state=[kind_of(state) for state in states],
         log_scale=np.log(np.maximum(1.0, rows["enlargement"] * rows["state"].map(_resized))),
         is_resized=rows["state"].map(_resized) < 1.0,
+        is_sharpened=rows["state"].str.contains("sharpen"),
     )
     given = np.stack(
         [
@@ -200,7 +202,6 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         epochs=config.epochs,
         tell=lambda line: picture_files.tell(f"{path.stem}: {line}"),
     )
-    made = (some.rows["kind"] == NETWORK).to_numpy()
     arrays = {
         **{"mean": mean, "scale": scale},
         **{k: trained[k].astype(np.float16) for k in ("w1", "b1", "w2", "b2", "group")},
@@ -208,9 +209,7 @@ def _fitted(path: Path, data: Data, left_out: tuple[str, ...], config: LearnConf
         **shown(some, names),
         "log_scales": log_scales(some.rows, names),
         **discriminants.fit(units, some.rows["name"], some.rows["kind_of_state"]),
-        **discriminants.fit_resized(
-            units[made], some.rows["is_resized"][made], some.rows["kind_of_state"][made]
-        ),
+        **discriminants.fit_traces(units, some.rows),
     }
     buffer = io.BytesIO()
     saved: dict[str, Any] = {rundir.MADE_FROM: made_from, **arrays}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.judge import collect
 from jaxsr.gallery import judge as judging
-from jaxsr.gallery.answer import GROUPS
+from jaxsr.gallery.answer import AFTERWARDS, GROUPS
 from jaxsr.gallery.judge import Judge, Opinion
 from jaxsr.gallery.scales import STEP
 
@@ -62,8 +62,8 @@ def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFr
         own = judge.opinions(of_rows(logits, mask), kind)
         opinions |= dict(zip(np.flatnonzero(mask).tolist(), own, strict=True))
     found = []
-    for _, opinion in sorted(opinions.items()):
-        told = judging.answers(judge, opinion)
+    for (_, opinion), is_cut in zip(sorted(opinions.items()), rows["is_cut"], strict=True):
+        told = judging.answers(judge, opinion, is_cut=is_cut is True)
         found.append(
             {
                 "said_group": told.get("group"),
@@ -71,7 +71,7 @@ def answered(judge: Judge, rows: pd.DataFrame, logits: Predictions) -> pd.DataFr
                 "said_family": told.get("family"),
                 "said_network": told.get("network"),
                 "said_scale": told["scale"][0] if told.get("scale") else np.nan,
-                "said_resized": told.get("resized") is not None,
+                **{f"said_{name}": told.get(name) is not None for name in AFTERWARDS},
                 "top": judge.names[int(np.argmax(opinion.classes))],
                 "top_chance": float(opinion.classes.max()),
                 "group_chance": float(opinion.groups.max()),
@@ -88,6 +88,7 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
     named, family = made[made.said_network.notna()], made[made.said_family.notna()]
     scaled = known[known.said_scale.notna()]
     off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > STEP
+    whole = known[known.seen_quality.notna() & ~known.state.str.contains("crop")]
     return {
         f"{NETWORK} group": (
             f"photographs and {called} of {len(interpolated)} interpolations called enlarged by a "
@@ -125,6 +126,16 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
             int((made.said_resized & ~made.is_resized).sum()),
             int((~made.is_resized).sum()),
         ),
+        "sharpened": (
+            "pictures that were not sharpened called sharpened",
+            int((known.said_sharpened & ~known.is_sharpened).sum()),
+            int((~known.is_sharpened).sum()),
+        ),
+        "cropped": (
+            "JPEGs that were kept without loss, and not cut, called cropped",
+            int(whole.said_cropped.sum()),
+            len(whole),
+        ),
         "scale": ("enlargements were wrong by more than 10 %", int(off.sum()), len(scaled)),
     }
 
@@ -153,6 +164,10 @@ def _column(known: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
         "photographs called not enlarged": share(plain.said_group == ORIGINAL),
         "interpolations called enlarged by a network": share(interpolated.said_group == NETWORK),
         "networks' pictures called made smaller afterwards": share(made.said_resized),
+        "all pictures called sharpened": share(known.said_sharpened),
+        "all pictures called cropped, if kept without loss": share(
+            known.said_cropped[known.is_cut.notna()]
+        ),
         "families left out: enlarged by a network": share(others.said_group == NETWORK),
         "families left out: called not enlarged": share(others.said_group == ORIGINAL),
         "families left out: given a family": share(others.said_family.notna()),
@@ -186,6 +201,7 @@ def markdown(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         for name in columns[states[0]]:
             values = [columns[state][name] for state in states]
             cells = [f"{x:.0f}" if name == "pictures" else f"{x:.1%}" for x in values]
+            cells = ["" if cell == "nan%" else cell for cell in cells]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

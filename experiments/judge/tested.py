@@ -5,7 +5,10 @@ A state is a perturbation of `jaxsr.datasets.perturbations`.
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from jaxsr.datasets import perturbations
+from jaxsr.gallery.state import JPEG, WEBP, State
 
 SMALL_PX = 256  # side of an enlarged picture, about
 COLUMNS = ("jpeg:95", "jpeg:90", "jpeg:75", "resize:0.75+jpeg:90")
@@ -37,3 +40,21 @@ def states(
     yield side_px, perturbations.NONE
     for _ in range(drawn):
         yield side_px, perturbations.draw_state(rng).name
+
+
+def file_state(text: str, seen_quality: float | None) -> State:
+    """Return the state of the file that a perturbation leaves.
+
+    Args:
+        text: the perturbation.
+        seen_quality: of a JPEG that its pixels were once; None or NaN for none. Only of a file
+            without loss the pixels are asked.
+    """
+    kind, _, strength = text.rsplit("+", 1)[-1].partition(":")
+    if kind == "webp":
+        return State(WEBP)
+    if kind in ("jpeg", "jpeg444"):
+        return State(JPEG, int(strength), "4:2:0" if kind == "jpeg" else "4:4:4")
+    if seen_quality is None or np.isnan(seen_quality):
+        return State()
+    return State(JPEG, int(seen_quality), source="pixels")

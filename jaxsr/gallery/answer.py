@@ -9,6 +9,7 @@ from jaxfleet.results.showing import Tabular
 from jaxsr.gallery.state import State
 
 GROUPS = ("original", "interpolation", "network")
+AFTERWARDS = ("cropped", "sharpened", "resized")  # what may have been done to a picture
 _SAID = {
     "original": "not enlarged",
     "interpolation": "enlarged by interpolation",
@@ -59,8 +60,13 @@ class Identification(Tabular):
         network: the class that made the picture.
         scale: by how much it was enlarged, as it is now, and the probability that this is right
             within 10 %.
+        cropped: True if the picture was cut out of a larger one: seams of a JPEG that it was once,
+            or the grid of the network that made it, begin elsewhere than at its first pixel. "No"
+            is never the answer, here and in the next two.
+        sharpened: the probability that it was sharpened after it had been made, where that is
+            answered.
         resized: the probability that it was made smaller after a network had enlarged it, where
-            that is answered. "No" is never the answer.
+            that is answered.
         groups: probability of each of `GROUPS`; empty if not calibrated for this state.
         families: pairs of name and probability, of networks; the most probable first.
         error_rates: answer (a key of `answers`) -> how often it was wrong in this state.
@@ -81,6 +87,8 @@ class Identification(Tabular):
     family: str | None = None
     network: str | None = None
     scale: tuple[float, float] | None = None
+    cropped: bool | None = None
+    sharpened: float | None = None
     resized: float | None = None
     groups: Mapping[str, float] = field(default_factory=dict)
     families: tuple[tuple[str, float], ...] = ()
@@ -111,12 +119,13 @@ class Identification(Tabular):
     def answers(self) -> dict[str, Any]:
         """Return the questions in their order, and their answers; None is "cannot tell"."""
         scale = None if self.scale is None else self.scale[0]
+        done = {f"is_{name}": True if getattr(self, name) else None for name in AFTERWARDS}
         return {
             "state": str(self.state),
+            **done,
             "is_enlarged": self.is_enlarged,
             "group": self.group,
             "scale": scale,
-            "is_resized": None if self.resized is None else True,
             "family": self.family,
             "network": self.network,
         }
@@ -137,7 +146,7 @@ class Identification(Tabular):
             "state": self.state.to_json(),
             "groups": dict(self.groups),
             "scale": self.scale,
-            "resized": self.resized,
+            **{name: getattr(self, name) for name in AFTERWARDS},
             "families": self.families[:most],
             "ranking": self.ranking[:most],
             "hyperparameters": dict(self.hyperparameters) if self.is_known else {},

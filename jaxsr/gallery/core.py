@@ -66,8 +66,7 @@ class Gallery:
         facts: what else is to be known of the gallery, JSON-able.
         least_probability: of its likeliest class, which a picture of a class has at least.
         parser: of hyperparameters of networks that are not in the gallery; None if it has none.
-        judge: of pictures in any state; None if it has none, and then only pictures as networks
-            wrote them are answered.
+        judge: of pictures in any state; None: only pictures as networks wrote them are answered.
         sha256: of the file that it was read from; empty if from none.
     """
 
@@ -200,15 +199,15 @@ class Gallery:
         if self.judge is None:
             return self.compared(image, state)
         opinion = self.judge(image, state)
-        told = judging.answers(self.judge, opinion)
+        told = judging.answers(self.judge, opinion, is_cut=state.grid != (0, 0))
         told["num_tiles"] = len(judging.tiles(image))
         if self._is_for_classifier(image, state, told):
             own = self.compared(image, state, is_parsed=False)
             if own.is_super_resolved and self._agrees(own.network, told):
                 same = ("network", "group", "is_enlarged", "is_super_resolved", "is_known")
-                told |= {name: getattr(own, name) for name in (*same, "ranking", "grid", "margin")}
-        cards = {card.name: card for card in self.cards}
-        named = [cards[told["network"]]] if told.get("network") in cards else []
+                same = (*same, "cropped", "ranking", "grid", "margin")
+                told |= {name: getattr(own, name) for name in same}
+        named = [card for card in self.cards if card.name == told.get("network")]
         return Identification(
             **{
                 "margin": float(opinion.naming[0]) - opinion.threshold("known"),
@@ -272,6 +271,7 @@ class Gallery:
                 "network": best.name if best.is_super_resolved else None,
                 "is_enlarged": best.kind != "original" if best.kind in GROUP_OF else None,
                 "is_super_resolved": None if made.all() else share > 0.5,
+                "cropped": True if grid != (0, 0) else None,
             }
         return Identification(
             ranking=tuple((self.names[i], float(chances[i])) for i in np.argsort(-chances)),

@@ -13,7 +13,7 @@ from jaxfleet.errors import InputError
 
 NAME = "gallery.safetensors"  # in a run directory
 CARDS = CardKind(
-    "jaxsr.gallery", "gallery", "copy it again, or make it with launch/sr_gallery.py", version=3
+    "jaxsr.gallery", "gallery", "copy it again, or make it with launch/sr_gallery.py", version=4
 )
 
 

@@ -23,7 +23,7 @@ import scipy.special
 from jaxsr.datasets.crops import tiles as tiles_of
 from jaxsr.fingerprints.evidence import TILE_PX, evidence, is_of_colour
 from jaxsr.gallery import distances
-from jaxsr.gallery.answer import GROUPS, ErrorRate
+from jaxsr.gallery.answer import AFTERWARDS, GROUPS, ErrorRate
 from jaxsr.gallery.grouping import class_scores, group_inputs
 from jaxsr.gallery.naming import expanded, family_chances, naming_inputs, sharpened
 from jaxsr.gallery.scales import scale_of
@@ -38,8 +38,9 @@ OUTPUTS = ("group", "scale_bins")  # of the perceptron
 _PERCEPTRON = ("mean", "scale", "w1", "b1", "w2", "b2")
 _SHOWN = ("profiles", "planes")
 DISCRIMINANTS = ("project", "offset", "centres", "spread")
-RESIZED = ("resized", "resized_offset")
-_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS, *RESIZED, "log_scales")
+TRACES = ("resized", "sharpened")  # of what was done to a picture after it had been made
+OF_TRACES = ("traces", "traces_offset")
+_ARRAYS = (*_PERCEPTRON, *OUTPUTS, *_SHOWN, *DISCRIMINANTS, *OF_TRACES, "log_scales")
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Calibration:
         temperatures: of "class" and "scale_bins".
         growth: power of a picture's distance from the nearest centre with which the temperature of
             "class" grows: what lies far from all of them is told less surely.
-        resized: slope and offset that turn the discriminant of resized pictures into log-odds.
+        traces: [2, 2], of each of `TRACES` slope and offset that turn its discriminant into
+            log-odds.
         mixing: [13, 3] weights of what tells the group: see `grouping.group_inputs`.
         thresholds: answer -> the least probability with which it is given: "enlarged", "GROUP
-            group" of each of `GROUPS`, "family", "network", "scale", "resized", and "known" of the
-            likeliest class.
+            group" of each of `GROUPS`, "family", "network", "scale", each of `TRACES`, and "known"
+            of the likeliest class.
         error_rates: answer -> what was measured, as `ErrorRate` takes it.
         naming: [1 + F + F (F + 1) / 2, 3] weights of `naming.expanded` inputs, to log-odds that the
             likeliest class is right if one of the classes made the picture; that it is right where
@@ -70,7 +72,7 @@ class Calibration:
     error_rates: Mapping[str, tuple[str, int, int]]
     naming: Sequence[Sequence[float]] = ()
     naming_units: Sequence[Sequence[float]] = ()
-    resized: Sequence[float] = (1.0, 0.0)
+    traces: Sequence[Sequence[float]] = ((1.0, 0.0), (1.0, 0.0))
 
     def rate(self, answer: str) -> ErrorRate | None:
         """Return how often an answer was wrong; None if that was not measured."""
@@ -91,7 +93,8 @@ class Opinion:
         classes: [K] probabilities, if one of the classes made it.
         scale: the likeliest enlargement.
         scale_probability: that it is right within 10 %.
-        resized: probability that a picture of a network was made smaller afterwards.
+        traces: [2] probabilities that it was made smaller after a network had enlarged it, if one
+            did, and that it was sharpened.
         calibration: of the kind of state; None if it has none.
         naming: [2] probabilities that the likeliest class and the likeliest family are right, where
             others than the classes may have made the picture.
@@ -101,7 +104,7 @@ class Opinion:
     classes: np.ndarray
     scale: float
     scale_probability: float
-    resized: float
+    traces: np.ndarray
     calibration: Calibration | None
     naming: np.ndarray
 
@@ -123,8 +126,8 @@ class Judge:
             and `planes` [K, 16, 16], means of `evidence.luma_profile` and `evidence.luma_plane` of
             each class as it was made; of the discriminants of `STATE_KINDS` `project` [S, D, V],
             `offset` [S, V], `centres` [S, K, V] and `spread` [S, K, R, V] (`distances`);
-            of pictures of networks that were made smaller afterwards `resized` [S, D] and
-            `resized_offset` [S], a discriminant that is positive of them; and
+            of each of `TRACES` a discriminant that is positive where it was left, `traces`
+            [S, D, 2] and `traces_offset` [S, 2]; and
             `log_scales` [K], logarithm of a network's enlargement, 0 for other classes.
         calibrations: kind of state (`state.kind_of`) -> how it is answered.
     """
@@ -161,23 +164,23 @@ class Judge:
             kind: of their state; empty for none, and then "class" is 0 throughout.
 
         Returns:
-            `group` [N, 3], `scale_bins` [N, B], `resized` [N, 1], and `class` [N, K]: minus half
+            `group` [N, 3], `scale_bins` [N, B], `traces` [N, 2], and `class` [N, K]: minus half
             the squared distance from each centre.
         """
         units = self.standardised(given)
         own = {name: self.arrays[name].astype(np.float32) for name in _PERCEPTRON[2:]}
         hidden = _gelu(_gelu(units @ own["w1"] + own["b1"]) @ own["w2"] + own["b2"])
         found = {name: hidden @ self.arrays[name].astype(np.float32) for name in OUTPUTS}
-        return {**found, "resized": self._resized(units, kind), "class": self.nearness(units, kind)}
+        return {**found, "traces": self._traces(units, kind), "class": self.nearness(units, kind)}
 
-    def _resized(self, units: np.ndarray, kind: str) -> np.ndarray:
+    def _traces(self, units: np.ndarray, kind: str) -> np.ndarray:
         kind = kind.removesuffix(GREY)
         if kind not in STATE_KINDS:
-            return np.zeros((len(units), 1), np.float32)
+            return np.zeros((len(units), len(TRACES)), np.float32)
         weights, offset = (
-            self.arrays[name][STATE_KINDS.index(kind)].astype(np.float32) for name in RESIZED
+            self.arrays[name][STATE_KINDS.index(kind)].astype(np.float32) for name in OF_TRACES
         )
-        return np.asarray((units @ weights + offset)[:, None])
+        return np.asarray(units @ weights + offset)
 
     def standardised(self, given: np.ndarray) -> np.ndarray:
         """Return `inputs` [N, D] by their means and scales; what is unknown counts as the mean."""
@@ -198,10 +201,10 @@ class Judge:
         """Return the opinions of the `logits` of N pictures in a kind of state."""
         calibration = self.calibrations.get(kind)
         found = self.chances(logits, calibration or UNCALIBRATED)
-        names = ("groups", "classes", "scale", "scale_chance", "resized", "naming")
+        names = ("groups", "classes", "scale", "scale_chance", "traces", "naming")
         return [
-            Opinion(groups, classes, float(scale), float(chance), float(small), calibration, naming)
-            for groups, classes, scale, chance, small, naming in zip(
+            Opinion(groups, classes, float(scale), float(chance), traces, calibration, naming)
+            for groups, classes, scale, chance, traces, naming in zip(
                 *(found[k] for k in names), strict=True
             )
         ]
@@ -212,14 +215,15 @@ class Judge:
         """Return probabilities of N pictures by `logits`.
 
         Returns:
-            `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N], `resized` [N] and
-            `naming` [N, 2], as in `Opinion`; `naming_inputs` [N, F].
+            `groups` [N, 3], `classes` [N, K], `scale` [N], `scale_chance` [N], `traces` [N, 2]
+            and `naming` [N, 2], as in `Opinion`; `naming_inputs` [N, F].
         """
         temperatures = calibration.temperatures
         scores = class_scores(logits["class"], temperatures["class"], calibration.growth)
         bins = logits["scale_bins"] / temperatures["scale_bins"]
         told = group_inputs(logits["group"], logits["class"], scores, bins, self.kinds)
         scale, chance = scale_of(bins)
+        slopes, offsets = np.asarray(calibration.traces).T
         classes = scipy.special.softmax(scores, axis=1)
         told_of_names = naming_inputs(
             logits["class"], classes, self.families, self.kinds, bins, self.arrays["log_scales"]
@@ -236,9 +240,7 @@ class Judge:
             "classes": classes,
             "scale": scale,
             "scale_chance": chance,
-            "resized": scipy.special.expit(
-                calibration.resized[0] * logits["resized"][:, 0] + calibration.resized[1]
-            ),
+            "traces": scipy.special.expit(logits["traces"] * slopes + offsets),
         }
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -303,8 +305,14 @@ def by_family(judge: Judge, classes: np.ndarray) -> list[tuple[str, float]]:
     return sorted(found, key=lambda pair: -pair[1])
 
 
-def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
-    """Return the fields of `Identification` that a judge fills."""
+def answers(judge: Judge, opinion: Opinion, *, is_cut: bool = False) -> dict[str, Any]:
+    """Return the fields of `Identification` that a judge fills.
+
+    Args:
+        judge: whose opinion it is.
+        opinion: of a picture.
+        is_cut: whether seams between blocks of a JPEG say that it was cut.
+    """
     calibration, least = opinion.calibration, opinion.threshold
     ranking = tuple(
         (judge.names[i], float(opinion.classes[i])) for i in np.argsort(-opinion.classes)
@@ -313,6 +321,10 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     if calibration is None:
         return found
     groups = dict(zip(GROUPS, (float(x) for x in opinion.groups), strict=True))
+    resized, sharpened = (
+        chance if chance >= least(name) else None
+        for name, chance in zip(TRACES, opinion.traces.tolist(), strict=True)
+    )
     families = by_family(judge, opinion.classes)
     group = max(groups, key=lambda name: groups[name])
     best = int(np.argmax(opinion.classes))
@@ -320,6 +332,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     agreed = group != GROUPS[2] or judge.kinds[best] == GROUPS[2]
     answered = group if agreed and groups[group] >= least(f"{group} group") else None
     found |= {"groups": groups, "families": tuple(families), "group": answered}
+    found |= {"sharpened": sharpened, "cropped": True if is_cut else None}
     enlarged = 1.0 - groups[GROUPS[0]]
     if answered is not None:
         found["is_enlarged"] = answered != GROUPS[0]
@@ -329,8 +342,7 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
     if found.get("is_enlarged") and opinion.scale_probability >= least("scale"):
         found["scale"] = (round(opinion.scale, 2), opinion.scale_probability)
     if answered == GROUPS[2]:
-        if opinion.resized >= least("resized"):
-            found["resized"] = opinion.resized
+        found["resized"] = resized
         chance, of_family = (float(x) for x in opinion.naming)
         found["is_known"] = True if chance >= least("known") else None
         if of_family >= least("family"):
@@ -341,17 +353,18 @@ def answers(judge: Judge, opinion: Opinion) -> dict[str, Any]:
         "is_enlarged": "enlarged" if found.get("is_enlarged") else f"{GROUPS[0]} group",
         "group": f"{answered} group",
         "scale": "scale",
-        "resized": "resized",
-        "family": "family",
-        "network": "network",
+        **{name: name for name in (*AFTERWARDS, "family", "network")},
     }
     rates = {
         question: calibration.rate(key)
         for question, key in said.items()
         if found.get(question) is not None
     }
-    rates = {"is_resized" if name == "resized" else name: rate for name, rate in rates.items()}
-    found["error_rates"] = {name: rate for name, rate in rates.items() if rate is not None}
+    found["error_rates"] = {
+        f"is_{name}" if name in AFTERWARDS else name: rate
+        for name, rate in rates.items()
+        if rate is not None
+    }
     return found
 
 
@@ -359,17 +372,3 @@ def _gelu(x: np.ndarray) -> np.ndarray:
     """Return JAX's approximate GELU."""
     inner = np.float32(np.sqrt(2 / np.pi)) * (x + np.float32(0.044715) * x**3)
     return np.asarray(0.5 * x * (1 + np.tanh(inner)), np.float32)
-
-
-def states_of(texts: Sequence[str]) -> list[State]:
-    """Return the states of the files that perturbations (`jaxsr.datasets.perturbations`) leave."""
-    found = []
-    for text in texts:
-        kind, _, strength = text.rsplit("+", 1)[-1].partition(":")
-        if kind == "webp":
-            found.append(State(WEBP))
-        elif kind in ("jpeg", "jpeg444"):
-            found.append(State(JPEG, int(strength), "4:2:0" if kind == "jpeg" else "4:4:4"))
-        else:
-            found.append(State())
-    return found

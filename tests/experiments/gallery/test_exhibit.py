@@ -31,17 +31,24 @@ FOUND = Identification(
 def test_beside_an_answer_stand_its_probability_and_its_errors():
     said = exhibit.lines(FOUND, 1)
     assert said[0] == "verdict: enlarged by a network"
-    assert "network 90.0%" in said[1]
-    assert "1 of 50 photographs called enlarged by a network" in said[1]
-    assert "2 times the size (97.0%)" in said[2]
-    assert said[3:5] == ["made smaller afterwards: cannot tell", "family: cannot tell (A 100.0%)"]
+    assert "network 90.0%" in said[3]
+    assert "1 of 50 photographs called enlarged by a network" in said[3]
+    assert said[1:3] == ["cut out of a larger picture: cannot tell", "sharpened: cannot tell"]
+    assert "2 times the size (97.0%)" in said[4]
+    assert said[5:7] == ["made smaller afterwards: cannot tell", "family: cannot tell (A 100.0%)"]
     rate = {"is_resized": ErrorRate("pictures called made smaller", 2, 90)}
     resized = dataclasses.replace(FOUND, resized=0.96, error_rates=rate)
-    assert exhibit.lines(resized, 1)[3] == (
+    assert exhibit.lines(resized, 1)[5] == (
         "made smaller afterwards: yes (96.0%; in tests in this state: 2 of 90 pictures called made "
         "smaller)"
     )
-    assert "made smaller afterwards" in exhibit.paragraph("x.png", "0" * 64, resized)
+    both = dataclasses.replace(resized, cropped=True, sharpened=0.99)
+    assert exhibit.lines(both, 1)[1:3] == [
+        "cut out of a larger picture: yes",
+        "sharpened: yes (99.0%)",
+    ]
+    words = exhibit.paragraph("x.png", "0" * 64, both)
+    assert "It was cut out of a larger picture, sharpened and made smaller afterwards." in words
 
 
 def test_the_figure_shows_the_spectrum_of_the_likeliest_class_that_the_judge_knows():
@@ -82,7 +89,7 @@ def test_a_page_says_an_error_rate_once_and_of_what_was_not_enlarged_no_factor()
     assert page.count("3 of 50 pictures of networks") == 1
     assert "<td>–</td>" in page
     assert "cannot tell" not in page
-    assert exhibit.lines(found, 1)[4:] == ["family: cannot tell", "network: cannot tell"]
+    assert exhibit.lines(found, 1)[6:] == ["family: cannot tell", "network: cannot tell"]
 
 
 def test_a_square_marks_what_the_enlargement_left(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from experiments.judge import collect, tested
 from experiments.judge.config import CollectConfig
 from jaxfleet.errors import InputError
+from jaxfleet.imaging import photos
 
 NETWORK = collect.Maker("n", "network", "N", 2, "1", lambda: None)
 PLAIN = collect.Maker("original", "original", "original", 1, "1", lambda: None, share=0.01)
@@ -97,6 +98,21 @@ def test_the_factor_of_an_interpolation_is_kept(photographs, tmp_path, monkeypat
     assert rows["enlargement"].isin(collect.FACTORS).sum() >= 4
 
 
+def test_it_is_kept_what_the_pixels_say_of_a_jpeg(tmp_path, monkeypatch):
+    photograph = photos.load("packaged")[0].pixels
+    monkeypatch.setattr(collect, "_PHOTOS", {"a": ("test", photograph)})
+    states = ("none", "jpeg:90", "jpeg:90+crop:0.9")
+    config = CollectConfig(classes=("original",), tested=states, large_px=256)
+    (original,) = collect.list_makers(config)
+    (tmp_path / collect.PARTS).mkdir()
+    collect._make_part(original, config, tmp_path)
+    rows = collect.read([tmp_path])[0].set_index("state")
+    assert np.isnan(rows.loc["none", "seen_quality"])
+    assert not rows.loc["none", "is_cut"]
+    assert rows.loc["jpeg:90", ["seen_quality", "is_cut"]].tolist() == [90, False]
+    assert rows.loc["jpeg:90+crop:0.9", ["seen_quality", "is_cut"]].tolist() == [90, True]
+
+
 def part(folder, name, states, value):
     (folder / collect.PARTS).mkdir(parents=True, exist_ok=True)
     rows = [{"name": name, "image_id": "a", "side_px": 256, "state": x} for x in states]
@@ -110,7 +126,8 @@ def test_several_runs_are_read_together_and_a_picture_counts_once(tmp_path):
     part(tmp_path / "two", "y", ["none"], 3)
     rows, features = collect.read([tmp_path / "one", tmp_path / "two"])
     found = {
-        tuple(row): value for row, value in zip(rows.values.tolist(), features[:, 0], strict=True)
+        tuple(row): value
+        for row, value in zip(rows.values[:, :4].tolist(), features[:, 0], strict=True)
     }
     assert found == {
         ("x", "a", 256, "none"): 1,

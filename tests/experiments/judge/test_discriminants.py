@@ -1,6 +1,7 @@
 """Discriminants of drawn pictures beside what follows from the densities they were drawn from."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.judge import discriminants
@@ -104,19 +105,24 @@ def test_the_directions_of_a_class_are_those_in_which_it_scatters_more(monkeypat
     np.testing.assert_allclose(np.abs(spread), expected, atol=0.02)
 
 
-def test_resized_pictures_are_told_in_each_kind_of_state():
+def test_what_was_done_to_pictures_is_told_in_each_kind_of_state():
     draw = np.random.default_rng(6)
     units = draw.normal(size=(400, 5)).astype(np.float32)
     resized, kinds = np.arange(400) % 2 == 0, np.array(STATE_KINDS)[np.arange(400) // 2 % 2]
     # What tells them lies elsewhere in another kind of state.
     for place in (0, 1):
         units[resized & (kinds == STATE_KINDS[place]), place] += 4.0
-    found = discriminants.fit_resized(units, resized, kinds)
+    rows = pd.DataFrame({"kind": "network", "kind_of_state": kinds, "is_sharpened": False})
+    found = discriminants.fit_traces(units, rows.assign(is_resized=resized))
     for place in (0, 1):
         own = kinds == STATE_KINDS[place]
-        told = units[own] @ found["resized"][place] + found["resized_offset"][place]
-        assert np.mean((told > 0) == resized[own]) > 0.9
-        assert found["resized"][place].argmax() == place
-    none = discriminants.fit_resized(units, np.zeros(400, bool), kinds)
-    assert not none["resized"].any()
-    assert none["resized"].shape == (len(STATE_KINDS), 5)
+        told = units[own] @ found["traces"][place] + found["traces_offset"][place]
+        assert np.mean((told[:, 0] > 0) == resized[own]) > 0.9
+        assert found["traces"][place, :, 0].argmax() == place
+    assert not found["traces"][..., 1].any()  # none was sharpened
+    # Any picture may have been sharpened; only those of networks count as resized.
+    others = rows.assign(is_resized=resized, is_sharpened=resized, kind="original")
+    found = discriminants.fit_traces(units, others)
+    assert not found["traces"][..., 0].any()
+    assert found["traces"][0, :, 1].argmax() == 0
+    assert found["traces"].shape == (len(STATE_KINDS), 5, 2)

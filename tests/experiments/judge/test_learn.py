@@ -41,6 +41,8 @@ def drawn():
     rows["image_id"] = [f"photograph_{number}" for number in range(len(rows))]
     rows["log_scale"] = np.where(rows["kind"] == "original", 0.0, np.log(2.0))
     rows["is_resized"] = np.arange(len(rows)) % 4 == 0
+    rows["is_sharpened"] = np.arange(len(rows)) % 3 == 0
+    rows["seen_quality"], rows["is_cut"] = 90.0, np.arange(len(rows)) % 50 == 0
     labels = rows["name"].map(NAMES.index).to_numpy()
     groups = rows["kind"].map(learn.GROUPS.index).to_numpy()
     bins = np.rint(rows["log_scale"] / np.log(1.1)).astype(int).to_numpy()
@@ -48,15 +50,15 @@ def drawn():
     def logits(truth, count, gain):
         return gain * np.eye(count)[truth] + draw.normal(size=(len(truth), count))
 
-    small = rows["is_resized"].to_numpy()[:, None]
+    done = rows[["is_resized", "is_sharpened"]].to_numpy()
     seen = {
-        "resized": 10.0 * small + draw.normal(size=small.shape),
+        "traces": 10.0 * done + draw.normal(size=done.shape),
         "class": logits(labels, len(NAMES), 3.0) - 50.0,
         "group": logits(groups, 3, 4.0),
         "scale_bins": logits(bins, len(BINS), 6.0),
     }
     unseen = {
-        "resized": 6.0 * small + draw.normal(size=small.shape),
+        "traces": 6.0 * done + draw.normal(size=done.shape),
         "class": draw.normal(size=(len(rows), len(NAMES))) - 50.0,
         "group": logits(groups, 3, 2.0),
         "scale_bins": logits(bins, len(BINS), 5.0),
@@ -76,8 +78,11 @@ def test_rates_that_were_asked_for_hold_on_other_pictures(measured):
     assert column["photographs called enlarged by a network"] < calibrate.PLAIN_RATE + noise
     assert column["networks' pictures called not enlarged"] < calibrate.NO_RATE["lossless"] + noise
     assert column["families left out: counted as known"] < calibrate.UNKNOWN_RATE + noise
-    resized = measured[0].calibrations["lossless"].error_rates["resized"]
-    assert resized[1] / resized[2] < calibrate.RESIZED_RATE + noise
+    rates = measured[0].calibrations["lossless"].error_rates
+    for name in ("resized", "sharpened"):
+        assert rates[name][1] / rates[name][2] < calibrate.TRACE_RATE + noise
+    assert rates["cropped"][1] == pytest.approx(rates["cropped"][2] / 50, abs=1)
+    assert 0.31 < column["all pictures called sharpened"] < 0.35
     assert 0.2 < column["networks' pictures called made smaller afterwards"] < 0.26
     assert column["enlargement within 10 %, where printed"] > 0.93
     assert column["networks' pictures called enlarged by a network"] > 0.5
@@ -141,7 +146,7 @@ def test_predictions_of_strangers_have_a_column_for_each_class_that_is_known_to_
             **{"mean": (size,), "scale": (size,), "w1": (size, 4), "b1": (4,), "w2": (4, 4)},
             **{"b2": (4,), "group": (4, 3), "scale_bins": (4, len(BINS))},
             **{"project": (5, size, 2), "offset": (5, 2), "centres": (5, len(some), 2)},
-            **{"spread": (5, len(some), 1, 2), "resized": (5, size), "resized_offset": (5,)},
+            **{"spread": (5, len(some), 1, 2), "traces": (5, size, 2), "traces_offset": (5, 2)},
         }
         arrays = {name: draw.uniform(-0.6, 0.6, shape) for name, shape in shapes.items()}
         return Judge(some, some, ("network",) * len(some), arrays, {})
@@ -255,7 +260,8 @@ def test_a_judge_is_fitted_again_to_other_evidence_or_by_other_flags(tmp_path, m
     monkeypatch.setattr(learn, "shown", lambda some, names: {})
     monkeypatch.setattr(learn.discriminants, "fit", lambda *given: {})
     rows = pd.DataFrame({"name": NAMES, "kind": KINDS, "family": FAMILIES, "split": "train"})
-    rows = rows.assign(kind_of_state="lossless", log_scale=0.0, enlargement=1.0, is_resized=False)
+    rows = rows.assign(kind_of_state="lossless", log_scale=0.0, enlargement=1.0)
+    rows = rows.assign(is_resized=False, is_sharpened=False)
     data = learn.Data(rows, np.arange(8, dtype=np.float16).reshape(4, 2))
     other = learn.Data(rows, data.given + 1)
     path, usual = tmp_path / "judge.npz", LearnConfig()
@@ -286,7 +292,7 @@ def test_a_gallery_is_measured_by_size_on_pictures_of_the_classes_it_knows(tmp_p
         ]
     )
     rows = rows.assign(split="test", state="none", kind_of_state="lossless", log_scale=0.0)
-    rows = rows.assign(is_resized=False)
+    rows = rows.assign(is_resized=False, is_sharpened=False, seen_quality=np.nan, is_cut=None)
     draw = np.random.default_rng(4)
     mean, scale = (base.judge.arrays[name].astype(np.float32) for name in ("mean", "scale"))
     given = mean + 0.1 * scale * draw.normal(size=(len(rows), len(mean)))

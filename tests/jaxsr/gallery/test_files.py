@@ -65,7 +65,7 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
     value[-1] ^= 1
     named = data.replace(b"rdn-x4", b"rdn-x5")
     assert named != data
-    other = data.replace(b'\\"format\\": 3', b'\\"format\\": 2')
+    other = data.replace(b'\\"format\\": 4', b'\\"format\\": 3')
     assert other != data
     path = tmp_path / "g.safetensors"
     for bad, message in (
@@ -74,7 +74,7 @@ def test_files_that_are_no_galleries_are_refused_by_name(made, tmp_path):
         (b"", "damaged, or no gallery"),
         (bytes(value), "is damaged: what it holds has changed"),
         (named, "is damaged: what it holds has changed"),
-        (other, "holds a version 2 gallery, not 3; copy it again, or make it"),
+        (other, "holds a version 3 gallery, not 4; copy it again, or make it"),
         (safetensors.save({"a": np.zeros(2)}), "holds no gallery"),
         (safetensors.save({"a": np.zeros(2)}, {"jaxsr": "{}"}), "holds no gallery"),
         (

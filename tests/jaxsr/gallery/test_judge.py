@@ -44,7 +44,7 @@ def judge(size=12, units=6):
         **{"b2": (units,), "group": (units, 3), "scale_bins": (units, len(BINS))},
         **{"profiles": (5, 33), "planes": (5, 16, 16), "log_scales": (5,)},
         **{"project": (5, size, 4), "offset": (5, 4), "centres": (5, 5, 4)},
-        **{"spread": (5, 5, 2, 4), "resized": (5, size), "resized_offset": (5,)},
+        **{"spread": (5, 5, 2, 4), "traces": (5, size, 2), "traces_offset": (5, 2)},
     }
     arrays = {name: draw.normal(size=shape).astype(np.float16) for name, shape in shapes.items()}
     arrays["scale"] = np.ones(size, np.float16)
@@ -52,17 +52,19 @@ def judge(size=12, units=6):
     return Judge(NAMES, FAMILIES, KINDS, arrays, {"lossless": CALIBRATION})
 
 
-def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION, resized=0.1):
+def opinion(groups, classes, scale=(2.0, 0.9), calibration=CALIBRATION, traces=(0.1, 0.1)):
     families = np.array([classes[2], classes[3] + classes[4]]) / max(sum(classes[2:]), 1e-9)
     naming = np.array([max(classes), families.max()])
-    return Opinion(np.array(groups), np.array(classes), *scale, resized, calibration, naming)
+    return Opinion(
+        np.array(groups), np.array(classes), *scale, np.array(traces), calibration, naming
+    )
 
 
 LOGITS = {
     "class": np.arange(-5.0, 0.0)[None],
     "group": np.log([[0.5, 0.25, 0.25]]),
     "scale_bins": np.zeros((1, len(BINS))),
-    "resized": np.array([[2.0]]),
+    "traces": np.array([[2.0, -1.0]]),
 }
 
 
@@ -107,24 +109,39 @@ def test_a_picture_of_a_network_is_called_resized_where_that_is_sure():
         (made, 0.7, None),
         (interpolated, 0.9, None),
     ):
-        given = opinion(*where, calibration=least, resized=resized)
+        given = opinion(*where, calibration=least, traces=(resized, 0.1))
         told = judging.answers(judge(), given)
         assert told.get("resized") == expected
         assert ("is_resized" in told["error_rates"]) == (expected is not None)
 
 
-def test_a_discriminant_of_each_kind_of_state_tells_what_was_resized():
+def test_any_picture_is_called_sharpened_where_that_is_sure_and_cropped_where_seams_say_so():
+    rates = {name: (f"pictures called {name}", 1, 99) for name in ("sharpened", "cropped")}
+    least = dataclasses.replace(
+        CALIBRATION, thresholds={**THRESHOLDS, "sharpened": 0.8}, error_rates=rates
+    )
+    nothing = ([0.4, 0.3, 0.3], [0.2, 0.2, 0.2, 0.2, 0.2])
+    for sharpened, is_cut in ((0.9, False), (0.7, True), (0.9, True), (0.7, False)):
+        given = opinion(*nothing, calibration=least, traces=(0.9, sharpened))
+        told = judging.answers(judge(), given, is_cut=is_cut)
+        assert told["group"] is None and told.get("resized") is None
+        assert told["sharpened"] == (0.9 if sharpened == 0.9 else None)
+        assert told["cropped"] == (True if is_cut else None)
+        expected = {"is_sharpened"} if sharpened == 0.9 else set()
+        assert set(told["error_rates"]) == expected | ({"is_cropped"} if is_cut else set())
+
+
+def test_discriminants_of_each_kind_of_state_tell_what_was_done():
     one, given = judge(), np.random.default_rng(5).normal(size=(3, 12)).astype(np.float32)
     units = one.standardised(given)
     for place, kind in enumerate(states.STATE_KINDS):
-        expected = units @ one.arrays["resized"][place].astype(np.float32)
-        expected += one.arrays["resized_offset"][place].astype(np.float32)
-        found = one.logits(given, kind)["resized"]
-        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
-    steep = dataclasses.replace(CALIBRATION, resized=[3.0, -5.0])
+        expected = units @ one.arrays["traces"][place].astype(np.float32)
+        expected += one.arrays["traces_offset"][place].astype(np.float32)
+        np.testing.assert_allclose(one.logits(given, kind)["traces"], expected, rtol=1e-5)
+    steep = dataclasses.replace(CALIBRATION, traces=[[3.0, -5.0], [2.0, 1.0]])
     own = dataclasses.replace(one, calibrations={"lossless": steep})
     (told,) = own.opinions(LOGITS, "lossless")
-    assert told.resized == pytest.approx(scipy.special.expit(3.0 * 2.0 - 5.0))
+    np.testing.assert_allclose(told.traces, scipy.special.expit([3.0 * 2.0 - 5.0, 1.0 - 2.0]))
 
 
 def test_a_network_is_named_where_it_is_sure_and_its_family_where_only_that_is():
@@ -162,23 +179,6 @@ def test_without_a_calibration_nothing_is_answered():
     )
     assert found.verdict == "cannot tell"
     assert set(found.to_json()["answers"].values()) == {"no loss by compression found", None}
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("none", "lossless"),
-        ("jpeg:80+crop:0.9", "lossless"),
-        ("resize:0.5+jpeg444:95", "jpeg 93 and better"),
-        ("jpeg:95+jpeg:85", "jpeg 82 and better"),
-        ("jpeg:75", "jpeg 50 to 81"),
-        ("jpeg:30", ""),
-        ("webp:80", "webp"),
-    ],
-)
-def test_kinds_of_states(text, kind):
-    (state,) = judging.states_of([text])
-    assert states.kind_of(state) == kind
 
 
 def test_inputs_tell_the_state_behind_the_evidence():
