@@ -205,8 +205,8 @@ class Gallery:
             own = self.compared(image, state, is_parsed=False)
             if own.is_super_resolved and self._agrees(own.network, told):
                 same = ("network", "group", "is_enlarged", "is_super_resolved", "is_known")
-                same = (*same, "cropped", "ranking", "grid", "margin")
-                told |= {name: getattr(own, name) for name in same}
+                told |= {name: getattr(own, name) for name in (*same, "ranking", "grid", "margin")}
+                told["cropped"] = own.cropped
         named = [card for card in self.cards if card.name == told.get("network")]
         return Identification(
             **{

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 import scipy.special
 
 from jaxsr.fingerprints.evidence import is_of_colour
@@ -124,7 +123,8 @@ def test_any_picture_is_called_sharpened_where_that_is_sure_and_cropped_where_se
     for sharpened, is_cut in ((0.9, False), (0.7, True), (0.9, True), (0.7, False)):
         given = opinion(*nothing, calibration=least, traces=(0.9, sharpened))
         told = judging.answers(judge(), given, is_cut=is_cut)
-        assert told["group"] is None and told.get("resized") is None
+        assert told["group"] is None
+        assert told.get("resized") is None
         assert told["sharpened"] == (0.9 if sharpened == 0.9 else None)
         assert told["cropped"] == (True if is_cut else None)
         expected = {"is_sharpened"} if sharpened == 0.9 else set()
