@@ -27,6 +27,8 @@ TOP = 5  # networks and families that are listed
 _COLOURS = {"network": "yes", "interpolation": "yes", "original": "no", None: "unsure"}
 _STYLE = Path(__file__).with_name("style.css")
 _QUESTIONS = {  # key of `Identification.answers` -> as it is asked
+    "is_cropped": "Was it cut out of a larger picture?",
+    "is_sharpened": "Was it sharpened?",
     "is_enlarged": "Was it enlarged?",
     "group": "By what?",
     "scale": "By how much?",
@@ -139,7 +141,8 @@ def show(answer: Finding, *, is_open: bool = True) -> str:
 
 def _answers(found: Identification) -> list[tuple[str, str, str, str]]:
     """Return a row for each question: answer, its probability, and how often it is wrong."""
-    chances = {"scale": found.scale and found.scale[1], "is_resized": found.resized}
+    done = {"is_sharpened": found.sharpened, "is_resized": found.resized}
+    chances = {"scale": found.scale and found.scale[1], **done}
     if found.groups and found.is_enlarged is not None:
         share = found.groups[GROUPS[0]]
         chances["is_enlarged"] = 1 - share if found.is_enlarged else share
