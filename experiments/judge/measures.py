@@ -88,7 +88,8 @@ def error_rates(known: pd.DataFrame) -> dict[str, tuple[str, int, int]]:
     named, family = made[made.said_network.notna()], made[made.said_family.notna()]
     scaled = known[known.said_scale.notna()]
     off = np.abs(np.log(scaled.said_scale) - scaled.log_scale) > STEP
-    whole = known[known.seen_quality.notna() & ~known.state.str.contains("crop")]
+    is_jpeg, is_crop = (known.state.str.contains(step) for step in ("jpeg", "crop"))
+    whole = known[known.seen_quality.notna() & is_jpeg & ~is_crop]
     return {
         f"{NETWORK} group": (
             f"photographs and {called} of {len(interpolated)} interpolations called enlarged by a "
