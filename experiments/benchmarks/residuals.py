@@ -20,6 +20,7 @@ from jax import Array
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks import timing
+from experiments.report import markdown
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import photos
 from jaxfleet.imaging.pixels import from_uint8
@@ -59,7 +60,7 @@ def run(config: FingerprintBenchmarkConfig, run_dir: Path) -> str:
     content = {**rundir.environment(), "rows": rows}
     storage.make_folder(run_dir, "--run_dir")
     rundir.write_json(run_dir / "fingerprint_benchmark.json", content)
-    return timing.markdown(rows)
+    return markdown.table(rows)
 
 
 def _compare(config: FingerprintBenchmarkConfig, task: str) -> list[dict[str, Any]]:

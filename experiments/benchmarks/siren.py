@@ -23,7 +23,8 @@ import optax
 import jaxinr
 from experiments.benchmarks import calibrate, peers, plain_vmap, stochastic, timing
 from experiments.benchmarks.config import MIXED_ITERS, BenchmarkConfig, Shape
-from experiments.benchmarks.timing import markdown, seconds_of
+from experiments.benchmarks.timing import seconds_of
+from experiments.report import markdown
 from jaxfleet import rundir
 from jaxfleet.imaging import photos
 from jaxinr import siren
@@ -45,7 +46,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
     extra: dict[str, Any] = {}
     for part in dict.fromkeys(config.part):
         rows = alone(_MEASURES[part], config)
-        texts.append(markdown(rows))
+        texts.append(markdown.table(rows))
         if part == "shapes":
             texts.append(_summary(rows))
             rundir.write_json(run_dir / "benchmark.json", rows)

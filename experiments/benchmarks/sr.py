@@ -19,6 +19,7 @@ from flax import nnx
 
 import jaxsr
 from experiments.benchmarks import timing
+from experiments.report import markdown
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import photos
 from jaxfleet.scripts.options import flag
@@ -150,7 +151,7 @@ def run(config: SrBenchmarkConfig, run_dir: Path) -> str:
     content = {**rundir.environment(), **rows}
     storage.make_folder(run_dir, "--run_dir")
     rundir.write_json(run_dir / "sr_benchmark.json", content)
-    return "\n\n".join(timing.markdown(part_rows) for part_rows in rows.values())
+    return "\n\n".join(markdown.table(part_rows) for part_rows in rows.values())
 
 
 def _step(config: SrBenchmarkConfig) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""How benchmarks measure and show: seconds of a call, engines in turn, rows as Markdown."""
+"""How benchmarks measure: seconds of a call, and engines in turn."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 Result = TypeVar("Result")
 
@@ -33,15 +33,3 @@ def best_of(
     """
     measured = [{name: measure() for name, measure in engines.items()} for _ in range(rounds)]
     return {name: best(one[name] for one in measured) for name in engines}
-
-
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows as a Markdown table; None is an empty cell."""
-
-    def text(value: Any) -> str:
-        if value is None:
-            return ""
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-    lines = [list(rows[0]), ["---"] * len(rows[0])] + [[text(v) for v in r.values()] for r in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

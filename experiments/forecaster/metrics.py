@@ -16,6 +16,7 @@ from jaxinr.forecaster import reach
 
 UNSEEN = "unseen photographs"  # a split
 LONG = reach.ITERATIONS[0]
+LARGE = 5_000  # weights
 SHARES = (0.5, 0.9)  # of the intervals in a table
 BOOTSTRAPS = 1000
 
@@ -137,13 +138,13 @@ def splits(fits: FitTable) -> dict[str, np.ndarray]:
     """Name -> [N] bool of the fits that a forecaster trained on the rest has never seen.
 
     Pictures of the size that most fits have come first, then others of unseen photographs by
-    pixels, long trainings, and the regime of the published collection. Groups without fits are
-    left out.
+    pixels, long trainings, those of large networks, and the regime of the published collection.
+    Groups without fits are left out.
     """
     unseen, usual = fits.split("test"), fits.usual
     pixels = (fits.frame["image_width"] * fits.frame["image_height"]).to_numpy()
     updates = fits.iterations[:, -1]
-    is_long = updates > LONG
+    is_long, is_large = updates > LONG, (fits.frame["parameters"] > LARGE).to_numpy()
     ends = (0, *reach.PIXELS, np.inf)
     groups = {
         UNSEEN: unseen & usual,
@@ -158,6 +159,9 @@ def splits(fits: FitTable) -> dict[str, np.ndarray]:
             for low, high in itertools.pairwise(ends)
         },
         f"{UNSEEN}, more than {LONG:,} iterations": unseen & is_long,
+        f"{UNSEEN}, more than {LONG:,} iterations and {LARGE:,} weights": unseen
+        & is_long
+        & is_large,
         f"{UNSEEN}, 120 x 120 pixels, 20,000 iterations": unseen
         & (pixels == 120**2)
         & (updates == 20_000),
@@ -182,9 +186,10 @@ def table(
         std_db: the same of their standard deviations, for those that forecast any.
 
     Returns:
-        A row for each split and predictor: `split, predictor, fits, rmse_db, noise_db, mae_db, r2,
-        spearman, coverage_50, coverage_90`. The noise is `noise_of` the split, NaN without twins;
-        coverage is NaN without a standard deviation.
+        A row for each split and predictor: `split, predictor, fits, rmse_db, noise_db, bias_db,
+        mae_db, r2, spearman, coverage_50, coverage_90`. The noise is `noise_of` the split, NaN
+        without twins; the bias is the mean of forecast minus truth; coverage is NaN without a
+        standard deviation.
     """
     rows = []
     for split, chosen in splits(fits).items():
@@ -198,6 +203,7 @@ def table(
                 "fits": len(truth),
                 "rmse_db": rmse_db(mean, truth),
                 "noise_db": noise.value_db if noise else np.nan,
+                "bias_db": float(np.mean(mean - truth)),
                 "mae_db": mae_db(mean, truth),
                 "r2": r2(mean, truth),
                 "spearman": spearman(mean, truth),

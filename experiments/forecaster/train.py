@@ -21,6 +21,7 @@ import pandas as pd
 
 from experiments.forecaster import baselines, data, metrics, report
 from experiments.forecaster.data import FitTable
+from experiments.report import markdown
 from jaxfleet import executors, rundir, storage
 from jaxfleet.checkpoints import Checkpoints
 from jaxfleet.errors import InputError
@@ -30,7 +31,7 @@ from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import reach, training
 from jaxinr.forecaster.reach import Reach
 from jaxinr.forecaster.scaling import Scaling
-from jaxinr.forecaster.trained import PACKAGED, Trained
+from jaxinr.forecaster.trained import PACKAGED, Trained, packaged
 from jaxinr.forecaster.training import ForecasterRecipe
 
 REPORT_SECONDS = 10
@@ -62,6 +63,14 @@ class PredictorConfig:
     weight_decay: float = flag(0.05, "Of AdamW.", lower=0)
     width: int = flag(64, "Units of a layer.", lower=1)
     seed: int = flag(0, "Of weights and batches.", lower=0, upper=2**31 - 1)
+    measure_only: bool = flag(
+        False,
+        "Train nothing: measure a forecaster on the photographs of the test split.",
+        group="Measuring another forecaster",
+    )
+    forecaster: str = flag(
+        "", "File of the forecaster that --measure_only measures; empty for the installed one."
+    )
     checkpoint_minutes: float = flag(
         2.0, "Minutes of work that a kill may cost.", group="Run", lower=0
     )
@@ -82,12 +91,19 @@ class PredictorConfig:
 def run(config: PredictorConfig, run_dir: Path) -> str:
     """Train, measure and write `forecaster.safetensors` and the report.
 
+    Only measure a forecaster that is there, and write `evaluation.parquet`, where the flags say so.
+
+    Returns:
+        What was reached.
+
     Raises:
         InputError: for collections or photographs that cannot be used; if there are too few.
         OSError: if the disk is full.
     """
     folders = [folder for name in config.collections for folder in parts_of(name)]
     table = data.load(folders, config.photos, config.image_fit)
+    if config.measure_only:
+        return _measured(config, table, run_dir)
     for split in ("train", "validation", "test"):
         if not table.split(split).any():
             raise InputError(f"the collections have no photograph in the {split} split; add some.")
@@ -105,6 +121,18 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
         page = report.write(run_dir, table, forecaster, evaluation, mean_db, std_db, settings)
         rundir.finish(run_dir)
     return f"{_summary(evaluation)} Weights in {run_dir / PACKAGED}. Look at {page}"
+
+
+def _measured(config: PredictorConfig, table: FitTable, run_dir: Path) -> str:
+    if not table.split("test").any():
+        raise InputError("the collections have no photograph in the test split; add some.")
+    forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    mean_db, std_db = forecast(table, forecaster)
+    evaluation = metrics.table(table, {"forecaster": mean_db}, {"forecaster": std_db})
+    with rundir.held(run_dir, "siren_predictor"):
+        rundir.write_table(run_dir / "evaluation.parquet", evaluation)
+        rundir.finish(run_dir)
+    return markdown.table(evaluation.drop(columns="predictor").to_dict("records"))
 
 
 def train(

@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from experiments.benchmarks import siren, start, timing
+from experiments.benchmarks import siren, start
 from experiments.benchmarks.accelerator import agreement, collection_hours, engines, tables
 from experiments.benchmarks.accelerator import limits as accelerator_limits
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, Sizes
 from experiments.benchmarks.config import OWN_PARTS, BenchmarkConfig, Shape
+from experiments.report import markdown
 from experiments.siren.config import GridConfig
 from jaxfleet import rundir, storage
 from jaxfleet.imaging import decibels
@@ -137,7 +138,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
         if part == "start":
             waits = start.measure(config.wait, config.rounds)
             rundir.write_json(run_dir / "start.json", waits)
-            texts.append(timing.markdown(waits))
+            texts.append(markdown.table(waits))
         elif part == "accelerator":
             texts.append(accelerator(config, run_dir))
         elif part == "accelerator_tiles":
@@ -147,7 +148,7 @@ def run(config: BenchmarkConfig, run_dir: Path) -> str:
                 storage.location(config.first_run), storage.location(config.second_run)
             )
             rundir.write_json(run_dir / "agreement.json", rows)
-            texts.append(f"{timing.markdown(rows)}\n\n{agreement.verdict(rows)}")
+            texts.append(f"{markdown.table(rows)}\n\n{agreement.verdict(rows)}")
     others = tuple(part for part in config.part if part in OWN_PARTS)
     if others:
         texts.append(siren.run(dataclasses.replace(config, part=others), run_dir))
@@ -237,7 +238,7 @@ def tiles(config: BenchmarkConfig, run_dir: Path) -> str:
                     }
                 )
                 rundir.write_json(run_dir / "accelerator_tiles.json", [device(), *rows])
-    return timing.markdown(rows)
+    return markdown.table(rows)
 
 
 def with_tile(bucket: Bucket, group: int, block: int, pixels: int) -> Bucket:

@@ -17,7 +17,7 @@ from experiments.benchmarks.accelerator.collection_hours import (
 from experiments.benchmarks.accelerator.engines import BASELINE, PORTABLE, Engine, Exactness, Rate
 from experiments.benchmarks.accelerator.limits import Limits, least_seconds
 from experiments.benchmarks.config import Shape
-from experiments.benchmarks.timing import markdown
+from experiments.report import markdown
 
 WANTED_RATIO, WANTED_SHARE = 5.0, 0.35
 # How far loss and gradient may be from float64, relatively: rounding of the products, which the
@@ -199,7 +199,7 @@ def summary(content: Mapping[str, Any]) -> str:
     """Return everything that was found so far, as Markdown."""
     texts = [content["remark"]] if content.get("remark") else []
     texts += [
-        f"#### {heading}\n\n{markdown(content[name])}"
+        f"#### {heading}\n\n{markdown.table(content[name])}"
         for name, heading in HEADINGS.items()
         if content.get(name)
     ]

@@ -15,6 +15,7 @@ def fits_of(frame, best_psnr_db):
     """A table with these hyperparameters; all else is the same for all fits."""
     constant = {"image_height": 48, "image_width": 48, "w0": 30.0, "w0_initial": 30.0}
     constant |= {"learning_rate": 1e-3, "num_iters": 100, "num_layers": 4, "split": "train"}
+    constant["parameters"] = 300
     frame = pd.DataFrame(
         {**constant, "is_new_size": False, **frame}, index=range(len(best_psnr_db))
     )
@@ -112,9 +113,13 @@ def test_other_sizes_of_pictures_and_long_trainings_are_measured_by_themselves()
     }
     fits = fits_of(frame, np.zeros(10))
     iterations = np.tile([10, 20_000], (10, 1))
-    frame = fits.frame.assign(image_height=120, image_width=[120] * 6 + [24] * 4)
+    frame = fits.frame.assign(
+        image_height=120, image_width=[120] * 6 + [24] * 4, parameters=[6_000] + [300] * 9
+    )
     found = forecaster_metrics.splits(dataclasses.replace(fits, frame=frame, iterations=iterations))
     assert found["unseen photographs, more than 2,000 iterations"].sum() == 4
+    large = found["unseen photographs, more than 2,000 iterations and 5,000 weights"]
+    assert np.flatnonzero(large).tolist() == [0]
     only = found["unseen photographs, 120 x 120 pixels, 20,000 iterations"]
     assert np.flatnonzero(only).tolist() == [0, 1]
 
@@ -138,6 +143,7 @@ def test_table_has_all_splits_with_fits():
     signal, shifted = found.iloc[0], found.iloc[1]
     assert signal["rmse_db"] == pytest.approx(0.5, abs=0.08)
     assert signal["noise_db"] == pytest.approx(0.5, abs=0.1)
+    assert shifted["bias_db"] - signal["bias_db"] == pytest.approx(3)
     assert signal["coverage_90"] == pytest.approx(0.9, abs=0.06)
     assert shifted["rmse_db"] == pytest.approx(3, abs=0.2)
     assert shifted["spearman"] == signal["spearman"]

@@ -145,3 +145,27 @@ def test_collections_without_a_split_are_refused(tmp_path):
     config = dataclasses.replace(CONFIG, collections=(str(tmp_path),))
     with pytest.raises(InputError, match="no photograph in the validation split"):
         forecaster_train.run(config, tmp_path / "run")
+
+
+def test_any_forecaster_is_measured_on_any_fits_without_training(
+    finished, folder, tmp_path, monkeypatch
+):
+    run_dir, _ = finished
+    monkeypatch.setattr(forecaster_train, "train", None)
+    own = dataclasses.replace(
+        CONFIG,
+        collections=(str(folder),),
+        measure_only=True,
+        forecaster=str(run_dir / "forecaster.safetensors"),
+    )
+    told = forecaster_train.run(own, tmp_path / "own")
+    found = pd.read_parquet(tmp_path / "own" / "evaluation.parquet")
+    trained = pd.read_parquet(run_dir / "evaluation.parquet")
+    trained = trained[trained["predictor"] == "forecaster"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, trained)
+    assert told.startswith("| split | fits | rmse_db |")
+    assert told.count("\n") == 1 + len(found)
+    installed = dataclasses.replace(own, forecaster="")
+    forecaster_train.run(installed, tmp_path / "installed")
+    other = pd.read_parquet(tmp_path / "installed" / "evaluation.parquet")
+    assert (other["rmse_db"] > 2 * found["rmse_db"]).all()
