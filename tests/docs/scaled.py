@@ -70,7 +70,7 @@ SHARED = {
 COLLECTIONS = ("small", "twins", "sizes", "long", "300k")
 # Grids of which eight networks are fitted; those that a forecaster learns from have more.
 LIGHT = ("my.flags", "seed_spread", *(f"collection_{name}" for name in COLLECTIONS))
-FORECAST = ("collection_small", "collection_twins")
+FORECAST = ("collection_small", "collection_twins", "deep_large", "deep_wide")
 
 
 def scaled(command):
