@@ -1,4 +1,4 @@
-"""How benchmarks measure: seconds of a call, and engines in turn."""
+"""Measure the seconds of a call, and engines in turn."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping

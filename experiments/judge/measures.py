@@ -201,8 +201,8 @@ def markdown(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         lines += [f"| {side} pixels | {' | '.join(states)} |", "|---|" + "---|" * len(states)]
         for name in columns[states[0]]:
             values = [columns[state][name] for state in states]
-            cells = [f"{x:.0f}" if name == "pictures" else f"{x:.1%}" for x in values]
-            cells = ["" if cell == "nan%" else cell for cell in cells]
+            text = "{:.0f}" if name == "pictures" else "{:.1%}"
+            cells = ["" if np.isnan(x) else text.format(x) for x in values]
             lines.append(f"| {name} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
