@@ -20,7 +20,7 @@ from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import W0, ForecastWarning
 from jaxinr.forecaster.reach import NINETY
-from jaxinr.forecaster.trained import Trained, packaged
+from jaxinr.forecaster.trained import Trained, chosen
 
 _TRIAL = jaxinr.Trial()
 CURVE = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the iterations
@@ -104,7 +104,7 @@ def run(config: ForecastConfig) -> str:
         InputError: for a picture, a forecaster or a question that cannot be used.
     """
     _check(config)
-    forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    forecaster = chosen(config.forecaster)
     device = speed.load(Path(config.speed)) if config.speed else speed.known()
     image = photos.read(
         Path(config.input), image_size=config.image_size, image_fit=config.image_fit

@@ -31,7 +31,7 @@ from jaxinr.forecaster import speed
 from jaxinr.forecaster.forecast import ForecastWarning
 from jaxinr.forecaster.speed import Speed
 from jaxinr.forecaster.tradeoff import Recommendation
-from jaxinr.forecaster.trained import Trained, packaged
+from jaxinr.forecaster.trained import Trained, chosen
 from jaxinr.trial import Trial
 
 KIND = "siren_regret"
@@ -112,7 +112,7 @@ def run(config: RegretConfig, run_dir: Path) -> str:
         InputError: for photographs, a forecaster or a directory that cannot be used.
         OSError: if the disk is full.
     """
-    forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    forecaster = chosen(config.forecaster)
     cases = list(_cases(config))
     if not cases:
         raise InputError(

@@ -31,7 +31,7 @@ from jaxfleet.scripts.options import flag
 from jaxinr.forecaster import reach, training
 from jaxinr.forecaster.reach import Reach
 from jaxinr.forecaster.scaling import Scaling
-from jaxinr.forecaster.trained import PACKAGED, Trained, packaged
+from jaxinr.forecaster.trained import PACKAGED, Trained, chosen
 from jaxinr.forecaster.training import ForecasterRecipe
 
 REPORT_SECONDS = 10
@@ -126,7 +126,7 @@ def run(config: PredictorConfig, run_dir: Path) -> str:
 def _measured(config: PredictorConfig, table: FitTable, run_dir: Path) -> str:
     if not table.split("test").any():
         raise InputError("the collections have no photograph in the test split; add some.")
-    forecaster = Trained.load(Path(config.forecaster)) if config.forecaster else packaged()
+    forecaster = chosen(config.forecaster)
     mean_db, std_db = forecast(table, forecaster)
     evaluation = metrics.table(table, {"forecaster": mean_db}, {"forecaster": std_db})
     with rundir.held(run_dir, "siren_predictor"):

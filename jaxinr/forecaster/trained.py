@@ -121,3 +121,12 @@ def packaged() -> Trained:
     file = importlib.resources.files("jaxinr") / "data" / PACKAGED
     with importlib.resources.as_file(file) as path:
         return Trained.load(path)
+
+
+def chosen(path: str) -> Trained:
+    """Return the forecaster of a file; that of the package if the path is empty.
+
+    Raises:
+        InputError: if the file is missing, damaged or of another version.
+    """
+    return Trained.load(Path(path)) if path else packaged()
